@@ -1,0 +1,117 @@
+"""A stream's open tail on disk, as the disk thread sees it: write a group, sync it, or say why not.
+
+Invariants:
+    - After DURABLE the group survives a crash of the machine.
+    - After REFUSED nothing of it is in the file, and the next group may be tried.
+    - After FAILED nothing is known; the tail is cut to the last durable byte as far as possible,
+      and is never written again.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from journal.disk import Environment, make_directory
+from journal.record import SegmentHeader
+from journal.segment import SegmentWriter
+
+_log = logging.getLogger(__name__)
+
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Fate(Enum):
+    """What became of a group."""
+
+    DURABLE = "durable"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the disk thread reports of a group."""
+
+    fate: Fate
+    seconds: float = 0.0
+    error: OSError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSegment:
+    """A segment to begin before the group is written."""
+
+    path: Path
+    header: SegmentHeader
+
+
+class DiskLog:
+    """The writing end of a stream; used by its disk thread only."""
+
+    def __init__(self, environment: Environment, writer: SegmentWriter | None) -> None:
+        self._ops = environment.ops
+        self._allocation_bytes = environment.limits.allocation_bytes
+        self._writer = writer
+
+    def commit(self, data: bytes, new_segment: NewSegment | None) -> Outcome:
+        """Write and sync one group, after beginning a new segment if told to."""
+        started = time.monotonic()
+        try:
+            writer = self._writer if new_segment is None else self._roll(new_segment)
+            assert writer is not None, "the first group of a stream begins a segment"
+            writer.reserve(len(data), self._allocation_bytes)
+        except OSError as error:
+            # Nothing of the group was written, whatever went wrong; only lack of space heals.
+            fate = Fate.REFUSED if error.errno in _NO_SPACE else Fate.FAILED
+            return Outcome(fate, error=error)
+        try:
+            writer.write(data)
+        except OSError as error:
+            return _undo(writer, error)
+        try:
+            writer.sync()
+        except OSError as error:
+            _undo(writer, error)
+            return Outcome(Fate.FAILED, error=error)
+        writer.advance(len(data))
+        return Outcome(Fate.DURABLE, time.monotonic() - started)
+
+    def close(self) -> None:
+        """Close the tail segment, giving back the space allocated ahead."""
+        if self._writer is not None:
+            _seal(self._writer)
+            self._writer = None
+
+    def _roll(self, new: NewSegment) -> SegmentWriter:
+        make_directory(new.path.parent)
+        fresh = SegmentWriter.create(new.path, new.header, self._ops, self._allocation_bytes)
+        sealed, self._writer = self._writer, fresh
+        if sealed is not None:
+            _seal(sealed)
+        return fresh
+
+
+def _seal(writer: SegmentWriter) -> None:
+    """Close a segment that gets no more frames; all it holds is durable already."""
+    try:
+        writer.cut()
+    except OSError as error:
+        _log.warning("space allocated behind a sealed segment was not given back: %s", error)
+    finally:
+        writer.close()
+
+
+def _undo(writer: SegmentWriter, error: OSError) -> Outcome:
+    """Cut off a half-written group; REFUSED if it is gone and only space was lacking."""
+    try:
+        writer.cut()
+    except OSError:
+        return Outcome(Fate.FAILED, error=error)
+    fate = Fate.REFUSED if error.errno in _NO_SPACE else Fate.FAILED
+    return Outcome(fate, error=error)

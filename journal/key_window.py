@@ -1,0 +1,30 @@
+"""The idempotency keys a stream remembers: the last N that were committed, oldest forgotten."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+
+class KeyWindow:
+    """Maps keys of committed appends to their first sequences. At most `count_max` keys."""
+
+    def __init__(self, count_max: int, keys: Iterable[tuple[bytes, int]] = ()) -> None:
+        # A plain dict would do, but finding its oldest key skips over all deleted ones.
+        self._sequences: OrderedDict[bytes, int] = OrderedDict()
+        self._count_max = count_max
+        for key, first_sequence in keys:
+            self.add(key, first_sequence)
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    def get(self, key: bytes) -> int | None:
+        """Return the first sequence of the append that had this key, if it is remembered."""
+        return self._sequences.get(key)
+
+    def add(self, key: bytes, first_sequence: int) -> None:
+        """Remember a committed append; the oldest one may be forgotten for it."""
+        self._sequences[key] = first_sequence
+        if len(self._sequences) > self._count_max:
+            self._sequences.popitem(last=False)

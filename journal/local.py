@@ -1,0 +1,160 @@
+"""The local engine: streams as segment files in one directory of this machine.
+
+    <directory>/lock                       held by the process that has it open
+    <directory>/<stream>/<first sequence>.log
+
+Invariants: one process at a time; every stream was recovered before the engine answers; a stream
+that can't be trusted stops the engine from opening, so that nobody appends behind damage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from journal.disk import Environment, lock_directory, make_directory
+from journal.engine import Batch, check_append, check_stream_name
+from journal.errors import BadRequest, JournalError, Overloaded, StreamClosed
+from journal.record import encode_body
+from journal.recovery import Recovered
+from journal.stream_log import StreamLog
+
+_log = logging.getLogger(__name__)
+
+
+class LocalEngine:
+    """`Journal` on local disk. Made by `open`; belongs to one event loop."""
+
+    def __init__(
+        self,
+        directory: Path,
+        environment: Environment,
+        streams: dict[str, StreamLog],
+        lock_descriptor: int,
+    ) -> None:
+        self.limits = environment.limits
+        self._directory = directory
+        self._environment = environment
+        self._streams = streams
+        self._lock_descriptor: int | None = lock_descriptor
+
+    @classmethod
+    async def open(cls, directory: Path, environment: Environment | None = None) -> LocalEngine:
+        """Lock the directory, making it if need be, and recover its streams.
+
+        Raises:
+            DirectoryLocked: another process has it.
+            CorruptStream, UnsupportedFormat: a stream can't be trusted; nothing was opened.
+        """
+        environment = environment or Environment()
+        await asyncio.to_thread(make_directory, directory)
+        lock_descriptor = lock_directory(directory)
+        streams: dict[str, StreamLog] = {}
+        try:
+            for path in sorted(await asyncio.to_thread(_stream_directories, directory)):
+                started = time.monotonic()
+                found, writer = await asyncio.to_thread(StreamLog.recover, path, environment)
+                streams[path.name] = StreamLog(path, environment, found, writer)
+                _log.info(
+                    "stream %r: %d segments, sequences %d to %d, recovered in %.2f s",
+                    path.name,
+                    len(found.segments),
+                    streams[path.name].first,
+                    streams[path.name].last,
+                    time.monotonic() - started,
+                )
+        except BaseException as error:
+            if isinstance(error, JournalError):
+                _log.critical("the journal does not open: %s", error)
+            for stream in streams.values():
+                stream.stop()
+            os.close(lock_descriptor)
+            raise
+        return cls(directory, environment, streams, lock_descriptor)
+
+    def stream(self, name: str) -> StreamLog:
+        """Return a stream, which may be empty; its directory is made by the first append.
+
+        Raises:
+            BadRequest: a bad name. Overloaded: there are too many streams.
+            StreamClosed: the engine was closed.
+        """
+        found = self._streams.get(name)
+        if found is not None:
+            return found
+        check_stream_name(name)
+        if self._lock_descriptor is None:
+            raise StreamClosed("the journal is closed")
+        if len(self._streams) >= self.limits.streams_max:
+            raise Overloaded(f"the journal has its {self.limits.streams_max} streams")
+        fresh = StreamLog(self._directory / name, self._environment, Recovered(), None)
+        self._streams[name] = fresh
+        return fresh
+
+    async def append(self, stream: str, records: Sequence[bytes], idempotency_key: bytes) -> int:
+        """See `Journal.append`; waits while too many appends are waiting."""
+        check_append(records, idempotency_key, self.limits.append_bytes_max)
+        log = self.stream(stream)
+        await log.committer.budget.wait_for_room()
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        keyed_body = idempotency_key + encode_body(records)
+        log.submit(idempotency_key, keyed_body, len(records), partial(_resolve, future))
+        return await future
+
+    async def read(self, stream: str, from_sequence: int) -> AsyncGenerator[list[Batch], None]:
+        """See `Journal.read`."""
+        if from_sequence < 1:
+            raise BadRequest(f"sequences begin at 1, not {from_sequence}")
+        async for batches in self.stream(stream).read(from_sequence):
+            yield batches
+
+    async def tail(self, stream: str) -> int:
+        """See `Journal.tail`."""
+        return self.stream(stream).last
+
+    async def bounds(self, stream: str) -> tuple[int, int]:
+        """See `Journal.bounds`."""
+        log = self.stream(stream)
+        return log.first, log.last
+
+    async def trim(self, stream: str, before: int) -> None:
+        """See `Journal.trim`; whole segments go, and the newest one stays."""
+        await self.stream(stream).trim(before)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every stream's counters."""
+        return {name: log.to_json() for name, log in sorted(self._streams.items())}
+
+    async def drain(self) -> None:
+        """Return when every append that was submitted has been answered."""
+        for log in list(self._streams.values()):
+            await log.drain()
+
+    async def close(self) -> None:
+        """Finish the appends that were submitted, close the files, unlock the directory."""
+        if self._lock_descriptor is None:
+            return
+        descriptor, self._lock_descriptor = self._lock_descriptor, None
+        await self.drain()
+        for log in self._streams.values():
+            log.stop()
+        os.close(descriptor)
+
+
+def _stream_directories(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if path.is_dir()]
+
+
+def _resolve(future: asyncio.Future[int], first_sequence: int, error: JournalError | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(first_sequence)
+    else:
+        future.set_exception(error)

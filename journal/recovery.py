@@ -1,0 +1,166 @@
+"""What to believe of a stream's files after a crash.
+
+The decisions are pure functions over bytes. The rule: the log ends where its last whole frame of
+the last segment ends. What follows is, in this order of suspicion,
+
+    CLEAN    zeroes or nothing: space allocated ahead
+    TORN     the remains of a group whose fsync never returned: cut off, nobody was told of it
+    DAMAGED  anything that had been durable: refused, with file and byte offset
+
+TORN and DAMAGED are told apart by the frames behind the bad place. One whose group began behind
+it proves that the bad place had been durable (journal/record.py says why). Nothing can tell a
+damaged last group from a torn one; it is cut off with a warning that names the byte counts.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from journal.engine import KEY_WINDOW
+from journal.errors import CorruptStream
+from journal.record import (
+    FRAME_MAGIC,
+    SEGMENT_HEADER_BYTES,
+    Frame,
+    decode_segment_header,
+    read_frame,
+)
+from journal.segment import SUFFIX, TEMPORARY_SUFFIX, SegmentInfo
+
+_log = logging.getLogger(__name__)
+
+
+class Tail(Enum):
+    """What follows the last whole frame of a segment."""
+
+    CLEAN = "clean"
+    TORN = "torn"
+    DAMAGED = "damaged"
+
+
+@dataclass(slots=True)
+class Recovered:
+    """A stream as its files tell it."""
+
+    segments: list[SegmentInfo] = field(default_factory=list)
+    next_sequence: int = 1
+    timestamp_ms: int = 0
+    keys: list[tuple[bytes, int]] = field(default_factory=list)
+    """Idempotency keys and their first sequences, oldest first, at most the key window."""
+    rewrite_from: int = SEGMENT_HEADER_BYTES
+    """Where the last group of the last segment begins."""
+
+
+def judge_tail(data: bytes, end: int, salt: int) -> Tail:
+    """Decide what the bytes from `end` on are; no whole frame begins at `end`."""
+    rest = data[end:]
+    if rest.count(0) == len(rest):
+        return Tail.CLEAN
+    place = data.find(FRAME_MAGIC, end + 1)
+    while place >= 0:
+        frame = read_frame(data, place, salt)
+        if frame is not None and frame.group_offset > end:
+            return Tail.DAMAGED
+        place = data.find(FRAME_MAGIC, place + 1)
+    return Tail.TORN
+
+
+def scan_frames(data: bytes, info: SegmentInfo, found: Recovered) -> Frame | None:
+    """Walk the frames of a segment, extending `info` and `found`; return the last one.
+
+    Raises:
+        CorruptStream: a whole frame does not continue the sequence or the time before it.
+    """
+    position = SEGMENT_HEADER_BYTES
+    last: Frame | None = None
+    while (frame := read_frame(data, position, info.salt)) is not None:
+        if frame.first_sequence != info.next_sequence or frame.timestamp_ms < found.timestamp_ms:
+            raise CorruptStream(
+                info.path,
+                position,
+                f"sequence {frame.first_sequence} at {frame.timestamp_ms} ms follows sequence "
+                f"{info.next_sequence - 1} at {found.timestamp_ms} ms",
+            )
+        info.extend(frame.first_sequence, frame.next_sequence, frame.end - position)
+        found.timestamp_ms = frame.timestamp_ms
+        found.keys.append((frame.key, frame.first_sequence))
+        position = frame.end
+        last = frame
+    return last
+
+
+def _open_segment(data: bytes, path: Path, stream: str) -> SegmentInfo:
+    try:
+        header = decode_segment_header(data[:SEGMENT_HEADER_BYTES], str(path))
+    except ValueError as error:
+        raise CorruptStream(path, 0, str(error)) from error
+    if header.stream != stream or path.name != f"{header.first_sequence:020d}{SUFFIX}":
+        raise CorruptStream(
+            path,
+            0,
+            f"header says stream {header.stream!r}, first sequence {header.first_sequence}: "
+            "the file was moved or renamed",
+        )
+    first = header.first_sequence
+    return SegmentInfo(path, first, header.salt, first)
+
+
+def _check_tail(data: bytes, info: SegmentInfo, *, sealed: bool) -> None:
+    end = info.end_offset
+    tail = judge_tail(data, end, info.salt)
+    if tail is Tail.CLEAN:
+        return
+    if sealed:
+        raise CorruptStream(info.path, end, "a sealed segment does not end with whole frames")
+    if tail is Tail.DAMAGED:
+        raise CorruptStream(
+            info.path, end, "frames written after these bytes were durable follow them"
+        )
+    torn_bytes = len(data[end:].rstrip(b"\0"))
+    _log.warning(
+        "%s: cutting %d bytes of an unfinished commit at byte %d, after sequence %d",
+        info.path,
+        torn_bytes,
+        end,
+        info.next_sequence - 1,
+    )
+
+
+def _recover_segment(path: Path, stream: str, found: Recovered, *, sealed: bool) -> None:
+    data = path.read_bytes()
+    info = _open_segment(data, path, stream)
+    if found.segments and info.first_sequence != found.next_sequence:
+        raise CorruptStream(
+            path,
+            0,
+            f"begins with sequence {info.first_sequence}, but the segment before ends with "
+            f"{found.next_sequence - 1}: a file is missing or was cut",
+        )
+    last = scan_frames(data, info, found)
+    _check_tail(data, info, sealed=sealed)
+    found.segments.append(info)
+    found.next_sequence = info.next_sequence
+    found.rewrite_from = last.group_offset if last is not None else SEGMENT_HEADER_BYTES
+
+
+def recover(directory: Path, stream: str, key_window: int = KEY_WINDOW) -> Recovered:
+    """Read all segments of a stream; change nothing but unnamed leftovers.
+
+    Blocks: call it in a thread. Every checksum is verified, and sequences across all files.
+
+    Raises:
+        CorruptStream: bytes that had been durable are damaged or missing.
+        UnsupportedFormat: a newer program wrote a segment.
+    """
+    found = Recovered()
+    for leftover in directory.glob(f"*{TEMPORARY_SUFFIX}"):
+        # A segment that never got its name never held an acknowledged byte.
+        leftover.unlink()
+    paths = sorted(directory.glob(f"*{SUFFIX}"))
+    for path in paths:
+        _recover_segment(path, stream, found, sealed=path is not paths[-1])
+        del found.keys[:-key_window]
+    return found

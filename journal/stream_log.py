@@ -1,0 +1,208 @@
+"""One stream of the local engine: its committer, its segments, and what readers see of them.
+
+Readers have no queue here. A reader is a position; it gets the chunk that holds that position,
+from the tail cache if it is near the end, else from a file, at its own speed. Who has reached the
+tail listens for the next group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Callable
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from journal.committer import Committer, Done, Group
+from journal.disk import Environment, sync_directory
+from journal.disk_log import DiskLog
+from journal.engine import Batch, check_from_sequence
+from journal.errors import SequenceTrimmed, StreamClosed
+from journal.record import Chunk, decode_batches
+from journal.recovery import Recovered, recover
+from journal.segment import INDEX_STEP_BYTES, SegmentInfo, SegmentWriter, read_bytes, slice_frames
+from journal.tail_cache import TailCache
+
+Listener: TypeAlias = Callable[[Chunk], None]
+
+_first_sequence = attrgetter("first_sequence")
+
+
+class StreamLog:
+    """A stream on local disk."""
+
+    def __init__(
+        self,
+        directory: Path,
+        environment: Environment,
+        found: Recovered,
+        writer: SegmentWriter | None,
+    ) -> None:
+        self.name = directory.name
+        disk_log = DiskLog(environment, writer)
+        self.committer = Committer(directory, environment, disk_log, found, self)
+        self._directory = directory
+        self._limits = environment.limits
+        self._segments = found.segments
+        self._cache = TailCache(environment.limits.tail_cache_bytes)
+        self._listeners: dict[Listener, None] = {}
+        self._grown = asyncio.Event()
+        self._stopped = False
+        self._trim_lock = asyncio.Lock()
+
+    @staticmethod
+    def recover(
+        directory: Path, environment: Environment
+    ) -> tuple[Recovered, SegmentWriter | None]:
+        """Read a stream's directory and open its tail; blocks, runs in any thread.
+
+        Raises:
+            CorruptStream, UnsupportedFormat: see `recovery.recover`; nothing was changed.
+        """
+        found = recover(directory, directory.name, environment.limits.key_window)
+        if not found.segments:
+            return found, None
+        tail = found.segments[-1]
+        return found, SegmentWriter.reopen(
+            tail.path, tail.end_offset, found.rewrite_from, environment.ops
+        )
+
+    def submit(self, key: bytes, keyed_body: bytes, count: int, done: Done) -> None:
+        """Have an append committed; see `Committer.submit`."""
+        self.committer.submit(key, keyed_body, count, done)
+
+    @property
+    def first(self) -> int:
+        """The first retained sequence."""
+        return self._segments[0].first_sequence if self._segments else 1
+
+    @property
+    def last(self) -> int:
+        """The last durable sequence, 0 if there is none."""
+        return self.committer.position.next_sequence - 1
+
+    async def chunk(self, sequence: int) -> Chunk | None:
+        """Return frames that hold `sequence`, or None at the tail. They may begin before it.
+
+        Raises:
+            SequenceTrimmed, SequenceAhead, CorruptStream: as `Journal.read`.
+        """
+        check_from_sequence(sequence, self.first, self.last)
+        if sequence > self.last:
+            return None
+        cached = self._cache.get(sequence, self._limits.read_chunk_bytes)
+        return cached if cached is not None else await self._chunk_from_disk(sequence)
+
+    def cached_chunk(self, sequence: int) -> Chunk | None:
+        """Return what `chunk` would, if it needs no disk."""
+        return self._cache.get(sequence, self._limits.read_chunk_bytes)
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every group from now on, after the appends' own answers."""
+        self._listeners[listener] = None
+
+    def unlisten(self, listener: Listener) -> None:
+        """Stop calling `listener`."""
+        self._listeners.pop(listener, None)
+
+    async def read(self, from_sequence: int) -> AsyncGenerator[list[Batch], None]:
+        """Yield batches endlessly; see `Journal.read`."""
+        sequence = from_sequence
+        while True:
+            chunk = await self.chunk(sequence)
+            if chunk is None:
+                if self._stopped:
+                    raise StreamClosed(f"stream {self.name!r}: the journal has stopped")
+                await self._grown.wait()
+                continue
+            batches = decode_batches(chunk.data, sequence)
+            sequence = chunk.next_sequence
+            yield batches
+
+    async def trim(self, before: int) -> None:
+        """Delete the segments all of whose records are before `before`, but never the tail."""
+        async with self._trim_lock:
+            keep = 0
+            while keep < len(self._segments) - 1 and self._segments[keep].next_sequence <= before:
+                keep += 1
+            if keep == 0:
+                return
+            paths = [info.path for info in self._segments[:keep]]
+            # Readers are refused before the files go.
+            del self._segments[:keep]
+            await asyncio.to_thread(_delete_files, paths, self._directory)
+
+    async def drain(self) -> None:
+        """Return when every submitted append has been answered."""
+        await self.committer.drain()
+
+    def stop(self) -> None:
+        """Close the files; readers waiting at the tail get StreamClosed."""
+        self.committer.stop()
+        self._stopped = True
+        self._wake_readers()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a STATS reply says of the stream."""
+        committer = self.committer
+        return {
+            **committer.stats.to_json(),
+            "first": self.first,
+            "last": self.last,
+            "segments": len(self._segments),
+            "retainedBytes": sum(info.end_offset for info in self._segments),
+            "pendingAppends": committer.budget.held_count,
+            "pendingBytes": committer.budget.held_bytes,
+            "tailCacheBytes": self._cache.held_bytes,
+            "listeners": len(self._listeners),
+            "closed": str(committer.closed) if committer.closed is not None else None,
+        }
+
+    def on_published(self, group: Group) -> None:
+        """Take the group into the segments and the tail cache."""
+        new, chunk = group.new_segment, group.chunk
+        if new is not None:
+            first = chunk.first_sequence
+            self._segments.append(SegmentInfo(new.path, first, new.header.salt, first))
+        info = self._segments[-1]
+        if len(chunk.data) <= INDEX_STEP_BYTES:
+            info.extend(chunk.first_sequence, chunk.next_sequence, len(chunk.data))
+        else:
+            for append in group.appends:
+                first = append.first_sequence
+                info.extend(first, first + append.count, append.frame_bytes)
+        self._cache.push(chunk)
+
+    def on_answered(self, group: Group) -> None:
+        """Give the group to the readers at the tail."""
+        for listener in list(self._listeners):
+            listener(group.chunk)
+        self._wake_readers()
+
+    def _wake_readers(self) -> None:
+        self._grown.set()
+        self._grown.clear()
+
+    async def _chunk_from_disk(self, sequence: int) -> Chunk:
+        place = bisect_right(self._segments, sequence, key=_first_sequence) - 1
+        info = self._segments[place]
+        offset = info.locate(sequence)
+        wanted = self._limits.read_chunk_bytes + INDEX_STEP_BYTES
+        while True:
+            length = min(wanted, info.end_offset - offset)
+            try:
+                data = await asyncio.to_thread(read_bytes, info.path, offset, length)
+            except FileNotFoundError as error:
+                raise SequenceTrimmed(self.first) from error
+            found = slice_frames(info, offset, data, sequence)
+            if isinstance(found, Chunk):
+                return found
+            wanted = found
+
+
+def _delete_files(paths: list[Path], directory: Path) -> None:
+    """Oldest first, so that a crash in between leaves no gap."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+    sync_directory(directory)

@@ -1,0 +1,15 @@
+"""The journal contract, kept by the local engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.contract.journal_suite.engines import ALL_CASES, local_harness
+from tests.contract.journal_suite.harness import Case, run_case
+
+
+@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.__name__)
+def test_local_engine_keeps_the_contract(case: Case, tmp_path: Path) -> None:
+    run_case(case, lambda: local_harness(tmp_path))

@@ -1,0 +1,260 @@
+"""The service, spoken to without its client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from journal import connection as connection_module
+from journal.client import JournalClient
+from journal.engine import Limits
+from journal.errors import Overloaded, ProtocolError, TooManyConnections, UnsupportedFormat
+from journal.protocol import (
+    APPEND_HEAD,
+    HELLO,
+    HELLO_MAGIC,
+    ID,
+    READ,
+    TWO,
+    Kind,
+    UnixAddress,
+    decode_appended,
+    decode_error,
+    decode_failed,
+    encode_append_head,
+)
+from journal.record import decode_batches, encode_body
+from journal.service import JournalService, serve
+from tests.unit.journal.service_setup import raw_connection, running_service, until
+
+
+def append_payload(name: bytes, *appends: tuple[int, bytes]) -> bytes:
+    entries = b""
+    for identity, record in appends:
+        keyed = os.urandom(16) + encode_body([record])
+        entries += APPEND_HEAD.pack(identity, len(keyed)) + keyed
+    return encode_append_head(name, len(entries))[5:] + entries
+
+
+def test_an_acknowledgement_precedes_the_push_of_its_batch(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path) as setup, raw_connection(setup.address) as raw:
+            await raw.greet()
+            raw.send(Kind.READ, READ.pack(1, 1, 1 << 20) + b"pods")
+            for turn in range(20):
+                raw.send(Kind.APPEND, append_payload(b"pods", (100 + turn, b"%d" % turn)))
+                acknowledgement = await raw.receive()
+                push = await raw.receive()
+                assert acknowledgement is not None
+                assert push is not None
+                assert (acknowledgement[0], push[0]) == (Kind.APPENDED, Kind.FRAMES)
+                assert list(decode_appended(acknowledgement[1])) == [100 + turn, turn + 1]
+                (batch,) = decode_batches(push[1][TWO.size :])
+                assert batch.records == (b"%d" % turn,)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        (Kind.READ, b"short"),
+        (Kind.APPEND, b""),
+        (Kind.APPEND, b"\4pods" + APPEND_HEAD.pack(1, 500) + b"cut off"),
+        (Kind.APPEND, b"\4pods" + APPEND_HEAD.pack(1, 3) + b"abc"),
+        (Kind.BOUNDS, ID.pack(1) + b"\xff\xfe"),
+        (Kind.WELCOME, b""),
+        (Kind.STATS, b"123456789"),
+    ],
+)
+def test_a_malformed_frame_ends_its_connection_alone_with_an_error(
+    kind: Kind, payload: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path) as setup, JournalClient(setup.address) as other:
+            await other.append("pods", [b"a"], bytes(16))
+            async with raw_connection(setup.address) as raw:
+                await raw.greet()
+                raw.send(kind, payload)
+                frame = await raw.receive()
+                assert frame is not None
+                assert frame[0] == Kind.ERROR
+                assert isinstance(decode_error(frame[1]), ProtocolError)
+                assert await raw.receive() is None
+            assert await other.tail("pods") == 1
+            assert other.connections == 1
+
+    asyncio.run(run())
+    assert "is closed" in caplog.text
+
+
+def test_an_oversized_frame_ends_the_connection_before_it_is_received(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path) as setup, raw_connection(setup.address) as raw:
+            await raw.greet()
+            raw.writer.write(b"\xff\xff\xff\x7f\x02")
+            frame = await raw.receive()
+            assert frame is not None
+            assert "passes the limit" in str(decode_error(frame[1]))
+            assert await raw.receive() is None
+
+    asyncio.run(run())
+
+
+def test_another_protocol_version_is_refused_by_name(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path) as setup, raw_connection(setup.address) as raw:
+            raw.send(Kind.HELLO, HELLO.pack(HELLO_MAGIC, 99))
+            frame = await raw.receive()
+            assert frame is not None
+            error = decode_error(frame[1])
+            assert isinstance(error, UnsupportedFormat)
+            assert "protocol 99" in str(error)
+
+    asyncio.run(run())
+
+
+def test_a_bad_append_fails_alone_among_good_ones(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path) as setup, raw_connection(setup.address) as raw:
+            await raw.greet()
+            bad = bytes(16) + b"\5\0\0\0"
+            payload = append_payload(b"pods", (1, b"a")) + APPEND_HEAD.pack(2, len(bad)) + bad
+            payload += append_payload(b"pods", (3, b"c"))[5:]
+            raw.send(Kind.APPEND, payload)
+            frames = [await raw.receive(), await raw.receive()]
+            kinds = {frame[0]: frame[1] for frame in frames if frame is not None}
+            assert decode_failed(kinds[Kind.FAILED])[0] == 2
+            assert list(decode_appended(kinds[Kind.APPENDED])) == [1, 1, 3, 2]
+
+    asyncio.run(run())
+
+
+def test_no_more_is_sent_than_the_window_allows(tmp_path: Path) -> None:
+    async def run() -> None:
+        limits = Limits(tail_cache_bytes=1, read_chunk_bytes=4096)
+        async with running_service(tmp_path, limits) as setup:
+            for _ in range(100):
+                await setup.engine.append("pods", [bytes(10_000)], os.urandom(16))
+            async with raw_connection(setup.address) as raw:
+                await raw.greet()
+                raw.send(Kind.READ, READ.pack(7, 1, 1) + b"pods")
+                frame = await raw.receive()
+                assert frame is not None
+                first_data = frame[1][TWO.size :]
+                assert len(first_data) < 400_000
+                # Whatever else it did, the service answers this next, and sends no frames.
+                raw.send(Kind.BOUNDS, ID.pack(8) + b"pods")
+                answer = await raw.receive()
+                assert answer is not None
+                assert answer[0] == Kind.RESULT
+                raw.send(Kind.CREDIT, ID.pack(7) + (len(first_data)).to_bytes(4, "little"))
+                more = await raw.receive()
+                assert more is not None
+                assert more[0] == Kind.FRAMES
+                expected = decode_batches(first_data)[-1].last_sequence + 1
+                assert decode_batches(more[1][TWO.size :])[0].first_sequence == expected
+
+    asyncio.run(run())
+
+
+def test_writers_are_paused_while_the_disk_is_slow_and_all_is_written_then(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        limits = Limits(pending_bytes_max=200_000, pending_count_max=1000)
+        async with (
+            running_service(tmp_path, limits) as setup,
+            JournalClient(setup.address) as journal,
+        ):
+            await journal.append("pods", [b"segment"], os.urandom(16))
+            setup.gate.clear()
+            appends = [journal.submit("pods", [bytes(50_000)], os.urandom(16)) for _ in range(200)]
+            budget = setup.engine.stream("pods").committer.budget
+            await until(lambda: budget.full)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            # The limit, and what one read of the socket had brought already.
+            assert budget.held_bytes < 200_000 + (2 << 20)
+            assert not any(future.done() for future in appends)
+            setup.gate.set()
+            async with asyncio.timeout(20):
+                assert await asyncio.gather(*appends) == list(range(2, 202))
+
+    asyncio.run(run())
+
+
+def test_stopping_answers_what_was_received(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path) as setup, JournalClient(setup.address) as journal:
+            await journal.append("pods", [b"a"], os.urandom(16))
+            setup.gate.clear()
+            appends = [journal.submit("pods", [b"b"], os.urandom(16)) for _ in range(10)]
+            budget = setup.engine.stream("pods").committer.budget
+            await until(lambda: budget.held_count == 10)
+            stopping = asyncio.ensure_future(setup.service.stop())
+            await asyncio.sleep(0)
+            setup.gate.set()
+            await stopping
+            assert await asyncio.gather(*appends) == list(range(2, 12))
+            assert journal.connections == 1
+
+    asyncio.run(run())
+
+
+def test_too_many_connections_are_turned_away(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path) as setup:
+            service = JournalService(setup.engine, connections_max=1)
+            await service.start(UnixAddress(f"{tmp_path}/t"))
+            async with raw_connection(f"unix:{tmp_path}/t") as first:
+                await first.greet()
+                async with raw_connection(f"unix:{tmp_path}/t") as second:
+                    frame = await second.receive()
+                    assert frame is not None
+                    assert isinstance(decode_error(frame[1]), TooManyConnections)
+            await service.stop()
+
+    asyncio.run(run())
+
+
+def test_subscriptions_of_a_connection_are_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "SUBSCRIPTIONS_MAX", 2)
+
+    async def run() -> None:
+        async with running_service(tmp_path) as setup, raw_connection(setup.address) as raw:
+            await raw.greet()
+            for identity in range(3):
+                raw.send(Kind.READ, READ.pack(identity, 1, 1000) + b"pods")
+            frame = await raw.receive()
+            assert frame is not None
+            identity, error = decode_failed(frame[1])
+            assert identity == 2
+            assert isinstance(error, Overloaded)
+
+    asyncio.run(run())
+
+
+def test_the_socket_is_its_owners_alone(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path):
+            assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
+
+    asyncio.run(run())
+
+
+def test_tcp_serves_as_well(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path) as setup:
+            service = await serve(setup.engine, "tcp:127.0.0.1:0")
+            async with JournalClient(f"tcp:127.0.0.1:{service.tcp_port}") as journal:
+                assert await journal.append("pods", [b"a"], bytes(16)) == 1
+            await service.stop()
+
+    asyncio.run(run())
