@@ -1,0 +1,1 @@
+"""A partitioned, in-memory MVCC store: a deterministic replica of the journal."""

@@ -1,0 +1,197 @@
+"""A replica's copies on disk: written beside traffic, whole or absent, verified when used.
+
+A checkpoint is one LMDB file, compact, named `<applied sequence>-<xxh3_64 of the file>.mdb`: one
+rename makes it exist together with its digest. It is written under another name from one read
+transaction in a thread, fsynced, hashed, renamed, and the directory fsynced.
+
+The two newest are kept, and the journal is trimmed to the older one's sequence (whose entry stays,
+as recovery compares it with the checkpoint): should the newest turn out to be damaged, the other
+still has its log. Trimming is the only thing that waits for checkpoints. Compaction need not: a
+Compact is an entry of the log, and a replica restored from an older checkpoint meets it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from xxhash import xxh3_64
+
+from journal.errors import JournalError
+from runtime.clock import Clock
+from storage.environment import DATA_NAME, Environment, Txn
+from storage.partition import Partition
+
+_log = logging.getLogger(__name__)
+
+KEPT: Final = 2
+CHECK_SECONDS: Final = 1.0
+_COPY_BYTES: Final = 1 << 20
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Checkpoint:
+    """A finished checkpoint's file."""
+
+    sequence: int
+    digest: str
+    path: Path
+
+
+def list_checkpoints(directory: Path) -> list[Checkpoint]:
+    """Return the finished checkpoints, newest first."""
+    found = []
+    for path in directory.glob("*-*.mdb"):
+        sequence, _, digest = path.stem.partition("-")
+        if sequence.isdigit():
+            found.append(Checkpoint(int(sequence), digest, path))
+    return sorted(found, reverse=True)
+
+
+def write_checkpoint(
+    environment: Environment, txn: Txn, sequence: int, directory: Path
+) -> Checkpoint:
+    """Write what `txn` sees, durably, and drop older checkpoints; blocks: for a thread."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for leftover in directory.glob("*.tmp"):
+        leftover.unlink()
+    temporary = directory / f"{sequence:020d}.tmp"
+    with temporary.open("xb", buffering=0) as file:
+        # It holds what the cluster keeps secret.
+        os.fchmod(file.fileno(), 0o600)
+        environment.copy_to(file.fileno(), txn)
+        os.fsync(file.fileno())
+    digest = _digest_of(temporary)
+    path = directory / f"{sequence:020d}-{digest}.mdb"
+    temporary.rename(path)
+    _sync_directory(directory)
+    for older in list_checkpoints(directory)[KEPT:]:
+        older.path.unlink()
+    return Checkpoint(sequence, digest, path)
+
+
+def install_checkpoint(checkpoint: Checkpoint, environment_path: Path) -> bool:
+    """Copy a checkpoint to where an environment will be opened; return whether it is intact.
+
+    Blocks: for a thread. The environment must not be open; it is replaced if the copy is whole.
+    """
+    environment_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = environment_path / f"{DATA_NAME}.tmp"
+    digest = xxh3_64()
+    with checkpoint.path.open("rb") as source, temporary.open("wb") as target:
+        while block := source.read(_COPY_BYTES):
+            digest.update(block)
+            target.write(block)
+    if digest.hexdigest() != checkpoint.digest:
+        temporary.unlink()
+        return False
+    temporary.chmod(0o600)
+    temporary.rename(environment_path / DATA_NAME)
+    return True
+
+
+class Checkpointer:
+    """Writes a partition's checkpoints and trims its log behind them.
+
+    Attributes:
+        last_sequence: of the newest checkpoint, 0 if there is none.
+        last_error: why the last attempt failed, "" if it did not.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        directory: Path,
+        clock: Clock,
+        *,
+        entries_max: int,
+        seconds_max: float,
+    ) -> None:
+        self._partition = partition
+        self._directory = directory
+        self._clock = clock
+        self._entries_max = entries_max
+        self._seconds_max = seconds_max
+        self._last_s = clock.monotonic_s()
+        existing = list_checkpoints(directory) if directory.exists() else []
+        self.last_sequence = existing[0].sequence if existing else 0
+        self.last_error = ""
+
+    @property
+    def due(self) -> bool:
+        """Whether enough has changed, or anything long enough ago."""
+        behind = self._partition.revision - self.last_sequence
+        waited_s = self._clock.monotonic_s() - self._last_s
+        return behind >= self._entries_max or (behind > 0 and waited_s >= self._seconds_max)
+
+    async def run(self) -> None:
+        """Write checkpoints when due; a failed one is tried again when the next would be due."""
+        while True:
+            await self._clock.sleep(CHECK_SECONDS)
+            if not self.due:
+                continue
+            try:
+                await self.write()
+            except OSError as error:
+                self._failed(error)
+            except JournalError as error:
+                # The checkpoint is good; only the log stays longer than it has to.
+                _log.warning("%s: the log was not trimmed: %s", self._partition.name, error)
+
+    async def write(self) -> Checkpoint:
+        """Write one now, and trim.
+
+        Raises:
+            OSError: it was not written; the older ones and the log are untouched.
+            JournalError: it was, but the log was not trimmed.
+        """
+        partition = self._partition
+        self._last_s = self._clock.monotonic_s()
+        txn, sequence = partition.environment.read(), partition.revision
+        try:
+            checkpoint = await _in_thread(
+                lambda: write_checkpoint(partition.environment, txn, sequence, self._directory)
+            )
+        finally:
+            txn.abort()
+        self.last_sequence, self.last_error = sequence, ""
+        kept = list_checkpoints(self._directory)
+        if len(kept) >= KEPT:
+            await partition.port.trim(kept[KEPT - 1].sequence)
+        return checkpoint
+
+    def _failed(self, error: OSError) -> None:
+        self.last_error = str(error)
+        _log.error("%s: no checkpoint was written: %s", self._partition.name, error)
+
+
+async def _in_thread(work: Callable[[], _T]) -> _T:
+    """Run blocking work; if cancelled, still wait for its end, as it uses the environment."""
+    future = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
+
+
+def _digest_of(path: Path) -> str:
+    digest = xxh3_64()
+    with path.open("rb") as file:
+        while block := file.read(_COPY_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync_directory(directory: Path) -> None:
+    directory_fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(directory_fd)
+    finally:
+        os.close(directory_fd)

@@ -1,0 +1,110 @@
+"""What can go wrong in storage, named for what the caller does next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class StorageError(Exception):
+    """Any failure of storage; alone, one the caller can only report."""
+
+
+class TransactionInvalid(StorageError, ValueError):
+    """The caller built a transaction that can't be encoded; nothing was sent. Don't retry."""
+
+
+class TransactionTooLarge(StorageError):
+    """The journal takes no record of this size; nothing was written. Retrying never helps."""
+
+
+class CorruptTransaction(StorageError):
+    """A record of the log is not a transaction: the replica stops, it never skips a record."""
+
+    def __init__(self, reason: str, sequence: int = 0) -> None:
+        where = f"record {sequence}: " if sequence else ""
+        super().__init__(f"{where}not a valid transaction: {reason}")
+        self.reason = reason
+        self.sequence = sequence
+
+
+class UnsupportedTransaction(StorageError):
+    """A record was written by a newer program: upgrade this one, nothing is damaged."""
+
+    def __init__(self, version: int, supported: int, sequence: int = 0) -> None:
+        where = f"record {sequence}: " if sequence else ""
+        super().__init__(
+            f"{where}transaction format {version} is newer than {supported}, the newest this "
+            "program knows; run the version that wrote it, or a newer one"
+        )
+        self.version = version
+        self.supported = supported
+
+
+class Compacted(StorageError):
+    """History before `compact_revision` is gone: re-list, then watch from the list's revision."""
+
+    def __init__(self, revision: int, compact_revision: int) -> None:
+        super().__init__(f"revision {revision} is compacted; the oldest is {compact_revision}")
+        self.revision = revision
+        self.compact_revision = compact_revision
+
+
+class RevisionTimeout(StorageError):
+    """The replica did not get as far as `revision` in time; it is at `current`. Retry later."""
+
+    def __init__(self, revision: int, current: int) -> None:
+        super().__init__(f"revision {revision} was not reached in time; current is {current}")
+        self.revision = revision
+        self.current = current
+
+
+class CommitTimeout(StorageError):
+    """No outcome in time: the transaction may or may not be applied, now or later. Read, then
+    decide. Contrast JournalUnavailable: nothing was written there."""
+
+
+class JournalUnavailable(StorageError):
+    """The journal can't be asked or takes nothing now. Nothing was written; retry later."""
+
+
+class PartitionFailed(JournalUnavailable):
+    """The partition's replica stopped for a reason only an operator can remove (logged)."""
+
+
+class SnapshotExpired(StorageError):
+    """The scan was held open too long, and its snapshot was taken back; continue at a revision."""
+
+
+class TooManySnapshots(StorageError):
+    """As many scans are open as allowed; retry when some have ended."""
+
+
+class WatcherEvicted(StorageError):
+    """The watcher did not take its events fast enough; re-list or watch again."""
+
+
+class WatcherClosed(StorageError):
+    """The watcher was closed by its owner, or its partition stopped."""
+
+
+class StorageFull(StorageError):
+    """No space for the replica on its tmpfs (or map); applying pauses until there is."""
+
+
+class RecoveryRefused(StorageError):
+    """The replica's state and the journal contradict each other; nothing was touched.
+
+    The message says what was found and what an operator can do.
+    """
+
+
+class DataLost(RecoveryRefused):
+    """The journal's oldest entries are newer than everything that this replica has."""
+
+
+class ReplicaLocked(StorageError):
+    """Another process applies to this replica."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: another process applies to this replica")
+        self.path = path

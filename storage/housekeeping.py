@@ -1,0 +1,122 @@
+"""What a partition does by itself: forget old history, delete what has expired.
+
+Both act through the log, so that all replicas stay alike; any number of replicas may run this at
+once, as the second of two equal entries is without effect.
+
+Compaction drops history that is older than an age, or beyond a number of changes. It goes in
+steps, each of a bounded number of changes, because the entry that drops them is applied in one
+piece by every replica: 2,000 changes take about 5 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from runtime.clock import Clock
+from storage.errors import CommitTimeout, JournalUnavailable
+from storage.event import EVENT_KEY, EVENT_ROW, REVISION
+from storage.partition import Partition
+from storage.record import parse_value
+from storage.txn import Compact, Delete
+
+_log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 1.0
+STEP_CHANGES: Final = 2000
+STEPS_PER_TICK: Final = 32
+EXPIRED_PER_ROUND: Final = 512
+ROUNDS_PER_TICK: Final = 16
+COMMIT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much history is kept."""
+
+    seconds: float = 300.0
+    changes_max: int = 200_000
+
+
+class Housekeeper:
+    """Keeps one partition small."""
+
+    def __init__(self, partition: Partition, clock: Clock, retention: Retention) -> None:
+        self._partition = partition
+        self._clock = clock
+        self._retention = retention
+
+    async def run(self) -> None:
+        """Look once a second; what fails is tried again at the next look."""
+        while True:
+            await self._clock.sleep(TICK_SECONDS)
+            self._partition.snapshots.sweep()
+            self._partition.hub.sweep()
+            if not self._partition.ready:
+                continue
+            try:
+                await self.expire()
+                await self.compact()
+            except (CommitTimeout, JournalUnavailable) as error:
+                _log.warning("%s: housekeeping waits: %s", self._partition.name, error)
+
+    async def compact(self) -> None:
+        """Drop the history that is too old or too much."""
+        for _ in range(STEPS_PER_TICK):
+            revision = self.compaction_target()
+            if revision is None:
+                return
+            await self._partition.commit((Compact(revision),), COMMIT_SECONDS)
+
+    def compaction_target(self) -> int | None:
+        """Return up to where the next step drops history; None if nothing is due."""
+        partition, retention = self._partition, self._retention
+        surplus = min(partition.position.event_count - retention.changes_max, STEP_CHANGES)
+        oldest_ms = self._clock.now_ms() - round(retention.seconds * 1000)
+        txn = partition.environment.read()
+        target = None
+        try:
+            for count, (key, row) in enumerate(txn.cursor(partition.environment.events)):
+                if count >= STEP_CHANGES:
+                    break
+                if count >= surplus and EVENT_ROW.unpack_from(row)[0] >= oldest_ms:
+                    break
+                target = EVENT_KEY.unpack(key)[0]
+        finally:
+            txn.abort()
+        return target
+
+    async def expire(self) -> None:
+        """Delete the objects whose time has come, unless they are changed meanwhile."""
+        for _ in range(ROUNDS_PER_TICK):
+            deletes = self.expired()
+            if not deletes:
+                return
+            # One transaction each: an object that was just renewed must not save the others.
+            await asyncio.gather(
+                *(self._partition.commit((delete,), COMMIT_SECONDS) for delete in deletes)
+            )
+
+    def expired(self) -> list[Delete]:
+        """Return deletes of objects that have expired, at most `EXPIRED_PER_ROUND`."""
+        partition = self._partition
+        environment, types = partition.environment, partition.types
+        now_ms = self._clock.now_ms()
+        deletes: list[Delete] = []
+        txn = environment.read()
+        try:
+            for key in txn.cursor(environment.expiry).iternext(values=False):
+                if REVISION.unpack(key[:8])[0] > now_ms or len(deletes) == EXPIRED_PER_ROUND:
+                    break
+                object_key = key[8:]
+                value = txn.get(object_key, db=environment.objects)
+                assert value is not None, "an expiry names an object that is gone"
+                record = parse_value(types.of_key(object_key).resource, object_key, value)
+                deletes.append(
+                    Delete(record.resource, record.namespace, record.name, record.mod_revision)
+                )
+        finally:
+            txn.abort()
+        return deletes

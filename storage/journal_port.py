@@ -1,0 +1,124 @@
+"""What storage needs of a journal: cheap appends, and to hear soon that it is away.
+
+A journal that is away for a moment (a restart) is waited for; one that stays away is reported at
+once to those who come, so that they can answer 503 instead of hanging until their deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from journal.engine import Batch, Journal
+from journal.errors import (
+    BadRequest,
+    JournalError,
+    JournalFull,
+    Overloaded,
+    RecordTooLarge,
+    TooManyConnections,
+)
+from runtime.tasks import TaskScope
+from storage.errors import (
+    CommitTimeout,
+    JournalUnavailable,
+    StorageError,
+    TransactionTooLarge,
+)
+
+AWAY_SECONDS_MAX: Final = 2.0
+_NOTHING_WRITTEN: Final = (JournalFull, Overloaded, TooManyConnections, BadRequest)
+
+
+class JournalPort:
+    """One partition's stream of a journal."""
+
+    def __init__(
+        self, journal: Journal, stream: str, scope: TaskScope, monotonic_s: Callable[[], float]
+    ) -> None:
+        self.stream = stream
+        self._journal = journal
+        self._scope = scope
+        self._monotonic_s = monotonic_s
+        self._away_since_s: float | None = None
+        # The client has a form of append without a task; other engines have not.
+        self._submit: Callable[..., asyncio.Future[int]] | None = getattr(journal, "submit", None)
+
+    def check_available(self) -> None:
+        """Refuse work while the journal has been away for too long.
+
+        Raises:
+            JournalUnavailable: there is no connection, and there has not been for a while.
+        """
+        if getattr(self._journal, "connected", True):
+            self._away_since_s = None
+            return
+        now_s = self._monotonic_s()
+        if self._away_since_s is None:
+            self._away_since_s = now_s
+        if now_s - self._away_since_s >= AWAY_SECONDS_MAX:
+            raise JournalUnavailable(f"the journal is away; nothing was sent to {self.stream!r}")
+
+    def submit(self, record: bytes, key: bytes, deadline_s: float) -> asyncio.Future[int]:
+        """Append one record; the result is its sequence.
+
+        Raises:
+            JournalError: at once, or from the result; `translate` says what it means.
+        """
+        if self._submit is not None:
+            return self._submit(self.stream, (record,), key, deadline_s)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._scope.spawn(self._append(record, key, future), name=f"append-{self.stream}")
+        return future
+
+    async def _append(self, record: bytes, key: bytes, future: asyncio.Future[int]) -> None:
+        try:
+            sequence = await self._journal.append(self.stream, (record,), key)
+        except JournalError as error:
+            if not future.done():
+                future.set_exception(error)
+        else:
+            if not future.done():
+                future.set_result(sequence)
+
+    @asynccontextmanager
+    async def reading(self, from_sequence: int) -> AsyncIterator[AsyncIterator[list[Batch]]]:
+        """Give the stream's batches, endlessly; the subscription ends with the block."""
+        batches = self._journal.read(self.stream, from_sequence)
+        try:
+            yield batches
+        finally:
+            # Left to the garbage collector, a generator would hold its subscription until then.
+            if isinstance(batches, AsyncGenerator):
+                await batches.aclose()
+
+    async def record_at(self, sequence: int) -> bytes:
+        """Return one record that the stream holds."""
+        async with self.reading(sequence) as log:
+            async for batches in log:
+                first_sequence, _, records = batches[0]
+                return records[sequence - first_sequence]
+        raise AssertionError("the log has ended")
+
+    async def tail(self) -> int:
+        """Return the last durable sequence."""
+        return await self._journal.tail(self.stream)
+
+    async def bounds(self) -> tuple[int, int]:
+        """Return the first retained and the last durable sequence."""
+        return await self._journal.bounds(self.stream)
+
+    async def trim(self, before: int) -> None:
+        """Allow the journal to forget what lies before a sequence."""
+        await self._journal.trim(self.stream, before)
+
+
+def translate(error: JournalError) -> StorageError:
+    """Return what a failed append means to whoever commits."""
+    if isinstance(error, RecordTooLarge):
+        return TransactionTooLarge(str(error))
+    if isinstance(error, _NOTHING_WRITTEN):
+        return JournalUnavailable(f"nothing was written: {error}")
+    return CommitTimeout(f"the outcome is unknown: {error}")

@@ -1,0 +1,107 @@
+"""Resource names, their small numeric ids, and what is counted and indexed for each.
+
+Ids are given in the order in which resources first appear in the log, so all replicas agree on
+them; object keys carry the id instead of the name, as LMDB keys end at 511 bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from storage.environment import Environment, Txn
+from storage.record import field_needle
+
+_ROW: Final = struct.Struct("<QQ")
+_ID: Final = struct.Struct(">H")
+INDEX_VALUE_BYTES_MAX: Final = 400
+"""Longer field values share an index entry by their beginning; scans test those again."""
+
+
+class TypeEntry:
+    """What is known of one resource.
+
+    Attributes:
+        prefix: its id as object keys begin with it.
+        count: its objects.
+        changed_revision: the last revision at which one of them changed.
+        indexes: for each declared field, how its index keys begin and its needle.
+    """
+
+    __slots__ = ("changed_revision", "count", "dirty", "indexes", "prefix", "resource")
+
+    def __init__(self, resource: str, type_id: int, fields: tuple[str, ...]) -> None:
+        self.resource = resource
+        self.prefix = _ID.pack(type_id)
+        self.count = 0
+        self.changed_revision = 0
+        self.dirty = False
+        self.indexes = tuple(
+            (self.prefix + bytes((number,)), field_needle(field))
+            for number, field in enumerate(fields)
+        )
+
+    def object_key(self, namespace: str, name: str) -> bytes:
+        """Return the key of one of its objects."""
+        return self.prefix + f"{namespace}\0{name}".encode()
+
+    def index_key(self, needle: bytes, value: bytes) -> bytes | None:
+        """Return the index key of a field's value; None if the field has no index."""
+        for prefix, indexed in self.indexes:
+            if indexed == needle:
+                return prefix + value[:INDEX_VALUE_BYTES_MAX]
+        return None
+
+
+class TypeTable:
+    """All resources of a partition; memory's copy of the `types` table."""
+
+    def __init__(self, indexes: Mapping[str, tuple[str, ...]]) -> None:
+        self._fields = dict(indexes)
+        self._by_resource: dict[str, TypeEntry] = {}
+        self._by_prefix: dict[bytes, TypeEntry] = {}
+
+    def __iter__(self) -> Iterator[TypeEntry]:
+        return iter(self._by_resource.values())
+
+    def find(self, resource: str) -> TypeEntry | None:
+        """Return a resource's entry, None if the log never held one of its objects."""
+        return self._by_resource.get(resource)
+
+    def of_key(self, object_key: bytes) -> TypeEntry:
+        """Return the entry of the resource that an object key belongs to."""
+        return self._by_prefix[object_key[:2]]
+
+    def assign(self, resource: str) -> TypeEntry:
+        """Return a resource's entry, giving it the next id if it has none; saved by `save`."""
+        entry = self._by_resource.get(resource)
+        if entry is None:
+            entry = self._add(resource, len(self._by_resource))
+            entry.dirty = True
+        return entry
+
+    def save(self, environment: Environment, txn: Txn) -> None:
+        """Write the changed rows."""
+        for entry in self._by_resource.values():
+            if entry.dirty:
+                row = _ROW.pack(entry.count, entry.changed_revision) + entry.resource.encode()
+                txn.put(entry.prefix, row, db=environment.types)
+                entry.dirty = False
+
+    def load(self, environment: Environment, txn: Txn) -> None:
+        """Replace memory's copy by the table."""
+        self._by_resource.clear()
+        self._by_prefix.clear()
+        for key, row in txn.cursor(environment.types):
+            entry = self._add(row[_ROW.size :].decode(), _ID.unpack(key)[0])
+            entry.count, entry.changed_revision = _ROW.unpack_from(row)
+
+    def declaration(self) -> bytes:
+        """Return what the index table's content depends on besides the log."""
+        return repr(sorted(self._fields.items())).encode()
+
+    def _add(self, resource: str, type_id: int) -> TypeEntry:
+        entry = TypeEntry(resource, type_id, self._fields.get(resource, ()))
+        self._by_resource[resource] = self._by_prefix[entry.prefix] = entry
+        return entry

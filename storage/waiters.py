@@ -1,0 +1,110 @@
+"""Those who wait: for a revision to be applied, and for the journal's tail to be known."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from journal.errors import JournalError
+from storage.errors import JournalUnavailable
+
+_T = TypeVar("_T")
+
+
+async def wait_until(future: asyncio.Future[_T], timeout_s: float) -> _T:
+    """Return a future's result.
+
+    A third of the price of `asyncio.timeout`, as nothing has to be cancelled.
+
+    Raises:
+        TimeoutError: it was not done in time; it is now, with this.
+    """
+    timer = future.get_loop().call_later(timeout_s, _expire, future)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+
+
+class RevisionWaiters:
+    """Futures by the revision that resolves them."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    def add(self, revision: int) -> asyncio.Future[None]:
+        """Return a future that is done once `revision` is applied."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._heap, (revision, next(self._order), future))
+        return future
+
+    def release(self, revision: int) -> None:
+        """Resolve whoever waits for `revision` or an earlier one."""
+        while self._heap and self._heap[0][0] <= revision:
+            future = heapq.heappop(self._heap)[2]
+            if not future.done():
+                future.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Give everyone an error."""
+        waiting, self._heap = self._heap, []
+        for _, _, future in waiting:
+            if not future.done():
+                future.set_exception(error)
+
+
+class TailCheck:
+    """One question to the journal for all who ask at the same time.
+
+    An answer counts only for those who asked before the question was sent: a write acknowledged in
+    between could be missing from it. So at most one question is under way, who comes meanwhile
+    gathers for the next, and that one is sent when the first returns.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[int]]) -> None:
+        self._ask = ask
+        self._gathering: list[asyncio.Future[int]] = []
+        self._gathered = asyncio.Event()
+        self.asked = 0
+
+    def join(self) -> asyncio.Future[int]:
+        """Return the tail as of now or later; it may fail with JournalUnavailable."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._gathering.append(future)
+        self._gathered.set()
+        return future
+
+    async def run(self) -> None:
+        """Ask whenever someone waits."""
+        while True:
+            await self._gathered.wait()
+            self._gathered.clear()
+            asking, self._gathering = self._gathering, []
+            self.asked += 1
+            try:
+                tail = await self._ask()
+            except JournalError as error:
+                unavailable = JournalUnavailable(f"the journal did not tell its tail: {error}")
+                for future in asking:
+                    if not future.done():
+                        future.set_exception(unavailable)
+            else:
+                for future in asking:
+                    if not future.done():
+                        future.set_result(tail)
+
+    def fail(self, error: Exception) -> None:
+        """Give those who gather an error."""
+        gathering, self._gathering = self._gathering, []
+        for future in gathering:
+            if not future.done():
+                future.set_exception(error)
+
+
+def _expire(future: asyncio.Future[_T]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())

@@ -1,0 +1,73 @@
+"""Iterators over stored objects in key order, within one read transaction."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import TypeAlias
+
+from storage.environment import Txn
+from storage.reads import Views, versions_at
+from storage.record import mod_revision_of
+from storage.types_table import TypeEntry
+
+Walk: TypeAlias = Iterator[tuple[bytes, bytes]]
+"""Object keys and stored values."""
+
+
+def key_prefix(entry: TypeEntry, namespace: str | None) -> bytes:
+    """Return what the keys of a resource's objects (in a namespace) begin with."""
+    return entry.prefix if namespace is None else entry.object_key(namespace, "")
+
+
+def walk_latest(views: Views, txn: Txn, start: bytes) -> Walk:
+    """Yield the objects after key `start`; goes on into other resources."""
+    cursor = txn.cursor(views.environment.objects)
+    if not cursor.set_range(start):
+        return iter(())
+    if cursor.key() == start and not cursor.next():
+        return iter(())
+    return cursor.iternext()
+
+
+def walk_at(views: Views, txn: Txn, prefix: bytes, start: bytes, revision: int) -> Walk:
+    """Yield the objects of `prefix` after key `start` as they were at a retained revision."""
+    current = takewhile(lambda item: item[0].startswith(prefix), walk_latest(views, txn, start))
+    unchanged = (item for item in current if mod_revision_of(item[1]) <= revision)
+    changed = versions_at(views, txn, prefix, start, revision)
+    # At one revision a key has one value: no key comes from both.
+    return heapq.merge(unchanged, changed, key=lambda item: item[0])
+
+
+def walk_index(views: Views, txn: Txn, index_key: bytes, prefix: bytes, start: bytes) -> Walk:
+    """Yield the objects of `prefix` after key `start` that the index has under `index_key`."""
+    cursor = txn.cursor(views.environment.index)
+    # Index entries leave out the two bytes of the type, which their key has already.
+    type_prefix, first = prefix[:2], start[2:]
+    found = cursor.set_range_dup(index_key, first) if first else cursor.set_key(index_key)
+    if not found:
+        return
+    get, objects = txn.get, views.environment.objects
+    for name in cursor.iternext_dup():
+        key = type_prefix + name
+        if not key.startswith(prefix):
+            return
+        if key == start:
+            continue
+        value = get(key, db=objects)
+        assert value is not None, "the index names an object that is gone"
+        yield key, value
+
+
+def count_keys(views: Views, txn: Txn, prefix: bytes, start: bytes) -> int:
+    """Return how many objects of `prefix` come after key `start`: 0.1 µs for each."""
+    cursor = txn.cursor(views.environment.objects)
+    if not cursor.set_range(start) or (cursor.key() == start and not cursor.next()):
+        return 0
+    count = 0
+    for key in cursor.iternext(values=False):
+        if not key.startswith(prefix):
+            break
+        count += 1
+    return count

@@ -1,0 +1,146 @@
+"""All watchers of a partition: who is live, who catches up, who is too slow.
+
+Invariants:
+    - A watcher is live or behind (storage/catch_up.py), never both, or has ended.
+    - A watcher joins the live ones only at the very revision up to which events were dispatched;
+      publishing and joining both run without interruption on the event loop. So there is neither a
+      gap nor a repetition between history and live events.
+    - A reader is woken once for a batch of events, not for each; the writer never waits for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from storage.catch_up import CatchUp, ReadHistory
+from storage.errors import Compacted, WatcherEvicted
+from storage.event import Event
+from storage.scopes import ScopeIndex
+from storage.watcher import Scope, Watcher, WatcherState
+
+FULL_SECONDS_MAX: Final = 30.0
+
+
+class WatchHub:
+    """Dispatches events; the owner calls `publish` after each applied pass.
+
+    Attributes:
+        revision: events up to here have been dispatched.
+        compact_revision: history before it is gone.
+        evictions: how many watchers were too slow.
+    """
+
+    def __init__(self, read_history: ReadHistory, monotonic_s: Callable[[], float]) -> None:
+        self.revision = 0
+        self.compact_revision = 0
+        self.evictions = 0
+        self._monotonic_s = monotonic_s
+        self._live = ScopeIndex()
+        self._behind = CatchUp(read_history)
+        self._filled: list[Watcher] = []
+        self._overflowed: dict[Watcher, None] = {}
+        self._work = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._live) + len(self._behind)
+
+    def watch(self, scope: Scope, from_revision: int, capacity: int) -> Watcher:
+        """Return a watcher of the events after `from_revision`, which may lie ahead.
+
+        Raises:
+            Compacted: events after `from_revision` are gone.
+        """
+        if from_revision < self.compact_revision:
+            raise Compacted(from_revision, self.compact_revision)
+        watcher = Watcher(self, scope, from_revision, capacity)
+        if from_revision >= self.revision:
+            self._join(watcher)
+        else:
+            self._behind.add(watcher)
+            self._work.set()
+        return watcher
+
+    def publish(self, events: Sequence[Event], revision: int, compact_revision: int) -> None:
+        """Dispatch the events of an applied pass, and wake whom they reach."""
+        self.compact_revision = compact_revision
+        if len(self._live):
+            dispatch = self._live.dispatch
+            for event in events:
+                dispatch(event)
+        self.revision = revision
+        self._settle()
+
+    def close(self) -> None:
+        """End all watchers; their readers get WatcherClosed."""
+        for watcher in (*self._live, *self._behind.watchers()):
+            watcher.close()
+
+    async def run_catch_up(self) -> None:
+        """Serve the watchers that are behind, step by step, letting others run in between."""
+        while True:
+            await self._work.wait()
+            if not self.catch_up():
+                # Those left are full: taking from one sets the event again.
+                self._work.clear()
+            await asyncio.sleep(0)
+
+    def catch_up(self) -> bool:
+        """Do one step; return whether another could do something."""
+        for watcher in self._behind.step(self.revision, self.compact_revision):
+            self._join(watcher)
+        self._settle()
+        return self._behind.can_step()
+
+    def sweep(self) -> None:
+        """Evict the watchers that have been full for too long while catching up."""
+        for watcher in self._behind.full_since(self._monotonic_s() - FULL_SECONDS_MAX):
+            self._evict(watcher)
+
+    def on_filled(self, watcher: Watcher) -> None:
+        """See Owner."""
+        self._filled.append(watcher)
+
+    def on_overflow(self, watcher: Watcher) -> None:
+        """See Owner."""
+        self._overflowed[watcher] = None
+
+    def on_drained(self, _watcher: Watcher) -> None:
+        """See Owner."""
+        self._work.set()
+
+    def on_closed(self, watcher: Watcher) -> None:
+        """See Owner."""
+        self._overflowed.pop(watcher, None)
+        self._remove(watcher)
+
+    def _join(self, watcher: Watcher) -> None:
+        watcher.state = WatcherState.SYNCED
+        watcher.full_since_s = None
+        self._live.add(watcher)
+
+    def _remove(self, watcher: Watcher) -> None:
+        if watcher in self._live:
+            self._live.remove(watcher)
+        else:
+            self._behind.discard(watcher)
+
+    def _evict(self, watcher: Watcher) -> None:
+        self.evictions += 1
+        self._remove(watcher)
+        watcher.fail(
+            WatcherState.EVICTED, WatcherEvicted("the watcher did not take its events fast enough")
+        )
+
+    def _settle(self) -> None:
+        """After dispatching: deal with those that overflowed, wake those that got something."""
+        if self._overflowed:
+            overflowed, self._overflowed = self._overflowed, {}
+            for watcher in overflowed:
+                # One that is behind was filled by us, as fast as we could: it gets some time.
+                if not self._behind.park(watcher, self._monotonic_s()):
+                    self._evict(watcher)
+        filled, self._filled = self._filled, []
+        for watcher in filled:
+            watcher.wake()

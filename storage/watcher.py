@@ -1,0 +1,200 @@
+"""One watcher: its scope, its place in history, and the events it has not yet taken.
+
+A watcher is in exactly one state, moved by the named methods only:
+
+    CATCHING_UP --join--> SYNCED --overflow--> EVICTED
+        |  ^------------ (never back)             ^
+        +---- compaction passes it, or it stays full too long: EVICTED
+    any ------close------> CLOSED
+
+Invariants:
+    - It gets every event of its scope after its first position, once, in order: while catching up
+      from history, then live; `position` is what has been looked at on its behalf.
+    - The writer never waits for it; what it may hold is bounded by its capacity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from storage.errors import StorageError, WatcherClosed
+from storage.event import Event
+
+
+class Scope(NamedTuple):
+    """Which objects a watcher is interested in."""
+
+    resource: str
+    namespace: str | None = None
+    name: str | None = None
+    field: tuple[str, str] | None = None
+    """A field's name and value; an event matches by its new or its previous value."""
+
+
+class WatcherState(Enum):
+    """Where a watcher gets its events from."""
+
+    CATCHING_UP = "catching up"
+    SYNCED = "synced"
+    EVICTED = "evicted"
+    CLOSED = "closed"
+
+
+class Owner(Protocol):
+    """Who feeds the watcher."""
+
+    @property
+    def revision(self) -> int:
+        """The revision up to which events have been dispatched."""
+        ...
+
+    def on_filled(self, watcher: Watcher) -> None:
+        """The watcher holds something after having held nothing."""
+        ...
+
+    def on_overflow(self, watcher: Watcher) -> None:
+        """The watcher holds more than its capacity."""
+        ...
+
+    def on_drained(self, watcher: Watcher) -> None:
+        """The watcher, catching up and full, has room again."""
+        ...
+
+    def on_closed(self, watcher: Watcher) -> None:
+        """The watcher wants nothing more."""
+        ...
+
+
+class Watcher:
+    """A subscription to the events of a scope. Read by one task at a time.
+
+    Attributes:
+        scope: which events it gets.
+        state: see the module's head.
+        capacity: how many events it may hold untaken.
+        position: everything up to this revision has been put into it (or did not match).
+        full_since_s: since when it is full while catching up, None if it is not.
+    """
+
+    __slots__ = (
+        "_failure",
+        "_owner",
+        "_pending",
+        "_waiter",
+        "capacity",
+        "full_since_s",
+        "position",
+        "scope",
+        "state",
+    )
+
+    def __init__(self, owner: Owner, scope: Scope, from_revision: int, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError("a watcher needs room for at least one event")
+        self.scope = scope
+        self.state = WatcherState.CATCHING_UP
+        self.position = from_revision
+        self.full_since_s: float | None = None
+        self._owner = owner
+        self.capacity = capacity
+        self._pending: list[Event] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: StorageError | None = None
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds as much as it may."""
+        return len(self._pending) >= self.capacity
+
+    @property
+    def overfull(self) -> bool:
+        """Whether it holds more than it may."""
+        return len(self._pending) > self.capacity
+
+    @property
+    def progress_revision(self) -> int:
+        """A revision up to which all its events have been taken: what a bookmark may say."""
+        if self._pending:
+            return self._pending[0].revision - 1
+        if self.state is WatcherState.SYNCED:
+            # One from a revision not reached yet has promised not to show what lies before it.
+            return max(self.position, self._owner.revision)
+        return self.position
+
+    def take(self) -> list[Event]:
+        """Return what is there, perhaps nothing, without waiting.
+
+        Raises:
+            WatcherEvicted: it was too slow; what it held is dropped.
+            Compacted: compaction passed it while it caught up. WatcherClosed: it was closed.
+        """
+        events, self._pending = self._pending, []
+        if events:
+            if self.full_since_s is not None:
+                self.full_since_s = None
+                self._owner.on_drained(self)
+            return events
+        if self._failure is not None:
+            raise self._failure
+        return events
+
+    async def next_batch(self, timeout_s: float | None = None) -> list[Event]:
+        """Wait for events and return all there are; empty if `timeout_s` passes without any.
+
+        Raises:
+            WatcherEvicted, Compacted, WatcherClosed: as `take`.
+        """
+        if self._pending or self._failure is not None:
+            return self.take()
+        assert self._waiter is None, "two tasks read one watcher"
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        timer = None
+        if timeout_s is not None:
+            timer = loop.call_later(timeout_s, _resolve, waiter)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+        return self.take()
+
+    def close(self) -> None:
+        """Stop; a waiting reader gets WatcherClosed. May be repeated."""
+        if self.state is not WatcherState.CLOSED:
+            self._owner.on_closed(self)
+            self.fail(WatcherState.CLOSED, WatcherClosed("the watcher was closed"))
+
+    def offer(self, event: Event) -> None:
+        """Put an event in, unless it lies before the watcher's position."""
+        if event.revision <= self.position:
+            return
+        pending = self._pending
+        pending.append(event)
+        if len(pending) == 1:
+            self._owner.on_filled(self)
+        elif len(pending) > self.capacity:
+            self._owner.on_overflow(self)
+
+    def wake(self) -> None:
+        """Let the reader run if it waits."""
+        if self._waiter is not None:
+            _resolve(self._waiter)
+
+    def fail(self, state: WatcherState, failure: StorageError) -> None:
+        """End with an error for the reader; what it held is dropped."""
+        self.state = state
+        self._failure = failure
+        self._pending = []
+        self.wake()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

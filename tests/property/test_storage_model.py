@@ -1,0 +1,413 @@
+"""The replica against a plain dictionary, under any order of operations, passes and restarts."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from storage import catch_up
+from storage.checkpoint import install_checkpoint, write_checkpoint
+from storage.errors import Compacted, WatcherEvicted
+from storage.event import Event, EventKind
+from storage.scan import Query
+from storage.txn import ABSENT, ANY, Check, Committed, Compact, Delete, Op, Put, Rejected
+from storage.watcher import Scope, Watcher
+from tests.unit.storage.replicas import Replica, body_at, drain, meta, put, record_of
+
+Key = tuple[str, str, str]
+
+RESOURCES = ("pods", "nodes")
+NAMESPACES = ("a", "ab")
+# Names that are beginnings of one another are where key orders go wrong.
+NAMES = ("x", "x-y", "xy")
+NODES = ("", "n1", "n2")
+
+keys = st.tuples(st.sampled_from(RESOURCES), st.sampled_from(NAMESPACES), st.sampled_from(NAMES))
+nodes = st.sampled_from(NODES)
+ages = st.integers(0, 30)
+
+
+class Draft(NamedTuple):
+    """An operation to be built when the state it meets is known."""
+
+    kind: str
+    key: Key
+    node: str
+    expected: str
+
+
+drafts = st.builds(
+    Draft,
+    st.sampled_from(["put", "put", "delete", "check"]),
+    keys,
+    nodes,
+    st.sampled_from(["any", "any", "current", "current", "current", "stale"]),
+)
+
+
+class Stored(NamedTuple):
+    """What the model knows of an object."""
+
+    create_revision: int
+    mod_revision: int
+    meta: bytes
+
+
+class Change(NamedTuple):
+    """What the model expects of an event."""
+
+    revision: int
+    kind: EventKind
+    key: Key
+    stored: Stored
+    previous: Stored | None
+
+
+class Model:
+    """The whole history of all objects, in dictionaries."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.compacted = 0
+        self.objects: dict[Key, Stored] = {}
+        self.states: dict[int, dict[Key, Stored]] = {0: {}}
+        self.changes: list[Change] = []
+
+    def apply(self, ops: tuple[Op, ...]) -> int | None:
+        """Apply a transaction; return the operation that it fails on."""
+        self.revision += 1
+        failed = self._failing(ops)
+        if failed is None:
+            for op in ops:
+                self._perform(op)
+        self.states[self.revision] = copy.copy(self.objects)
+        return failed
+
+    def _failing(self, ops: tuple[Op, ...]) -> int | None:
+        for number, op in enumerate(ops):
+            if not isinstance(op, Put | Delete | Check):
+                continue
+            found = self.objects.get((op.resource, op.namespace, op.name))
+            actual = found.mod_revision if found else ABSENT
+            if op.expected not in (ANY, actual) or (isinstance(op, Delete) and not found):
+                return number
+        return None
+
+    def _perform(self, op: Op) -> None:
+        if isinstance(op, Compact):
+            self.compacted = max(self.compacted, min(op.revision, self.revision))
+        if not isinstance(op, Put | Delete):
+            return
+        key = (op.resource, op.namespace, op.name)
+        previous = self.objects.get(key)
+        if isinstance(op, Put):
+            created = previous.create_revision if previous else self.revision
+            stored = Stored(created, self.revision, op.meta)
+            self.objects[key] = stored
+            self.changes.append(Change(self.revision, EventKind.PUT, key, stored, previous))
+        elif previous is not None:
+            del self.objects[key]
+            stored = previous._replace(mod_revision=self.revision)
+            self.changes.append(Change(self.revision, EventKind.DELETE, key, stored, previous))
+
+
+class Subscription(NamedTuple):
+    """A watcher, and what it has delivered."""
+
+    watcher: Watcher
+    from_revision: int
+    seen: list[Event]
+
+
+class StorageMachine(RuleBasedStateMachine):
+    """Operations go to the model at once and to the log; the replica applies the log in passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Path(tempfile.mkdtemp(prefix="ultraplane-model-", dir="/dev/shm"))
+        self.model = Model()
+        self.log: list[bytes] = []
+        self.failures: list[int | None] = []
+        self.subscriptions: list[Subscription] = []
+        self.homes = 0
+        # Small steps, so that walks through history are met half-way.
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(catch_up, "ROWS_PER_STEP", 3)
+        self.patch.setattr(catch_up, "MEMBERS_PER_STEP", 4)
+
+    @initialize()
+    def open(self) -> None:
+        self.replica = Replica(self.root / "replica")
+
+    def commit(self, *ops: Op) -> None:
+        self.log.append(record_of(*ops))
+        self.failures.append(self.model.apply(ops))
+
+    def expected_of(self, key: Key, choice: str) -> int:
+        found = self.model.objects.get(key)
+        current = found.mod_revision if found else ABSENT
+        return {"any": ANY, "absent": ABSENT, "current": current, "stale": current + 1}[choice]
+
+    def build(self, draft: Draft) -> Op:
+        found = self.model.objects.get(draft.key)
+        current = found.mod_revision if found else ABSENT
+        expected = {"any": ANY, "current": current, "stale": current + 1}[draft.expected]
+        resource, namespace, name = draft.key
+        if draft.kind == "check":
+            return Check(*draft.key, expected)
+        if draft.kind == "delete" and (found or draft.expected == "stale"):
+            return Delete(*draft.key, expected)
+        return put(name, resource=resource, namespace=namespace, node=draft.node, expected=expected)
+
+    # Rules are switched off at random, example by example: what matters only together is one rule.
+    @rule(
+        transactions=st.lists(st.lists(drafts, min_size=1, max_size=3), min_size=1, max_size=8),
+        compacted=st.none() | ages,
+        passes=st.lists(st.integers(1, 12), max_size=4),
+        steps=st.integers(0, 2),
+        readers=st.integers(0, 40),
+    )
+    def live(
+        self,
+        transactions: list[list[Draft]],
+        compacted: int | None,
+        passes: list[int],
+        steps: int,
+        readers: int,
+    ) -> None:
+        for wanted in transactions:
+            distinct = {draft.key: draft for draft in wanted}
+            self.commit(*(self.build(draft) for draft in distinct.values()))
+        if compacted is not None:
+            self.commit(Compact(max(0, self.model.revision - compacted)))
+        for count in passes:
+            self.apply_some(count)
+        for _ in range(steps):
+            self.replica.partition.hub.catch_up()
+        for subscription in self.subscriptions[:readers]:
+            self.read_watcher(subscription)
+
+    def apply_some(self, count: int) -> None:
+        done = self.replica.partition.revision
+        records = self.log[done : done + count]
+        if not records:
+            return
+        for offset, outcome in enumerate(self.replica.apply_records(records)):
+            failed = self.failures[done + offset]
+            if failed is None:
+                assert isinstance(outcome, Committed)
+                assert outcome.revision == done + offset + 1
+            else:
+                assert isinstance(outcome, Rejected)
+                assert outcome.op_index == failed
+
+    def state_at(self, revision: int) -> dict[Key, Stored]:
+        return self.model.states[revision]
+
+    def retained(self, back: int) -> int | None:
+        """Return a revision `back` before the replica's; None, having seen it refused, if gone."""
+        partition = self.replica.partition
+        revision = max(0, partition.revision - back)
+        if revision >= partition.compact_revision:
+            return revision
+        with pytest.raises(Compacted):
+            partition.get("pods", "a", "x", revision)
+        with pytest.raises(Compacted):
+            partition.hub.watch(Scope("pods"), revision, 10)
+        return None
+
+    @rule(back=ages)
+    def read_everything(self, back: int) -> None:
+        revision = self.retained(back)
+        if revision is None:
+            return
+        state = self.state_at(revision)
+        for key in itertools.product(RESOURCES, NAMESPACES, NAMES):
+            self.check_get(key, revision, state.get(key))
+        for resource, namespace, node in itertools.product(
+            RESOURCES, (None, *NAMESPACES), (None, *NODES)
+        ):
+            self.check_lists(Query(resource, namespace, revision=revision), node)
+
+    def check_get(self, key: Key, revision: int, stored: Stored | None) -> None:
+        record = self.replica.partition.get(*key, revision)
+        assert (record is None) == (stored is None)
+        if record is not None and stored is not None:
+            assert record[:3] == key
+            assert (record.create_revision, record.mod_revision, record.meta) == stored
+            assert record.body == body_at(stored.mod_revision)
+
+    def check_lists(self, query: Query, node: str | None) -> None:
+        """Compare a list, whole and from every place in it, by every page size."""
+        assert query.revision is not None
+        wanted = [
+            key[1:]
+            for key, stored in sorted(self.state_at(query.revision).items())
+            if key[0] == query.resource
+            and query.namespace in (None, key[1])
+            and (node is None or stored.meta == meta(node=node))
+        ]
+        index = None if node is None else ("spec.nodeName", node)
+        starts = [None, *itertools.product(NAMESPACES, NAMES)]
+        for start_after, limit in itertools.product(starts, (None, 1, 2)):
+            asked = replace(query, start_after=start_after, limit=limit, index=index)
+            following = [key for key in wanted if start_after is None or key > start_after]
+            found, remaining = [], 0
+            with self.replica.scan(asked) as scan:
+                for chunk in scan:
+                    found += chunk
+                    if scan.returned == limit:
+                        remaining = scan.remaining()
+                        break
+                assert scan.revision == query.revision
+            assert [record[1:3] for record in found] == following[:limit]
+            assert all(record.body == body_at(record.mod_revision) for record in found)
+            if node is None:
+                assert remaining == len(following) - len(found)
+
+    @invariant()
+    def counts_agree(self) -> None:
+        state = self.state_at(self.replica.partition.revision)
+        for resource, namespace in itertools.product(RESOURCES, (None, *NAMESPACES)):
+            expected = sum(k[0] == resource and namespace in (None, k[1]) for k in state)
+            assert self.replica.partition.count(resource, namespace) == expected
+
+    @rule(back=ages, capacity=st.sampled_from([2, 1000]), node=nodes, key=keys)
+    def watch(self, back: int, capacity: int, node: str, key: Key) -> None:
+        revision = self.retained(back)
+        if revision is None or len(self.subscriptions) >= 40:
+            return
+        resource, namespace, name = key
+        field = ("spec.nodeName", node)
+        for scope in (
+            Scope(resource),
+            Scope(resource, namespace),
+            Scope(resource, namespace, name),
+            Scope(resource, None, name),
+            Scope(resource, None, None, field),
+            Scope(resource, namespace, None, field),
+            Scope(resource, namespace, name, field),
+        ):
+            watcher = self.replica.partition.hub.watch(scope, revision, capacity)
+            self.subscriptions.append(Subscription(watcher, revision, []))
+
+    def read_watcher(self, subscription: Subscription) -> None:
+        watcher = subscription.watcher
+        try:
+            events = watcher.take()
+        except WatcherEvicted:
+            # Only one that was live can be too slow, and only by what came after its start.
+            assert watcher.capacity == 2
+            self.subscriptions.remove(subscription)
+            return
+        except Compacted:
+            assert subscription.from_revision < self.replica.partition.compact_revision
+            self.subscriptions.remove(subscription)
+            return
+        subscription.seen.extend(events)
+        progress = watcher.progress_revision
+        wanted = [
+            change
+            for change in self.model.changes
+            if subscription.from_revision < change.revision <= progress
+            and matches(watcher.scope, change)
+        ]
+        seen = [event for event in subscription.seen if event.revision <= progress]
+        assert [described(event) for event in seen] == wanted
+        assert subscription.seen[: len(seen)] == seen
+
+    @rule()
+    def restart(self) -> None:
+        self.replica.close()
+        self.replica = Replica(self.root / f"replica{self.homes or ''}")
+        self.subscriptions.clear()
+
+    @rule()
+    def recover_from_checkpoint(self) -> None:
+        environment = self.replica.environment
+        txn = environment.read()
+        revision = self.replica.partition.revision
+        checkpoint = write_checkpoint(environment, txn, revision, self.root / "checkpoints")
+        txn.abort()
+        before = self.replica.dump()
+        self.replica.close()
+        self.homes += 1
+        home = self.root / f"replica{self.homes}"
+        assert install_checkpoint(checkpoint, home)
+        self.replica = Replica(home)
+        self.subscriptions.clear()
+        assert self.replica.dump() == before
+        assert self.replica.partition.revision == revision
+
+    @invariant()
+    def history_is_as_long_as_it_should_be(self) -> None:
+        partition = self.replica.partition
+        retained = [
+            change
+            for change in self.model.changes
+            if partition.compact_revision < change.revision <= partition.revision
+        ]
+        assert partition.position.event_count == len(retained)
+
+    def teardown(self) -> None:
+        self.patch.undo()
+        try:
+            self.apply_some(len(self.log))
+            final = self.replica.dump()
+            other = Replica(self.root / "one-by-one")
+            for record in self.log:
+                other.apply_records([record])
+            try:
+                assert other.partition.state_hash() == self.replica.partition.state_hash()
+                assert other.dump() == final
+                assert len(drain(other.scan(Query("pods")))) == other.partition.count("pods", None)
+            finally:
+                other.close()
+        finally:
+            self.replica.close()
+            shutil.rmtree(self.root)
+
+
+def matches(scope: Scope, change: Change) -> bool:
+    """Return whether a change concerns a scope, by its new or its previous state."""
+    resource, namespace, name = change.key
+    if scope.resource != resource or scope.namespace not in (None, namespace):
+        return False
+    if scope.name not in (None, name):
+        return False
+    if scope.field is None:
+        return True
+    wanted = meta(node=scope.field[1])
+    previous = change.previous
+    return change.stored.meta == wanted or (previous is not None and previous.meta == wanted)
+
+
+def described(event: Event) -> Change:
+    """Return an event as the model would have it."""
+    record, previous = event.record, event.previous
+    assert record.body == body_at(event.revision)
+    before = None
+    if previous is not None:
+        assert previous.body == body_at(previous.mod_revision)
+        before = Stored(previous.create_revision, previous.mod_revision, previous.meta)
+    after = Stored(record.create_revision, record.mod_revision, record.meta)
+    return Change(event.revision, event.kind, record[:3], after, before)
+
+
+StorageMachine.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestStorageAgainstModel = StorageMachine.TestCase

@@ -1,0 +1,113 @@
+"""Checkpoint files: whole or absent, verified, private, few."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.checkpoint import (
+    Checkpoint,
+    install_checkpoint,
+    list_checkpoints,
+    write_checkpoint,
+)
+from storage.environment import Environment
+from tests.unit.storage.replicas import Replica, put
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Iterator[Replica]:
+    """Return a replica with something in it."""
+    one = Replica(tmp_path / "replica")
+    for name in ("a", "b", "c"):
+        one.run(put(name, node="n1"))
+    yield one
+    one.close()
+
+
+def write(replica: Replica, directory: Path) -> Checkpoint:
+    """Write a checkpoint of now."""
+    txn = replica.environment.read()
+    try:
+        return write_checkpoint(replica.environment, txn, replica.partition.revision, directory)
+    finally:
+        txn.abort()
+
+
+def test_a_checkpoint_installed_is_the_replica_it_was_written_from(
+    replica: Replica, tmp_path: Path
+) -> None:
+    checkpoint = write(replica, tmp_path / "checkpoints")
+    expected = replica.dump()
+    replica.run(put("later"))
+    assert checkpoint.sequence == 3
+    assert install_checkpoint(checkpoint, tmp_path / "copy")
+    copy = Replica(tmp_path / "copy")
+    try:
+        assert copy.dump() == expected
+        assert copy.partition.revision == 3
+    finally:
+        copy.close()
+
+
+def test_a_write_that_fails_leaves_the_older_ones(
+    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "checkpoints"
+    first = write(replica, directory)
+
+    def full(_self: Environment, fd: int, _txn: object) -> None:
+        os.write(fd, b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Environment, "copy_to", full)
+    replica.run(put("d"))
+    with pytest.raises(OSError, match="No space"):
+        write(replica, directory)
+    assert list_checkpoints(directory) == [first]
+    monkeypatch.undo()
+    # What the failed one left behind is in nobody's way.
+    second = write(replica, directory)
+    assert sorted(path.name for path in directory.iterdir()) == sorted(
+        [first.path.name, second.path.name]
+    )
+
+
+def test_only_the_newest_two_are_kept_newest_first(replica: Replica, tmp_path: Path) -> None:
+    for name in ("d", "e", "f"):
+        replica.run(put(name))
+        write(replica, tmp_path / "checkpoints")
+    found = list_checkpoints(tmp_path / "checkpoints")
+    assert [checkpoint.sequence for checkpoint in found] == [6, 5]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_a_damaged_checkpoint_does_not_replace_what_is_there(
+    replica: Replica, tmp_path: Path, damage: str
+) -> None:
+    checkpoint = write(replica, tmp_path / "checkpoints")
+    content = bytearray(checkpoint.path.read_bytes())
+    if damage == "flip":
+        content[5000] ^= 1
+    else:
+        del content[-4096:]
+    checkpoint.path.write_bytes(content)
+    before = replica.dump()
+    replica.close()
+    assert not install_checkpoint(checkpoint, tmp_path / "replica")
+    again = Replica(tmp_path / "replica")
+    try:
+        assert again.dump() == before
+    finally:
+        again.close()
+
+
+def test_files_are_for_their_owner_only(replica: Replica, tmp_path: Path) -> None:
+    checkpoint = write(replica, tmp_path / "checkpoints")
+    install_checkpoint(checkpoint, tmp_path / "copy")
+    for path in (checkpoint.path, tmp_path / "copy/data.mdb", tmp_path / "replica/data.mdb"):
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.parent.stat().st_mode & 0o777 == 0o700

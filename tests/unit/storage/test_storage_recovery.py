@@ -1,0 +1,175 @@
+"""What a store starts from, and when it refuses to."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from journal.memory import MemoryEngine
+from runtime.clock import SimulatedClock
+from storage.checkpoint import list_checkpoints
+from storage.errors import (
+    DataLost,
+    RecoveryRefused,
+)
+from storage.store import Store
+from storage.txn import Delete
+from tests.unit.storage.replicas import options, running_store
+from tests.unit.storage.stores import Moody, create, default
+
+CHECKPOINTS = Path("data/checkpoints/default")
+
+
+def test_a_checkpoint_is_written_when_due_and_trims_behind_the_older_one(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock, journal = SimulatedClock(), MemoryEngine()
+        async with running_store(tmp_path, journal, clock, checkpoint_entries=10) as store:
+            checkpoints = tmp_path / CHECKPOINTS
+            for round_number in range(4):
+                for number in range(10):
+                    await create(store, f"p{round_number}-{number}")
+                await store.checkpoint()
+                found = list_checkpoints(checkpoints)
+                assert len(found) == min(round_number + 1, 2)
+                assert found[0].sequence == store.current_revision("pods")
+            # The older one's own entry stays: recovery compares it.
+            assert await journal.bounds("default") == (31, 41)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("lost", ["nothing", "memory", "memory and newest", "all files"])
+def test_recovery_ends_in_the_same_state(tmp_path: Path, lost: str) -> None:
+    async def run() -> None:
+        journal = MemoryEngine()
+        async with running_store(tmp_path, journal) as store:
+            await create(store, "before", node="n1")
+            if lost != "all files":
+                await store.checkpoint()
+                await create(store, "between")
+                await store.checkpoint()
+            await create(store, "after")
+            await store.commit((Delete("pods", "default", "before"),), 5)
+            expected = default(store).state_hash()
+        if lost != "nothing":
+            shutil.rmtree(tmp_path / "memory")
+        if lost == "memory and newest":
+            newest = list_checkpoints(tmp_path / CHECKPOINTS)[0].path
+            newest.write_bytes(newest.read_bytes()[:-4096] + bytes(4096))
+        async with running_store(tmp_path, journal) as store:
+            source = store.status()["default"]["recovered_from"]
+            assert source == {"nothing": "memory", "all files": "log"}.get(lost, "checkpoint")
+            assert default(store).state_hash() == expected
+            await create(store, "more")
+
+    asyncio.run(run())
+
+
+def test_a_damaged_environment_is_rebuilt(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = MemoryEngine()
+        async with running_store(tmp_path, journal) as store:
+            await create(store, "web")
+            expected = default(store).state_hash()
+        data = tmp_path / "memory/default/data.mdb"
+        for damaged in (bytes(8192), data.read_bytes()[:12288]):
+            data.write_bytes(damaged)
+            async with running_store(tmp_path, journal) as store:
+                assert store.status()["default"]["recovered_from"] == "log"
+                assert default(store).state_hash() == expected
+
+    asyncio.run(run())
+
+
+def test_a_wiped_journal_is_refused(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = MemoryEngine()
+        async with running_store(tmp_path, journal) as store:
+            await create(store, "web")
+            await store.checkpoint()
+        with pytest.raises(RecoveryRefused, match=r"ends at 0, but .* applied 2: .*wiped"):
+            await Store(MemoryEngine(), options(tmp_path)).start()
+        shutil.rmtree(tmp_path / "memory")
+        with pytest.raises(RecoveryRefused, match="there is a checkpoint"):
+            await Store(MemoryEngine(), options(tmp_path)).start()
+        async with running_store(tmp_path, journal) as store:
+            assert store.get("pods", "default", "web") is not None
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("memory_lost", [False, True])
+def test_the_journal_of_another_cluster_is_refused(tmp_path: Path, *, memory_lost: bool) -> None:
+    async def run() -> None:
+        ours, other = MemoryEngine(), MemoryEngine()
+        async with running_store(tmp_path / "ours", ours) as store:
+            await create(store, "web")
+            await store.checkpoint()
+        async with running_store(tmp_path / "other", other) as store:
+            for number in range(5):
+                await create(store, f"p{number}")
+        if memory_lost:
+            shutil.rmtree(tmp_path / "ours/memory")
+        with pytest.raises(RecoveryRefused, match="belong to different clusters"):
+            await Store(other, options(tmp_path / "ours")).start()
+
+    asyncio.run(run())
+
+
+def test_a_log_that_begins_too_late_is_refused(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = MemoryEngine()
+        async with running_store(tmp_path, journal) as store:
+            await create(store, "a")
+            async with running_store(tmp_path / "ahead", journal) as ahead:
+                for number in range(5):
+                    await create(ahead, f"p{number}")
+                await store.fresh("pods", 5)
+        await journal.trim("default", 5)
+        with pytest.raises(DataLost, match="begins at 5"):
+            await Store(journal, options(tmp_path / "new")).start()
+        async with running_store(tmp_path, journal) as store:
+            assert store.count("pods") == 6
+
+    asyncio.run(run())
+
+
+def test_a_replica_away_for_too_long_takes_a_newer_checkpoint(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = MemoryEngine()
+        async with running_store(tmp_path, journal) as store:
+            await create(store, "a")
+        async with running_store(tmp_path / "other", journal) as other:
+            for number in range(5):
+                await create(other, f"p{number}")
+            await other.checkpoint()
+            expected = default(other).state_hash()
+        await journal.trim("default", 7)
+        shutil.copytree(tmp_path / "other" / CHECKPOINTS, tmp_path / CHECKPOINTS)
+        async with running_store(tmp_path, journal) as store:
+            assert store.status()["default"]["recovered_from"] == "checkpoint"
+            assert default(store).state_hash() == expected
+
+    asyncio.run(run())
+
+
+def test_ready_only_when_caught_up(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = Moody()
+        async with running_store(tmp_path, journal) as store:
+            await create(store, "a")
+        shutil.rmtree(tmp_path / "memory")
+        journal.answers.clear()
+        store = Store(journal, options(tmp_path))
+        await store.start()
+        assert not store.ready
+        journal.answers.set()
+        await store.wait_ready(5)
+        assert default(store).ready
+        assert store.count("pods") == 1
+        await store.stop()
+
+    asyncio.run(run())

@@ -1,0 +1,147 @@
+"""Scans: chunks, limits, places, snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.errors import Compacted, SnapshotExpired, TooManySnapshots
+from storage.scan import CHUNK_BYTES, Query, RecordScan, SnapshotPool
+from storage.txn import ANY, Compact, Delete, Put
+from tests.unit.storage.replicas import SPLICE_AT, Replica, drain, put, record_of
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Iterator[Replica]:
+    """Return a replica of ten pods in each of two namespaces."""
+    one = Replica(tmp_path / "replica")
+    one.apply_records(
+        [
+            record_of(put(f"p{number}", namespace=space, labels=f"n={number % 2}"))
+            for space in ("a", "b")
+            for number in range(10)
+        ]
+    )
+    yield one
+    one.close()
+
+
+def test_a_scan_yields_all_in_key_order(replica: Replica) -> None:
+    expected = [f"{space}/p{number}" for space in ("a", "b") for number in range(10)]
+    assert replica.names(Query("pods")) == expected
+    assert replica.names(Query("pods", "b")) == expected[10:]
+    assert replica.names(Query("nodes")) == []
+    assert replica.names(Query("pods", "c")) == []
+
+
+def test_chunks_are_bounded_by_bytes(replica: Replica) -> None:
+    body = b'{"metadata":{"resourceVersion":""}}' + b" " * 100_000
+    for number in range(9):
+        replica.run(Put("big", "", f"b{number}", b"", body, SPLICE_AT, ANY))
+    chunks = list(replica.scan(Query("big")))
+    assert [len(chunk) for chunk in chunks] == [3, 3, 3]
+    assert all(sum(len(record.body) for record in chunk) > CHUNK_BYTES for chunk in chunks)
+
+
+def test_a_filter_that_lets_nothing_through_still_yields_the_loop(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.scan._LOOKED_AT_MAX", 6)
+    chunks = list(replica.scan(Query("pods", match=lambda _: False)))
+    assert chunks == [[], [], []]
+
+
+def test_a_match_sees_only_meta(replica: Replica) -> None:
+    found = replica.names(Query("pods", "a", match=lambda meta: b"\0n=1\0" in meta))
+    assert found == [f"a/p{number}" for number in range(1, 10, 2)]
+
+
+def test_pages_joined_are_the_whole_list(replica: Replica) -> None:
+    for limit in (1, 3, 10, 20, 50):
+        found: list[str] = []
+        after = None
+        remaining = -1
+        while remaining:
+            with replica.scan(Query("pods", start_after=after, limit=limit)) as scan:
+                for chunk in scan:
+                    found += [f"{record.namespace}/{record.name}" for record in chunk]
+                    if scan.returned == limit:
+                        break
+                remaining, after = scan.remaining(), scan.last_key
+                assert remaining == 20 - len(found)
+        assert found == replica.names(Query("pods"))
+
+
+def test_what_remains_of_an_older_list_is_counted_at_its_revision(replica: Replica) -> None:
+    replica.run(Delete("pods", "a", "p5"))
+    replica.run(put("p99", namespace="b"))
+    with replica.scan(Query("pods", revision=20, limit=4)) as scan:
+        assert len(next(scan)) == 4
+        assert scan.remaining() == 16
+
+
+def test_bodies_come_without_their_head(replica: Replica) -> None:
+    (first, *_), *_ = replica.bodies(Query("pods", limit=1), strip=12)
+    assert first == b'{"resourceVersion":"1"}}'
+
+
+def test_a_scan_shows_one_revision_while_others_are_applied(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.scan.CHUNK_BYTES", 1)
+    with replica.scan(Query("pods")) as scan:
+        seen = next(scan)
+        replica.run(Delete("pods", "a", "p1"))
+        replica.run(put("p00", namespace="a"))
+        replica.run(Compact(22))
+        seen += drain(scan)
+    assert scan.revision == 20
+    assert len(seen) == 20
+
+
+def test_a_list_at_an_older_revision_shows_deleted_and_earlier_states(replica: Replica) -> None:
+    replica.run(Delete("pods", "a", "p1"))
+    replica.run(put("p2", namespace="a", labels="changed=yes"))
+    replica.run(put("p00", namespace="a"))
+    then = drain(replica.scan(Query("pods", "a", revision=20)))
+    assert [record.name for record in then] == [f"p{number}" for number in range(10)]
+    assert all(record.mod_revision <= 20 for record in then)
+    assert not any(b"changed" in record.meta for record in then)
+
+
+def test_a_compacted_revision_cannot_be_listed(replica: Replica) -> None:
+    replica.run(put("p1", namespace="a"))
+    replica.run(Compact(21))
+    with pytest.raises(Compacted) as caught:
+        replica.scan(Query("pods", revision=20))
+    assert (caught.value.revision, caught.value.compact_revision) == (20, 21)
+    assert len(drain(replica.scan(Query("pods", revision=21)))) == 20
+
+
+def test_an_old_scan_is_taken_back(replica: Replica) -> None:
+    clock, partition = replica.clock, replica.partition
+    pool = SnapshotPool(clock.monotonic_s, age_s_max=10)
+    old = RecordScan(partition.views, pool, Query("pods", limit=1), 20)
+    assert len(next(old)) == 1
+    clock._elapsed_s = 5
+    young = RecordScan(partition.views, pool, Query("pods"), 20)
+    clock._elapsed_s = 11
+    pool.sweep()
+    with pytest.raises(SnapshotExpired):
+        next(old)
+    assert len(drain(young)) == 20
+    assert len(pool) == 0
+
+
+def test_open_scans_are_limited_and_ended_ones_do_not_count(replica: Replica) -> None:
+    partition = replica.partition
+    pool = SnapshotPool(replica.clock.monotonic_s, count_max=2)
+    scans = [RecordScan(partition.views, pool, Query("pods"), 20) for _ in range(2)]
+    with pytest.raises(TooManySnapshots):
+        RecordScan(partition.views, pool, Query("pods"), 20)
+    drain(scans[0])
+    scans[1].close()
+    assert len(pool) == 0
+    assert len(drain(RecordScan(partition.views, pool, Query("pods"), 20))) == 20
