@@ -1,0 +1,1 @@
+"""The vocabulary shared by server and clients: kinds, schemas, selectors, patches, Status."""

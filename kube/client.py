@@ -1,0 +1,281 @@
+"""The one HTTP client of the project: requests to a Kubernetes API, with limits everywhere.
+
+- Every request ends within its time limit, retries and their pauses included.
+- A refusal that says when to come back (429 or 503 with Retry-After) is retried, as is a server
+  that nobody listens at: in both cases nothing was done. Whatever else goes wrong in transport is
+  `Unreachable`: the request may have been carried out, and only the caller knows what that means.
+- Answers other than success are `kube.status.StatusError`.
+Watching is built on this in kube/watching.py; where the server is and who asks in kube/access.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from kube.access import Access
+from kube.json_types import JsonObject
+from kube.status import StatusError
+from runtime.clock import Clock, SystemClock
+
+JSON: Final = "application/json"
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+AGGREGATED_DISCOVERY: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_RETRIED_CODES: Final = frozenset({429, 503})
+_ERROR_TEXT_MAX: Final = 500
+
+Query = Mapping[str, str]
+
+
+class Unreachable(Exception):
+    """No answer came in time; what was asked for may have been done. Contrast StatusError, an
+    answer.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """How long and how often, in seconds unless named otherwise.
+
+    Attributes:
+        request_timeout_s: of a request with its retries, where the caller names no other.
+        connect_timeout_s: of one attempt to connect.
+        retries_max: after the first attempt.
+        pause_s_min: before the first retry; doubles, unless the server says how long.
+        pause_s_max: also the most that a server's Retry-After is heeded.
+        connections_max: open at once; more requests wait for one.
+        line_bytes_max: of a watch event.
+    """
+
+    request_timeout_s: float = 30.0
+    connect_timeout_s: float = 5.0
+    retries_max: int = 8
+    pause_s_min: float = 0.05
+    pause_s_max: float = 5.0
+    connections_max: int = 64
+    line_bytes_max: int = 64 << 20
+
+
+class ApiClient:
+    """Requests to one API server as one user; use as `async with ApiClient(access) as client`."""
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        user_agent: str = "ultraplane",
+        clock: Clock | None = None,
+        limits: ClientLimits | None = None,
+    ) -> None:
+        self.access = access
+        self.clock = clock or SystemClock()
+        self.limits = limits or ClientLimits()
+        # Bodies are not compressed: clients of ours are near, and time counts more than bytes.
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        if access.token:
+            self._headers["Authorization"] = f"Bearer {access.token}"
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> ApiClient:
+        # "ssl" with True means the default checks; it is not looked at for http.
+        connector = aiohttp.TCPConnector(
+            limit=self.limits.connections_max, ssl=self.access.tls or True
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector, headers=self._headers, auto_decompress=False
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: JsonObject | None = None,
+        *,
+        query: Query | None = None,
+        accept: str = JSON,
+        timeout_s: float | None = None,
+    ) -> JsonObject:
+        """Send one request and return the decoded answer.
+
+        Raises:
+            StatusError: the server refused.
+            Unreachable: no answer within the limit; the request may have been carried out.
+        """
+        data = None if body is None else orjson.dumps(body)
+        headers = {"Accept": accept}
+        if data is not None:
+            headers["Content-Type"] = JSON
+        limit_s = self.limits.request_timeout_s if timeout_s is None else timeout_s
+        call = _Call(method, path, dict(query or {}), headers, data)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._attempt_until_answered(call)
+        except TimeoutError as error:
+            raise Unreachable(f"{method} {path}: no answer within {limit_s:g} s") from error
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, query: Query, *, read_timeout_s: float
+    ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
+        """GET an endless answer; gives lists of its lines, as many as there are at a time.
+
+        Args:
+            path: what to get.
+            query: its parameters.
+            read_timeout_s: silence for longer than this is taken for a lost connection.
+
+        Raises:
+            StatusError: the server refused.
+            Unreachable: the connection could not be made, or broke.
+        """
+        call = _Call("GET", path, dict(query), {"Accept": JSON}, None)
+        timeout = aiohttp.ClientTimeout(
+            sock_connect=self.limits.connect_timeout_s, sock_read=read_timeout_s
+        )
+        try:
+            async with self._send(call, timeout) as answer:
+                if answer.status >= 400:
+                    raise _refusal(answer, await answer.read())
+                yield _lines(answer, self.limits.line_bytes_max)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unreachable(f"GET {path}: {_reason(error)}") from error
+
+    def pause_s(self, failures: int) -> float:
+        """Return how long to wait after this many failures in a row: doubling, with jitter."""
+        limits = self.limits
+        full_s: float = min(limits.pause_s_max, limits.pause_s_min * 2 ** min(failures - 1, 30))
+        jitter: float = random.uniform(0.5, 1.0)
+        return full_s * jitter
+
+    async def _attempt_until_answered(self, call: _Call) -> JsonObject:
+        failures = 0
+        while True:
+            try:
+                return await self._attempt(call)
+            except StatusError as error:
+                failures += 1
+                asked_s = retry_after_s(error)
+                if asked_s is None or failures > self.limits.retries_max:
+                    raise
+                pause_s = min(asked_s, self.limits.pause_s_max) or self.pause_s(failures)
+            except aiohttp.ClientConnectorError as error:
+                failures += 1
+                if not _nobody_listens(error) or failures > self.limits.retries_max:
+                    raise Unreachable(f"{call.method} {call.path}: {_reason(error)}") from error
+                pause_s = self.pause_s(failures)
+            except (aiohttp.ClientError, OSError) as error:
+                raise Unreachable(f"{call.method} {call.path}: {_reason(error)}") from error
+            await self.clock.sleep(pause_s)
+
+    async def _attempt(self, call: _Call) -> JsonObject:
+        timeout = aiohttp.ClientTimeout(sock_connect=self.limits.connect_timeout_s)
+        async with self._send(call, timeout) as answer:
+            content = await answer.read()
+            if answer.status >= 400:
+                raise _refusal(answer, content)
+            try:
+                decoded = orjson.loads(content)
+            except orjson.JSONDecodeError as error:
+                raise aiohttp.ClientPayloadError(f"the answer is no JSON: {error}") from error
+            if not isinstance(decoded, dict):
+                raise aiohttp.ClientPayloadError("the answer is no JSON object")
+            return decoded
+
+    def _send(self, call: _Call, timeout: aiohttp.ClientTimeout) -> Any:
+        assert self._session is not None, "the client is used outside of its `async with`"
+        return self._session.request(
+            call.method,
+            self.access.server + call.path,
+            params=call.query,
+            headers=call.headers,
+            data=call.data,
+            timeout=timeout,
+            allow_redirects=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    data: bytes | None
+
+
+def retry_after_s(error: StatusError) -> float | None:
+    """Return how long a server asks to wait before a retry; None when it does not ask for one."""
+    if error.code not in _RETRIED_CODES:
+        return None
+    for name, value in error.headers:
+        if name == b"retry-after" and value.isdigit():
+            return float(value)
+    return None
+
+
+def _refusal(answer: aiohttp.ClientResponse, content: bytes) -> StatusError:
+    headers = [(b"retry-after", answer.headers["Retry-After"].encode())] * (
+        "Retry-After" in answer.headers
+    )
+    try:
+        status = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        status = None
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        text = content[:_ERROR_TEXT_MAX].decode(errors="replace").strip()
+        return StatusError(answer.status, "", text or str(answer.reason), headers=headers)
+    return status_error(status, answer.status, headers)
+
+
+def status_error(
+    status: JsonObject, code: int = 500, headers: list[tuple[bytes, bytes]] | None = None
+) -> StatusError:
+    """Return the error that a received Status object tells of, keeping all it says."""
+    error = StatusError(
+        int(status.get("code") or code),
+        str(status.get("reason", "")),
+        str(status.get("message", "")),
+        headers=headers or (),
+    )
+    error.status |= status
+    return error
+
+
+async def _lines(answer: aiohttp.ClientResponse, bytes_max: int) -> AsyncIterator[list[bytes]]:
+    rest = bytearray()
+    async for chunk in answer.content.iter_any():
+        rest += chunk
+        end = rest.rfind(b"\n", len(rest) - len(chunk))
+        if end >= 0:
+            lines = bytes(rest[:end]).split(b"\n")
+            del rest[: end + 1]
+            yield lines
+        if len(rest) > bytes_max:
+            raise aiohttp.ClientPayloadError(f"a line is longer than {bytes_max} bytes")
+
+
+def _nobody_listens(error: aiohttp.ClientConnectorError) -> bool:
+    return isinstance(error.os_error, ConnectionRefusedError)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__

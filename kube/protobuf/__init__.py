@@ -1,0 +1,1 @@
+"""Protobuf messages of built-in types: field numbers, reading and writing."""

@@ -1,0 +1,140 @@
+"""CBOR bodies: what is read, what is refused, what is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from kube import codec_cbor
+
+# Examples of RFC 8949, Appendix A, that have a meaning in JSON.
+READ = [
+    ("00", 0),
+    ("1818", 24),
+    ("1b000000e8d4a51000", 1000000000000),
+    ("1b7fffffffffffffff", 2**63 - 1),
+    ("3b7fffffffffffffff", -(2**63)),
+    ("20", -1),
+    ("f93c00", 1.0),
+    ("fb3ff199999999999a", 1.1),
+    ("f90001", 5.960464477539063e-8),
+    ("f4", False),
+    ("f5", True),
+    ("f6", None),
+    ("40", ""),
+    ("4161", "a"),
+    ("62c3bc", "ü"),
+    ("42c3bc", "ü"),
+    ("80", []),
+    ("a0", {}),
+    ("a24161016162820203", {"a": 1, "b": [2, 3]}),
+    ("bf61610161629f0203ffff", {"a": 1, "b": [2, 3]}),
+    ("9f018202039f0405ffff", [1, [2, 3], [4, 5]]),
+    ("7f657374726561646d696e67ff", "streaming"),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), READ)
+def test_items_read_as_their_json_equivalents(text: str, value: object) -> None:
+    got = codec_cbor.decode(bytes.fromhex(text))
+    assert got == value
+    assert type(got) is type(value)
+
+
+def test_indefinite_byte_strings_are_joined() -> None:
+    assert codec_cbor.decode(bytes.fromhex("5f42616241 63ff")) == "abc"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("c074323031332d30332d32315432303a30343a30305a", "2013-03-21T20:04:00Z"),
+        ("c054323031332d30332d32315432303a30343a30305a", "2013-03-21T20:04:00Z"),
+        ("c11a514b67b0", "2013-03-21T20:04:00Z"),
+        ("c1fb41d452d9ec200000", "2013-03-21T20:04:00.5Z"),
+        ("d54401ff0304", "Af8DBA"),
+        ("d64401ff0304", "Af8DBA=="),
+        ("d74401020304", "01020304"),
+        ("d818456449455446", "dIETF"),
+        ("d82076687474703a2f2f7777772e6578616d706c652e636f6d", "http://www.example.com"),
+        ("d9d9f7a16161d9d9f7a0", {"a": {}}),
+        ("d81c80", []),
+        ("d9010280", []),
+        ("a1d8184161f5", {"a": True}),
+    ],
+)
+def test_tags_become_text_or_vanish(text: str, value: object) -> None:
+    assert codec_cbor.decode(bytes.fromhex(text)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "unexpected end of data"),
+        ("d9d9f7", "unexpected end of data"),
+        ("a1", "unexpected end of data"),
+        ("6261", "unexpected end of data"),
+        ("9b00000000ffffffff00", "unexpected end of data"),
+        ("0000", "extraneous data"),
+        ("1bffffffffffffffff", "overflows int64"),
+        ("3bffffffffffffffff", "overflows int64"),
+        ("c249010000000000000000", "bignum"),
+        ("c349010000000000000000", "bignum"),
+        ("f97e00", "NaN and infinity"),
+        ("fb7ff0000000000000", "NaN and infinity"),
+        ("f7", "simple values"),
+        ("f0", "simple values"),
+        ("f8ff", "simple values"),
+        ("a201020304", "map key"),
+        ("a1f501", "map key"),
+        ("a2416101416102", "[Dd]uplicate"),
+        ("a2616101416102", "duplicate"),
+        ("61ff", "UTF-8|utf-8"),
+        ("41ff", "UTF-8|utf-8"),
+        ("a141ff00", "UTF-8|utf-8"),
+        ("c06161", "RFC 3339"),
+        ("c16161", "number of seconds"),
+        ("c11b7fffffffffffffff", "out of range"),
+        ("ff", "break|stop"),
+        ("81" * 501 + "00", "depth"),
+    ],
+)
+def test_what_json_cannot_say_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        codec_cbor.decode(bytes.fromhex(text))
+    assert str(caught.value).startswith("cbor: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": "b"}, "a141614162"),
+        (["ü", 1, -1, None, True], "8542c3bc0120f6f5"),
+        (1.0, "f93c00"),
+        (100000.0, "fa47c35000"),
+        (1.1, "fb3ff199999999999a"),
+        ({}, "a0"),
+    ],
+)
+def test_items_are_written_self_described_with_byte_strings_and_short_floats(
+    value: object, text: str
+) -> None:
+    assert codec_cbor.encode(value) == codec_cbor.PREFIX + bytes.fromhex(text)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [float("-inf")]}])
+def test_numbers_without_json_form_are_not_written(value: object) -> None:
+    with pytest.raises(ValueError, match="NaN and infinity"):
+        codec_cbor.encode(value)
+
+
+def test_one_list_twice_is_written_twice() -> None:
+    shared = ["x"]
+    assert codec_cbor.decode(codec_cbor.encode({"a": shared, "b": shared})) == {
+        "a": ["x"],
+        "b": ["x"],
+    }
+
+
+def test_objects_survive_a_round_trip() -> None:
+    obj = {"kind": "Pod", "spec": {"n": 3, "f": 0.25, "l": [{"b": False, "z": None}, "é"]}}
+    assert codec_cbor.decode(codec_cbor.encode(obj)) == obj
