@@ -1,0 +1,1 @@
+"""The Kubernetes REST and watch API over the storage replica."""

@@ -1,0 +1,188 @@
+"""The FastAPI app behind the router: discovery, documents, health, metrics, version."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+from fastapi import FastAPI, Request, Response
+
+from apiserver.metrics import CONTENT_TYPE, Metrics
+from apiserver.settings import STATUS_PATH
+from kube import media
+from kube.discovery import AggregatedVersion, Discovery, aggregated_content_type, etag
+from kube.openapi import V2_PROTOBUF_ACCEPTED, V2_PROTOBUF_TYPE, OpenApi
+from kube.version import VERSION_INFO
+
+JSON: Final = "application/json"
+Check = Callable[[], str]
+"""A health check: "" when all is well, else the reason."""
+
+
+class Health:
+    """Named checks behind /livez and /readyz, answered in upstream's text form."""
+
+    def __init__(self, live: dict[str, Check], ready: dict[str, Check]) -> None:
+        self._checks = {"livez": live, "readyz": {**live, **ready}, "healthz": {**live, **ready}}
+
+    def answer(self, endpoint: str, name: str, query: Any) -> Response:
+        """Run the checks of an endpoint, or one of them."""
+        checks = self._checks[endpoint]
+        if name:
+            if name not in checks:
+                return Response("404 page not found\n", 404, media_type="text/plain")
+            checks = {name: checks[name]}
+        excluded = set(query.getlist("exclude"))
+        results = {key: "" if key in excluded else check() for key, check in checks.items()}
+        lines = []
+        for key, reason in results.items():
+            if key in excluded:
+                lines.append(f"[+]{key} excluded: ok")
+            else:
+                lines.append(f"[-]{key} failed: {reason}" if reason else f"[+]{key} ok")
+        if any(results.values()):
+            return Response(
+                "\n".join([*lines, f"{endpoint} check failed\n"]), 500, media_type="text/plain"
+            )
+        told = "\n".join([*lines, f"{endpoint} check passed\n"])
+        return Response(told if "verbose" in query else "ok", media_type="text/plain")
+
+
+def make_app(
+    discovery: Discovery,
+    openapi: OpenApi,
+    metrics: Metrics,
+    health: Health,
+    status: Callable[[], dict[str, Any]],
+) -> FastAPI:
+    """Return the app; all it serves is read-only."""
+    app = FastAPI(title="Ultraplane", docs_url=None, redoc_url=None, openapi_url=None)
+    _add_health(app, health)
+    _add_discovery(app, discovery)
+    _add_openapi(app, openapi)
+
+    @app.get("/version")
+    @app.get("/version/")
+    async def version() -> Response:
+        return Response(orjson.dumps(VERSION_INFO, option=orjson.OPT_INDENT_2), media_type=JSON)
+
+    @app.get("/metrics")
+    async def render_metrics() -> Response:
+        return Response(metrics.render(), media_type=CONTENT_TYPE.decode())
+
+    @app.get(STATUS_PATH)
+    async def partitions() -> Response:
+        return Response(orjson.dumps(status()), media_type=JSON)
+
+    @app.get("/")
+    async def paths() -> Response:
+        names = sorted({getattr(route, "path", "") for route in app.routes})
+        shown = [name for name in names if "{" not in name and name != "/"]
+        return Response(orjson.dumps({"paths": shown}), media_type=JSON)
+
+    @app.exception_handler(404)
+    async def not_found(_request: Request, _error: Exception) -> Response:
+        return Response("404 page not found\n", 404, media_type="text/plain")
+
+    return app
+
+
+def _add_health(app: FastAPI, health: Health) -> None:
+    @app.get("/livez")
+    @app.get("/readyz")
+    @app.get("/healthz")
+    async def check_all(request: Request) -> Response:
+        return health.answer(request.url.path.strip("/"), "", request.query_params)
+
+    @app.get("/livez/{name:path}")
+    @app.get("/readyz/{name:path}")
+    @app.get("/healthz/{name:path}")
+    async def check_one(name: str, request: Request) -> Response:
+        endpoint = request.url.path.strip("/").partition("/")[0]
+        return health.answer(endpoint, name, request.query_params)
+
+
+def _add_discovery(app: FastAPI, discovery: Discovery) -> None:
+    def whole(request: Request, *, core: bool) -> Response:
+        wanted = media.negotiate(request.headers.get("accept", "").encode())
+        if wanted.kind != "APIGroupDiscoveryList":
+            return Response(discovery.api() if core else discovery.apis(), media_type=JSON)
+        version: AggregatedVersion = "v2" if wanted.version == "v2" else "v2beta1"
+        body = discovery.aggregated(core=core, version=version)
+        return _with_etag(request, body, etag(body), aggregated_content_type(version))
+
+    @app.get("/api")
+    @app.get("/api/")
+    async def api(request: Request) -> Response:
+        return whole(request, core=True)
+
+    @app.get("/apis")
+    @app.get("/apis/")
+    async def apis(request: Request) -> Response:
+        return whole(request, core=False)
+
+    @app.get("/api/{version}")
+    async def core_resources(version: str) -> Response:
+        return _found(discovery.resources("", version))
+
+    @app.get("/apis/{group}")
+    async def group(group: str) -> Response:
+        return _found(discovery.group(group))
+
+    @app.get("/apis/{group}/{version}")
+    async def resources(group: str, version: str) -> Response:
+        return _found(discovery.resources(group, version))
+
+
+def _add_openapi(app: FastAPI, openapi: OpenApi) -> None:
+    @app.get("/openapi/v2")
+    async def v2(request: Request) -> Response:
+        accepted = request.headers.get("accept", "")
+        # Building takes long: not on the loop that serves everybody.
+        if any(name in accepted for name in V2_PROTOBUF_ACCEPTED):
+            body = await asyncio.to_thread(openapi.v2_protobuf)
+            return _with_etag(request, body, openapi.etag(body), V2_PROTOBUF_TYPE)
+        media.negotiate(accepted.encode())
+        body = await asyncio.to_thread(openapi.v2)
+        return _with_etag(request, body, openapi.etag(body), JSON)
+
+    @app.get("/openapi/v3")
+    async def index() -> Response:
+        return Response(openapi.v3_index(), media_type=JSON)
+
+    @app.get("/openapi/v3/{path:path}")
+    async def v3(path: str, request: Request) -> Response:
+        name = path.rstrip("/")
+        known, asked = openapi.v3_hash(name), request.query_params.get("hash")
+        if known is None:
+            return _found(None)
+        if asked is not None and asked != known:
+            return Response(
+                status_code=301, headers={"location": f"/openapi/v3/{name}?hash={known}"}
+            )
+        body = await asyncio.to_thread(openapi.v3, name)
+        if body is None:
+            return _found(None)
+        response = _with_etag(request, body, f'"{known}"', JSON)
+        if asked is not None:
+            # The hash in the URL names this very content for ever.
+            response.headers["cache-control"] = "public, immutable"
+        return response
+
+
+def _found(body: bytes | None) -> Response:
+    if body is None:
+        return Response("404 page not found\n", 404, media_type="text/plain")
+    return Response(body, media_type=JSON)
+
+
+def _with_etag(request: Request, body: bytes, tag: str, content_type: str) -> Response:
+    headers = {"ETag": tag, "Vary": "Accept"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    response = Response(body, headers=headers)
+    # Set by hand: Starlette would add a charset.
+    response.headers["content-type"] = content_type
+    return response

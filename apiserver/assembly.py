@@ -1,0 +1,166 @@
+"""The parts of an API server put together: which handler serves which verb, and what it needs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+from apiserver.authn import Authenticator, read_token_file
+from apiserver.authz import Authorizer
+from apiserver.exchange import Exchange
+from apiserver.metrics import Metrics
+from apiserver.resources import Catalog, Target
+from apiserver.router import Handler, Verbs
+from apiserver.server import Server
+from apiserver.service_accounts import ServiceAccountTokens
+from apiserver.service_claims import PORT_CLAIMS, ServiceClaims
+from apiserver.settings import ServerSettings
+from apiserver.twins import Twins
+from apiserver.verbs.answer import respond_printed
+from apiserver.verbs.delete import delete, delete_collection
+from apiserver.verbs.evict import evict
+from apiserver.verbs.patching import patch
+from apiserver.verbs.post import post
+from apiserver.verbs.put import put
+from apiserver.verbs.read import get, list_
+from apiserver.verbs.reviews import Reviews
+from apiserver.verbs.subresources import PARTS, bind, get_scale, write_part, write_scale
+from apiserver.verbs.token import TokenRequests
+from apiserver.verbs.watch import watch
+from kube import status as st
+from kube.builtin_kinds import builtin_registry
+from runtime.clock import Clock
+from storage.housekeeping import Retention
+from storage.store import Store, StoreOptions
+
+_NODE_PARTS: Final = ("log", "exec", "attach", "portforward", "proxy")
+
+
+async def reach_node(server: Server, exchange: Exchange, target: Target) -> None:
+    """Refuse what only a node's kubelet can answer, saying why there is none to ask."""
+    record = await server.read(target.resource, target.namespace, target.name)
+    if target.resource.storage == "pods" and b"\x01spec.nodeName=" not in record.meta:
+        raise st.bad_request(f"pod {target.name} does not have a host assigned")
+    what = f"{target.resource.plural}/{target.subresource}"
+    raise st.service_unavailable(
+        f"{what} of {target.name} cannot be served: no node of this cluster has a kubelet endpoint"
+    )
+
+
+async def component_statuses(server: Server, exchange: Exchange, _target: Target) -> None:
+    """Answer with an empty list: the API is deprecated, and nothing registers itself here."""
+    document = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": []}
+    await respond_printed(server, exchange, document, "componentstatuses")
+
+
+def make_catalog(settings: ServerSettings) -> Catalog:
+    """Return the served resources."""
+    return Catalog(builtin_registry().enabled(settings.runtime_config))
+
+
+def store_options(settings: ServerSettings, catalog: Catalog) -> StoreOptions:
+    """Return how the replica is to be kept."""
+    indexes = {
+        resource.storage: resource.hooks.indexed
+        for resource in catalog.stored()
+        if resource.hooks.indexed
+    }
+    storage = settings.storage
+    return StoreOptions(
+        memory_path=settings.memory_dir,
+        data_path=settings.data_dir,
+        partitions=storage.partitions,
+        indexes=indexes,
+        checkpoint_seconds=storage.checkpoint_interval_s,
+        retention=Retention(storage.compaction_age_s, storage.compaction_revisions_max),
+        map_bytes=storage.map_bytes_max,
+    )
+
+
+def make_server(settings: ServerSettings, store: Store, catalog: Catalog, clock: Clock) -> Server:
+    """Return what the verbs work with."""
+    server = Server(settings, store, catalog, clock, Metrics())
+    services = catalog.by_storage["services"]
+    addresses = catalog.by_storage["networking.k8s.io/ipaddresses"]
+    server.companions["services"] = ServiceClaims(store, services, addresses, settings)
+    for resource in catalog.stored():
+        if resource.hooks.twin is not None:
+            server.twins[resource.storage] = Twins(resource, resource.hooks.twin)
+    return server
+
+
+def make_authenticator(settings: ServerSettings, tokens: ServiceAccountTokens) -> Authenticator:
+    """Return who finds the user of a request."""
+    known = read_token_file(settings.token_file) if settings.token_file is not None else {}
+    return Authenticator(known, tokens.check)
+
+
+def make_verbs(
+    authenticator: Authenticator, authorizer: Authorizer, tokens: ServiceAccountTokens
+) -> Verbs:
+    """Return the handlers of all verbs."""
+    main: dict[str, Handler] = {
+        "create": post,
+        "delete": delete,
+        "deletecollection": delete_collection,
+        "get": get,
+        "list": list_,
+        "patch": patch,
+        "update": put,
+        "watch": watch,
+    }
+    parts: dict[tuple[str, str, str], Handler] = {
+        ("*", "status", "get"): get,
+        ("*", "status", "patch"): patch,
+        ("*", "status", "update"): put,
+        ("*", "scale", "get"): get_scale,
+        ("*", "scale", "patch"): write_scale,
+        ("*", "scale", "update"): write_scale,
+        ("pods", "binding", "create"): bind,
+        ("pods", "eviction", "create"): evict,
+        ("serviceaccounts", "token", "create"): TokenRequests(tokens).create,
+    }
+    for (storage, name), rules in PARTS.items():
+        writer = partial(write_part, rules=rules)
+        parts[storage, name, "get"] = get
+        parts[storage, name, "patch"] = writer
+        parts[storage, name, "update"] = writer
+    for name in _NODE_PARTS:
+        for verb in ("get", "create", "update", "patch", "delete"):
+            parts["*", name, verb] = reach_node
+    reviews = Reviews(authenticator, authorizer).create
+    virtual: dict[tuple[str, str], Handler] = {
+        (f"{group}/{name}", "create"): reviews
+        for group, name in (
+            ("authentication.k8s.io", "selfsubjectreviews"),
+            ("authentication.k8s.io", "tokenreviews"),
+            ("authorization.k8s.io", "localsubjectaccessreviews"),
+            ("authorization.k8s.io", "selfsubjectaccessreviews"),
+            ("authorization.k8s.io", "selfsubjectrulesreviews"),
+            ("authorization.k8s.io", "subjectaccessreviews"),
+        )
+    }
+    virtual["bindings", "create"] = bind
+    virtual["componentstatuses", "list"] = component_statuses
+    return Verbs(main, parts, virtual)
+
+
+def partition_status(store: Store) -> dict[str, Any]:
+    """Return what `ultraplane status` shows of the partitions."""
+    rows = []
+    for name, known in store.status().items():
+        objects = known["objects"]
+        rows.append(
+            {
+                "name": name,
+                "revision": known["revision"],
+                "objects": sum(
+                    count for resource, count in objects.items() if resource != PORT_CLAIMS
+                ),
+                "bytes": known["bytes"],
+                "lag": max(0, known["journal_tail"] - known["revision"]),
+                "watchers": known["watchers"],
+                "failure": known["failure"],
+            }
+        )
+    return {"partitions": rows}

@@ -1,0 +1,59 @@
+"""Storage's errors as the Status errors of the API; the only place that knows both."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kube import status as st
+from storage import errors
+
+_EXPIRED: Final = (
+    "The provided continue parameter is too old to display a consistent list result. You can start "
+    "a new list without the continue parameter, or use the continue token in this response to "
+    "retrieve the remainder of the results. Continuing with the provided token results in an "
+    "inconsistent list - objects that were created, modified, or deleted between the time the "
+    "first chunk was returned and now may show up in the list."
+)
+COMPACTED: Final = "The resourceVersion for the provided watch is too old."
+
+
+def from_storage_error(
+    error: errors.StorageError, group_resource: tuple[str, str] = ("", "")
+) -> st.StatusError:
+    """Return what the client is told of a failure of storage."""
+    match error:
+        case errors.Compacted():
+            return too_old(error.revision, error.compact_revision)
+        case errors.RevisionTimeout():
+            return too_large_revision(error.revision, error.current)
+        case errors.CommitTimeout():
+            return st.timeout("the write was not confirmed in time; it may have taken effect", 1)
+        case errors.TransactionTooLarge() | errors.TransactionInvalid():
+            return st.too_large(str(error))
+        case errors.SnapshotExpired():
+            return st.expired("the list took too long to read; start it again")
+        case errors.TooManySnapshots():
+            return st.too_many_requests("too many lists are being read, please try again later", 1)
+        case errors.StorageFull() | errors.JournalUnavailable():
+            group, resource = group_resource
+            name = st.qualified(group, resource)
+            return st.service_unavailable(f"storage of {name} is not available: {error}")
+        case _:
+            return st.service_unavailable(f"storage is not available: {error}")
+
+
+def too_old(revision: int, compact_revision: int) -> st.StatusError:
+    """410: what is asked for has been compacted."""
+    return st.expired(f"too old resource version: {revision} ({compact_revision})")
+
+
+def expired_continue(token: str) -> st.StatusError:
+    """410 for a continue token, with another to go on inconsistently."""
+    return st.expired(_EXPIRED, token)
+
+
+def too_large_revision(revision: int, current: int) -> st.StatusError:
+    """504: the revision lies in the future of this server."""
+    message = f"Too large resource version: {revision}, current: {current}"
+    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    return st.timeout(message, 1, causes)

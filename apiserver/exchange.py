@@ -1,0 +1,265 @@
+"""One request and its answer: what the verbs see of HTTP.
+
+An `Exchange` wraps an ASGI call. Headers are picked once, the query is parsed once for each
+distinct text, the body is read up to a limit, and answers are written whole or as a stream.
+Under our own protocol class (apiserver.protocol) whole answers take its short cut; under any other
+ASGI server they go through `send`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, Protocol, TypeAlias
+from urllib.parse import parse_qs
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from apiserver import protocol
+from kube import status as st
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Query: TypeAlias = Mapping[str, Sequence[str]]
+
+JSON_TYPE: Final = b"application/json"
+STALL_S_MAX: Final = 30.0
+"""A client that takes nothing of a stream for so long is cut off."""
+_NO_QUERY: Final[Query] = {}
+_CACHE_HEAD: Final = b"cache-control: no-cache, private\r\n"
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole: there is nobody to answer."""
+
+
+@lru_cache(maxsize=4096)
+def parse_query(raw: bytes) -> Query:
+    """Return the query's values by name; shared by all requests with the same query string."""
+    if len(raw) > 65_536:
+        raise st.bad_request("the query string is longer than 65536 bytes")
+    try:
+        text = raw.decode()
+        return parse_qs(text, keep_blank_values=True, max_num_fields=256, errors="strict")
+    except ValueError as error:
+        raise st.bad_request(f"the query string cannot be parsed: {error}") from error
+
+
+class Caller(Protocol):
+    """On whose behalf a verb runs: a request, or the server itself."""
+
+    user: Any
+
+    def warn(self, text: str) -> None:
+        """Take a warning for the client."""
+        ...
+
+
+class Exchange:
+    """A request being answered.
+
+    Attributes:
+        method, path: of the request; the path is percent-decoded.
+        accept, content_type, authorization, user_agent, accept_encoding: header values or b"".
+        impersonation: Impersonate-… headers, names shortened by that, in their order.
+        user: who asks, set by authentication.
+        warnings: texts for Warning headers, in order, without repeats.
+        code: status code once an answer has started, else 0.
+        sent_bytes: body bytes written so far.
+    """
+
+    __slots__ = (
+        "_query",
+        "_receive",
+        "_send",
+        "accept",
+        "accept_encoding",
+        "authorization",
+        "body_bytes_max",
+        "code",
+        "content_type",
+        "headers",
+        "impersonation",
+        "method",
+        "path",
+        "scope",
+        "sent_bytes",
+        "user",
+        "user_agent",
+        "warnings",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body_bytes_max: int) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.body_bytes_max = body_bytes_max
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self._query: Query | None = None
+        self.accept = self.content_type = self.authorization = b""
+        self.user_agent = self.accept_encoding = b""
+        self.user: Any = None
+        self.impersonation: Sequence[tuple[bytes, bytes]] = ()
+        self.warnings: list[str] = []
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.code = 0
+        self.sent_bytes = 0
+        for name, value in scope["headers"]:
+            if name == b"accept":
+                self.accept = self.accept + b"," + value if self.accept else value
+            elif name == b"content-type":
+                self.content_type = value
+            elif name == b"authorization":
+                self.authorization = value
+            elif name == b"user-agent":
+                self.user_agent = value
+            elif name == b"accept-encoding":
+                self.accept_encoding = value
+            elif name.startswith(b"impersonate-"):
+                self.impersonation = [*self.impersonation, (name[12:], value)]
+
+    @property
+    def query(self) -> Query:
+        """The query's values by name."""
+        if self._query is None:
+            raw = self.scope["query_string"]
+            self._query = parse_query(raw) if raw else _NO_QUERY
+        return self._query
+
+    def parameter(self, name: str) -> str:
+        """Return the first value of a query parameter, "" if it is not given."""
+        values = self.query.get(name)
+        return values[0] if values else ""
+
+    @property
+    def connection(self) -> protocol.ApiProtocol | None:
+        """Our protocol object, None under another ASGI server."""
+        extensions = self.scope.get("extensions")
+        found: protocol.ApiProtocol | None = (
+            extensions.get(protocol.PROTOCOL_KEY) if extensions else None
+        )
+        return found
+
+    async def body(self) -> bytes:
+        """Read the whole body.
+
+        Raises:
+            StatusError: 413 when it is over the limit; the rest is not read.
+            ClientGone: the connection closed before the body was whole.
+        """
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        body: bytes = message["body"]
+        if not message.get("more_body"):
+            if len(body) > self.body_bytes_max:
+                raise self._too_large()
+            return body
+        chunks = [body]
+        total = len(body)
+        while message.get("more_body"):
+            if total > self.body_bytes_max:
+                raise self._too_large()
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            chunks.append(message["body"])
+            total += len(message["body"])
+        if total > self.body_bytes_max:
+            raise self._too_large()
+        return b"".join(chunks)
+
+    def _too_large(self) -> st.StatusError:
+        # What is left of the body would be read as the next request: close after the answer.
+        self.headers.append((b"connection", b"close"))
+        return st.too_large(f"limit is {self.body_bytes_max}")
+
+    def warn(self, text: str) -> None:
+        """Add a Warning header to the answer, once for each text."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def _extra_headers(self) -> list[tuple[bytes, bytes]]:
+        headers = self.headers
+        for text in self.warnings:
+            escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+            headers.append((b"warning", f'299 - "{escaped}"'.encode()))
+        return headers
+
+    async def respond(self, code: int, body: bytes, content_type: bytes = JSON_TYPE) -> None:
+        """Write a whole answer."""
+        self.code = code
+        self.sent_bytes = len(body)
+        cycle = getattr(self._send, "__self__", None)
+        extra = self._extra_headers() if self.warnings or self.headers else ()
+        closing = any(name == b"connection" for name, _ in extra)
+        if isinstance(cycle, RequestResponseCycle) and not closing:
+            head = b"content-type: " + content_type + b"\r\n" + _CACHE_HEAD
+            for name, value in extra:
+                head += name + b": " + value + b"\r\n"
+            if protocol.respond(cycle, code, head, body):
+                return
+        headers = [
+            (b"content-type", content_type),
+            (b"cache-control", b"no-cache, private"),
+            (b"content-length", str(len(body)).encode()),
+            *extra,
+        ]
+        await self._send({"type": "http.response.start", "status": code, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def respond_error(self, error: st.StatusError) -> None:
+        """Answer with a Status, in JSON whatever was asked for, as no encoder can fail there."""
+        self.headers.extend(error.headers)
+        await self.respond(error.code, orjson.dumps(error.status) + b"\n")
+
+    async def start(self, code: int, content_type: bytes) -> None:
+        """Begin a streamed answer."""
+        self.code = code
+        headers = [
+            (b"content-type", content_type),
+            (b"cache-control", b"no-cache, private"),
+            *(self._extra_headers() if self.warnings or self.headers else ()),
+        ]
+        await self._send({"type": "http.response.start", "status": code, "headers": headers})
+
+    async def write(self, chunk: bytes) -> None:
+        """Write a part of a streamed answer, waiting while the client is slow.
+
+        Raises:
+            ClientGone: the client has gone, or took nothing for too long and was cut off.
+        """
+        self.sent_bytes += len(chunk)
+        message = {"type": "http.response.body", "body": chunk, "more_body": True}
+        cycle = getattr(self._send, "__self__", None)
+        if not isinstance(cycle, RequestResponseCycle):
+            await self._send(message)
+            return
+        if cycle.flow.write_paused:
+            try:
+                async with asyncio.timeout(STALL_S_MAX):
+                    await self._send(message)
+            except TimeoutError:
+                self.abort()
+                raise ClientGone from None
+        else:
+            await self._send(message)
+        if cycle.disconnected:
+            raise ClientGone
+
+    async def finish(self) -> None:
+        """End a streamed answer."""
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def abort(self) -> None:
+        """Cut the connection: the only way to say that a streamed answer is not whole.
+
+        What is buffered is dropped: a client that does not read would keep it in memory.
+        """
+        connection = self.connection
+        if connection is not None and not connection.transport.is_closing():
+            connection.transport.abort()

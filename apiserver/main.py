@@ -1,0 +1,217 @@
+"""The API server's process: store, router and listeners, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import ssl
+import sys
+from typing import Any, Final
+
+import uvicorn
+import uvloop
+from prometheus_client.core import GaugeMetricFamily
+from uvicorn.server import Server as HttpServer
+
+from apiserver import assembly
+from apiserver.app import Health, make_app
+from apiserver.authz import Authorizer
+from apiserver.bootstrap import bootstrap
+from apiserver.protocol import ApiProtocol
+from apiserver.router import Router
+from apiserver.server import Server
+from apiserver.service_accounts import ServiceAccountTokens
+from apiserver.settings import ServerSettings
+from journal.client import JournalClient
+from kube.discovery import Discovery
+from kube.openapi import OpenApi
+from kube.status import StatusError
+from runtime.clock import SystemClock
+from runtime.tasks import TaskScope
+from storage.errors import JournalUnavailable
+from storage.store import Store
+
+_log: Final = logging.getLogger(__name__)
+_RETRY_S: Final = 0.2
+_GRACE_S: Final = 5
+_BACKLOG: Final = 4096
+
+
+class _Listeners(HttpServer):
+    """uvicorn's server, which ends open watches before it waits for requests to end."""
+
+    def __init__(self, config: uvicorn.Config, server: Server) -> None:
+        super().__init__(config)
+        self._server = server
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        for end in tuple(self._server.shutting_down):
+            end()
+        await super().shutdown(sockets)
+
+
+def run(settings: ServerSettings) -> None:
+    """Serve until SIGTERM or SIGINT; log and exit 1 if the start is refused."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_ApiServer(settings).serve())
+
+
+class _ApiServer:
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._journal = JournalClient(settings.journal_address, clock=self._clock)
+        self._catalog = assembly.make_catalog(settings)
+        self._store = Store(
+            self._journal,
+            assembly.store_options(settings, self._catalog),
+            clock=self._clock,
+        )
+        self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
+        self._is_bootstrapped = False
+
+    async def serve(self) -> None:
+        """Serve until told to stop."""
+        http = _Listeners(self._http_config(), self._server)
+        await self._journal.start()
+        try:
+            async with TaskScope("apiserver") as scope:
+                opening = scope.spawn(self._open_store(), name="open store")
+                if self._settings.plain_http_port is not None:
+                    scope.spawn(self._listen_plain(http), name="plain listener")
+                await http.serve()
+                opening.cancel()
+        finally:
+            await self._store.stop()
+            await self._journal.close()
+        if not http.started:
+            sys.exit(1)
+
+    async def _open_store(self) -> None:
+        """Recover the replica and complete a fresh cluster; /readyz fails until then."""
+        while True:
+            try:
+                await self._store.start()
+                break
+            except JournalUnavailable as error:
+                _log.warning("waiting for the journal: %s", error)
+                await self._clock.sleep(_RETRY_S)
+        await self._store.wait_ready()
+        while True:
+            try:
+                await bootstrap(self._server)
+                break
+            except StatusError as error:
+                if error.code < 500:
+                    raise
+                _log.warning("waiting to complete the cluster: %s", error.message)
+                await self._clock.sleep(_RETRY_S)
+        self._is_bootstrapped = True
+        # What the start has made lives as long as the process: nothing to look for in there.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        _log.info("ready at https://%s:%d", self._settings.bind, self._settings.port)
+
+    def _http_config(self) -> uvicorn.Config:
+        settings = self._settings
+        ApiProtocol.connections_max = settings.connections_max
+        return uvicorn.Config(
+            self._make_router(),
+            host=settings.bind,
+            port=settings.port,
+            http=ApiProtocol,
+            ws="none",
+            lifespan="off",
+            loop="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=180,
+            timeout_graceful_shutdown=_GRACE_S,
+            ssl_certfile=str(settings.tls_certificate_file),
+            ssl_keyfile=str(settings.tls_key_file),
+            ssl_ca_certs=str(settings.client_ca_file),
+            ssl_cert_reqs=ssl.CERT_OPTIONAL,
+        )
+
+    def _make_router(self) -> Router:
+        settings = self._settings
+        tokens = ServiceAccountTokens(
+            settings.service_account_key_file.read_bytes(),
+            settings.service_account_issuer,
+            self._store,
+            self._clock,
+        )
+        authenticator = assembly.make_authenticator(settings, tokens)
+        authorizer = Authorizer()
+        verbs = assembly.make_verbs(authenticator, authorizer, tokens)
+        registry = self._catalog.registry
+        metrics = self._server.metrics
+        metrics.gauges.append(self._storage_gauges)
+        app = make_app(
+            Discovery(registry, server_address=f"{settings.bind}:{settings.port}"),
+            OpenApi(registry),
+            metrics,
+            self._health(),
+            lambda: assembly.partition_status(self._store),
+        )
+        return Router(self._server, authenticator, authorizer, verbs, app)
+
+    def _health(self) -> Health:
+        def storage() -> str:
+            failed = [
+                f"{name}: {known['failure']}"
+                for name, known in self._store.status().items()
+                if known["failure"]
+            ]
+            return "; ".join(failed)
+
+        def journal() -> str:
+            return "" if self._journal.connected else "no connection to the journal"
+
+        def replica() -> str:
+            return "" if self._store.ready else "the replica is catching up with the journal"
+
+        def cluster() -> str:
+            return "" if self._is_bootstrapped else "the initial objects are not there yet"
+
+        live = {"ping": lambda: "", "storage": storage}
+        return Health(
+            live, {"journal": journal, "replica": replica, "poststarthook/bootstrap": cluster}
+        )
+
+    def _storage_gauges(self) -> list[GaugeMetricFamily]:
+        objects = GaugeMetricFamily(
+            "apiserver_storage_objects", "Objects by resource.", labels=["resource"]
+        )
+        size = GaugeMetricFamily(
+            "apiserver_storage_size_bytes", "Bytes of the replica.", labels=["partition"]
+        )
+        revision = GaugeMetricFamily(
+            "ultraplane_storage_revision", "Applied revision.", labels=["partition"]
+        )
+        for name, known in self._store.status().items():
+            size.add_metric([name], known["bytes"])
+            revision.add_metric([name], known["revision"])
+            for resource, count in known["objects"].items():
+                objects.add_metric([resource], count)
+        return [objects, size, revision]
+
+    async def _listen_plain(self, http: _Listeners) -> None:
+        """Open the listener without TLS on loopback; tokens are asked for there as well."""
+        while not http.started:
+            await self._clock.sleep(0.01)
+        loop = asyncio.get_running_loop()
+        plain = await loop.create_server(
+            lambda: ApiProtocol(
+                config=http.config, server_state=http.server_state, app_state={}, _loop=loop
+            ),
+            "127.0.0.1",
+            self._settings.plain_http_port,
+            backlog=_BACKLOG,
+        )
+        http.servers.append(plain)

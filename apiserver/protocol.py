@@ -1,0 +1,151 @@
+"""The HTTP connection: uvicorn's httptools protocol with limits, peer identity and a short cut.
+
+What it adds to uvicorn, and why:
+
+- a request that is not whole in time is closed (upstream: 32 s to read the headers, 60 s for the
+  whole request), so that half-sent requests pin neither memory nor a task;
+- connections over the limit are closed at once, and idle ones cost one timer;
+- the TLS client certificate is read once a connection, when first asked for;
+- `respond` writes a whole answer with one write: on the hot path uvicorn's two `send` calls and
+  their header checks cost more than the lookup they carry;
+- whoever streams an answer can be told at once that the client has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+PROTOCOL_KEY = "ultraplane.protocol"
+PEER_UNREAD: Any = object()
+
+
+class ApiProtocol(HttpToolsProtocol):
+    """One client connection.
+
+    Attributes:
+        read_timeout_s: a request must be whole this long after its first byte.
+        connections_max: connections beyond this many are refused by closing them.
+        user: who authentication found behind the client certificate, None before it looked.
+    """
+
+    read_timeout_s: ClassVar[float] = 32.0
+    connections_max: ClassVar[int] = 20_000
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._peer: Any = PEER_UNREAD
+        self.user: Any = None
+        self._read_timer: asyncio.TimerHandle | None = None
+        self._is_reading = False
+        self._gone: set[Callable[[], None]] = set()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.connections_max:
+            transport.close()
+            return
+        # A connection that never sends anything is closed like one that stops half-way.
+        self._arm_read_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm_read_timer()
+        super().connection_lost(exc)
+        for callback in tuple(self._gone):
+            callback()
+        self._gone.clear()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {PROTOCOL_KEY: self}  # type: ignore[dict-item]
+        self._is_reading = True
+
+    def on_message_complete(self) -> None:
+        self._is_reading = False
+        self._disarm_read_timer()
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # A request that came whole, as most do, needs no timer.
+        if self._is_reading and self._read_timer is None:
+            self._arm_read_timer()
+
+    @property
+    def peer_certificate(self) -> dict[str, Any] | None:
+        """The verified client certificate as `ssl.getpeercert` gives it, None if there is none."""
+        if self._peer is PEER_UNREAD:
+            ssl_object = self.transport.get_extra_info("ssl_object")
+            self._peer = (ssl_object.getpeercert() or None) if ssl_object is not None else None
+        peer: dict[str, Any] | None = self._peer
+        return peer
+
+    def when_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` once when the connection is lost; the result takes that back."""
+        self._gone.add(callback)
+        return lambda: self._gone.discard(callback)
+
+    def _arm_read_timer(self) -> None:
+        self._read_timer = self.loop.call_later(self.read_timeout_s, self._read_timed_out)
+
+    def _disarm_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
+
+    def _read_timed_out(self) -> None:
+        self._read_timer = None
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()
+
+
+def respond(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:
+    """Write a whole answer at once.
+
+    Args:
+        cycle: the request's cycle.
+        status: HTTP status code.
+        head: header lines, each ended by CRLF, without content-length and connection.
+        body: the whole body.
+
+    Returns:
+        False if the answer has to go the ordinary way (connection is to be closed, HEAD,
+        the write buffer is full); nothing was written then.
+    """
+    if cycle.disconnected:
+        return True
+    if (
+        not cycle.keep_alive
+        or cycle.response_started
+        or cycle.flow.write_paused
+        or cycle.scope["method"] == "HEAD"
+    ):
+        return False
+    parts = [STATUS_LINE[status]]
+    for name, value in cycle.default_headers:
+        parts += (name, b": ", value, b"\r\n")
+    parts += (head, b"content-length: %d\r\n\r\n" % len(body), body)
+    cycle.response_started = True
+    cycle.waiting_for_100_continue = False
+    cycle.response_complete = True
+    cycle.transport.write(b"".join(parts))
+    cycle.message_event.set()
+    cycle.on_response()
+    return True

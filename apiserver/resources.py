@@ -1,0 +1,212 @@
+"""The served resources: each built-in type's table entry, hooks and precomputed bytes.
+
+A stored body begins with a constant for its type, `{"kind":…,"apiVersion":…,"metadata":{
+"resourceVersion":"`, so that the place of the revision is known without a search (storage splices
+it in there at apply time), list items shed kind and apiVersion by one slice, and another version of
+the same shape is served by exchanging the prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import orjson
+
+from apiserver.deprecations import deprecation_warning
+from apiserver.types import conversion
+from apiserver.types.hooks import TypeHooks
+from apiserver.types.registry import hooks_for
+from kube.json_types import JsonObject
+from kube.kinds import Registry, ResourceInfo, SubresourceInfo
+from kube.selectors import build_meta
+
+
+class Resource:
+    """One served resource in one version.
+
+    Attributes:
+        info: its entry in the table of kinds.
+        hooks: its type's rules.
+        storage: the resource's name in storage, shared by its versions.
+        group_resource: (group, plural), as errors name it.
+        api_version: "v1" or "group/version".
+        prefix: how a stored body begins, up to where the revision is spliced in.
+        is_twin: whether admission and hooks have nothing left to complete (apiserver.twins).
+        converted: whether served and stored objects differ in shape.
+        deprecation: the warning that goes with every answer, "" for none.
+    """
+
+    __slots__ = (
+        "_fields",
+        "api_version",
+        "converted",
+        "deprecation",
+        "group",
+        "hooks",
+        "info",
+        "is_twin",
+        "item_strip",
+        "kind",
+        "list_head",
+        "namespaced",
+        "plural",
+        "prefix",
+        "served_prefix",
+        "splice_at",
+        "storage",
+        "storage_api_version",
+        "version",
+    )
+
+    def __init__(self, info: ResourceInfo, hooks: TypeHooks) -> None:
+        self.info = info
+        self.hooks = hooks
+        self.group, self.version, self.kind = info.group, info.version, info.kind
+        self.plural, self.namespaced = info.plural, info.namespaced
+        self.storage = info.storage_resource
+        self.api_version = info.api_version
+        self.storage_api_version = info.storage_version
+        head = orjson.dumps({"kind": self.kind, "apiVersion": self.storage_api_version})[:-1]
+        served = orjson.dumps({"kind": self.kind, "apiVersion": self.api_version})[:-1]
+        middle = b',"metadata":{"resourceVersion":"'
+        self.prefix = head + middle
+        self.served_prefix = served + middle
+        self.splice_at = len(self.prefix)
+        self.item_strip = len(head) + 1
+        self.list_head = orjson.dumps({"kind": info.list_kind, "apiVersion": self.api_version})[:-1]
+        self.deprecation = deprecation_warning(self.api_version, self.kind)
+        self.converted = conversion.shapes_for(info) is not None
+        self._fields = tuple(hooks.fields.items())
+        self.is_twin = False
+
+    def replace_hooks(self, hooks: TypeHooks) -> None:
+        """Make this, a copy, stand in for objects whose completion is known already."""
+        self.hooks = hooks
+        self._fields = tuple(hooks.fields.items())
+        self.is_twin = True
+
+    @property
+    def group_resource(self) -> tuple[str, str]:
+        """Group and plural, as Status errors name the type."""
+        return self.group, self.plural
+
+    def encode(self, obj: JsonObject) -> tuple[bytes, bytes]:
+        """Return the body to store (revision still empty) and its search blob.
+
+        The object's own resourceVersion is left out: storage sets it.
+        """
+        metadata = obj["metadata"]
+        metadata.pop("resourceVersion", None)
+        document: JsonObject = {
+            "kind": self.kind,
+            "apiVersion": self.storage_api_version,
+            "metadata": {"resourceVersion": "", **metadata},
+        }
+        for key, value in obj.items():
+            if key not in document:
+                document[key] = value
+        return orjson.dumps(document), self.meta_of(obj)
+
+    def meta_of(self, obj: JsonObject) -> bytes:
+        """Return the search blob: labels, selectable fields and the owners' uids."""
+        metadata = obj["metadata"]
+        fields = {name: value(obj) for name, value in self._fields}
+        return build_meta(metadata.get("labels"), fields)
+
+    def serve(self, body: bytes) -> bytes:
+        """Return a stored body as this version shows it."""
+        if self.converted:
+            return orjson.dumps(self.decode_stored(body))
+        if self.prefix is self.served_prefix or self.prefix == self.served_prefix:
+            return body
+        return self.served_prefix + body[self.splice_at :]
+
+    def decode_stored(self, body: bytes) -> JsonObject:
+        """Return a stored body as an object of this version."""
+        obj: JsonObject = orjson.loads(body)
+        if self.converted:
+            obj = conversion.from_storage(self.info, obj)
+        obj["apiVersion"] = self.api_version
+        return obj
+
+    def to_storage(self, obj: JsonObject) -> JsonObject:
+        """Return an object of this version in the stored shape (may be the same object)."""
+        if self.converted:
+            return conversion.to_storage(self.info, obj)
+        return obj
+
+
+class Target(NamedTuple):
+    """What a resource path names."""
+
+    resource: Resource
+    namespace: str
+    name: str
+    subresource: str
+    rest: str
+    watch: bool
+
+    @property
+    def subresource_info(self) -> SubresourceInfo | None:
+        """The subresource's table entry, None for the resource itself or an unknown one."""
+        return self.resource.info.subresources.get(self.subresource)
+
+
+class Catalog:
+    """All served resources, and how paths find them."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.by_version: dict[tuple[str, str], dict[str, Resource]] = {}
+        self.by_storage: dict[str, Resource] = {}
+        for info in registry.all():
+            resource = Resource(info, hooks_for(info.storage_resource))
+            self.by_version.setdefault((info.group, info.version), {})[info.plural] = resource
+            if resource.api_version == resource.storage_api_version:
+                self.by_storage[info.storage_resource] = resource
+
+    def stored(self) -> Iterable[Resource]:
+        """Every resource that storage holds, in its storage version."""
+        return self.by_storage.values()
+
+    def find(self, path: str) -> Target | None:
+        """Return what a path below /api or /apis names; None: no resource path.
+
+        Raises:
+            KeyError: the group and version are served, but not this resource.
+        """
+        parts = path.strip("/").split("/")
+        if parts[0] == "api":
+            group, rest = "", parts[1:]
+        elif parts[0] == "apis" and len(parts) > 2:
+            group, rest = parts[1], parts[2:]
+        else:
+            return None
+        if len(rest) < 2:
+            return None
+        resources = self.by_version.get((group, rest[0]))
+        if resources is None:
+            return None
+        return _resolve(resources, rest[1:])
+
+
+def _resolve(resources: dict[str, Resource], rest: list[str]) -> Target:
+    watch = rest[0] == "watch" and len(rest) > 1
+    if watch:
+        rest = rest[1:]
+    count = len(rest)
+    namespace = ""
+    # "namespaces/x/y" is a namespaced collection unless y is a subresource of the namespace itself.
+    if rest[0] == "namespaces" and count > 2 and rest[2] not in ("status", "finalize"):
+        namespace, rest = rest[1], rest[2:]
+        count -= 2
+    resource = resources[rest[0]]
+    name = rest[1] if count > 1 else ""
+    if bool(namespace) != resource.namespaced and (namespace or name):
+        raise KeyError(rest[0])
+    subresource = rest[2] if count > 2 else ""
+    deeper = "/".join(rest[3:]) if count > 3 else ""
+    if deeper and subresource != "proxy":
+        raise KeyError(rest[3])
+    return Target(resource, namespace, name, subresource, deeper, watch)

@@ -1,0 +1,294 @@
+"""The raw ASGI router in front of the FastAPI app: finds the verb of a request and runs it.
+
+Every request, also one for the FastAPI app behind, is authenticated and authorized here. What is
+for a resource touches no framework: path, verb and handler are found by dictionary look-ups.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from apiserver.authn import Authenticator
+from apiserver.authz import Attributes, Authorizer, refuse
+from apiserver.errors import from_storage_error
+from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
+from apiserver.metrics import RequestLabels
+from apiserver.options import parse_bool
+from apiserver.resources import Target
+from apiserver.server import Server
+from kube import status as st
+from kube.kinds import Registry
+from storage.errors import StorageError
+
+Handler = Callable[[Server, Exchange, Target], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+_log: Final = logging.getLogger(__name__)
+_access: Final = logging.getLogger("apiserver.access")
+READ_VERBS: Final = frozenset({"get", "list", "watch"})
+_TIMED: Final = frozenset({"list", "deletecollection"})
+_NAMED_VERBS: Final = {
+    "GET": "get",
+    "HEAD": "get",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+    "POST": "create",
+}
+_COLLECTION_VERBS: Final = {
+    "GET": "list",
+    "HEAD": "list",
+    "POST": "create",
+    "DELETE": "deletecollection",
+}
+_PAGE_NOT_FOUND: Final = b"404 page not found\n"
+
+
+class Verbs:
+    """Handlers by what is asked for.
+
+    Attributes:
+        main: of the resource itself, by verb.
+        parts: of subresources, by (storage resource or "*", subresource, verb).
+        virtual: create handlers of resources that are not stored, by storage resource.
+    """
+
+    def __init__(
+        self,
+        main: dict[str, Handler],
+        parts: dict[tuple[str, str, str], Handler],
+        virtual: dict[tuple[str, str], Handler],
+    ) -> None:
+        self.main = main
+        self.parts = parts
+        self.virtual = virtual
+
+    def find(self, target: Target, verb: str) -> Handler | None:
+        """Return the handler, None if this resource does not have the verb."""
+        resource = target.resource
+        if target.subresource:
+            info = target.subresource_info
+            if info is None or verb not in info.verbs:
+                return None
+            key = (resource.storage, target.subresource, verb)
+            return self.parts.get(key) or self.parts.get(("*", target.subresource, verb))
+        if verb not in resource.info.verbs:
+            return None
+        if resource.info.virtual:
+            return self.virtual.get((resource.storage, verb))
+        return self.main.get(verb)
+
+
+class Router:
+    """The ASGI application that uvicorn calls."""
+
+    def __init__(
+        self,
+        server: Server,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        verbs: Verbs,
+        behind: App,
+    ) -> None:
+        self._server = server
+        self._authenticate = authenticator.authenticate
+        self._authorizer = authorizer
+        self._verbs = verbs
+        self._behind = behind
+        self._labels: dict[tuple[int, str, str, str], RequestLabels] = {}
+        self._body_bytes_max = server.settings.body_bytes_max
+        self._log_access = server.settings.access_log
+        self._groups = _served_groups(server.catalog.registry)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        exchange = Exchange(scope, receive, send, self._body_bytes_max)
+        path = exchange.path
+        try:
+            if path.startswith("/api"):
+                try:
+                    target = self._server.catalog.find(path)
+                except KeyError:
+                    exchange.user = self._authenticate(exchange)
+                    raise _no_resource() from None
+                if target is not None:
+                    await self._serve_resource(exchange, target)
+                    return
+            await self._serve_path(exchange, scope, receive, send)
+        except st.StatusError as error:
+            await self._fail(exchange, error)
+        except ClientGone:
+            return
+
+    async def _serve_resource(self, exchange: Exchange, target: Target) -> None:
+        server, metrics = self._server, self._server.metrics
+        verb = self._verb_of(exchange, target)
+        started_s = server.clock.monotonic_s()
+        is_read = verb in READ_VERBS
+        if is_read:
+            metrics.inflight_read += 1
+        else:
+            metrics.inflight_write += 1
+        try:
+            exchange.user = self._authenticate(exchange)
+            self._authorize(exchange, target, verb)
+            handler = self._verbs.find(target, verb)
+            if handler is None:
+                raise _no_method(exchange, target)
+            if target.resource.deprecation:
+                exchange.warn(target.resource.deprecation)
+            await self._run(handler, exchange, target, verb)
+        except st.StatusError as error:
+            await self._fail(exchange, error)
+        except StorageError as error:
+            await self._fail(exchange, from_storage_error(error, target.resource.group_resource))
+        except (ClientGone, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 (nothing may pass as a hang or a bare 500)
+            # A bug of ours: the client hears of it, and the log has where.
+            _log.exception("%s %s failed", exchange.method, exchange.path)
+            await self._fail(exchange, st.internal_error(repr(error)))
+        finally:
+            if is_read:
+                metrics.inflight_read -= 1
+            else:
+                metrics.inflight_write -= 1
+            taken_s = server.clock.monotonic_s() - started_s
+            metrics.observe(self._labels_of(target, verb), exchange.code, taken_s)
+            if self._log_access:
+                self._log_request(exchange, verb, taken_s)
+
+    async def _run(self, handler: Handler, exchange: Exchange, target: Target, verb: str) -> None:
+        """Run a handler, within a time limit where it is not short by itself."""
+        wanted = exchange.query.get("timeout") if exchange.scope["query_string"] else None
+        if verb == "watch" or (wanted is None and verb not in _TIMED):
+            await handler(self._server, exchange, target)
+            return
+        limit_s = self._server.settings.request_timeout_s
+        if wanted is not None:
+            limit_s = min(limit_s, parse_duration(wanted[0]) or limit_s)
+        try:
+            async with asyncio.timeout(limit_s):
+                await handler(self._server, exchange, target)
+        except TimeoutError as error:
+            text = "request did not complete within the allotted timeout"
+            raise st.timeout(text) from error
+
+    def _verb_of(self, exchange: Exchange, target: Target) -> str:
+        method = exchange.method
+        if target.subresource:
+            return _NAMED_VERBS.get(method, "")
+        if target.watch and method == "GET":
+            return "watch"
+        verb = (_NAMED_VERBS if target.name else _COLLECTION_VERBS).get(method, "")
+        if verb in ("list", "get") and exchange.scope["query_string"]:
+            # On one object the parameter is honoured too, as for any list of it.
+            watch = parse_bool(exchange.query.get("watch"))
+            if watch and verb == "list":
+                return "watch"
+        return "" if verb == "create" and target.name else verb
+
+    def _authorize(self, exchange: Exchange, target: Target, verb: str) -> None:
+        resource = target.resource
+        attributes = Attributes(
+            verb or exchange.method.lower(),
+            resource.group,
+            resource.version,
+            resource.plural,
+            target.subresource,
+            target.namespace,
+            target.name,
+            exchange.path,
+        )
+        if not self._authorizer.allows(exchange.user, attributes):
+            raise refuse(exchange.user, attributes)
+
+    async def _serve_path(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        path = exchange.path
+        exchange.user = self._authenticate(exchange)
+        attributes = Attributes(exchange.method.lower(), path=path)
+        if not self._authorizer.allows(exchange.user, attributes):
+            raise refuse(exchange.user, attributes)
+        if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
+            await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
+            return
+        await self._behind(scope, receive, send)
+
+    def _is_discovery(self, path: str) -> bool:
+        parts = path.strip("/").split("/")
+        if parts[0] == "api":
+            return len(parts) == 1 or parts[1:] == ["v1"]
+        return len(parts) <= 3 and "/".join(parts[1:]) in self._groups
+
+    async def _fail(self, exchange: Exchange, error: st.StatusError) -> None:
+        if exchange.code:
+            exchange.abort()
+            return
+        await exchange.respond_error(error)
+
+    def _labels_of(self, target: Target, verb: str) -> RequestLabels:
+        scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
+        key = (id(target.resource), verb, target.subresource, scope)
+        labels = self._labels.get(key)
+        if labels is None:
+            resource = target.resource
+            known = target.subresource if target.subresource_info else ""
+            labels = self._labels[key] = RequestLabels(
+                verb.upper(), resource.group, resource.version, resource.plural, known, scope
+            )
+        return labels
+
+    @staticmethod
+    def _log_request(exchange: Exchange, verb: str, taken_s: float) -> None:
+        user = exchange.user.name if exchange.user is not None else ""
+        _access.info(
+            "verb=%s method=%s path=%s user=%s code=%d bytes=%d ms=%.2f",
+            verb,
+            exchange.method,
+            exchange.path,
+            user,
+            exchange.code,
+            exchange.sent_bytes,
+            taken_s * 1000,
+        )
+
+
+def parse_duration(text: str) -> float | None:
+    """Return the seconds of a Go duration of one unit ("10s", "500ms", "2m") or a bare number."""
+    for suffix, unit_s in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)):
+        if text.endswith(suffix):
+            digits = text[: len(text) - len(suffix)]
+            try:
+                number = float(digits)
+            except ValueError:
+                continue
+            return number * unit_s if number > 0 else None
+    raise st.bad_request(f'time: invalid duration "{text}"')
+
+
+def _served_groups(registry: Registry) -> frozenset[str]:
+    names: set[str] = set()
+    for group in registry.groups.values():
+        if group.name:
+            names.add(group.name)
+            names.update(f"{group.name}/{version}" for version in group.versions)
+    return frozenset(names)
+
+
+def _no_resource() -> st.StatusError:
+    text = "the server could not find the requested resource"
+    return st.StatusError(404, "NotFound", text, details={})
+
+
+def _no_method(exchange: Exchange, target: Target) -> st.StatusError:
+    if target.subresource and target.subresource_info is None:
+        return _no_resource()
+    exchange.headers.append((b"connection", b"close"))
+    text = "the server does not allow this method on the requested resource"
+    return st.StatusError(405, "MethodNotAllowed", text, details={})

@@ -1,0 +1,88 @@
+"""What every verb works with: the store, the catalog of types and the limits of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from apiserver.companions import Companion
+from apiserver.errors import from_storage_error
+from apiserver.metrics import Metrics
+from apiserver.resources import Catalog, Resource
+from apiserver.settings import ServerSettings
+from apiserver.twins import Twins
+from kube import status as st
+from runtime.clock import Clock
+from storage.errors import StorageError
+from storage.record import Record
+from storage.store import Store
+from storage.txn import Committed, KeyedOp, Rejected
+
+WRITE_TIMEOUT_S: Final = 34.0
+"""Upstream's bound for the handler of a mutating request."""
+FRESH_TIMEOUT_S: Final = 3.0
+"""How long a consistent read waits for the replica before it is refused."""
+UPDATE_ATTEMPTS_MAX: Final = 64
+"""How often a read-modify-write is tried again when others get in between."""
+
+
+@dataclass(slots=True)
+class Server:
+    """The running server's parts, handed to every verb.
+
+    Attributes:
+        twins: what specs became, by storage resource, for types made from templates.
+        companions: what writes of a type take along, by storage resource.
+        shutting_down: called functions end watches when the server stops.
+    """
+
+    settings: ServerSettings
+    store: Store
+    catalog: Catalog
+    clock: Clock
+    metrics: Metrics
+    companions: dict[str, Companion] = field(default_factory=dict)
+    twins: dict[str, Twins] = field(default_factory=dict)
+    shutting_down: set[Callable[[], None]] = field(default_factory=set)
+
+    async def commit(self, resource: Resource, ops: Sequence[KeyedOp]) -> Committed | Rejected:
+        """Append a transaction and wait for its outcome.
+
+        Raises:
+            StatusError: 503 or 504; the message says whether it may have been applied.
+        """
+        try:
+            return await self.store.commit(ops, WRITE_TIMEOUT_S)
+        except StorageError as error:
+            raise from_storage_error(error, resource.group_resource) from error
+
+    async def fresh(self, resource: Resource) -> int:
+        """Wait until the replica holds all that was acknowledged before this call.
+
+        Returns:
+            The revision it has reached.
+
+        Raises:
+            StatusError: 503 or 504, the journal is away or the replica lags.
+        """
+        try:
+            return await self.store.fresh(resource.storage, FRESH_TIMEOUT_S)
+        except StorageError as error:
+            raise from_storage_error(error, resource.group_resource) from error
+
+    def peek(self, resource: Resource, namespace: str, name: str) -> Record | None:
+        """Return an object as the local replica has it now, which may be stale."""
+        return self.store.get(resource.storage, namespace, name)
+
+    async def read(self, resource: Resource, namespace: str, name: str) -> Record:
+        """Return an object by a consistent read.
+
+        Raises:
+            StatusError: 404, or that of `fresh`.
+        """
+        await self.fresh(resource)
+        record = self.store.get(resource.storage, namespace, name)
+        if record is None:
+            raise st.not_found(resource.group, resource.plural, name)
+        return record

@@ -1,0 +1,168 @@
+"""What the API server is told at its start: one frozen, typed value, read from a file.
+
+The file is JSON, written for each start by whoever runs the server (`ultraplane up` does) from the
+configuration people write; it holds paths of secrets, never secrets. Nothing else in this package
+reads the environment or a configuration file. Every key is required in the file, so that a server
+and a supervisor of different versions find out at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+STATUS_PATH: Final = "/ultraplane/status"
+"""Where `ultraplane status` asks for the partitions: {"partitions": [{"name", "revision",
+"objects", "bytes", "lag"}]}; lag is in records not applied yet."""
+
+
+class SettingsError(ValueError):
+    """The settings cannot be understood; the server must not start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """How the storage replica works.
+
+    Attributes:
+        partitions: resources ("pods", "apps/deployments") by partition; the rest is in "default".
+        compaction_age_s: history younger than this is kept.
+        compaction_revisions_max: but never more revisions than this, a partition.
+        compaction_interval_s: how often the housekeeper looks.
+        checkpoint_interval_s: time between two checkpoints of a partition that has changed.
+        map_bytes_max: the largest a partition may grow in memory.
+    """
+
+    partitions: Mapping[str, tuple[str, ...]]
+    compaction_age_s: float
+    compaction_revisions_max: int
+    compaction_interval_s: float
+    checkpoint_interval_s: float
+    map_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How the API server works.
+
+    Attributes:
+        data_dir: durable state: checkpoints.
+        memory_dir: a directory on tmpfs: the replica, which a reboot may take away.
+        journal_address: "unix:/path" or "tcp:host:port".
+        bind: address to listen on, with TLS.
+        port: TCP port to listen on, with TLS.
+        plain_http_port: a port of 127.0.0.1 without TLS, for benchmarks; None is none.
+        tls_certificate_file: the serving certificate, PEM.
+        tls_key_file: its key, PEM.
+        client_ca_file: who is signed by it is authenticated: CN is the user, O are the groups.
+        token_file: bearer tokens in upstream's CSV form: token,user,uid,"group1,group2"; None is
+            none.
+        service_account_key_file: PEM (EC P-256): signs and proves service account tokens (ES256).
+        service_account_issuer: their "iss".
+        body_bytes_max: a larger request body is refused with 413.
+        request_timeout_s: requests but watches are given up after this.
+        connections_max: more open connections are refused.
+        service_cidr: where Services get their cluster IPs from.
+        node_port_first: lowest port for Services of type NodePort.
+        node_port_last: highest of them.
+        runtime_config: upstream's --runtime-config: "api/alpha": "false".
+        access_log: whether each request is logged.
+        log_level: "debug", "info", "warning" or "error".
+        storage: how the replica works.
+    """
+
+    data_dir: Path
+    memory_dir: Path
+    journal_address: str
+    bind: str
+    port: int
+    plain_http_port: int | None
+    tls_certificate_file: Path
+    tls_key_file: Path
+    client_ca_file: Path
+    token_file: Path | None
+    service_account_key_file: Path
+    service_account_issuer: str
+    body_bytes_max: int
+    request_timeout_s: float
+    connections_max: int
+    service_cidr: str
+    node_port_first: int
+    node_port_last: int
+    runtime_config: Mapping[str, str]
+    access_log: bool
+    log_level: str
+    storage: StorageSettings
+
+
+_PATHS: Final = frozenset(
+    {
+        "data_dir",
+        "memory_dir",
+        "tls_certificate_file",
+        "tls_key_file",
+        "client_ca_file",
+        "token_file",
+        "service_account_key_file",
+    }
+)
+
+
+def read_settings(path: Path) -> ServerSettings:
+    """Return the settings in a file.
+
+    Raises:
+        SettingsError: it is no JSON object, or keys are missing or unknown.
+        OSError: it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise SettingsError(f"{path} is no JSON: {error}") from error
+    return decode_settings(content)
+
+
+def decode_settings(content: Any) -> ServerSettings:
+    """Return the settings in a decoded JSON object; the inverse of `encode_settings`.
+
+    Raises:
+        SettingsError: it is no object, or keys are missing or unknown.
+    """
+    values = _checked(content, ServerSettings, "settings")
+    storage = _checked(values["storage"], StorageSettings, "settings.storage")
+    partitions = {name: tuple(types) for name, types in storage["partitions"].items()}
+    values["storage"] = StorageSettings(**{**storage, "partitions": partitions})
+    for key in _PATHS:
+        if values[key] is not None:
+            values[key] = Path(values[key])
+    return ServerSettings(**values)
+
+
+def encode_settings(settings: ServerSettings) -> dict[str, Any]:
+    """Return `settings` as a JSON object."""
+    content: dict[str, Any] = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        content[field.name] = str(value) if isinstance(value, Path) else value
+    content["runtime_config"] = dict(settings.runtime_config)
+    storage = {
+        field.name: getattr(settings.storage, field.name) for field in fields(settings.storage)
+    }
+    storage["partitions"] = {
+        name: list(types) for name, types in settings.storage.partitions.items()
+    }
+    content["storage"] = storage
+    return content
+
+
+def _checked(content: Any, shape: type, where: str) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise SettingsError(f"{where} must be an object")
+    wanted = {field.name for field in fields(shape)}
+    missing, unknown = wanted - content.keys(), content.keys() - wanted
+    if missing or unknown:
+        raise SettingsError(f"{where}: missing {sorted(missing)}, unknown {sorted(unknown)}")
+    return dict(content)

@@ -1,0 +1,121 @@
+"""Twins: objects that differ in metadata only, as a controller makes them from one template.
+
+Defaults, admission, validation and warnings of a Pod are a function of its spec (and of the few
+things its `TwinRules` name), and are most of the work of creating it. So what a spec became is
+remembered, encoded, and the next object with the same spec needs only its metadata seen to.
+
+Invariants:
+    - Only what was created without any fault, unknown or duplicate field is remembered.
+    - What is remembered is bounded in number and in bytes each; the oldest goes first.
+    - The key is the whole of what the result depends on, not a hash of it.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+
+from apiserver.resources import Resource
+from apiserver.types.hooks import TwinRules, TypeHooks
+from kube.json_types import JsonObject
+from kube.schema.decode import Decoded, builtin_decoder
+from kube.schema.normalize import count_keys
+
+_TWINS_MAX: Final = 512
+_KEY_BYTES_MAX: Final = 32 << 10
+_PARTS: Final = frozenset({"kind", "apiVersion", "metadata", "spec", "status"})
+
+
+class Twin:
+    """What a spec became.
+
+    Attributes:
+        resource: stands in for the type: its hooks have nothing left to do.
+    """
+
+    __slots__ = ("_key_count", "_spec", "_status", "resource")
+
+    def __init__(self, resource: Resource, obj: JsonObject, warnings: list[str], keys: int) -> None:
+        self._spec = orjson.Fragment(orjson.dumps(obj["spec"]))
+        self._status = orjson.Fragment(orjson.dumps(obj["status"]))
+        self._key_count = keys
+        self.resource = _stand_in(resource, obj, warnings)
+
+    def complete(self, obj: JsonObject) -> Decoded:
+        """Decode the metadata of `obj` in place, and give it the remembered rest.
+
+        Raises:
+            DecodeError: the metadata does not fit.
+        """
+        had_status = obj.pop("status", None) is not None
+        del obj["spec"]
+        decoded = builtin_decoder(self.resource.info.schema_name).decode(obj)
+        obj["spec"], obj["status"] = self._spec, self._status
+        if decoded.key_count < 0:
+            return decoded
+        return Decoded(decoded.unknown, decoded.key_count + self._key_count + had_status)
+
+
+def _stand_in(resource: Resource, obj: JsonObject, warnings: list[str]) -> Resource:
+    hooks, rules = resource.hooks, resource.hooks.twin
+    assert rules is not None
+
+    def warn(new: JsonObject, _old: JsonObject | None) -> list[str]:
+        return [*rules.name_warnings(new["metadata"]["name"]), *warnings]
+
+    stand_in = copy.copy(resource)
+    fields = {name: _constant(value(obj)) for name, value in hooks.fields.items()}
+    stand_in.replace_hooks(
+        replace(
+            TypeHooks(),
+            warnings=warn,
+            name_check=hooks.name_check,
+            fields=fields,
+            generation=hooks.generation,
+        )
+    )
+    return stand_in
+
+
+def _constant(value: str) -> Any:
+    return lambda _obj: value
+
+
+class Twins:
+    """The remembered specs of one type."""
+
+    def __init__(self, resource: Resource, rules: TwinRules) -> None:
+        self._resource = resource
+        self._rules = rules
+        self._known: dict[bytes, Twin] = {}
+
+    def key_of(self, obj: Any) -> bytes | None:
+        """Return what the result depends on, None if this object cannot have a twin."""
+        if obj.__class__ is not dict or not obj.keys() <= _PARTS or obj.get("status"):
+            return None
+        spec, metadata = obj.get("spec"), obj.get("metadata")
+        if spec.__class__ is not dict or metadata.__class__ is not dict:
+            return None
+        more = self._rules.depends_on(spec, metadata)
+        if more is None:
+            return None
+        key = orjson.dumps((spec, more))
+        return key if len(key) <= _KEY_BYTES_MAX else None
+
+    def find(self, key: bytes | None) -> Twin | None:
+        """Return what is known under a key."""
+        return self._known.get(key) if key is not None else None
+
+    def remember(self, key: bytes, obj: JsonObject) -> None:
+        """Remember what a created object's spec became; `obj` is as it was stored."""
+        if len(self._known) >= _TWINS_MAX:
+            del self._known[next(iter(self._known))]
+        name_texts = self._rules.name_warnings(obj["metadata"]["name"])
+        texts = [
+            text for text in self._resource.hooks.warnings(obj, None) if text not in name_texts
+        ]
+        keys = 1 + count_keys(orjson.loads(key)[0])
+        self._known[key] = Twin(self._resource, obj, texts, keys)

@@ -1,0 +1,1 @@
+"""What the built-in types do beyond their schema: defaults, validation and strategies."""

@@ -1,0 +1,187 @@
+"""Priority and fairness: FlowSchema and PriorityLevelConfiguration, their basic rules."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from apiserver.types.hooks import TypeHooks
+from apiserver.types.meta import check_string, is_dns1123_subdomain
+from kube.field import FieldError, forbidden, invalid, not_supported, required
+from kube.json_types import JsonObject
+
+GROUP: Final = "flowcontrol.apiserver.k8s.io"
+PRECEDENCE_DEFAULT: Final = 1000
+PRECEDENCE_MAX: Final = 10_000
+SHARES_DEFAULT: Final = 30
+QUEUES_MAX: Final = 10_000_000
+LEVEL_TYPES: Final = ("Exempt", "Limited")
+_QUEUING: Final = {"queues": 64, "handSize": 8, "queueLengthLimit": 50}
+_SUBJECTS: Final = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
+
+
+def default_schema(obj: JsonObject) -> None:
+    """Default where a FlowSchema stands among others."""
+    spec = obj.setdefault("spec", {})
+    if not spec.get("matchingPrecedence"):
+        spec["matchingPrecedence"] = PRECEDENCE_DEFAULT
+
+
+def default_level(obj: JsonObject) -> None:
+    """Default a level's shares and queues."""
+    spec = obj.setdefault("spec", {})
+    if (limited := spec.get("limited")) is not None:
+        limited.setdefault("nominalConcurrencyShares", SHARES_DEFAULT)
+        limited.setdefault("lendablePercent", 0)
+        queuing = limited.get("limitResponse", {}).get("queuing")
+        if queuing is not None:
+            for key, value in _QUEUING.items():
+                if not queuing.get(key):
+                    queuing[key] = value
+    if (exempt := spec.get("exempt")) is not None:
+        exempt.setdefault("nominalConcurrencyShares", 0)
+        exempt.setdefault("lendablePercent", 0)
+
+
+def _subject_errors(subject: JsonObject, path: str) -> list[FieldError]:
+    kind = subject.get("kind", "")
+    if kind not in _SUBJECTS:
+        return [not_supported(f"{path}.kind", kind, tuple(_SUBJECTS))]
+    key = _SUBJECTS[kind]
+    errors: list[FieldError] = []
+    if subject.get(key) is None:
+        text = f"{key} is required when subject kind is '{kind}'"
+        errors.append(required(f"{path}.{key}", text))
+    errors.extend(
+        forbidden(f"{path}.{other}", f"{other} is forbidden when subject kind is not '{name}'")
+        for name, other in _SUBJECTS.items()
+        if other != key and subject.get(other) is not None
+    )
+    return errors
+
+
+def _rule_errors(rule: JsonObject, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if not rule.get("subjects"):
+        text = "subjects must contain at least one value"
+        errors.append(required(f"{path}.subjects", text))
+    for index, subject in enumerate(rule.get("subjects") or ()):
+        errors += _subject_errors(subject, f"{path}.subjects[{index}]")
+    if not rule.get("resourceRules") and not rule.get("nonResourceRules"):
+        text = "at least one of resourceRules and nonResourceRules has to be non-empty"
+        errors.append(required(path, text))
+    return errors
+
+
+def validate_schema(obj: JsonObject) -> list[FieldError]:
+    """Check a FlowSchema."""
+    spec = obj.get("spec", {})
+    precedence = spec.get("matchingPrecedence", 0)
+    path = "spec.matchingPrecedence"
+    errors: list[FieldError] = []
+    if precedence <= 0:
+        errors.append(invalid(path, precedence, "must be a positive value"))
+    if precedence > PRECEDENCE_MAX:
+        text = f"must not be greater than {PRECEDENCE_MAX}"
+        errors.append(invalid(path, precedence, text))
+    method = spec.get("distinguisherMethod")
+    if method is not None and method.get("type") not in {"ByNamespace", "ByUser"}:
+        supported = ("ByNamespace", "ByUser")
+        kind = method.get("type", "")
+        errors.append(not_supported("spec.distinguisherMethod", kind, supported))
+    if name := spec.get("priorityLevelConfiguration", {}).get("name"):
+        where = "spec.priorityLevelConfiguration.name"
+        errors += check_string(name, where, is_dns1123_subdomain)
+    else:
+        text = "must reference a priority level"
+        errors.append(required("spec.priorityLevelConfiguration.name", text))
+    for index, rule in enumerate(spec.get("rules") or ()):
+        errors += _rule_errors(rule, f"spec.rules[{index}]")
+    return errors
+
+
+def _queue_errors(queuing: JsonObject, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for key in ("queueLengthLimit", "queues", "handSize"):
+        value = queuing.get(key, 0)
+        if value <= 0:
+            errors.append(invalid(f"{path}.{key}", value, "must be positive"))
+    queues, hand = queuing.get("queues", 0), queuing.get("handSize", 0)
+    if queues > QUEUES_MAX:
+        text = f"must not be greater than {QUEUES_MAX}"
+        errors.append(invalid(f"{path}.queues", queues, text))
+    if hand > queues:
+        text = f"should not be greater than queues ({queues})"
+        errors.append(invalid(f"{path}.handSize", hand, text))
+    return errors
+
+
+def _limited_errors(limited: JsonObject) -> list[FieldError]:
+    path = "spec.limited"
+    errors: list[FieldError] = []
+    shares = limited.get("nominalConcurrencyShares", SHARES_DEFAULT)
+    if shares < 0:
+        text = "must be a non-negative integer"
+        errors.append(invalid(f"{path}.nominalConcurrencyShares", shares, text))
+    percent = limited.get("lendablePercent", 0)
+    if not 0 <= percent <= 100:
+        text = "must be between 0 and 100, inclusive"
+        errors.append(invalid(f"{path}.lendablePercent", percent, text))
+    response = limited.get("limitResponse", {})
+    kind, queuing = response.get("type", ""), response.get("queuing")
+    where = f"{path}.limitResponse"
+    if kind == "Reject":
+        if queuing is not None:
+            text = "must be nil if limited.limitResponse.type is not Limited"
+            errors.append(forbidden(f"{where}.queuing", text))
+    elif kind == "Queue":
+        if queuing is None:
+            text = "must not be empty if limited.limitResponse.type is Limited"
+            errors.append(required(f"{where}.queuing", text))
+        else:
+            errors += _queue_errors(queuing, f"{where}.queuing")
+    else:
+        errors.append(not_supported(f"{where}.type", kind, ("Queue", "Reject")))
+    return errors
+
+
+def validate_level(obj: JsonObject) -> list[FieldError]:
+    """Check a PriorityLevelConfiguration."""
+    spec = obj.get("spec", {})
+    kind, limited, exempt = spec.get("type", ""), spec.get("limited"), spec.get("exempt")
+    if kind not in LEVEL_TYPES:
+        return [not_supported("spec.type", kind, LEVEL_TYPES)]
+    errors: list[FieldError] = []
+    if kind == "Exempt":
+        if limited is not None:
+            text = "must be nil if the type is not Limited"
+            errors.append(forbidden("spec.limited", text))
+        return errors
+    if exempt is not None:
+        errors.append(forbidden("spec.exempt", "must be nil if the type is Limited"))
+    if limited is None:
+        return [*errors, required("spec.limited", "must not be empty when type is Limited")]
+    return errors + _limited_errors(limited)
+
+
+def _clear_status(obj: JsonObject) -> None:
+    obj["status"] = {}
+
+
+HOOKS: Final = {
+    f"{GROUP}/flowschemas": TypeHooks(
+        default=default_schema,
+        prepare_create=_clear_status,
+        validate_create=validate_schema,
+        validate_update=lambda new, _old: validate_schema(new),
+        generation=True,
+        has_status=True,
+    ),
+    f"{GROUP}/prioritylevelconfigurations": TypeHooks(
+        default=default_level,
+        prepare_create=_clear_status,
+        validate_create=validate_level,
+        validate_update=lambda new, _old: validate_level(new),
+        generation=True,
+        has_status=True,
+    ),
+}

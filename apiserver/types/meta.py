@@ -1,0 +1,408 @@
+"""Checks that all types share: object metadata, labels, selectors, owner references, conditions.
+
+Rules and wording follow k8s.io/apimachinery `api/validation` and `apis/meta/v1/validation`. The
+string checks that most types need are importable from here too; they live in `formats` and
+`addresses`. Every function takes decoded dicts, changes nothing, and returns the faults found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from apiserver.types.addresses import (
+    ip_family,
+    is_ip,
+    is_valid_cidr,
+    is_valid_cidr_legacy,
+    is_valid_ip,
+    is_valid_ip_legacy,
+)
+from apiserver.types.formats import (
+    NameCheck,
+    byte_length,
+    is_c_identifier,
+    is_condition_reason,
+    is_config_map_key,
+    is_dns1035_label,
+    is_dns1123_label,
+    is_dns1123_subdomain,
+    is_env_var_name,
+    is_http_header_name,
+    is_http_path,
+    is_in_range,
+    is_path_segment_name,
+    is_path_segment_prefix,
+    is_qualified_name,
+    is_relaxed_env_var_name,
+    is_valid_label_value,
+    is_valid_percent,
+    is_valid_port_name,
+    is_valid_port_num,
+    is_valid_user_or_group_id,
+    is_wildcard_dns1123_subdomain,
+    mask_trailing_dash,
+    max_length_error,
+    name_is_dns1035_label,
+    name_is_dns_label,
+    name_is_dns_subdomain,
+    name_is_path_segment,
+    range_error,
+    regex_error,
+)
+from kube.field import FieldError, duplicate, forbidden, invalid, not_supported, required, too_long
+from kube.json_types import JsonObject
+
+__all__ = [
+    "FIELD_IMMUTABLE",
+    "NOT_NEGATIVE",
+    "NameCheck",
+    "byte_length",
+    "check_string",
+    "ip_family",
+    "is_c_identifier",
+    "is_condition_reason",
+    "is_config_map_key",
+    "is_dns1035_label",
+    "is_dns1123_label",
+    "is_dns1123_subdomain",
+    "is_env_var_name",
+    "is_http_header_name",
+    "is_http_path",
+    "is_in_range",
+    "is_ip",
+    "is_path_segment_name",
+    "is_path_segment_prefix",
+    "is_qualified_name",
+    "is_relaxed_env_var_name",
+    "is_valid_cidr",
+    "is_valid_cidr_legacy",
+    "is_valid_ip",
+    "is_valid_ip_legacy",
+    "is_valid_label_value",
+    "is_valid_percent",
+    "is_valid_port_name",
+    "is_valid_port_num",
+    "is_valid_user_or_group_id",
+    "is_wildcard_dns1123_subdomain",
+    "mask_trailing_dash",
+    "max_length_error",
+    "name_is_dns1035_label",
+    "name_is_dns_label",
+    "name_is_dns_subdomain",
+    "name_is_path_segment",
+    "range_error",
+    "regex_error",
+    "validate_annotations",
+    "validate_conditions",
+    "validate_field_manager",
+    "validate_finalizers",
+    "validate_immutable",
+    "validate_label_selector",
+    "validate_labels",
+    "validate_nonnegative",
+    "validate_object_meta",
+    "validate_object_meta_update",
+    "validate_owner_references",
+]
+
+FIELD_IMMUTABLE: Final = "field is immutable"
+NOT_NEGATIVE: Final = "must be greater than or equal to 0"
+ANNOTATIONS_BYTES_MAX: Final = 256 * 1024
+REASON_BYTES_MAX: Final = 1024
+MESSAGE_BYTES_MAX: Final = 32 * 1024
+MANAGER_BYTES_MAX: Final = 128
+SUBRESOURCE_BYTES_MAX: Final = 256
+
+# Beyond spec and status these metadata fields may never change by an update.
+_IMMUTABLE_TEXTS: Final = ("name", "namespace", "uid")
+_IMMUTABLE_OPTIONALS: Final = (
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
+
+
+def check_string(value: str, path: str, check: Callable[[str], list[str]]) -> list[FieldError]:
+    """Return what a string check finds, as errors of the field at `path`."""
+    return [invalid(path, value, message) for message in check(value)]
+
+
+def validate_immutable(new: Any, old: Any, path: str) -> list[FieldError]:
+    """Refuse a change of a field that is set once."""
+    return [] if new == old else [invalid(path, new, FIELD_IMMUTABLE)]
+
+
+def validate_nonnegative(value: int, path: str) -> list[FieldError]:
+    """Refuse a negative number."""
+    return [invalid(path, value, NOT_NEGATIVE)] if value < 0 else []
+
+
+def validate_labels(labels: Mapping[str, str] | None, path: str) -> list[FieldError]:
+    """Check the keys and values of labels; all errors are at `path` itself, as upstream's are."""
+    errors: list[FieldError] = []
+    if labels:
+        for key, value in labels.items():
+            if faults := is_qualified_name(key):
+                errors.extend(invalid(path, key, fault) for fault in faults)
+            if value and (faults := is_valid_label_value(value)):
+                errors.extend(invalid(path, value, fault) for fault in faults)
+    return errors
+
+
+def validate_annotations(annotations: Mapping[str, str] | None, path: str) -> list[FieldError]:
+    """Check annotations' keys (case does not matter) and their total size."""
+    errors: list[FieldError] = []
+    if annotations:
+        size = 0
+        for key, value in annotations.items():
+            size += byte_length(key) + byte_length(value)
+            if faults := is_qualified_name(key.lower()):
+                errors.extend(invalid(path, key, fault) for fault in faults)
+        if size > ANNOTATIONS_BYTES_MAX:
+            errors.append(too_long(path, ANNOTATIONS_BYTES_MAX))
+    return errors
+
+
+def validate_label_selector(
+    selector: JsonObject | None,
+    path: str,
+    *,
+    allow_invalid_values: bool = False,
+    allow_unknown_operators: bool = False,
+) -> list[FieldError]:
+    """Check a LabelSelector.
+
+    Args:
+        selector: the selector, None when absent.
+        path: the selector's own path.
+        allow_invalid_values: leave values of expressions unchecked (updates of old objects).
+        allow_unknown_operators: leave operators unchecked (access reviews).
+    """
+    if not selector:
+        return []
+    errors = validate_labels(selector.get("matchLabels"), f"{path}.matchLabels")
+    for index, expression in enumerate(selector.get("matchExpressions") or ()):
+        where = f"{path}.matchExpressions[{index}]"
+        values = expression.get("values") or ()
+        operator = expression.get("operator", "")
+        if operator in {"In", "NotIn"}:
+            if not values:
+                text = "must be specified when `operator` is 'In' or 'NotIn'"
+                errors.append(required(f"{where}.values", text))
+        elif operator in {"Exists", "DoesNotExist"}:
+            if values:
+                text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                errors.append(forbidden(f"{where}.values", text))
+        elif not allow_unknown_operators:
+            errors.append(invalid(f"{where}.operator", operator, "not a valid selector operator"))
+        errors += check_string(expression.get("key", ""), f"{where}.key", is_qualified_name)
+        if not allow_invalid_values:
+            for at, value in enumerate(values):
+                errors += check_string(value, f"{where}.values[{at}]", is_valid_label_value)
+    return errors
+
+
+def _is_group_version(text: str) -> bool:
+    return text.count("/") <= 1 and not text.endswith("/")
+
+
+def validate_owner_references(owners: Sequence[JsonObject], path: str) -> list[FieldError]:
+    """Check owner references one by one, and that at most one is the controller."""
+    errors: list[FieldError] = []
+    first = ""
+    for index, owner in enumerate(owners):
+        where = f"{path}[{index}]"
+        version = owner.get("apiVersion", "")
+        if version and not _is_group_version(version):
+            text = "must be <group>/<version> or <version>"
+            errors.append(invalid(f"{where}.apiVersion", version, text))
+        errors.extend(
+            required(f"{where}.{name}", "must not be empty")
+            for name in ("apiVersion", "kind", "name", "uid")
+            if not owner.get(name)
+        )
+        if version == "v1" and owner.get("kind") == "Event":
+            text = "/v1, Kind=Event is disallowed from being an owner"
+            errors.append(invalid(where, owner, text))
+        if owner.get("controller"):
+            current = f"{owner.get('kind', '')}/{owner.get('name', '')}"
+            if first:
+                text = (
+                    "Only one reference can have Controller set to true. Found "
+                    f'"true" in references for {first} and {current}'
+                )
+                errors.append(invalid(path, owners, text))
+            else:
+                first = current
+    return errors
+
+
+def validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldError]:
+    """Check finalizers' names, and that orphaning and cascading are not both asked for."""
+    errors: list[FieldError] = []
+    for finalizer in finalizers:
+        errors += check_string(finalizer, path, is_qualified_name)
+    if "orphan" in finalizers and "foregroundDeletion" in finalizers:
+        text = "finalizer orphan and foregroundDeletion cannot be both set"
+        errors.append(invalid(path, list(finalizers), text))
+    return errors
+
+
+def _validate_managed_fields(entries: Sequence[JsonObject], path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for index, entry in enumerate(entries):
+        where = f"{path}[{index}]"
+        operation = entry.get("operation", "")
+        if not operation:
+            errors.append(required(f"{where}.operation", "must not be empty"))
+        elif operation not in {"Apply", "Update"}:
+            errors.append(not_supported(f"{where}.operation", operation, ("Apply", "Update")))
+        if entry.get("fieldsType", "FieldsV1") != "FieldsV1":
+            text = "must be `FieldsV1`"
+            errors.append(invalid(f"{where}.fieldsType", entry["fieldsType"], text))
+        if manager := entry.get("manager", ""):
+            errors += validate_field_manager(manager, f"{where}.manager")
+        if byte_length(entry.get("subresource", "")) > SUBRESOURCE_BYTES_MAX:
+            errors.append(too_long(f"{where}.subresource", SUBRESOURCE_BYTES_MAX))
+    return errors
+
+
+def validate_field_manager(manager: str, path: str = "fieldManager") -> list[FieldError]:
+    """Check a field manager's name: not too long, printable."""
+    errors: list[FieldError] = []
+    if byte_length(manager) > MANAGER_BYTES_MAX:
+        errors.append(too_long(path, MANAGER_BYTES_MAX))
+    if not manager.isprintable():
+        position = 0
+        for char in manager:
+            if not char.isprintable():
+                text = f"invalid character U+{ord(char):04X} (at position {position})"
+                errors.append(invalid(path, manager, text))
+            position += len(char.encode())
+    return errors
+
+
+def _common_faults(meta: JsonObject, path: str) -> list[FieldError]:
+    """Return the faults looked for at a create and at every update."""
+    errors: list[FieldError] = []
+    if labels := meta.get("labels"):
+        errors += validate_labels(labels, f"{path}.labels")
+    if annotations := meta.get("annotations"):
+        errors += validate_annotations(annotations, f"{path}.annotations")
+    if owners := meta.get("ownerReferences"):
+        errors += validate_owner_references(owners, f"{path}.ownerReferences")
+    if entries := meta.get("managedFields"):
+        errors += _validate_managed_fields(entries, f"{path}.managedFields")
+    return errors
+
+
+def validate_object_meta(
+    meta: JsonObject,
+    *,
+    namespaced: bool,
+    name_check: NameCheck | None = None,
+    path: str = "metadata",
+) -> list[FieldError]:
+    """Check the metadata of an object to be created, its name already generated.
+
+    Args:
+        meta: the metadata.
+        namespaced: whether the type lives in namespaces.
+        name_check: reasons why a name is bad; None: names are DNS-1123 subdomains.
+        path: the metadata's own path.
+    """
+    check = name_check or name_is_dns_subdomain
+    errors: list[FieldError] = []
+    if prefix := meta.get("generateName"):
+        faults = check(prefix, True)  # noqa: FBT003 (the contract of NameCheck)
+        errors.extend(invalid(f"{path}.generateName", prefix, fault) for fault in faults)
+    if name := meta.get("name"):
+        if faults := check(name, False):  # noqa: FBT003
+            errors.extend(invalid(f"{path}.name", name, fault) for fault in faults)
+    else:
+        errors.append(required(f"{path}.name", "name or generateName is required"))
+    namespace = meta.get("namespace")
+    if not namespaced:
+        if namespace:
+            errors.append(forbidden(f"{path}.namespace", "not allowed on this type"))
+    elif not namespace:
+        errors.append(required(f"{path}.namespace"))
+    elif faults := is_dns1123_label(namespace):
+        errors.extend(invalid(f"{path}.namespace", namespace, fault) for fault in faults)
+    if (generation := meta.get("generation", 0)) < 0:
+        errors.append(invalid(f"{path}.generation", generation, NOT_NEGATIVE))
+    errors += _common_faults(meta, path)
+    if finalizers := meta.get("finalizers"):
+        errors += validate_finalizers(finalizers, f"{path}.finalizers")
+    return errors
+
+
+def validate_object_meta_update(
+    new: JsonObject, old: JsonObject, path: str = "metadata"
+) -> list[FieldError]:
+    """Check the metadata that is to replace `old`: what may not change, and what must be given."""
+    errors: list[FieldError] = []
+    if old.get("deletionTimestamp"):
+        more = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
+        if more:
+            shown = ", ".join(f'"{name}"' for name in more)
+            text = (
+                "no new finalizers can be added if the object is being deleted, found new "
+                f"finalizers []string{{{shown}}}"
+            )
+            errors.append(forbidden(f"{path}.finalizers", text))
+    if not new.get("resourceVersion"):
+        text = "must be specified for an update"
+        errors.append(invalid(f"{path}.resourceVersion", "", text))
+    generation = new.get("generation", 0)
+    errors += validate_nonnegative(generation, f"{path}.generation")
+    if generation < old.get("generation", 0):
+        errors.append(invalid(f"{path}.generation", generation, "must not be decremented"))
+    for name in _IMMUTABLE_TEXTS:
+        if new.get(name, "") != old.get(name, ""):
+            errors.append(invalid(f"{path}.{name}", new.get(name, ""), FIELD_IMMUTABLE))
+    for name in _IMMUTABLE_OPTIONALS:
+        if new.get(name) != old.get(name):
+            errors.append(invalid(f"{path}.{name}", new.get(name), FIELD_IMMUTABLE))
+    return errors + _common_faults(new, path)
+
+
+def _validate_condition(condition: JsonObject, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if kind := condition.get("type"):
+        errors += check_string(kind, f"{path}.type", is_qualified_name)
+    else:
+        errors.append(required(f"{path}.type", "is required"))
+    status = condition.get("status", "")
+    if not status:
+        errors.append(required(f"{path}.status"))
+    elif status not in {"True", "False", "Unknown"}:
+        errors.append(not_supported(f"{path}.status", status, ("False", "True", "Unknown")))
+    if (observed := condition.get("observedGeneration", 0)) < 0:
+        text = "must be greater than or equal to zero"
+        errors.append(invalid(f"{path}.observedGeneration", observed, text))
+    if not condition.get("lastTransitionTime"):
+        errors.append(required(f"{path}.lastTransitionTime"))
+    if reason := condition.get("reason"):
+        errors += check_string(reason, f"{path}.reason", is_condition_reason)
+        if byte_length(reason) > REASON_BYTES_MAX:
+            errors.append(too_long(f"{path}.reason", REASON_BYTES_MAX))
+    else:
+        errors.append(required(f"{path}.reason"))
+    if byte_length(condition.get("message", "")) > MESSAGE_BYTES_MAX:
+        errors.append(too_long(f"{path}.message", MESSAGE_BYTES_MAX))
+    return errors
+
+
+def validate_conditions(conditions: Sequence[JsonObject], path: str) -> list[FieldError]:
+    """Check metav1 conditions: each complete, no type twice."""
+    errors: list[FieldError] = []
+    seen: set[str] = set()
+    for index, condition in enumerate(conditions):
+        kind = condition.get("type", "")
+        if kind in seen:
+            errors.append(duplicate(f"{path}[{index}]", kind))
+        seen.add(kind)
+        errors += _validate_condition(condition, f"{path}[{index}]")
+    return errors

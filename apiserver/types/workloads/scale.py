@@ -1,0 +1,57 @@
+"""The scale subresource: how many pods a workload wants and has, as an autoscaling/v1 Scale."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from apiserver.types.meta import validate_nonnegative
+from apiserver.types.workloads.selectors import render
+from kube.field import FieldError
+from kube.json_types import JsonObject
+
+SCALABLE: Final = (
+    "replicationcontrollers",
+    "apps/deployments",
+    "apps/replicasets",
+    "apps/statefulsets",
+)
+_METADATA: Final = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def scale_of(obj: JsonObject) -> JsonObject:
+    """Return the Scale of a workload; its selector is in text form."""
+    spec = obj["spec"]
+    selector = spec.get("selector")
+    if selector is not None and obj.get("kind") == "ReplicationController":
+        selector = {"matchLabels": selector}
+    meta = obj["metadata"]
+    status: JsonObject = {"replicas": obj.get("status", {}).get("replicas", 0)}
+    text = render(selector)
+    if text:
+        status["selector"] = text
+    wanted = spec.get("replicas", 0)
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: meta[key] for key in _METADATA if key in meta},
+        # Zero is the zero value of a plain field, which is not written.
+        "spec": {"replicas": wanted} if wanted else {},
+        "status": status,
+    }
+
+
+def apply_scale(obj: JsonObject, scale: JsonObject) -> None:
+    """Set a workload's wanted number of pods to that of `scale`, in place.
+
+    A resourceVersion in the Scale becomes the workload's, so that a stale one conflicts.
+    """
+    obj["spec"]["replicas"] = scale.get("spec", {}).get("replicas", 0)
+    version = scale.get("metadata", {}).get("resourceVersion")
+    if version:
+        obj["metadata"]["resourceVersion"] = version
+
+
+def validate_scale(scale: JsonObject) -> list[FieldError]:
+    """Return the faults of a Scale, beyond its metadata."""
+    replicas = scale.get("spec", {}).get("replicas", 0)
+    return validate_nonnegative(replicas, "spec.replicas")

@@ -1,0 +1,1 @@
+"""The verbs: what a request does, in upstream's order of steps."""

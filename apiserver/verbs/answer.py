@@ -1,0 +1,115 @@
+"""Answers with one object: in JSON as stored, or as YAML, CBOR, Table or metadata only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from apiserver.exchange import JSON_TYPE, Exchange
+from apiserver.resources import Resource
+from apiserver.server import Server
+from kube import codec_cbor, codec_yaml
+from kube.json_types import JsonObject
+from kube.media import MediaType, negotiate
+from kube.table.documents import table_document, table_options
+from kube.table.partial import partial_object_metadata
+from kube.table.printers import printer_for
+
+YAML_TYPE: Final = b"application/yaml"
+CBOR_TYPE: Final = b"application/cbor"
+META_VERSIONS: Final = {"v1": "meta.k8s.io/v1", "v1beta1": "meta.k8s.io/v1beta1"}
+
+
+async def respond_object(
+    server: Server, exchange: Exchange, resource: Resource, body: bytes, code: int = 200
+) -> None:
+    """Answer with a stored object as the client asked to see it.
+
+    Args:
+        body: in the storage version.
+
+    Raises:
+        StatusError: 406.
+    """
+    media = negotiate(exchange.accept)
+    if media.is_plain_json:
+        await exchange.respond(code, resource.serve(body))
+        return
+    obj = resource.decode_stored(body)
+    if media.kind == "Table":
+        stored = orjson.loads(body) if resource.converted else obj
+        obj = _table_of(server, exchange, media, stored, resource.storage)
+    elif media.kind == "PartialObjectMetadata":
+        obj = partial_object_metadata(obj, META_VERSIONS[media.version])
+    await respond_negotiated(exchange, media, obj, code)
+
+
+async def respond_created(
+    server: Server, exchange: Exchange, resource: Resource, body: bytes, *, dry_run: bool
+) -> None:
+    """Answer with a new object; one of a dry run was never written and shows no revision.
+
+    Raises:
+        StatusError: 406.
+    """
+    if not dry_run:
+        await respond_object(server, exchange, resource, body, 201)
+        return
+    document: JsonObject = orjson.loads(resource.serve(body))
+    del document["metadata"]["resourceVersion"]
+    await respond_document(exchange, document, 201)
+
+
+async def respond_printed(
+    server: Server, exchange: Exchange, document: JsonObject, printer_name: str
+) -> None:
+    """Answer with an object or list that is not stored but can be had as a Table.
+
+    Args:
+        printer_name: of its printer, as `kube.table.printers.printer_for` knows it.
+
+    Raises:
+        StatusError: 406.
+    """
+    media = negotiate(exchange.accept)
+    if media.kind == "Table":
+        document = _table_of(server, exchange, media, document, printer_name)
+    elif media.kind == "PartialObjectMetadata":
+        document = partial_object_metadata(document, META_VERSIONS[media.version])
+    await respond_negotiated(exchange, media, document, 200)
+
+
+def _table_of(
+    server: Server, exchange: Exchange, media: MediaType, document: JsonObject, printer_name: str
+) -> JsonObject:
+    """Return the Table of one object, or of a list."""
+    options = table_options(exchange.parameter("includeObject"), media.version)
+    version = document["metadata"].get("resourceVersion")
+    list_meta = {"resourceVersion": version} if version else {}
+    shown = document["items"] if document["kind"].endswith("List") else [document]
+    printer = printer_for(printer_name)
+    return table_document(printer, shown, list_meta, server.clock.now_s(), options)
+
+
+async def respond_document(exchange: Exchange, document: JsonObject, code: int = 200) -> None:
+    """Answer with a document that is no stored object: a Status, a Scale, a review.
+
+    Raises:
+        StatusError: 406.
+    """
+    media = negotiate(exchange.accept)
+    await respond_negotiated(exchange, media, document, code)
+
+
+async def respond_negotiated(
+    exchange: Exchange, media: MediaType, document: JsonObject, code: int
+) -> None:
+    """Write `document` in the negotiated encoding."""
+    if media.encoding == "yaml":
+        await exchange.respond(code, codec_yaml.encode(document), YAML_TYPE)
+    elif media.encoding == "cbor":
+        await exchange.respond(code, codec_cbor.encode(document), CBOR_TYPE)
+    else:
+        indent = orjson.OPT_INDENT_2 if media.pretty else 0
+        await exchange.respond(code, orjson.dumps(document, option=indent) + b"\n", JSON_TYPE)

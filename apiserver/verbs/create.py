@@ -1,0 +1,180 @@
+"""create: from a decoded object to a committed one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from apiserver import admission
+from apiserver.authn import User
+from apiserver.companions import NO_CLAIMS
+from apiserver.exchange import Caller
+from apiserver.metadata import (
+    ensure_namespace,
+    fill_system_fields,
+    generate_name,
+    wipe_system_fields,
+)
+from apiserver.options import WriteOptions
+from apiserver.resources import Resource
+from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
+from apiserver.types import conversion
+from apiserver.types.meta import validate_object_meta
+from kube import status as st
+from kube import times
+from kube.json_types import JsonObject
+from storage.record import Record
+from storage.txn import ABSENT, Committed, Delete, Put
+
+_NAME_ATTEMPTS_MAX: Final = 8
+"""Upstream's maxNameGenerationCreateAttempts."""
+
+
+async def create_object(
+    server: Server,
+    exchange: Caller,
+    resource: Resource,
+    namespace: str,
+    obj: JsonObject,
+    options: WriteOptions,
+) -> bytes:
+    """Create an object.
+
+    Args:
+        server: the server.
+        exchange: the request, for its user and its warnings.
+        resource: the type, in the request's version.
+        namespace: of the request, "" for cluster-scoped types.
+        obj: decoded, in the request's version; changed in place.
+        options: of the request.
+
+    Returns:
+        The stored body, in the storage version.
+
+    Raises:
+        StatusError: the object is refused, exists, or the write failed.
+    """
+    obj = resource.to_storage(obj)
+    metadata: JsonObject = obj["metadata"]
+    version = metadata.get("resourceVersion")
+    if version and version != "0":
+        raise st.bad_request("resourceVersion should not be set on objects to be created")
+    wipe_system_fields(metadata)
+    ensure_namespace(resource, namespace, metadata)
+    resource.hooks.default(obj)
+    prefix = metadata.get("generateName", "")
+    generated = bool(prefix) and not metadata.get("name")
+    pristine = orjson.dumps(obj) if generated else b""
+    for attempt in range(_NAME_ATTEMPTS_MAX):
+        if attempt:
+            obj = orjson.loads(pristine)
+        if generated:
+            obj["metadata"]["name"] = generate_name(prefix)
+        await prepare_new(server, exchange.user, resource, obj)
+        body = await _store(server, resource, obj, dry_run=options.dry_run)
+        if isinstance(body, bytes):
+            for text in resource.hooks.warnings(obj, None):
+                exchange.warn(text)
+            return body
+        if not generated:
+            raise _already_exists(resource, obj, body)
+    raise st.generate_name_conflict(resource.group, resource.plural, obj["metadata"]["name"])
+
+
+async def prepare_new(server: Server, user: User, resource: Resource, obj: JsonObject) -> None:
+    """Run admission and fill in what the server owns, in place.
+
+    Raises:
+        StatusError: admission refuses.
+    """
+    metadata = obj["metadata"]
+    fill_system_fields(metadata, times.format_seconds(int(server.clock.now_s())))
+    await admission.admit_create(server, user, resource, obj)
+    hooks = resource.hooks
+    hooks.prepare_create(obj)
+    if hooks.generation:
+        metadata["generation"] = 1
+
+
+def check_new(resource: Resource, obj: JsonObject) -> None:
+    """Validate a prepared new object.
+
+    Raises:
+        StatusError: 422 with all its faults.
+    """
+    metadata = obj["metadata"]
+    hooks = resource.hooks
+    faults = validate_object_meta(
+        metadata, namespaced=resource.namespaced, name_check=hooks.name_check
+    )
+    faults += hooks.validate_create(obj)
+    if (stricter := conversion.version_checks(resource.info)) is not None:
+        faults += stricter[0](obj)
+    if faults:
+        raise st.invalid(resource.group, resource.kind, metadata.get("name", ""), faults)
+
+
+async def _store(
+    server: Server, resource: Resource, obj: JsonObject, *, dry_run: bool
+) -> bytes | Record:
+    """Commit a new object; return its body, or the object that is there already."""
+    metadata = obj["metadata"]
+    namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
+    if not name:
+        check_new(resource, obj)
+    if server.peek(resource, namespace, name) is not None or dry_run:
+        # A local hit may be stale: look again before saying no. It spares the journal a record.
+        await server.fresh(resource)
+        found = server.peek(resource, namespace, name)
+        if found is not None:
+            return found
+    companion = server.companions.get(resource.storage)
+    asked = orjson.dumps(obj["spec"]) if companion is not None else b""
+    for _ in range(UPDATE_ATTEMPTS_MAX):
+        claims = NO_CLAIMS
+        if companion is not None:
+            obj["spec"] = orjson.loads(asked)
+            claims = companion.on_create(obj, metadata["creationTimestamp"])
+        check_new(resource, obj)
+        if dry_run:
+            return resource.encode(obj)[0]
+        ops = (_put_of(server, resource, obj), *claims.ops)
+        outcome = await server.commit(resource, ops)
+        if isinstance(outcome, Committed):
+            record = outcome.records[0]
+            assert record is not None
+            return record.body
+        if outcome.op_index == 0:
+            assert outcome.actual is not None
+            return outcome.actual
+        lost = ops[outcome.op_index]
+        assert companion is not None
+        assert isinstance(lost, Put | Delete)
+        if lost.name not in claims.chosen and isinstance(lost, Put):
+            raise companion.explain(lost, obj)
+    raise st.conflict(resource.group, resource.plural, name)
+
+
+def _put_of(server: Server, resource: Resource, obj: JsonObject) -> Put:
+    metadata = obj["metadata"]
+    ttl_s = resource.hooks.ttl_s
+    expires_at_ms = server.clock.now_ms() + ttl_s * 1000 if ttl_s else 0
+    body, meta = resource.encode(obj)
+    return Put(
+        resource.storage,
+        metadata.get("namespace", ""),
+        metadata["name"],
+        meta,
+        body,
+        resource.splice_at,
+        ABSENT,
+        expires_at_ms,
+    )
+
+
+def _already_exists(resource: Resource, obj: JsonObject, found: Record) -> st.StatusError:
+    error = st.already_exists(resource.group, resource.plural, obj["metadata"]["name"])
+    if orjson.loads(found.body)["metadata"].get("deletionTimestamp"):
+        error.status["message"] = f"object is being deleted: {error.message}"
+    return error

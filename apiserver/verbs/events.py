@@ -1,0 +1,195 @@
+"""Watch events on the wire, in each encoding; what can be shared is kept on the event."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import orjson
+
+from apiserver.resources import Resource
+from apiserver.verbs.answer import META_VERSIONS
+from kube import codec_cbor, codec_yaml
+from kube import status as st
+from kube.json_types import JsonObject
+from kube.media import MediaType
+from kube.table.documents import event_table_bytes, table_options
+from kube.table.partial import partial_object_metadata
+from kube.table.printers import printer_for
+from runtime.clock import Clock
+from storage.event import Event
+from storage.record import Record
+
+_HEADS: Final = {
+    kind: b'{"type":"%b","object":' % kind.encode()
+    for kind in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR")
+}
+_TAIL: Final = b"}\n"
+INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+
+
+class EventEncoder(Protocol):
+    """How one watch writes its events."""
+
+    content_type: bytes
+
+    def event(self, event: Event, kind: str) -> bytes:
+        """Return an event of the given type (ADDED, MODIFIED, DELETED)."""
+        ...
+
+    def added(self, record: Record) -> bytes:
+        """Return the ADDED event of an object of the initial state."""
+        ...
+
+    def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
+        """Return a bookmark; `initial_end` marks the end of the initial state."""
+        ...
+
+    def wrap(self, kind: str, document: JsonObject) -> bytes:
+        """Return an event around any document."""
+        ...
+
+
+def make_encoder(
+    resource: Resource, media: MediaType, include_object: str, clock: Clock
+) -> EventEncoder:
+    """Return the encoder for what was negotiated.
+
+    Raises:
+        StatusError: 400 or 406, as for a Table.
+    """
+    if media.is_plain_json:
+        return JsonEvents(resource)
+    return ShapedEvents(resource, media, include_object, clock)
+
+
+def error_line(error: st.StatusError, encoder: EventEncoder) -> bytes:
+    """Return the ERROR event that carries a Status."""
+    return encoder.wrap("ERROR", error.status)
+
+
+def bookmark_object(resource: Resource, revision: int, *, initial_end: bool) -> JsonObject:
+    """Return the object of a bookmark: a revision and nothing else."""
+    metadata: JsonObject = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if initial_end:
+        metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+    return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+
+
+class JsonEvents:
+    """Plain JSON: the stored bytes between two constants, made once for all watchers."""
+
+    content_type = b"application/json"
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
+        same = not resource.converted and resource.prefix == resource.served_prefix
+        self._is_stored = same
+        self._api_version = resource.api_version
+
+    def event(self, event: Event, kind: str) -> bytes:
+        """Return an event, from the cache it carries where it was made before."""
+        # A DELETED by selector shows the previous object under this event's revision.
+        key = (self._api_version, kind)
+        line: bytes | None = event.cache.get(key)
+        if line is None:
+            record = event.record
+            if kind == "DELETED" and event.previous is not None:
+                body = redated(event.previous, event.revision)
+            else:
+                body = record.body
+            if not self._is_stored:
+                body = self._resource.serve(body)
+            line = event.cache[key] = _HEADS[kind] + body + _TAIL
+        return line
+
+    def added(self, record: Record) -> bytes:
+        """Return the ADDED event of an object of the initial state."""
+        body = record.body if self._is_stored else self._resource.serve(record.body)
+        return _HEADS["ADDED"] + body + _TAIL
+
+    def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
+        """Return a bookmark."""
+        return self.wrap(
+            "BOOKMARK", bookmark_object(self._resource, revision, initial_end=initial_end)
+        )
+
+    def wrap(self, kind: str, document: JsonObject) -> bytes:
+        """Return an event around any document."""
+        return _HEADS[kind] + orjson.dumps(document) + _TAIL
+
+
+def redated(record: Record, revision: int) -> bytes:
+    """Return a record's body under another revision."""
+    body, at = record.body, record.splice_at
+    end = at + len(str(record.mod_revision))
+    return b"%b%d%b" % (body[:at], revision, body[end:])
+
+
+class ShapedEvents:
+    """Tables, PartialObjectMetadata, YAML and CBOR: made for each watch."""
+
+    def __init__(
+        self, resource: Resource, media: MediaType, include_object: str, clock: Clock
+    ) -> None:
+        self._resource = resource
+        self._media = media
+        self._clock = clock
+        self._is_first = True
+        self._printer = printer_for(resource.storage)
+        if media.kind == "Table":
+            self._table = table_options(include_object, media.version)
+        match media.encoding:
+            case "cbor":
+                self.content_type = b"application/cbor-seq"
+            case "yaml":
+                self.content_type = b"application/yaml;stream=watch"
+            case _:
+                self.content_type = b"application/json;stream=watch"
+
+    def event(self, event: Event, kind: str) -> bytes:
+        """Return an event."""
+        if kind == "DELETED" and event.previous is not None:
+            return self._line(kind, redated(event.previous, event.revision))
+        return self._line(kind, event.record.body)
+
+    def added(self, record: Record) -> bytes:
+        """Return the ADDED event of an object of the initial state."""
+        return self._line("ADDED", record.body)
+
+    def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
+        """Return a bookmark."""
+        obj = bookmark_object(self._resource, revision, initial_end=initial_end)
+        del obj["metadata"]["creationTimestamp"]
+        if self._media.kind == "Table":
+            return self._tabulate("BOOKMARK", obj)
+        return self.wrap("BOOKMARK", self._shape(obj))
+
+    def wrap(self, kind: str, document: JsonObject) -> bytes:
+        """Return an event around any document."""
+        event = {"type": kind, "object": document}
+        match self._media.encoding:
+            case "cbor":
+                return codec_cbor.encode(event)
+            case "yaml":
+                return b"---\n" + codec_yaml.encode(event)
+            case _:
+                return orjson.dumps(event) + b"\n"
+
+    def _line(self, kind: str, body: bytes) -> bytes:
+        if self._media.kind == "Table" and not self._resource.converted:
+            return self._tabulate(kind, orjson.loads(body))
+        return self.wrap(kind, self._shape(self._resource.decode_stored(body)))
+
+    def _tabulate(self, kind: str, obj: JsonObject) -> bytes:
+        table = event_table_bytes(
+            self._printer, obj, self._clock.now_s(), self._table, is_first=self._is_first
+        )
+        self._is_first = False
+        if self._media.encoding == "json":
+            return _HEADS[kind] + table + _TAIL
+        return self.wrap(kind, orjson.loads(table))
+
+    def _shape(self, obj: JsonObject) -> JsonObject:
+        if self._media.kind == "PartialObjectMetadata":
+            return partial_object_metadata(obj, META_VERSIONS[self._media.version])
+        return obj

@@ -1,0 +1,150 @@
+"""patch: JSON patch, merge patch and strategic merge patch of an object or a part of it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from apiserver.documents import decode_object, parse
+from apiserver.exchange import Exchange
+from apiserver.options import WriteOptions, write_options
+from apiserver.resources import Resource, Target
+from apiserver.server import Server
+from apiserver.verbs.answer import respond_object
+from apiserver.verbs.put import check_name
+from apiserver.verbs.update import Change, Part
+from kube import field as fld
+from kube import status as st
+from kube.json_types import JsonObject
+from kube.patch import json_patch, merge_patch, strategic_merge, unknown_operation_fields
+from kube.schema.compile import builtin_schemas
+from kube.schema.decode import strict_refusal
+from kube.schema.model import Struct
+from storage.record import Record
+
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+_TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
+
+
+@lru_cache(maxsize=256)
+def patch_type_of(header: bytes) -> str:
+    """Return the patch type a Content-Type header names.
+
+    Raises:
+        StatusError: 415 with the types that are taken.
+    """
+    text = header.split(b";", 1)[0].strip().lower().decode("latin-1")
+    if text not in _TYPES:
+        raise st.unsupported_media_type(_TYPES)
+    return text
+
+
+class Patch:
+    """A parsed patch, applied to whatever the object is by then.
+
+    Raises (at making):
+        StatusError: 400 for what is no patch, 415 for an unknown type.
+    """
+
+    def __init__(self, resource: Resource, header: bytes, body: bytes, schema: str = "") -> None:
+        self.kind = patch_type_of(header)
+        self._resource = resource
+        self._struct: Struct | None = None
+        if self.kind == STRATEGIC_PATCH:
+            if resource.info.custom:
+                raise st.unsupported_media_type((JSON_PATCH, MERGE_PATCH))
+            self._struct = builtin_schemas().struct(schema or resource.info.schema_name)
+        try:
+            self._document: Any = parse(body, "application/json")
+        except ValueError as error:
+            raise st.bad_request(f"error decoding patch: {error}") from error
+        wanted = list if self.kind == JSON_PATCH else dict
+        if not isinstance(self._document, wanted):
+            name = "array of operations" if wanted is list else "JSON object"
+            raise st.bad_request(f"error decoding patch: the patch must be an {name}")
+
+    def check_strictly(self, exchange: Exchange, options: WriteOptions) -> None:
+        """Refuse or warn of unknown members of JSON patch operations.
+
+        Raises:
+            StatusError: 422 under Strict.
+        """
+        if self.kind != JSON_PATCH or options.field_validation == "Ignore":
+            return
+        found = unknown_operation_fields(self._document)
+        if found and options.field_validation == "Strict":
+            text = f"strict decoding error: {', '.join(found)}"
+            raise _invalid(orjson.dumps(self._document), text)
+        for text in found:
+            exchange.warn(text)
+
+    def apply(self, obj: JsonObject) -> Any:
+        """Return the patched object; `obj` is used up.
+
+        Raises:
+            StatusError: 422 or 400, worded as upstream.
+        """
+        match self.kind:
+            case "application/json-patch+json":
+                return json_patch(obj, self._document)
+            case "application/merge-patch+json":
+                return merge_patch(obj, self._document)
+            case _:
+                assert self._struct is not None
+                return strategic_merge(obj, self._document, self._struct)
+
+
+async def patch(server: Server, exchange: Exchange, target: Target) -> None:
+    """Patch an object, or its status."""
+    resource = target.resource
+    patch_type_of(exchange.content_type)
+    body = await exchange.body()
+    options = write_options(exchange, "PatchOptions")
+    change = Patch(resource, exchange.content_type, body)
+    change.check_strictly(exchange, options)
+    part = Part.STATUS if target.subresource == "status" else Part.MAIN
+
+    def produce(record: Record, _old: JsonObject) -> JsonObject:
+        current = resource.decode_stored(record.body)
+        patched = change.apply(current)
+        obj = decode_patched(exchange, resource, patched, options)
+        check_name(obj, target.namespace, target.name)
+        obj = resource.to_storage(obj)
+        resource.hooks.default(obj)
+        return obj
+
+    change_made = Change(server, exchange, resource, produce, options, part)
+    updated = await change_made.apply(target.namespace, target.name)
+    await respond_object(server, exchange, resource, updated.body)
+
+
+def decode_patched(
+    exchange: Exchange, resource: Resource, patched: Any, options: WriteOptions
+) -> JsonObject:
+    """Decode what a patch has made.
+
+    Raises:
+        StatusError: 422 with the field "patch", as upstream.
+    """
+    shown = orjson.dumps(patched)
+    try:
+        obj, decoded = decode_object(resource, patched)
+    except st.StatusError as error:
+        raise _invalid(shown, error.message) from error
+    unknown = decoded.unknown
+    if unknown and options.field_validation == "Strict":
+        text = strict_refusal(resource.kind, resource.version, unknown)
+        raise _invalid(shown, text.partition(": ")[2])
+    if options.field_validation == "Warn":
+        for text in unknown:
+            exchange.warn(text)
+    return obj
+
+
+def _invalid(shown: bytes, why: str) -> st.StatusError:
+    fault = fld.invalid("patch", shown.decode(), why)
+    return st.invalid("", "", "", [fault])

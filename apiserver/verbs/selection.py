@@ -1,0 +1,133 @@
+"""Selectors of a request, turned into what storage filters and indexes by."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from apiserver.options import ListOptions
+from apiserver.resources import Resource, Target
+from kube import status as st
+from kube.selector_parser import parse_field_selector, parse_label_selector
+from kube.selectors import (
+    FieldSelector,
+    FieldTerm,
+    LabelSelector,
+    MetaMatch,
+    compile_selectors,
+)
+
+_NAME, _NAMESPACE = "metadata.name", "metadata.namespace"
+
+
+class Selection(NamedTuple):
+    """Which objects of a type a request is about.
+
+    Attributes:
+        namespace: the only namespace, None: all (and for cluster-scoped types).
+        name: the only name, None: all.
+        match: filter over search blobs, None: everything matches.
+        by_index: an indexed field and its value, by which storage finds the objects.
+        filtered: whether selectors leave objects out (then remaining counts are unknown).
+        not_names, not_namespaces: excluded ones.
+        empty: nothing can match.
+    """
+
+    namespace: str | None
+    name: str | None
+    match: MetaMatch | None
+    by_index: tuple[str, str] | None
+    filtered: bool
+    not_names: frozenset[str] = frozenset()
+    not_namespaces: frozenset[str] = frozenset()
+    empty: bool = False
+
+    def admits(self, name: str, namespace: str = "") -> bool:
+        """Tell whether an object of this key is meant, beyond what storage filters by."""
+        if self.empty or (self.name is not None and name != self.name):
+            return False
+        return name not in self.not_names and namespace not in self.not_namespaces
+
+
+@lru_cache(maxsize=4096)
+def _compiled(labels: str, fields: str) -> tuple[LabelSelector, FieldSelector, MetaMatch | None]:
+    """Parse and compile both selectors, once for each text.
+
+    Raises:
+        StatusError: 400, worded as upstream's parsers.
+    """
+    try:
+        label_selector = parse_label_selector(labels)
+    except ValueError as error:
+        raise st.bad_request(str(error)) from error
+    try:
+        field_selector = parse_field_selector(fields)
+    except ValueError as error:
+        raise st.bad_request(str(error)) from error
+    rest = field_selector.without((_NAME, _NAMESPACE))
+    return label_selector, field_selector, compile_selectors(label_selector, rest)
+
+
+def select(resource: Resource, target: Target, options: ListOptions) -> Selection:
+    """Return what the path and the selectors of a request choose.
+
+    Raises:
+        StatusError: 400, a selector is malformed or names an unknown field.
+    """
+    namespace = target.namespace or None
+    path_name = target.name or None
+    if not options.label_selector and not options.field_selector:
+        return Selection(namespace, path_name, None, None, filtered=path_name is not None)
+    _, fields, match = _compiled(options.label_selector, options.field_selector)
+    keys = _KeyTerms(namespace, path_name)
+    index = None
+    for term in fields.terms:
+        if term.field in (_NAME, _NAMESPACE):
+            keys.add(term)
+        elif term.field not in resource.hooks.fields:
+            raise st.bad_request(_unknown_field(resource, term.field))
+        elif not term.negated and term.value and term.field in resource.hooks.indexed:
+            index = (term.field, term.value)
+    if path_name is not None and keys.empty:
+        raise st.bad_request("fieldSelector metadata.name doesn't match requested name")
+    return Selection(
+        keys.namespace,
+        keys.name,
+        match,
+        index,
+        filtered=True,
+        not_names=frozenset(keys.not_names),
+        not_namespaces=frozenset(keys.not_namespaces),
+        empty=keys.empty,
+    )
+
+
+class _KeyTerms:
+    """Conditions on name and namespace, gathered into what they leave."""
+
+    def __init__(self, namespace: str | None, name: str | None) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.not_names: set[str] = set()
+        self.not_namespaces: set[str] = set()
+        self.empty = False
+
+    def add(self, term: FieldTerm) -> None:
+        """Take one condition in."""
+        is_name = term.field == _NAME
+        if term.negated:
+            (self.not_names if is_name else self.not_namespaces).add(term.value)
+            return
+        known = self.name if is_name else self.namespace
+        if known is not None and known != term.value:
+            self.empty = True
+        elif is_name:
+            self.name = term.value
+        else:
+            self.namespace = term.value
+
+
+def _unknown_field(resource: Resource, field: str) -> str:
+    if resource.hooks.fields:
+        return f"field label not supported: {field}"
+    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'

@@ -1,0 +1,317 @@
+"""Read-modify-write: what update, patch and the writing subresources have in common.
+
+A change is computed from the object as the local replica has it and committed on the condition that
+the object is still at that revision; when another write came in between, it is computed again from
+the newer object. A refusal found on a local, perhaps stale, object is looked at again after a
+consistent read before the client hears of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, assert_never
+
+import orjson
+
+from apiserver.admission import admit_update
+from apiserver.companions import NO_CLAIMS, Claims
+from apiserver.exchange import Exchange
+from apiserver.metadata import ensure_namespace, spec_changed
+from apiserver.options import WriteOptions
+from apiserver.resources import Resource
+from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
+from apiserver.types import conversion
+from apiserver.types.meta import validate_object_meta_update
+from kube import field as fld
+from kube import status as st
+from kube import times
+from kube.json_types import JsonObject
+from storage.record import Record
+from storage.txn import Committed, Delete, Put
+
+Produce = Callable[[Record, JsonObject], JsonObject]
+"""From the stored record and its decoded object (for keeps) to the wanted one, both in the storage
+version; may raise StatusError."""
+
+
+class Part(Enum):
+    """Which part of an object a write may change."""
+
+    MAIN = "main"
+    STATUS = "status"
+    OWN = "own"
+    """The producer has prepared and checked the object by rules of its own."""
+
+
+class Updated(NamedTuple):
+    """The outcome: the body to show, in the storage version."""
+
+    body: bytes
+    deleted: bool = False
+
+
+async def find(server: Server, resource: Resource, namespace: str, name: str) -> Record:
+    """Return an object to be changed: the local one, or after a consistent read.
+
+    Raises:
+        StatusError: 404.
+    """
+    record = server.peek(resource, namespace, name)
+    return record if record is not None else await server.read(resource, namespace, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write in progress.
+
+    Attributes:
+        produce: makes the wanted object of the stored one.
+        part: what the write may change.
+        options: of the request.
+    """
+
+    server: Server
+    exchange: Exchange
+    resource: Resource
+    produce: Produce
+    options: WriteOptions
+    part: Part = Part.MAIN
+
+    async def apply(self, namespace: str, name: str) -> Updated:
+        """Change the object to what `produce` makes of it.
+
+        Raises:
+            StatusError: refused by `produce` or by the type's rules, absent, or in conflict.
+        """
+        server, resource = self.server, self.resource
+        record = await find(server, resource, namespace, name)
+        certain = False
+        for _ in range(UPDATE_ATTEMPTS_MAX):
+            try:
+                outcome = await self._attempt(record)
+            except st.StatusError:
+                if certain:
+                    raise
+                # The refusal was found on an object that may be stale.
+                latest = await server.read(resource, namespace, name)
+                certain = True
+                if latest.mod_revision == record.mod_revision:
+                    raise
+                record = latest
+                continue
+            if isinstance(outcome, Updated):
+                return outcome
+            if outcome is None:
+                raise st.not_found(resource.group, resource.plural, name)
+            record, certain = outcome, True
+        raise st.conflict(resource.group, resource.plural, name)
+
+    async def _attempt(self, record: Record) -> Updated | Record | None:
+        """Try once; a record is the newer state to try again from, None: the object is gone."""
+        server, resource = self.server, self.resource
+        old: JsonObject = orjson.loads(record.body)
+        new, claims = self._prepare(record, old)
+        if is_finalized(resource, new, old):
+            return await self._remove(record, new, old)
+        if new == old:
+            return await self._confirm(record)
+        if self.options.dry_run:
+            new["metadata"]["resourceVersion"] = str(record.mod_revision)
+            return Updated(orjson.dumps(new))
+        ops = (put_of(server, resource, record, new), *claims.ops)
+        outcome = await server.commit(resource, ops)
+        if isinstance(outcome, Committed):
+            stored = outcome.records[0]
+            assert stored is not None
+            return Updated(stored.body)
+        if outcome.op_index == 0:
+            return outcome.actual
+        lost = ops[outcome.op_index]
+        if isinstance(lost, Put) and lost.name not in claims.chosen:
+            raise server.companions[resource.storage].explain(lost, new)
+        return record
+
+    def _prepare(self, record: Record, old: JsonObject) -> tuple[JsonObject, Claims]:
+        """Return the checked new object, and the operations that go with its write."""
+        resource = self.resource
+        new = self.produce(record, old)
+        new["kind"], new["apiVersion"] = old["kind"], old["apiVersion"]
+        match self.part:
+            case Part.MAIN:
+                check_revision(resource, new, old)
+                companion = self.server.companions.get(resource.storage)
+                claims = NO_CLAIMS
+                if companion is not None:
+                    now = times.format_seconds(int(self.server.clock.now_s()))
+                    claims = companion.on_update(new, old, now)
+                admit_update(resource, new, old)
+                prepare_main(resource, new, old)
+                for text in resource.hooks.warnings(new, old):
+                    self.exchange.warn(text)
+                return new, claims
+            case Part.STATUS:
+                check_revision(resource, new, old)
+                return prepare_status(resource, new, old), NO_CLAIMS
+            case Part.OWN:
+                return new, NO_CLAIMS
+            case _:
+                assert_never(self.part)
+
+    async def _confirm(self, record: Record) -> Updated | Record | None:
+        """Answer a write that changes nothing, once it is certain that the object is still so."""
+        await self.server.fresh(self.resource)
+        latest = self.server.peek(self.resource, record.namespace, record.name)
+        if latest is not None and latest.mod_revision == record.mod_revision:
+            return Updated(record.body)
+        return latest
+
+    async def _remove(
+        self, record: Record, new: JsonObject, old: JsonObject
+    ) -> Updated | Record | None:
+        """Delete an object whose last finalizer has just gone; answer with what was asked for."""
+        resource = self.resource
+        new["metadata"]["resourceVersion"] = str(record.mod_revision)
+        if self.options.dry_run:
+            return Updated(orjson.dumps(new), deleted=True)
+        companion = self.server.companions.get(resource.storage)
+        claims = companion.on_delete(old) if companion is not None else ()
+        delete = Delete(resource.storage, record.namespace, record.name, record.mod_revision)
+        outcome = await self.server.commit(resource, (delete, *claims))
+        if isinstance(outcome, Committed):
+            return Updated(orjson.dumps(new), deleted=True)
+        return outcome.actual
+
+
+def put_of(server: Server, resource: Resource, record: Record, new: JsonObject) -> Put:
+    """Return the operation that replaces `record` by `new`."""
+    ttl_s = resource.hooks.ttl_s
+    expires_at_ms = server.clock.now_ms() + ttl_s * 1000 if ttl_s else 0
+    body, meta = resource.encode(new)
+    return Put(
+        resource.storage,
+        record.namespace,
+        record.name,
+        meta,
+        body,
+        resource.splice_at,
+        record.mod_revision,
+        expires_at_ms,
+    )
+
+
+def check_revision(resource: Resource, new: JsonObject, old: JsonObject) -> None:
+    """Check uid and resourceVersion that the client gives against the stored object.
+
+    Raises:
+        StatusError: 409, they differ; 422, this type demands a resourceVersion.
+    """
+    new_meta, old_meta = new["metadata"], old["metadata"]
+    name = old_meta["name"]
+    uid = new_meta.get("uid")
+    if uid and uid != old_meta["uid"]:
+        why = (
+            f"Precondition failed: UID in precondition: {uid}, "
+            f"UID in object meta: {old_meta['uid']}"
+        )
+        raise st.conflict(resource.group, resource.plural, name, why)
+    version = new_meta.get("resourceVersion")
+    if version in (None, "", "0"):
+        if not resource.hooks.allow_unconditional_update:
+            text = "must be specified for an update"
+            faults = [fld.invalid("metadata.resourceVersion", 0, text)]
+            raise st.invalid(resource.group, resource.plural, name, faults)
+        new_meta["resourceVersion"] = old_meta["resourceVersion"]
+    elif version != old_meta["resourceVersion"]:
+        if not version.isdecimal():
+            raise st.bad_request(f"invalid resource version {fld.quote(version)}")
+        raise st.conflict(resource.group, resource.plural, name)
+
+
+def keep_system_fields(new_meta: JsonObject, old_meta: JsonObject) -> None:
+    """Carry over what an update can neither set nor drop."""
+    new_meta.setdefault("uid", old_meta["uid"])
+    new_meta["creationTimestamp"] = old_meta["creationTimestamp"]
+    for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+        if key in old_meta:
+            new_meta[key] = old_meta[key]
+        else:
+            new_meta.pop(key, None)
+    new_meta.pop("selfLink", None)
+
+
+def prepare_main(resource: Resource, new: JsonObject, old: JsonObject) -> None:
+    """Prepare and validate a write of the main resource, in place.
+
+    Raises:
+        StatusError: 400 or 422.
+    """
+    hooks = resource.hooks
+    new_meta, old_meta = new["metadata"], old["metadata"]
+    ensure_namespace(resource, old_meta.get("namespace", ""), new_meta)
+    generation = old_meta.get("generation")
+    if generation is None:
+        new_meta.pop("generation", None)
+    else:
+        new_meta["generation"] = generation
+    if hooks.has_status:
+        if "status" in old:
+            new["status"] = old["status"]
+        else:
+            new.pop("status", None)
+    hooks.prepare_update(new, old)
+    keep_system_fields(new_meta, old_meta)
+    if hooks.generation and spec_changed(resource, new, old):
+        new_meta["generation"] = (generation or 0) + 1
+    faults = hooks.validate_update(new, old)
+    if (stricter := conversion.version_checks(resource.info)) is not None:
+        faults += stricter[1](new, old)
+    check_changed(resource, new, old, faults)
+
+
+def prepare_status(resource: Resource, new: JsonObject, old: JsonObject) -> JsonObject:
+    """Return the old object with the new one's status (and metadata), prepared and validated.
+
+    Raises:
+        StatusError: 400 or 422.
+    """
+    hooks = resource.hooks
+    merged = dict(old)
+    merged["metadata"] = new_meta = new["metadata"]
+    if "status" in new:
+        merged["status"] = new["status"]
+    else:
+        merged.pop("status", None)
+    old_meta = old["metadata"]
+    ensure_namespace(resource, old_meta.get("namespace", ""), new_meta)
+    if "generation" in old_meta:
+        new_meta["generation"] = old_meta["generation"]
+    hooks.prepare_status(merged, old)
+    keep_system_fields(new_meta, old_meta)
+    check_changed(resource, merged, old, hooks.validate_status(merged, old))
+    return merged
+
+
+def check_changed(
+    resource: Resource, new: JsonObject, old: JsonObject, faults: list[fld.FieldError]
+) -> None:
+    """Refuse a change whose metadata or type rules fail.
+
+    Raises:
+        StatusError: 422 with all faults, the metadata's first.
+    """
+    found = validate_object_meta_update(new["metadata"], old["metadata"])
+    if found or faults:
+        name = old["metadata"]["name"]
+        raise st.invalid(resource.group, resource.kind, name, [*found, *faults])
+
+
+def is_finalized(resource: Resource, new: JsonObject, old: JsonObject) -> bool:
+    """Tell whether this change removes the last thing that held a deleted object."""
+    old_meta = old["metadata"]
+    if not old_meta.get("deletionTimestamp") or new["metadata"].get("finalizers"):
+        return False
+    if resource.storage == "namespaces" and new.get("spec", {}).get("finalizers"):
+        return False
+    return not old_meta.get("deletionGracePeriodSeconds")
