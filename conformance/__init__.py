@@ -1,0 +1,1 @@
+"""Black-box cases that run against any Kubernetes API server."""

@@ -1,0 +1,1 @@
+"""Everything that acts: clients of the API, and of nothing else."""
