@@ -1,0 +1,131 @@
+"""The command line teaches, starts quickly, and tells mistakes without a traceback."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from ultraplane import cli
+from ultraplane.config_reader import ConfigError, load_config
+from ultraplane.run_state import RunState, state_path, write_state
+from ultraplane.status import Status, as_json, bytes_text, read_status, show
+from ultraplane.supervisor import Phase, ProcessState
+
+COMMANDS = ("up", "journal", "apiserver", "controllers", "status", "config", "version")
+
+
+def _invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(cli.app, list(arguments), env={"COLUMNS": "100"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_help_names_every_command() -> None:
+    text = _invoke("--help")
+    assert [command for command in COMMANDS if command not in text] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS[:-1])
+def test_help_of_a_command_gives_an_example(command: str) -> None:
+    text = _invoke(command, "--help")
+    assert "Example" in text
+    assert f"ultraplane {command}" in text
+
+
+def test_config_example_is_a_file_to_start_from() -> None:
+    assert "#port: 6443" in _invoke("config", "--example")
+
+
+def test_config_shows_what_is_in_force() -> None:
+    result = CliRunner().invoke(
+        cli.app, ["config", "--effective"], env={"ULTRAPLANE_SERVER__PORT": "7443"}
+    )
+    assert "port: 7443" in result.output
+
+
+def test_mistake_ends_with_a_message_and_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise ConfigError("server.prot: unknown key")
+
+    with pytest.raises(SystemExit) as caught:
+        cli.run(fail)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "ultraplane: server.prot: unknown key\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("ultraplane.cli", {"pydantic", "cryptography", "fastapi", "yaml", "orjson"}),
+        ("ultraplane.serve", {"pydantic", "cryptography", "typer", "rich", "yaml"}),
+        ("journal.main", {"pydantic", "cryptography", "typer", "rich", "yaml", "fastapi"}),
+    ],
+)
+def test_entry_point_imports_nothing_it_does_not_need(module: str, absent: set[str]) -> None:
+    code = f"import sys, json, {module}; print(json.dumps(sorted(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert absent.intersection(json.loads(answer.stdout)) == set()
+
+
+def test_status_of_a_cluster_that_is_down_says_why(tmp_path: Path) -> None:
+    config = load_config(None, {}, {"data_dir": tmp_path})
+    result = CliRunner().invoke(cli.app, ["status", "--data-dir", str(tmp_path)])
+    assert "ultraplane up" in str(result.exception)
+    (tmp_path / "run").mkdir()
+    process = ProcessState("journal", Phase.READY, "unix:/x", pid=1 << 30)
+    write_state(state_path(tmp_path), RunState(1 << 30, "127.0.0.1", 1, "/k", (process,)))
+    status = read_status(config)
+    assert not status.ready
+    assert "/readyz" in status.reason
+    assert status.processes[0].phase is Phase.STOPPED
+
+
+def _status() -> Status:
+    partition = {"name": "pods", "revision": 7, "objects": 3, "bytes": 2048, "lag": 0}
+    process = ProcessState("journal", Phase.READY, "unix:/x", pid=42, restarts=1)
+    return Status(
+        ready=True,
+        reason="",
+        server="https://127.0.0.1:6443",
+        kubeconfig="/k",
+        processes=(process,),
+        partitions=(partition,),
+    )
+
+
+def test_status_for_programs_is_json() -> None:
+    content = json.loads(as_json(_status()))
+    assert content["ready"] is True
+    assert content["partitions"][0]["revision"] == 7
+    assert content["processes"][0] == {
+        "name": "journal",
+        "state": "ready",
+        "pid": 42,
+        "restarts": 1,
+        "address": "unix:/x",
+    }
+
+
+def test_status_for_people_shows_processes_and_partitions() -> None:
+    output = io.StringIO()
+    show(_status(), Console(file=output, width=100))
+    text = output.getvalue()
+    assert "journal" in text
+    assert "2.0 KiB" in text
+
+
+def test_bytes_are_told_in_the_fitting_unit() -> None:
+    assert [bytes_text(count) for count in (0, 1023, 1024, 5 << 30, 1 << 60)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "5.0 GiB",
+        "1048576.0 TiB",
+    ]

@@ -1,0 +1,1 @@
+"""The command line, configuration, certificates, supervision: where parts are put together."""

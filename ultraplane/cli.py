@@ -1,0 +1,276 @@
+"""The command line. Each command imports what it needs when it runs: `--help` stays quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from ultraplane.errors import UserError
+
+if TYPE_CHECKING:
+    from ultraplane.config import Config
+
+DISTRIBUTION: Final = "ultraplane"
+
+app = typer.Typer(
+    name="ultraplane",
+    help="A Kubernetes-compatible control plane for ultra-scale clusters.\n\n"
+    "Start one on this machine, and use it from another terminal:\n\n"
+    "    ultraplane up\n\n"
+    "    kubectl --kubeconfig ~/.local/share/ultraplane/kubeconfig get namespaces",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,  # locals may hold keys and tokens
+)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Where the cluster lives: journal, certificates, kubeconfig, logs. Another directory "
+        "is another cluster. Default: ~/.local/share/ultraplane",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings in YAML; see `ultraplane config`."),
+]
+Port = Annotated[
+    int | None,
+    typer.Option("--port", metavar="PORT", help="API server's port, 0 for a free one. [6443]"),
+]
+
+
+@app.command()
+def up(
+    data_dir: DataDir = None,
+    port: Port = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            "--kubeconfig",
+            metavar="FILE",
+            help="Where to write the kubeconfig. A file with other clusters in it is never "
+            "touched. Default: DIR/kubeconfig",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Start a cluster here and keep it running until Ctrl-C.
+
+    Starts the journal, the API server and the controllers, waits until they are ready, restarts
+    what dies.
+    Everything is stored in one directory and is there again after the next `up`.
+
+    Examples:
+
+        ultraplane up
+
+        ultraplane up --data-dir /tmp/try --port 7443
+
+        ultraplane up --config ultraplane.yaml --kubeconfig ./kubeconfig
+    """
+    loaded = _load(config, data_dir, {"server.port": port})
+    from ultraplane.up import run_up
+
+    run_up(loaded, kubeconfig.expanduser().absolute() if kubeconfig else None, _version())
+
+
+@app.command()
+def journal(data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """Run only the journal, which gives all writes their order and keeps them.
+
+    It listens on a Unix socket in the data directory, or on `journal.address`.
+
+    Example: ultraplane journal --data-dir /srv/ultraplane
+    """
+    loaded = _load(config, data_dir, {})
+    from journal.main import main as run_journal
+    from ultraplane.files import private_directory
+    from ultraplane.parts import journal_arguments
+
+    private_directory(loaded.data_dir)
+    private_directory(loaded.memory_path)
+    raise typer.Exit(run_journal(journal_arguments(loaded)))
+
+
+@app.command()
+def apiserver(data_dir: DataDir = None, port: Port = None, config: ConfigFile = None) -> None:
+    """Run only the API server; a journal must be running (`ultraplane journal`).
+
+    Certificates and kubeconfig are made in the data directory as by `up`.
+
+    Example: ultraplane apiserver --data-dir /srv/ultraplane --port 6443
+    """
+    loaded = _load(config, data_dir, {"server.port": port})
+    from runtime.clock import SystemClock
+    from ultraplane.files import private_directory
+    from ultraplane.parts import settings_path
+    from ultraplane.serve import serve_api
+    from ultraplane.up import prepare
+
+    private_directory(loaded.data_dir)
+    cluster = prepare(loaded, None, SystemClock())
+    typer.echo(f"export KUBECONFIG={cluster.kubeconfig}")
+    serve_api(settings_path(loaded))
+
+
+@app.command()
+def controllers(
+    data_dir: DataDir = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            "--kubeconfig",
+            metavar="FILE",
+            help="How to reach the API server, and as whom. Default: the controllers' own in DIR, "
+            "written by `up` and `apiserver`.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Run only the controllers: what acts on objects, such as ending deleted namespaces.
+
+    They are clients of the API server and nothing else; while it is away they wait for it. Run
+    them once a cluster: `up` does.
+
+    Examples:
+
+        ultraplane controllers --data-dir /srv/ultraplane
+
+        ultraplane controllers --kubeconfig ./kubeconfig
+    """
+    loaded = _load(config, data_dir, {})
+    from controllers.main import main as run_controllers
+    from ultraplane.files import private_directory
+    from ultraplane.parts import controllers_arguments, controllers_kubeconfig
+
+    private_directory(loaded.data_dir)
+    private_directory(loaded.memory_path)
+    path = kubeconfig or controllers_kubeconfig(loaded)
+    if not path.is_file():
+        raise UserError(
+            f"{path} is not there: start an API server in {loaded.data_dir} first (ultraplane "
+            "apiserver), or name a kubeconfig: --kubeconfig FILE"
+        )
+    raise typer.Exit(run_controllers(controllers_arguments(loaded, path.absolute())))
+
+
+@app.command()
+def status(
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    output: Annotated[
+        Literal["table", "json"], typer.Option("--output", "-o", help="For people or programs.")
+    ] = "table",
+) -> None:
+    """Show what runs, where, and how far each partition is. Exit code 1 when not ready.
+
+    Columns of partitions: revision is that of the last write, memory the size of the memory map,
+    lag the number of journal records not applied yet.
+
+    Examples:
+
+        ultraplane status
+
+        ultraplane status -o json | jq .partitions
+
+        until ultraplane status >/dev/null; do sleep 1; done
+    """
+    loaded = _load(config, data_dir, {})
+    from rich.console import Console
+
+    from ultraplane.status import as_json, read_status, show
+
+    now = read_status(loaded)
+    if output == "json":
+        typer.echo(as_json(now))
+    else:
+        show(now, Console())
+    raise typer.Exit(0 if now.ready else 1)
+
+
+@app.command("config")
+def show_config(
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    example: Annotated[
+        bool, typer.Option("--example", help="Print a file with every key, to start from.")
+    ] = False,
+    effective: Annotated[
+        bool, typer.Option("--effective", help="Print what is in force with this file.")
+    ] = False,
+) -> None:
+    """Explain every setting: its type, its default, what it does.
+
+    Later ones win: defaults, the file, environment variables, flags. The variable of a key is its
+    name in capitals with __ between section and key: ULTRAPLANE_SERVER__PORT=7443.
+
+    Examples:
+
+        ultraplane config
+
+        ultraplane config --example > ultraplane.yaml
+
+        ultraplane config --config ultraplane.yaml --effective
+    """
+    from ultraplane.config_docs import effective_file, example_file, key_docs
+
+    if example:
+        typer.echo(example_file(), nl=False)
+        return
+    loaded = _load(config, data_dir, {})
+    if effective:
+        typer.echo(effective_file(loaded), nl=False)
+        return
+    for key in key_docs():
+        typer.secho(key.name, bold=True, nl=False)
+        typer.echo(f"  ({key.type}; default: {key.default})")
+        typer.echo(f"    {key.doc}\n")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(_version())
+
+
+def main() -> None:
+    """Run the command line; what the user can put right ends with a message and code 1."""
+    run(app)
+
+
+def run(command: Callable[[], Any]) -> None:
+    """Call `command`, turning a `UserError` into a message on stderr."""
+    try:
+        command()
+    except UserError as error:
+        typer.secho("ultraplane: ", fg=typer.colors.RED, err=True, nl=False)
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+
+
+def _load(file: Path | None, data_dir: Path | None, flags: dict[str, Any]) -> Config:
+    from ultraplane.config_reader import load_config
+
+    return load_config(file, os.environ, {"data_dir": data_dir, **flags})
+
+
+def _version() -> str:
+    try:
+        return installed_version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+if __name__ == "__main__":
+    main()

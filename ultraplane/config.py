@@ -1,0 +1,299 @@
+"""Every setting of Ultraplane: its type, its default, its meaning and its limits.
+
+The models are the single description: `ultraplane config` prints them, config_reader.py checks
+files and environment against them. Values are checked here once; the parts below the command line
+get plain frozen values made from them (ultraplane.parts).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_PARTITION_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+# What changes most, or is watched by most, gets a log and a writer of its own.
+_PARTITIONS: Final[dict[str, tuple[str, ...]]] = {
+    "events": ("events",),
+    "leases": ("coordination.k8s.io/leases",),
+    "nodes": ("nodes",),
+    "pods": ("pods",),
+}
+# The kernel takes 107.
+_SOCKET_PATH_BYTES_MAX: Final = 100
+# A Service and the reservation of its cluster IP are written in one transaction.
+_WRITTEN_TOGETHER: Final = ("services", "networking.k8s.io/ipaddresses")
+
+
+def _absolute(path: Path) -> Path:
+    # Not resolve(): a data directory may well be a symbolic link that will point elsewhere.
+    return Path(os.path.abspath(path.expanduser()))
+
+
+def _switch_text(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    # YAML reads `api/alpha: false` as a boolean, which is what people write.
+    return {
+        key: str(item).lower() if isinstance(item, bool) else item for key, item in value.items()
+    }
+
+
+def _network(text: str) -> str:
+    network = ipaddress.ip_network(text)
+    if network.num_addresses < 8:
+        raise ValueError("must hold at least 8 addresses")
+    return str(network)
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.ip_address(text))
+
+
+def _node_ports(text: str) -> str:
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    if match is None or not 0 < int(match[1]) <= int(match[2]) <= 65_535:
+        raise ValueError('must be "first-last" within 1-65535')
+    return text
+
+
+def default_data_dir() -> Path:
+    """Return where data is kept unless told otherwise, by the XDG base directory rules."""
+    home = os.environ.get("XDG_DATA_HOME", "")
+    base = Path(home) if home.startswith("/") else Path("~/.local/share").expanduser()
+    return base / "ultraplane"
+
+
+Location = Annotated[Path, AfterValidator(_absolute)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class Section(BaseModel):
+    """Settings that belong together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSection(Section):
+    """The API server's face."""
+
+    bind: Annotated[str, AfterValidator(_address)] = Field(
+        default="127.0.0.1",
+        description="Address to listen on, always with TLS and authentication. The default lets "
+        "nobody in from outside this machine.",
+    )
+    port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        default=6443, description="TCP port to listen on; 0 takes a free one at each start."
+    )
+    plain_http_port: Port | None = Field(
+        default=None,
+        description="Another port, of 127.0.0.1 only and without TLS, for benchmarks. Requests "
+        "must authenticate by bearer token there.",
+    )
+    tls_names: tuple[str, ...] = Field(
+        default=(),
+        description="More host names and addresses for the generated serving certificate.",
+    )
+    tls_certificate_file: Location | None = Field(
+        default=None,
+        description="A serving certificate of your own (PEM) instead of the generated one.",
+    )
+    tls_key_file: Location | None = Field(default=None, description="Its private key (PEM).")
+    tls_ca_file: Location | None = Field(
+        default=None, description="Who signed it (PEM); goes into the kubeconfig."
+    )
+    body_bytes_max: int = Field(
+        default=3 * 1024 * 1024,
+        ge=1024,
+        le=1 << 30,
+        description="Larger request bodies are refused (413).",
+    )
+    request_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Requests other than watches are given up after this.",
+    )
+    connections_max: int = Field(
+        default=250_000, ge=16, description="Open connections beyond this are refused."
+    )
+    service_cidr: Annotated[str, AfterValidator(_network)] = Field(
+        default="10.96.0.0/12", description="Where Services get their cluster IPs from."
+    )
+    node_port_range: Annotated[str, AfterValidator(_node_ports)] = Field(
+        default="30000-32767", description="Where Services of type NodePort get their ports from."
+    )
+    service_account_issuer: str = Field(
+        default="https://kubernetes.default.svc.cluster.local",
+        description="The issuer written into service account tokens.",
+    )
+    runtime_config: Annotated[dict[str, str], BeforeValidator(_switch_text)] = Field(
+        default_factory=dict,
+        description="API groups, versions and resources to serve or not, as upstream's "
+        '--runtime-config: {"api/alpha": "false", "batch/v1/cronjobs": "false"}.',
+    )
+    access_log: bool = Field(
+        default=False, description="Log every request. Slow; for looking into things."
+    )
+
+    @model_validator(mode="after")
+    def _own_certificate_is_whole(self) -> Self:
+        given = [self.tls_certificate_file, self.tls_key_file, self.tls_ca_file]
+        if any(given) and not all(given):
+            raise ValueError("tls_certificate_file, tls_key_file and tls_ca_file go together")
+        return self
+
+
+class JournalSection(Section):
+    """The log: order and durability."""
+
+    address: str | None = Field(
+        default=None,
+        pattern=r"^(unix:/.+|tcp:.+:\d{1,5})$",
+        description="Where the journal listens, unix:/path or tcp:host:port; unset is "
+        "unix:<data_dir>/journal.sock, in <memory_dir> if that path is too long. The protocol has "
+        "no authentication: keep tcp on loopback.",
+    )
+    segment_mib: int = Field(
+        default=64,
+        ge=1,
+        le=4000,
+        description="A log file is closed, and may be trimmed later, at this size.",
+    )
+
+
+class StorageSection(Section):
+    """The replica that the API server reads from."""
+
+    partitions: dict[str, tuple[str, ...]] = Field(
+        default_factory=lambda: dict(_PARTITIONS),
+        description="Resources with a log and a memory map of their own, by partition; all others "
+        'share the partition "default". Cannot be changed once there is data.',
+    )
+    compaction_age_s: float = Field(
+        default=300.0,
+        ge=1,
+        description="History younger than this is kept for watches and paged lists.",
+    )
+    compaction_revisions_max: int = Field(
+        default=1_000_000, ge=1000, description="But never more revisions than this, a partition."
+    )
+    compaction_interval_s: float = Field(
+        default=30.0, ge=0.1, description="How often old history is looked for."
+    )
+    checkpoint_interval_s: float = Field(
+        default=300.0,
+        ge=1,
+        description="How often a changed partition is copied to the disk, which is what lets the "
+        "journal be trimmed.",
+    )
+    map_bytes_max: int = Field(
+        default=64 * 1024**3,
+        ge=1 << 24,
+        description="The largest a partition may grow. Address space, not memory, is reserved.",
+    )
+
+    @model_validator(mode="after")
+    def _partitions_are_a_map(self) -> Self:
+        home: dict[str, str] = {}
+        for name, resources in self.partitions.items():
+            if not _PARTITION_NAME.fullmatch(name):
+                raise ValueError(f"partition {name!r} must be made of a-z, 0-9 and inner dashes")
+            for resource in resources:
+                if resource in home:
+                    raise ValueError(f"{resource} is in two partitions: {home[resource]}, {name}")
+                home[resource] = name
+        if len({home.get(resource, "default") for resource in _WRITTEN_TOGETHER}) > 1:
+            raise ValueError(f"{' and '.join(_WRITTEN_TOGETHER)} must be in the same partition")
+        return self
+
+
+class AuthSection(Section):
+    """Who is let in, besides those the generated kubeconfig names."""
+
+    client_ca_file: Location | None = Field(
+        default=None,
+        description="Client certificates signed by this CA (PEM) are accepted too: the common name "
+        "is the user, organizations are groups.",
+    )
+    token_file: Location | None = Field(
+        default=None,
+        description='More bearer tokens, one a line, as upstream: token,user,uid,"group1,group2".',
+    )
+
+
+class SupervisorSection(Section):
+    """How `ultraplane up` treats its processes."""
+
+    ready_timeout_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="A process not ready by then is restarted. Recovery of a large cluster counts.",
+    )
+    stop_timeout_s: float = Field(
+        default=10.0, gt=0, description="A process still running this long after SIGTERM is killed."
+    )
+    restart_delay_s_max: float = Field(
+        default=10.0,
+        ge=0,
+        description="A process that died is started again at once, and one that keeps dying after "
+        "1, 2, 4, ... seconds, but never more than this.",
+    )
+    log_bytes_max: int = Field(
+        default=64 * 1024 * 1024, ge=1 << 16, description="A log file larger than this starts anew."
+    )
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    data_dir: Location = Field(
+        default_factory=default_data_dir,
+        description="Everything durable: journal, checkpoints, certificates, kubeconfig, logs.",
+    )
+    memory_dir: Location | None = Field(
+        default=None,
+        description="A directory on tmpfs for the replica's memory maps; unset is one in /dev/shm "
+        "that belongs to the data directory. May vanish with a reboot.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="How much the processes write to <data_dir>/logs."
+    )
+    server: ServerSection = Field(default_factory=ServerSection, description="The API server.")
+    journal: JournalSection = Field(default_factory=JournalSection, description="The log.")
+    storage: StorageSection = Field(default_factory=StorageSection, description="The replica.")
+    auth: AuthSection = Field(default_factory=AuthSection, description="Who is let in.")
+    supervisor: SupervisorSection = Field(
+        default_factory=SupervisorSection, description="How `ultraplane up` treats its processes."
+    )
+
+    @property
+    def memory_path(self) -> Path:
+        """The memory directory, given or derived from the data directory and the user."""
+        if self.memory_dir is not None:
+            return self.memory_dir
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
+        return Path("/dev/shm") / f"ultraplane-{os.getuid()}-{digest}"
+
+    @property
+    def journal_address(self) -> str:
+        """Where the journal listens, given or derived from the data directory."""
+        if self.journal.address is not None:
+            return self.journal.address
+        return self._socket_address("journal.sock")
+
+    @property
+    def controllers_address(self) -> str:
+        """Where the controllers accept connections when they are ready."""
+        return self._socket_address("controllers.sock")
+
+    def _socket_address(self, name: str) -> str:
+        path = self.data_dir / name
+        if len(os.fsencode(path)) > _SOCKET_PATH_BYTES_MAX:
+            path = self.memory_path / name
+        return f"unix:{path}"

@@ -1,0 +1,91 @@
+"""Kubeconfigs, written whole, 0600: the one that lets people in, and those of our own parts.
+
+People's has two ways in: context "ultraplane" with the admin's client certificate (the current
+one), "ultraplane-token" with the bearer token. It is never written over somebody else's.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from ultraplane.errors import UserError
+from ultraplane.files import write_private
+from ultraplane.pki import Pki
+
+CLUSTER: Final = "ultraplane"
+
+
+class NotOurs(UserError):
+    """The file names other clusters, so it is somebody's own; it was left as it is."""
+
+
+def write_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> None:
+    """Write the kubeconfig of the cluster at URL `server` to `path`.
+
+    Raises:
+        NotOurs: there is a file already that was not written by us.
+    """
+    _refuse_foreign(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = _config(server, ca_file)
+    _add_user(content, CLUSTER, "ultraplane-admin", _pair(pki.admin_certificate, pki.admin_key))
+    token = {"token": pki.admin_token.read_text()}
+    _add_user(content, "ultraplane-token", "ultraplane-token", token)
+    write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
+
+
+def write_controllers_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> None:
+    """Write the kubeconfig of the controllers to `path`, which is ours."""
+    content = _config(server, ca_file)
+    pair = _pair(pki.controllers_certificate, pki.controllers_key)
+    _add_user(content, CLUSTER, "system:kube-controller-manager", pair)
+    write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
+
+
+def _config(server: str, ca_file: Path) -> dict[str, Any]:
+    cluster = {"server": server, "certificate-authority-data": _data(ca_file)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": CLUSTER,
+        "clusters": [{"name": CLUSTER, "cluster": cluster}],
+        "users": [],
+        "contexts": [],
+    }
+
+
+def _add_user(content: dict[str, Any], context: str, user: str, credential: dict[str, str]) -> None:
+    content["users"].append({"name": user, "user": credential})
+    content["contexts"].append({"name": context, "context": {"cluster": CLUSTER, "user": user}})
+
+
+def _pair(certificate: Path, key: Path) -> dict[str, str]:
+    return {"client-certificate-data": _data(certificate), "client-key-data": _data(key)}
+
+
+def _data(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _refuse_foreign(path: Path) -> None:
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except FileNotFoundError:
+        return
+    except yaml.YAMLError:
+        content = "unreadable"
+    if content is None:
+        return
+    clusters = content.get("clusters") if isinstance(content, dict) else None
+    if isinstance(clusters, list) and all(
+        isinstance(cluster, dict) and cluster.get("name") == CLUSTER for cluster in clusters
+    ):
+        return
+    raise NotOurs(
+        f"{path} holds other clusters and is left alone. Give another file, and use both: "
+        f"export KUBECONFIG={path}:OTHER"
+    )

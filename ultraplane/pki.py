@@ -1,0 +1,324 @@
+"""The cluster's certificates, keys and tokens: made once, kept, renewed before they expire.
+
+In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin and controllers as .crt and .key,
+the service account key, the admin's bearer token, and two bundles made of ours and the configured
+ones: client CAs and tokens. A leaf is made anew when it expires within `RENEW_DAYS`, was not signed by the
+present CA, lacks a name, or does not belong to its key (a crash between writing the two).
+Keys are EC P-256: 0.1 ms to make where RSA takes 100 ms. Nothing here is ever logged.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import secrets
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from runtime.clock import Clock
+from ultraplane.errors import UserError
+from ultraplane.files import private_directory, write_private
+
+CA_DAYS: Final = 3650
+LEAF_DAYS: Final = 365
+RENEW_DAYS: Final = 30
+_CLOCK_SKEW: Final = datetime.timedelta(hours=1)
+_IN_CLUSTER_NAMES: Final = (
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
+_LOOPBACK: Final = ("127.0.0.1", "::1")
+# These listen everywhere, so nobody connects to them by that address.
+_WILDCARDS: Final = ("0.0.0.0", "::")
+
+
+class PkiError(UserError):
+    """A configured certificate or token file is of no use; nothing was replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class PkiPlan:
+    """What the certificates are to say.
+
+    Attributes:
+        bind: the server's address.
+        service_cidr: its first address is the `kubernetes` Service's.
+        extra_names: more names and addresses of the serving certificate.
+        client_ca_file: another CA whose client certificates are accepted.
+        token_file: more tokens, in upstream's CSV form.
+    """
+
+    bind: str
+    service_cidr: str
+    extra_names: tuple[str, ...] = ()
+    client_ca_file: Path | None = None
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pki:
+    """Where the files are."""
+
+    ca_certificate: Path
+    server_certificate: Path
+    server_key: Path
+    admin_certificate: Path
+    admin_key: Path
+    admin_token: Path
+    controllers_certificate: Path
+    controllers_key: Path
+    client_ca_bundle: Path
+    token_bundle: Path
+    service_account_key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Authority:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    common_name: str
+    organization: str | None
+    usage: x509.ObjectIdentifier
+    names: tuple[x509.GeneralName, ...]
+
+
+def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
+    """Make what is missing or about to expire, keep the rest, and return where it is.
+
+    Raises:
+        PkiError: a configured CA or token file cannot be read.
+        UnsafeDirectory: the directory is somebody else's.
+    """
+    private_directory(directory)
+    now = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC)
+    pki = locate_pki(directory)
+    authority = _ensure_authority(directory, now)
+    server = _Leaf(
+        "kube-apiserver", None, ExtendedKeyUsageOID.SERVER_AUTH, _general_names(server_names(plan))
+    )
+    client = ExtendedKeyUsageOID.CLIENT_AUTH
+    admin = _Leaf("kubernetes-admin", "system:masters", client, ())
+    # Upstream's name, so that its roles will fit. Without RBAC, only masters may do anything.
+    controllers = _Leaf("system:kube-controller-manager", "system:masters", client, ())
+    _ensure_leaf(pki.server_certificate, pki.server_key, server, authority, now)
+    _ensure_leaf(pki.admin_certificate, pki.admin_key, admin, authority, now)
+    _ensure_leaf(pki.controllers_certificate, pki.controllers_key, controllers, authority, now)
+    if _load_key(pki.service_account_key) is None:
+        _write_key(pki.service_account_key, ec.generate_private_key(ec.SECP256R1()))
+    if not pki.admin_token.is_file():
+        write_private(pki.admin_token, secrets.token_urlsafe(32).encode())
+    _write_bundles(pki, plan)
+    return pki
+
+
+def server_names(plan: PkiPlan) -> list[str]:
+    """Return the names and addresses that the serving certificate is to be valid for."""
+    service_address = str(ipaddress.ip_network(plan.service_cidr)[1])
+    names = [*_IN_CLUSTER_NAMES, *_LOOPBACK, service_address, socket.gethostname()]
+    if plan.bind not in _WILDCARDS:
+        names.append(plan.bind)
+    return list(dict.fromkeys([*names, *plan.extra_names]))
+
+
+def locate_pki(directory: Path) -> Pki:
+    """Return where the files of a directory are, whether they exist or not."""
+    return Pki(
+        ca_certificate=directory / "ca.crt",
+        server_certificate=directory / "apiserver.crt",
+        server_key=directory / "apiserver.key",
+        admin_certificate=directory / "admin.crt",
+        admin_key=directory / "admin.key",
+        admin_token=directory / "admin.token",
+        controllers_certificate=directory / "controllers.crt",
+        controllers_key=directory / "controllers.key",
+        client_ca_bundle=directory / "client-ca.crt",
+        token_bundle=directory / "tokens.csv",
+        service_account_key=directory / "service-account.key",
+    )
+
+
+def _general_names(names: Sequence[str]) -> tuple[x509.GeneralName, ...]:
+    result: list[x509.GeneralName] = []
+    for name in names:
+        try:
+            result.append(x509.IPAddress(ipaddress.ip_address(name)))
+        except ValueError:
+            result.append(x509.DNSName(name))
+    return tuple(result)
+
+
+def _ensure_authority(directory: Path, now: datetime.datetime) -> _Authority:
+    certificate_path, key_path = directory / "ca.crt", directory / "ca.key"
+    certificate, key = _load_certificate(certificate_path), _load_key(key_path)
+    if certificate is not None and key is not None and _is_current(certificate, key, now):
+        return _Authority(certificate, key)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ultraplane-ca")])
+    builder = (
+        _certificate_builder(name, name, key, now, CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+    )
+    certificate = builder.sign(key, hashes.SHA256())
+    _write_key(key_path, key)
+    write_private(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
+    return _Authority(certificate, key)
+
+
+def _ensure_leaf(
+    certificate_path: Path,
+    key_path: Path,
+    leaf: _Leaf,
+    authority: _Authority,
+    now: datetime.datetime,
+) -> None:
+    certificate, key = _load_certificate(certificate_path), _load_key(key_path)
+    if (
+        certificate is not None
+        and key is not None
+        and _is_current(certificate, key, now)
+        and _is_signed_by(certificate, authority)
+        and _names_of(certificate) == set(leaf.names)
+    ):
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    parts = [x509.NameAttribute(NameOID.COMMON_NAME, leaf.common_name)]
+    if leaf.organization is not None:
+        parts.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, leaf.organization))
+    issuer = authority.certificate.subject
+    builder = (
+        _certificate_builder(x509.Name(parts), issuer, key, now, LEAF_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([leaf.usage]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()),
+            critical=False,
+        )
+    )
+    if leaf.names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(leaf.names), critical=False)
+    certificate = builder.sign(authority.key, hashes.SHA256())
+    _write_key(key_path, key)
+    write_private(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _certificate_builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime.datetime,
+    days: int,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _load_certificate(path: Path) -> x509.Certificate | None:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _load_key(path: Path) -> ec.EllipticCurvePrivateKey | None:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (FileNotFoundError, ValueError):
+        return None
+    return key if isinstance(key, ec.EllipticCurvePrivateKey) else None
+
+
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    content = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    write_private(path, content)
+
+
+def _is_current(
+    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, now: datetime.datetime
+) -> bool:
+    renew_at = certificate.not_valid_after_utc - datetime.timedelta(days=RENEW_DAYS)
+    in_time = certificate.not_valid_before_utc <= now < renew_at
+    return in_time and certificate.public_key() == key.public_key()
+
+
+def _is_signed_by(certificate: x509.Certificate, authority: _Authority) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _names_of(certificate: x509.Certificate) -> set[x509.GeneralName]:
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return set()
+    return set(extension.value)
+
+
+def _write_bundles(pki: Pki, plan: PkiPlan) -> None:
+    authorities = pki.ca_certificate.read_bytes()
+    if plan.client_ca_file is not None:
+        extra = _read_configured(plan.client_ca_file)
+        try:
+            x509.load_pem_x509_certificates(extra)
+        except ValueError as error:
+            raise PkiError(f"auth.client_ca_file {plan.client_ca_file}: {error}") from error
+        authorities += extra
+    token = pki.admin_token.read_text()
+    tokens = f'{token},kubernetes-admin,kubernetes-admin,"system:masters"\n'.encode()
+    if plan.token_file is not None:
+        tokens += _read_configured(plan.token_file)
+    write_private(pki.client_ca_bundle, authorities)
+    write_private(pki.token_bundle, tokens)
+
+
+def _read_configured(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PkiError(f"{path}: cannot be read: {error.strerror}") from error

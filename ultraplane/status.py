@@ -1,0 +1,161 @@
+"""`ultraplane status`: what runs, where, and how far each partition is.
+
+Three sources: the supervisor's state file, /readyz, and the API server's own account of its
+partitions. Each may be missing; what is known is shown, and the cluster is ready only if /readyz
+says so.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.request
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from rich.console import Console
+from rich.table import Table
+
+from apiserver.settings import STATUS_PATH
+from ultraplane.config import Config
+from ultraplane.errors import UserError
+from ultraplane.parts import client_context, server_url
+from ultraplane.pki import Pki, locate_pki
+from ultraplane.run_state import RunState, read_state, state_path
+from ultraplane.supervisor import ProcessState
+
+_Partitions: TypeAlias = tuple[dict[str, Any], ...]
+_TIMEOUT_S: Final = 5.0
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+class NotRunning(UserError):
+    """Nothing was ever started with this data directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A cluster now.
+
+    Attributes:
+        ready: whether /readyz answers 200.
+        reason: why not, or why there are no partitions.
+        server: URL of the API server.
+        kubeconfig: where it is.
+        processes: those the supervisor keeps.
+        partitions: the API server's account: name, revision, objects, bytes, lag.
+    """
+
+    ready: bool
+    reason: str
+    server: str
+    kubeconfig: str
+    processes: tuple[ProcessState, ...]
+    partitions: tuple[dict[str, Any], ...]
+
+
+def read_status(config: Config) -> Status:
+    """Return the state of the cluster that uses the configured data directory.
+
+    Raises:
+        NotRunning: there is none.
+    """
+    state = read_state(state_path(config.data_dir))
+    pki = locate_pki(config.data_dir / "pki")
+    if state is None:
+        if not pki.ca_certificate.exists():
+            raise NotRunning(
+                f"nothing has been started in {config.data_dir}; start it: ultraplane up"
+            )
+        # The parts were started one by one, without a supervisor.
+        kubeconfig = str(config.data_dir / "kubeconfig")
+        state = RunState(0, config.server.bind, config.server.port, kubeconfig, ())
+    server = server_url(config, state.port)
+    ready, reason, partitions = _ask_server(config, pki, server)
+    return Status(ready, reason, server, state.kubeconfig, state.processes, partitions)
+
+
+def as_json(status: Status) -> str:
+    """Return a status for programs."""
+    content = {
+        "ready": status.ready,
+        "reason": status.reason,
+        "server": status.server,
+        "kubeconfig": status.kubeconfig,
+        "processes": [
+            {
+                "name": process.name,
+                "state": process.phase.value,
+                "pid": process.pid,
+                "restarts": process.restarts,
+                "address": process.address,
+            }
+            for process in status.processes
+        ],
+        "partitions": list(status.partitions),
+    }
+    return json.dumps(content, indent=2)
+
+
+def show(status: Status, console: Console) -> None:
+    """Show a status to people."""
+    console.print("[green]ready[/]" if status.ready else f"[red]not ready[/]: {status.reason}")
+    console.print(f"export KUBECONFIG={status.kubeconfig}\n", highlight=False, soft_wrap=True)
+    processes = Table("process", "state", "pid", "restarts", "address", box=None, pad_edge=False)
+    for process in status.processes:
+        processes.add_row(
+            process.name,
+            process.phase.value,
+            str(process.pid or "-"),
+            str(process.restarts),
+            process.address,
+        )
+    if status.processes:
+        console.print(processes)
+    if status.ready and status.reason:
+        console.print(f"\n[yellow]partitions unknown[/]: {status.reason}")
+    if status.partitions:
+        partitions = Table(
+            "\npartition", "\nrevision", "\nobjects", "\nmemory", "\nlag", box=None, pad_edge=False
+        )
+        for partition in status.partitions:
+            partitions.add_row(
+                partition["name"],
+                str(partition["revision"]),
+                str(partition["objects"]),
+                bytes_text(partition["bytes"]),
+                str(partition["lag"]),
+            )
+        console.print(partitions)
+
+
+def bytes_text(count: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in _UNITS:
+        if count < 1024 or unit == _UNITS[-1]:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("the last unit holds everything")
+
+
+def _ask_server(config: Config, pki: Pki, server: str) -> tuple[bool, str, _Partitions]:
+    try:
+        context = client_context(config.server.tls_ca_file or pki.ca_certificate, pki)
+        _get(f"{server}/readyz", context)
+    except (OSError, ValueError) as error:
+        return False, f"{server}/readyz: {error}", ()
+    try:
+        content = json.loads(_get(server + STATUS_PATH, context))
+        return True, "", tuple(content["partitions"])
+    except (OSError, ValueError, KeyError) as error:
+        return True, f"{server}{STATUS_PATH}: {error}", ()
+
+
+def _get(url: str, context: ssl.SSLContext) -> bytes:
+    # No proxy of the environment may come between: the certificate would not match anyway.
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
+    with opener.open(url, timeout=_TIMEOUT_S) as answer:
+        content: bytes = answer.read()
+        return content

@@ -1,0 +1,185 @@
+"""`ultraplane up`: from a configuration to a running cluster, and back to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from runtime.clock import Clock, SystemClock
+from runtime.tasks import TaskScope
+from ultraplane.config import Config
+from ultraplane.display import Display
+from ultraplane.errors import UserError
+from ultraplane.files import DirectoryLock, private_directory
+from ultraplane.kubeconfig import write_controllers_kubeconfig, write_kubeconfig
+from ultraplane.parts import (
+    client_context,
+    controllers_kubeconfig,
+    part_environment,
+    process_table,
+    server_url,
+    write_server_settings,
+)
+from ultraplane.pki import Pki, PkiPlan, ensure_pki
+from ultraplane.run_state import RunState, state_path, write_state
+from ultraplane.supervisor import Limits, ProcessSpec, ProcessState, Supervisor
+
+
+class PortInUse(UserError):
+    """Somebody else listens where we would; nothing was started."""
+
+
+def run_up(config: Config, kubeconfig: Path | None, version: str) -> None:
+    """Run a cluster in this process and its children until Ctrl-C or SIGTERM.
+
+    Raises:
+        UserError: it cannot start, for a reason that the message gives.
+    """
+    clock = SystemClock()
+    started_s = clock.monotonic_s() - process_age_s()
+    private_directory(config.data_dir)
+    with DirectoryLock(config.data_dir):
+        cluster = prepare(config, kubeconfig, clock)
+        asyncio.run(_run(cluster, clock, started_s, version))
+
+
+def process_age_s() -> float:
+    """Return how long this process exists, loading of the interpreter included."""
+    # Field 22, counted from behind the command's name, which may hold spaces.
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+    return uptime_s - ticks / os.sysconf("SC_CLK_TCK")
+
+
+class Cluster:
+    """A cluster prepared to be started: all files are written, the port is known."""
+
+    def __init__(
+        self, config: Config, port: int, kubeconfig: Path, specs: list[ProcessSpec]
+    ) -> None:
+        self.config = config
+        self.port = port
+        self.kubeconfig = kubeconfig
+        self.specs = specs
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the processes log."""
+        return self.config.data_dir / "logs"
+
+    def publish(self, states: Sequence[ProcessState]) -> None:
+        """Write what runs for `ultraplane status`."""
+        state = RunState(
+            pid=os.getpid(),
+            host=self.config.server.bind,
+            port=self.port,
+            kubeconfig=str(self.kubeconfig),
+            processes=tuple(states),
+        )
+        write_state(state_path(self.config.data_dir), state)
+
+
+def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
+    """Make directories, certificates, kubeconfig and settings files.
+
+    Raises:
+        UserError: the port is taken, or a file or directory is of no use.
+    """
+    port = free_port(config.server.bind, config.server.port)
+    for name in ("run", "logs"):
+        private_directory(config.data_dir / name)
+    private_directory(config.memory_path)
+    pki = prepare_pki(config, clock)
+    ca_file = config.server.tls_ca_file or pki.ca_certificate
+    path = kubeconfig or config.data_dir / "kubeconfig"
+    server = server_url(config, port)
+    write_kubeconfig(path, server=server, ca_file=ca_file, pki=pki)
+    own = controllers_kubeconfig(config)
+    write_controllers_kubeconfig(own, server=server, ca_file=ca_file, pki=pki)
+    write_server_settings(config, pki, port)
+    specs = process_table(config, port, client_context(ca_file, pki))
+    return Cluster(config, port, path, specs)
+
+
+def prepare_pki(config: Config, clock: Clock) -> Pki:
+    """Make or renew the certificates of a configuration."""
+    plan = PkiPlan(
+        bind=config.server.bind,
+        service_cidr=config.server.service_cidr,
+        extra_names=config.server.tls_names,
+        client_ca_file=config.auth.client_ca_file,
+        token_file=config.auth.token_file,
+    )
+    return ensure_pki(config.data_dir / "pki", plan, clock)
+
+
+def free_port(bind: str, port: int) -> int:
+    """Return `port` if nobody listens there, a free one for 0.
+
+    Raises:
+        PortInUse: somebody does.
+        UserError: we may not listen there.
+    """
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the server will: connections of the last run that linger are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+            probe.listen(1)
+        except PermissionError as error:
+            raise UserError(
+                f"port {port} needs root; choose one above 1023: --port 6443"
+            ) from error
+        except OSError as error:
+            raise PortInUse(
+                f"cannot listen on {bind} port {port}: {error.strerror}. See who does with "
+                f"`ss -ltnp 'sport = :{port}'`, or choose another port: --port {port + 1}"
+            ) from error
+        chosen: int = probe.getsockname()[1]
+        return chosen
+
+
+async def _run(cluster: Cluster, clock: Clock, started_s: float, version: str) -> None:
+    config = cluster.config
+    display = Display(Console(), cluster.publish, cluster.log_dir)
+    display.show_title(version)
+    supervisor = Supervisor(
+        cluster.specs,
+        log_dir=cluster.log_dir,
+        environment=part_environment(os.environ),
+        limits=Limits(
+            ready_timeout_s=config.supervisor.ready_timeout_s,
+            stop_timeout_s=config.supervisor.stop_timeout_s,
+            delay_s_max=config.supervisor.restart_delay_s_max,
+            log_bytes_max=config.supervisor.log_bytes_max,
+        ),
+        clock=clock,
+        observer=display,
+    )
+
+    def on_signal() -> None:
+        display.show_stopping()
+        supervisor.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal)
+
+    async def announce() -> None:
+        await supervisor.wait_ready()
+        seconds = clock.monotonic_s() - started_s
+        display.show_ready(seconds, cluster.kubeconfig, config.data_dir)
+
+    async with TaskScope("up") as scope:
+        announcement = scope.spawn(announce(), name="announce")
+        try:
+            await supervisor.run()
+        finally:
+            announcement.cancel()
