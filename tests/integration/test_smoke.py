@@ -1,0 +1,10 @@
+"""The shortest proof that a cluster works."""
+
+from tests.integration.cluster import Cluster
+
+
+def test_what_is_created_is_read_back(cluster: Cluster, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    created = cluster.call("POST", path, {"metadata": {"name": "a"}, "data": {"k": "v"}})
+    assert created.code == 201
+    assert cluster.call("GET", f"{path}/a").json == created.json

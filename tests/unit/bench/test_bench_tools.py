@@ -1,0 +1,73 @@
+"""The bench measures what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.bench import objects
+from tests.bench.figures import Figure
+from tests.bench.processes import Meter
+from tests.bench.watch_load import Watcher
+
+EVENT = b'{"type":"ADDED","object":{"data":{"k":"}\\n"}}}\n'
+HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def count_in_pieces(stream: bytes, size: int) -> int:
+    async def feed() -> int:
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        watcher = Watcher(b"", 1_000, answered)
+        for start in range(0, len(stream), size):
+            watcher.data_received(stream[start : start + size])
+        assert answered.result() is None
+        return watcher.seen
+
+    return asyncio.run(feed())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 10_000])
+def test_watch_counts_events_however_they_are_cut(size: int) -> None:
+    stream = HEAD + chunk(EVENT) + chunk(EVENT + EVENT) + chunk(EVENT[:9]) + chunk(EVENT[9:])
+    assert count_in_pieces(stream, size) == 4
+
+
+def test_refused_watch_is_an_error() -> None:
+    async def feed() -> None:
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        Watcher(b"", 1, answered).data_received(b"HTTP/1.1 403 Forbidden\r\n\r\n{}\n")
+        await answered
+
+    with pytest.raises(ConnectionError, match="refused"):
+        asyncio.run(feed())
+
+
+@pytest.mark.parametrize(("body", "size"), [(objects.config_map(), 1024), (objects.pod(), 2600)])
+def test_objects_have_the_size_they_are_named_for(body: bytes, size: int) -> None:
+    document: dict[str, Any] = orjson.loads(body)
+    assert len(body) == size
+    assert document["metadata"]["name"] == objects.NAME
+
+
+def test_meter_reads_our_own_time_and_memory() -> None:
+    meter = Meter({"self": os.getpid()})
+    before = {"self": 0.0}
+    assert meter.spent_us(before)["self"] > 0
+    assert meter.resident_bytes() > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("rate", "bare", "verdict"), [(50.0, 100.0, True), (20.0, 100.0, False), (50.0, None, None)]
+)
+def test_ratio_bar_needs_a_comparison(
+    rate: float, bare: float | None, *, verdict: bool | None
+) -> None:
+    assert Figure("x", rate, bare_rate=bare, ratio_min=0.25).verdict is verdict
