@@ -15,7 +15,7 @@ from kube.json_types import JsonObject
 META_GROUP: Final = "meta.k8s.io"
 EXACT: Final = "Exact"
 NOT_OLDER_THAN: Final = "NotOlderThan"
-_FIELD_VALIDATIONS: Final = ("", "Ignore", "Warn", "Strict")
+_FIELD_VALIDATIONS: Final = ("", "Ignore", "Strict", "Warn")
 _FIELD_MANAGER_MAX: Final = 128
 
 

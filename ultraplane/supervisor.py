@@ -99,7 +99,7 @@ class Limits:
 
     def delay_s(self, deaths: int) -> float:
         """Return the delay after the `deaths`-th death in a row (the first is 1)."""
-        # A single crash should cost no more than the restart; a crash loop must not eat the machine.
+        # A single crash should cost no more than the restart; a loop must not eat the machine.
         if deaths <= 1:
             return 0.0
         return min(self.delay_s_max, self.delay_s_min * 2.0 ** min(deaths - 2, 16))

@@ -115,9 +115,7 @@ def test_create_with_a_resource_version_is_refused(config_maps: Collection) -> N
     obj["metadata"]["resourceVersion"] = "5"
     answer = config_maps.create(obj)
     assert 400 <= answer.code < 500
-    assert answer.json["message"] == (
-        "resourceVersion should not be set on objects to be created"
-    )
+    assert answer.json["message"] == ("resourceVersion should not be set on objects to be created")
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,7 @@ def test_propagation_is_handed_to_the_garbage_collector(
     assert deleted.json["metadata"]["generation"] == 2
 
 
-def test_propagation_in_the_background_needs_no_finalizer(
-    cluster: Cluster, namespace: str
-) -> None:
+def test_propagation_in_the_background_needs_no_finalizer(cluster: Cluster, namespace: str) -> None:
     deployments = collection(cluster, namespace, "deployments", "apps/v1")
     deployments.made(deployment("a"))
     assert deployments.delete("a", query="?propagationPolicy=Background").code == 200
@@ -261,9 +259,7 @@ def test_the_namespaces_of_the_system_cannot_be_deleted(cluster: Cluster) -> Non
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"gracePeriodSeconds":"x"}'], ids=repr)
-def test_what_are_no_delete_options_is_a_bad_request(
-    config_maps: Collection, body: bytes
-) -> None:
+def test_what_are_no_delete_options_is_a_bad_request(config_maps: Collection, body: bytes) -> None:
     obj = config_maps.made(named("a"))
     answer = config_maps.cluster.call("DELETE", f"{config_maps.path}/a", body)
     assert (answer.code, answer.json["reason"]) == (400, "BadRequest")

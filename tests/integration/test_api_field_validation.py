@@ -1,4 +1,4 @@
-"""Field validation: Strict refuses unknown and duplicate fields, Warn names them, Ignore is silent."""
+"""Field validation: Strict refuses unknown and repeated fields, Warn names them, Ignore is mute."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from tests.integration.cluster import HOST, Cluster
 UNKNOWN = b'{"metadata":{"name":"a","colour":"red"},"data":{"k":"v"},"shape":1}'
 DUPLICATE = b'{"metadata":{"name":"a"},"data":{"k":"v","k":"w"}}'
 YAML_DUPLICATE = b"metadata: {name: a}\ndata:\n  k: v\n  k: w\n"
-REFUSED = (
-    'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
-)
+REFUSED = 'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
 
 
 @pytest.fixture
@@ -74,9 +72,7 @@ def test_strict_takes_what_is_clean(config_maps: Collection) -> None:
 
 
 @pytest.mark.parametrize("directive", ["", "Warn"], ids=["by default", "Warn"])
-def test_warn_names_every_field_and_takes_the_rest(
-    config_maps: Collection, directive: str
-) -> None:
+def test_warn_names_every_field_and_takes_the_rest(config_maps: Collection, directive: str) -> None:
     code, warnings, body = send(config_maps, UNKNOWN, directive)
     assert code == 201
     assert warnings == [

@@ -1,4 +1,4 @@
-"""Rules of update and patch: revisions, generations, immutable fields, dry run, kinds of patches."""
+"""Rules of update and patch: revision, generation, immutable fields, dry run, kinds of patches."""
 
 from __future__ import annotations
 
@@ -207,8 +207,8 @@ def test_pod_spec_cannot_be_changed_but_for_images(cluster: Cluster, namespace: 
     assert pods.patch("a", image, content_type=STRATEGIC).code == 200
     answer = pods.patch("a", {"spec": {"hostNetwork": True}})
     assert answer.code == 422
-    assert "spec: Forbidden: pod updates may not change fields other than" in (
-        answer.json["message"]
+    assert (
+        "spec: Forbidden: pod updates may not change fields other than" in (answer.json["message"])
     )
 
 

@@ -112,7 +112,15 @@ def _apart(obj: dict[str, Any], namespace: str) -> dict[str, Any]:
         metadata["namespace"] = namespace
     else:
         metadata["name"] = f"{metadata['name']}-{namespace}"
-    return {**obj, "metadata": metadata}
+    apart = {**obj, "metadata": metadata}
+    if obj["kind"] == "Service":
+        # A node port is the whole cluster's: let the server pick one.
+        ports = [
+            {k: v for k, v in port.items() if k != "nodePort"}
+            for port in obj["spec"].get("ports", [])
+        ]
+        apart["spec"] = {**obj["spec"], "ports": ports}
+    return apart
 
 
 def test_every_sample_goes_in_and_comes_back(

@@ -128,14 +128,14 @@ def test_expose_and_autoscale_work_on_a_deployment(web: Kubectl) -> None:
 
 def test_delete_by_label_and_of_all(kubectl: Kubectl) -> None:
     for name in "abc":
-        kubectl("create", "configmap", name)
-    kubectl("label", "configmap", "a", "side=left")
-    assert kubectl("delete", "configmap", "-l", "side=left", "-o", "name") == "configmap/a\n"
-    said = kubectl("delete", "configmap", "--all", "-o", "name")
-    assert said == "configmap/b\nconfigmap/c\n"
-    assert kubectl("delete", "configmap", "a", "--ignore-not-found") == ""
-    said = kubectl.refused("delete", "configmap", "a")
-    assert said == 'Error from server (NotFound): configmaps "a" not found\n'
+        kubectl("create", "secret", "generic", name)
+    kubectl("label", "secret", "a", "side=left")
+    assert kubectl("delete", "secret", "-l", "side=left", "-o", "name") == "secret/a\n"
+    said = kubectl("delete", "secret", "--all", "-o", "name")
+    assert said == "secret/b\nsecret/c\n"
+    assert kubectl("delete", "secret", "a", "--ignore-not-found") == ""
+    said = kubectl.refused("delete", "secret", "a")
+    assert said == 'Error from server (NotFound): secrets "a" not found\n'
 
 
 @pytest.mark.parametrize(

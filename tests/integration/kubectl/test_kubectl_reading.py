@@ -12,26 +12,27 @@ pytestmark = pytest.mark.kubectl
 
 
 @pytest.fixture
-def maps(kubectl: Kubectl) -> Kubectl:
-    """Three ConfigMaps a, b, c; b and c have the label side=right."""
+def secrets(kubectl: Kubectl) -> Kubectl:
+    """Three Secrets a, b, c, which no controller adds to; b and c have the label side=right."""
     for name in "cab":
-        kubectl("create", "configmap", name, f"--from-literal=key={name}")
-    kubectl("label", "configmap", "b", "c", "side=right")
+        kubectl("create", "secret", "generic", name, f"--from-literal=key={name}")
+    kubectl("label", "secret", "b", "c", "side=right")
     return kubectl
 
 
-def test_yaml_and_json_show_the_same_object(maps: Kubectl) -> None:
-    shown = maps.json("get", "configmap", "a")
-    assert yaml.safe_load(maps("get", "configmap", "a", "-o", "yaml")) == shown
-    assert shown["data"] == {"key": "a"}
+def test_yaml_and_json_show_the_same_object(secrets: Kubectl) -> None:
+    shown = secrets.json("get", "secret", "a")
+    assert yaml.safe_load(secrets("get", "secret", "a", "-o", "yaml")) == shown
+    assert shown["data"] == {"key": "YQ=="}
 
 
-def test_name_jsonpath_template_and_columns_show_parts(maps: Kubectl) -> None:
-    assert maps("get", "cm", "-o", "name") == "configmap/a\nconfigmap/b\nconfigmap/c\n"
-    assert maps("get", "cm", "-o", "jsonpath={.items[*].data.key}") == "a b c"
-    assert maps("get", "cm", "a", "-o", "go-template={{.data.key}}") == "a"
-    columns = maps("get", "cm", "-o", "custom-columns=K:.data.key")
-    assert columns.split() == ["K", "a", "b", "c"]
+def test_name_jsonpath_template_and_columns_show_parts(secrets: Kubectl) -> None:
+    assert secrets("get", "secret", "-o", "name") == "secret/a\nsecret/b\nsecret/c\n"
+    assert secrets("get", "secret", "-o", "jsonpath={.items[*].data.key}") == "YQ== Yg== Yw=="
+    template = "go-template={{.data.key | base64decode}}"
+    assert secrets("get", "secret", "a", "-o", template) == "a"
+    columns = secrets("get", "secret", "-o", "custom-columns=K:.data.key")
+    assert columns.split() == ["K", "YQ==", "Yg==", "Yw=="]
 
 
 def test_wide_shows_more_columns_of_a_pod(kubectl: Kubectl) -> None:
@@ -42,10 +43,10 @@ def test_wide_shows_more_columns_of_a_pod(kubectl: Kubectl) -> None:
     assert wide.splitlines()[0].endswith("IP       NODE     NOMINATED NODE   READINESS GATES")
 
 
-def test_labels_are_shown_as_columns(maps: Kubectl) -> None:
-    head, _, second, _ = rows(maps("get", "cm", "-L", "side", "--show-labels"))
-    assert head == ["NAME", "DATA", "AGE", "SIDE", "LABELS"]
-    assert second[3:] == ["right", "side=right"]
+def test_labels_are_shown_as_columns(secrets: Kubectl) -> None:
+    head, _, second, _ = rows(secrets("get", "secret", "-L", "side", "--show-labels"))
+    assert head == ["NAME", "TYPE", "DATA", "AGE", "SIDE", "LABELS"]
+    assert second[4:] == ["right", "side=right"]
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def test_labels_are_shown_as_columns(maps: Kubectl) -> None:
         (["-l", "side", "--field-selector", "metadata.name!=b"], "c"),
     ],
 )
-def test_selectors_choose(maps: Kubectl, selector: list[str], names: str) -> None:
-    assert maps("get", "cm", *selector, "-o", "jsonpath={.items[*].metadata.name}") == names
+def test_selectors_choose(secrets: Kubectl, selector: list[str], names: str) -> None:
+    assert secrets("get", "secret", *selector, "-o", "jsonpath={.items[*].metadata.name}") == names
 
 
 def test_a_faulty_selector_is_refused_in_words_of_upstream(kubectl: Kubectl) -> None:
@@ -75,18 +76,22 @@ def test_a_faulty_selector_is_refused_in_words_of_upstream(kubectl: Kubectl) -> 
     assert said.endswith("field label not supported: spec.nope\n")
 
 
-def test_chunks_and_sorting_leave_nothing_out(maps: Kubectl) -> None:
+def test_chunks_and_sorting_leave_nothing_out(secrets: Kubectl) -> None:
     names = "jsonpath={.items[*].metadata.name}"
-    assert [row[0] for row in rows(maps("get", "cm", "--chunk-size=1"))[1:]] == ["a", "b", "c"]
-    table = maps("get", "cm", "--chunk-size=2", "--sort-by=.metadata.creationTimestamp")
+    assert [row[0] for row in rows(secrets("get", "secret", "--chunk-size=1"))[1:]] == [
+        "a",
+        "b",
+        "c",
+    ]
+    table = secrets("get", "secret", "--chunk-size=2", "--sort-by=.metadata.creationTimestamp")
     assert {row[0] for row in rows(table)[1:]} == {"a", "b", "c"}
-    assert maps("get", "cm", "--sort-by=.data.key", "-o", names) == "a b c"
+    assert secrets("get", "secret", "--sort-by=.data.key", "-o", names) == "a b c"
 
 
-def test_all_namespaces_have_a_column(maps: Kubectl) -> None:
-    table = rows(maps("get", "configmap", "-A", "--field-selector=metadata.name=b"))
-    assert table[0] == ["NAMESPACE", "NAME", "DATA", "AGE"]
-    assert [maps.namespace, "b"] in [row[:2] for row in table[1:]]
+def test_all_namespaces_have_a_column(secrets: Kubectl) -> None:
+    table = rows(secrets("get", "secret", "-A", "--field-selector=metadata.name=b"))
+    assert table[0] == ["NAMESPACE", "NAME", "TYPE", "DATA", "AGE"]
+    assert [secrets.namespace, "b"] in [row[:2] for row in table[1:]]
 
 
 def test_what_is_not_there_is_said_so(kubectl: Kubectl) -> None:

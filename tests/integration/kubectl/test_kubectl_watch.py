@@ -10,18 +10,18 @@ pytestmark = pytest.mark.kubectl
 
 
 def test_watching_a_list_prints_each_change_as_a_row(kubectl: Kubectl) -> None:
-    kubectl("create", "configmap", "first")
-    with kubectl.watching("get", "configmap", "-w", "--output-watch-events") as output:
-        assert output.readline().split() == ["EVENT", "NAME", "DATA", "AGE"]
-        assert output.readline().split()[:3] == ["ADDED", "first", "0"]
-        kubectl("create", "configmap", "second", "--from-literal=a=b")
-        kubectl("patch", "configmap", "second", "-p", '{"data":{"c":"d"}}')
-        kubectl("delete", "configmap", "second")
-        seen = [output.readline().split()[:3] for _ in range(3)]
+    kubectl("create", "secret", "generic", "first")
+    with kubectl.watching("get", "secret", "-w", "--output-watch-events") as output:
+        assert output.readline().split() == ["EVENT", "NAME", "TYPE", "DATA", "AGE"]
+        assert output.readline().split()[:4] == ["ADDED", "first", "Opaque", "0"]
+        kubectl("create", "secret", "generic", "second", "--from-literal=a=b")
+        kubectl("patch", "secret", "second", "-p", '{"data":{"c":"ZA=="}}')
+        kubectl("delete", "secret", "second")
+        seen = [output.readline().split()[:4] for _ in range(3)]
     assert seen == [
-        ["ADDED", "second", "1"],
-        ["MODIFIED", "second", "2"],
-        ["DELETED", "second", "2"],
+        ["ADDED", "second", "Opaque", "1"],
+        ["MODIFIED", "second", "Opaque", "2"],
+        ["DELETED", "second", "Opaque", "2"],
     ]
 
 
