@@ -52,11 +52,14 @@ async def check_namespace(server: Server, resource: Resource, obj: JsonObject) -
     namespace = metadata["namespace"]
     if resource.storage in _ALLOWED_ANYWAY:
         return
+    if server.live_namespaces.has(namespace):
+        return
     record = server.store.get(_NAMESPACES, "", namespace)
     if record is None:
         record = await _find_namespace(server, namespace)
     if _TERMINATING in record.meta:
         raise _terminating(resource, metadata.get("name", ""), namespace)
+    server.live_namespaces.add(namespace)
 
 
 async def _find_namespace(server: Server, namespace: str) -> Record:

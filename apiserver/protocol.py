@@ -4,7 +4,8 @@ What it adds to uvicorn, and why:
 
 - a request that is not whole in time is closed (upstream: 32 s to read the headers, 60 s for the
   whole request), so that half-sent requests pin neither memory nor a task;
-- connections over the limit are closed at once, and idle ones cost one timer;
+- connections over the limit are closed at once, and idle ones cost one timer, which outlives the
+  requests in between: setting one after each answer costs more than looking at the clock;
 - the TLS client certificate is read once a connection, when first asked for;
 - `respond` writes a whole answer with one write: on the hot path uvicorn's two `send` calls and
   their header checks cost more than the lookup they carry;
@@ -55,6 +56,7 @@ class ApiProtocol(HttpToolsProtocol):
         self.user: Any = None
         self._read_timer: asyncio.TimerHandle | None = None
         self._is_reading = False
+        self._idle_since_s: float | None = None
         self._gone: set[Callable[[], None]] = set()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -68,6 +70,9 @@ class ApiProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm_read_timer()
         super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
         for callback in tuple(self._gone):
             callback()
         self._gone.clear()
@@ -87,6 +92,38 @@ class ApiProtocol(HttpToolsProtocol):
         # A request that came whole, as most do, needs no timer.
         if self._is_reading and self._read_timer is None:
             self._arm_read_timer()
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since_s = None
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._idle_since_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._arm_keep_alive(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        idle_since_s = self._idle_since_s
+        if idle_since_s is None:
+            return  # busy: the end of its request arms the timer again
+        left_s = idle_since_s + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._arm_keep_alive(left_s)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _arm_keep_alive(self, after_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            after_s, self.timeout_keep_alive_handler
+        )
 
     @property
     def peer_certificate(self) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ the same shape is served by exchanging the prefix.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -137,6 +137,9 @@ class Resource:
         return obj
 
 
+_COLLECTIONS_MAX: Final = 10_000
+
+
 class Target(NamedTuple):
     """What a resource path names."""
 
@@ -160,6 +163,7 @@ class Catalog:
         self.registry = registry
         self.by_version: dict[tuple[str, str], dict[str, Resource]] = {}
         self.by_storage: dict[str, Resource] = {}
+        self._collections: dict[str, Target] = {}
         for info in registry.all():
             resource = Resource(info, hooks_for(info.storage_resource))
             self.by_version.setdefault((info.group, info.version), {})[info.plural] = resource
@@ -176,6 +180,22 @@ class Catalog:
         Raises:
             KeyError: the group and version are served, but not this resource.
         """
+        # Nearly all requests are for a collection asked for before, or for an object of one.
+        known = self._collections.get(path)
+        if known is not None:
+            return known
+        collection, _, name = path.rpartition("/")
+        known = self._collections.get(collection)
+        if known is not None and name and bool(known.namespace) == known.resource.namespaced:
+            return Target(known.resource, known.namespace, name, "", "", False)
+        target = self._parse(path)
+        if target is not None and not (target.name or target.watch or path.endswith("/")):
+            if len(self._collections) >= _COLLECTIONS_MAX:
+                del self._collections[next(iter(self._collections))]
+            self._collections[path] = target
+        return target
+
+    def _parse(self, path: str) -> Target | None:
         parts = path.strip("/").split("/")
         if parts[0] == "api":
             group, rest = "", parts[1:]

@@ -23,8 +23,35 @@ WRITE_TIMEOUT_S: Final = 34.0
 """Upstream's bound for the handler of a mutating request."""
 FRESH_TIMEOUT_S: Final = 3.0
 """How long a consistent read waits for the replica before it is refused."""
+_NAMESPACES: Final = "namespaces"
+_NAMESPACES_MAX: Final = 10_000
 UPDATE_ATTEMPTS_MAX: Final = 64
 """How often a read-modify-write is tried again when others get in between."""
+
+
+class LiveNamespaces:
+    """Names of namespaces that were found to be there and not terminating.
+
+    They hold until any namespace changes, as the replica sees it: exactly as good as looking at
+    the namespace each time, which was 4% of what a create costs.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._names: set[str] = set()
+        self._revision = -1
+
+    def has(self, name: str) -> bool:
+        """Whether a namespace is known to be live."""
+        return name in self._names and self._revision == self._store.changed_revision(_NAMESPACES)
+
+    def add(self, name: str) -> None:
+        """Note a namespace that the replica shows as live now."""
+        revision = self._store.changed_revision(_NAMESPACES)
+        if revision != self._revision or len(self._names) >= _NAMESPACES_MAX:
+            self._names.clear()
+            self._revision = revision
+        self._names.add(name)
 
 
 @dataclass(slots=True)
@@ -35,6 +62,7 @@ class Server:
         twins: what specs became, by storage resource, for types made from templates.
         companions: what writes of a type take along, by storage resource.
         shutting_down: called functions end watches when the server stops.
+        live_namespaces: where objects may be created.
     """
 
     settings: ServerSettings
@@ -45,6 +73,10 @@ class Server:
     companions: dict[str, Companion] = field(default_factory=dict)
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
+    live_namespaces: LiveNamespaces = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.live_namespaces = LiveNamespaces(self.store)
 
     async def commit(self, resource: Resource, ops: Sequence[KeyedOp]) -> Committed | Rejected:
         """Append a transaction and wait for its outcome.

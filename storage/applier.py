@@ -21,7 +21,7 @@ At revision 6 the object is a6: superseded at 7 by what versions[a,6] names. At 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from storage.environment import Environment, Txn
@@ -52,6 +52,7 @@ from storage.txn import (
     Transaction,
     decode,
     digest_of,
+    transaction_id_of,
 )
 from storage.types_table import INDEX_VALUE_BYTES_MAX, TypeEntry, TypeTable
 
@@ -68,6 +69,16 @@ class Entry(NamedTuple):
     sequence: int
     timestamp_ms: int
     record: bytes
+
+
+class Sent(NamedTuple):
+    """A transaction that this process encoded: what the log brings back need not be decoded."""
+
+    record: bytes
+    ops: tuple[Op, ...]
+
+
+_NOTHING_SENT: Final[Mapping[bytes, Sent]] = {}
 
 
 class Position(NamedTuple):
@@ -134,8 +145,14 @@ class Applier:
         finally:
             txn.abort()
 
-    def apply(self, entries: Iterable[Entry]) -> Applied:
+    def apply(
+        self, entries: Iterable[Entry], sent: Mapping[bytes, Sent] = _NOTHING_SENT
+    ) -> Applied:
         """Apply entries, which must follow the position without gap, in one pass.
+
+        Args:
+            entries: of the log.
+            sent: by id, what is known of entries that may be among them.
 
         Raises:
             CorruptTransaction, UnsupportedTransaction: an entry can't be applied; nothing of the
@@ -157,9 +174,16 @@ class Applier:
                     assert entry.sequence == sequence + 1, "the log has a gap"
                     sequence = entry.sequence
                     self._timestamp_ms = entry.timestamp_ms
-                    transaction = _decode(entry)
-                    outcomes.append((transaction.id, self._apply_one(transaction, sequence)))
-                    digest = digest_of(entry.record)
+                    record = entry.record
+                    transaction_id = transaction_id_of(record)
+                    own = sent.get(transaction_id)
+                    # The very bytes that were encoded decode to what they were made from.
+                    if own is not None and own.record == record:
+                        ops = own.ops
+                    else:
+                        transaction_id, ops = _decode(entry)
+                    outcomes.append((transaction_id, self._apply_one(ops, sequence)))
+                    digest = digest_of(record)
                 after = Position(
                     FORMAT_VERSION,
                     sequence,
@@ -178,10 +202,10 @@ class Applier:
         self.position = after
         return Applied(outcomes, self._events)
 
-    def _apply_one(self, transaction: Transaction, revision: int) -> Outcome:
+    def _apply_one(self, ops: Sequence[Op], revision: int) -> Outcome:
         read, objects = self._txn.get, self._environment.objects
         found: list[_Found] = []
-        for op_index, op in enumerate(transaction.ops):
+        for op_index, op in enumerate(ops):
             if isinstance(op, Compact | Init):
                 found.append(_NOTHING)
                 continue
@@ -197,7 +221,7 @@ class Applier:
         perform = self._perform
         records = tuple(
             perform(op, found[op_index], EVENT_KEY.pack(revision, op_index))
-            for op_index, op in enumerate(transaction.ops)
+            for op_index, op in enumerate(ops)
         )
         return Committed(revision, records)
 

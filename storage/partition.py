@@ -22,7 +22,7 @@ from journal.engine import Batch
 from journal.errors import CorruptStream, JournalError, SequenceAhead, SequenceTrimmed
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
-from storage.applier import Applier, Entry, Position
+from storage.applier import Applier, Entry, Position, Sent
 from storage.environment import Environment
 from storage.errors import (
     CommitTimeout,
@@ -38,7 +38,7 @@ from storage.record import Record, parse_value
 from storage.scan import SnapshotPool
 from storage.txn import Op, Outcome, encode
 from storage.types_table import TypeTable
-from storage.waiters import RevisionWaiters, TailCheck, wait_until
+from storage.waiters import Deadlines, RevisionWaiters, TailCheck
 from storage.walks import count_keys, key_prefix
 from storage.watch_hub import WatchHub
 
@@ -85,7 +85,9 @@ class Partition:
         self._applier = Applier(environment, types)
         self._waiters = RevisionWaiters()
         self._tail_check = TailCheck(self._ask_tail)
+        self._deadlines = Deadlines()
         self._pending: dict[bytes, asyncio.Future[Outcome]] = {}
+        self._sent: dict[bytes, Sent] = {}
         # Unique to this object's life, so that ids never repeat in any log.
         self._id_prefix = os.urandom(8)
         self._next_id = 0
@@ -147,6 +149,7 @@ class Partition:
         record = encode(ops, transaction_id)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._pending[transaction_id] = future
+        self._sent[transaction_id] = Sent(record, tuple(ops))
         try:
             try:
                 acknowledged = self.port.submit(record, transaction_id, timeout_s)
@@ -159,11 +162,12 @@ class Partition:
                     future.set_exception(translate(error))
 
             acknowledged.add_done_callback(on_acknowledged)
-            return await wait_until(future, timeout_s)
+            return await self._deadlines.wait(future, timeout_s)
         except TimeoutError as error:
             raise CommitTimeout(f"no outcome within {timeout_s} s; it may still come") from error
         finally:
             self._pending.pop(transaction_id, None)
+            self._sent.pop(transaction_id, None)
 
     async def fresh(self, timeout_s: float) -> int:
         """Wait until everything acknowledged before this call is applied; return the revision.
@@ -177,7 +181,7 @@ class Partition:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         try:
-            tail = await wait_until(self._tail_check.join(), timeout_s)
+            tail = await self._deadlines.wait(self._tail_check.join(), timeout_s)
         except TimeoutError as error:
             raise JournalUnavailable(
                 f"the journal did not tell its tail within {timeout_s} s"
@@ -195,7 +199,7 @@ class Partition:
             return
         self._check()
         try:
-            await wait_until(self._waiters.add(revision), timeout_s)
+            await self._deadlines.wait(self._waiters.add(revision), timeout_s)
         except TimeoutError as error:
             raise RevisionTimeout(revision, self.revision) from error
 
@@ -260,7 +264,7 @@ class Partition:
         Raises:
             StorageFull: no space; may be tried again. Otherwise as `Applier.apply`.
         """
-        applied = self._applier.apply(entries)
+        applied = self._applier.apply(entries, self._sent)
         position = self._applier.position
         pending = self._pending
         if pending:

@@ -190,6 +190,11 @@ class Store:
         """Return the state that reads of a resource see."""
         return self.partition_of(resource).revision
 
+    def changed_revision(self, resource: str) -> int:
+        """Return the last revision at which an object of a resource changed, 0 for none."""
+        entry = self.partition_of(resource).types.find(resource)
+        return 0 if entry is None else entry.changed_revision
+
     def compact_revision(self, resource: str) -> int:
         """Return the oldest state that reads of a resource can ask for."""
         return self.partition_of(resource).compact_revision

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +11,7 @@ from typing import TypeVar
 from journal.memory import MemoryEngine
 from runtime.clock import SimulatedClock
 from runtime.tasks import TaskScope
-from storage.applier import Applied, Applier, Entry, rebuild_indexes
+from storage.applier import Applied, Applier, Entry, Sent, rebuild_indexes
 from storage.environment import Environment
 from storage.journal_port import JournalPort
 from storage.partition import Partition
@@ -77,8 +77,8 @@ class Replica:
     def _remember(self, applier: Applier):  # type: ignore[no-untyped-def]
         original = applier.apply
 
-        def apply(entries: Iterable[Entry]) -> Applied:
-            applied = original(entries)
+        def apply(entries: Iterable[Entry], sent: Mapping[bytes, Sent]) -> Applied:
+            applied = original(entries, sent)
             self.outcomes += [outcome for _, outcome in applied.outcomes]
             return applied
 

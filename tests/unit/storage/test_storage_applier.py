@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.applier import Entry
+from storage.applier import Entry, Sent
 from storage.environment import Environment
 from storage.errors import (
     CorruptTransaction,
@@ -264,3 +264,24 @@ def test_indexes_follow_a_changed_declaration(replica: Replica, tmp_path: Path) 
 def test_two_processes_cannot_apply_to_one_replica(replica: Replica) -> None:
     with pytest.raises(ReplicaLocked):
         Environment(replica.path)
+
+
+def test_what_was_sent_from_here_is_applied_as_the_log_has_it(
+    replica: Replica, tmp_path: Path
+) -> None:
+    sent_from_here = (put("a", node="n1", expected=ABSENT), Check("pods", "default", "b", ABSENT))
+    record = record_of(*sent_from_here)
+    other = Replica(tmp_path / "other")
+    other.partition._sent[record[1:17]] = Sent(record, sent_from_here)
+    try:
+        assert other.apply_records([record]) == replica.apply_records([record])
+        assert other.dump() == replica.dump()
+    finally:
+        other.close()
+
+
+def test_the_log_counts_where_it_differs_from_what_was_sent(replica: Replica) -> None:
+    record = record_of(put("a"))
+    replica.partition._sent[record[1:17]] = Sent(record_of(put("b")), (put("b"),))
+    replica.apply_records([record])
+    assert replica.names(Query("pods")) == ["default/a"]
