@@ -151,6 +151,16 @@ class Exchange:
             StatusError: 413 when it is over the limit; the rest is not read.
             ClientGone: the connection closed before the body was whole.
         """
+        cycle = getattr(self._receive, "__self__", None)
+        if isinstance(cycle, RequestResponseCycle):
+            whole = protocol.whole_body(cycle)
+            if whole is not None:
+                if len(whole) > self.body_bytes_max:
+                    raise self._too_large()
+                return whole
+        return await self._body_in_parts()
+
+    async def _body_in_parts(self) -> bytes:
         message = await self._receive()
         if message["type"] != "http.request":
             raise ClientGone
@@ -233,6 +243,24 @@ class Exchange:
         Raises:
             ClientGone: the client has gone, or took nothing for too long and was cut off.
         """
+        if chunk:
+            await self.write_framed(protocol.frame(chunk))
+
+    async def write_framed(self, framed: bytes) -> None:
+        """Write a part of a streamed answer that was framed before (`protocol.frame`).
+
+        Many watches that send the same share the bytes.
+
+        Raises:
+            ClientGone: as `write`.
+        """
+        cycle = getattr(self._send, "__self__", None)
+        if isinstance(cycle, RequestResponseCycle) and protocol.write_framed(cycle, framed):
+            self.sent_bytes += len(framed)
+            return
+        await self._write_slowly(protocol.unframe(framed))
+
+    async def _write_slowly(self, chunk: bytes) -> None:
         self.sent_bytes += len(chunk)
         message = {"type": "http.response.body", "body": chunk, "more_body": True}
         cycle = getattr(self._send, "__self__", None)

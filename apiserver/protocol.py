@@ -186,3 +186,36 @@ def respond(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) 
     cycle.message_event.set()
     cycle.on_response()
     return True
+
+
+def whole_body(cycle: RequestResponseCycle) -> bytes | None:
+    """Return a request's body if all of it has come, None if it has to be waited for."""
+    if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+        return None
+    body = bytes(cycle.body)
+    cycle.body = bytearray()
+    return body
+
+
+def frame(chunk: bytes) -> bytes:
+    """Return a part of a streamed answer as a chunk of HTTP/1.1; an empty one would end it."""
+    assert chunk
+    return b"%x\r\n%b\r\n" % (len(chunk), chunk)
+
+
+def unframe(framed: bytes) -> bytes:
+    """Return what `frame` was given."""
+    return framed[framed.index(b"\r\n") + 2 : -2]
+
+
+def write_framed(cycle: RequestResponseCycle, framed: bytes) -> bool:
+    """Write a framed part of a streamed answer; False if it has to go the ordinary way."""
+    if (
+        cycle.flow.write_paused
+        or cycle.disconnected
+        or not cycle.chunked_encoding
+        or cycle.scope["method"] == "HEAD"
+    ):
+        return False
+    cycle.transport.write(framed)
+    return True

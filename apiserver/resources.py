@@ -187,7 +187,7 @@ class Catalog:
         collection, _, name = path.rpartition("/")
         known = self._collections.get(collection)
         if known is not None and name and bool(known.namespace) == known.resource.namespaced:
-            return Target(known.resource, known.namespace, name, "", "", False)
+            return Target(known.resource, known.namespace, name, "", "", watch=False)
         target = self._parse(path)
         if target is not None and not (target.name or target.watch or path.endswith("/")):
             if len(self._collections) >= _COLLECTIONS_MAX:

@@ -6,6 +6,9 @@ Invariants:
       publishing and joining both run without interruption on the event loop. So there is neither a
       gap nor a repetition between history and live events.
     - A reader is woken once for a batch of events, not for each; the writer never waits for one.
+    - Where many are woken together, the next round of wakes keeps a distance from the last that
+      grows with their number: each wake is a system call, and events that gather in between share
+      it. The distance is bounded, and there is none for a few watchers.
 """
 
 from __future__ import annotations
@@ -21,6 +24,11 @@ from storage.scopes import ScopeIndex
 from storage.watcher import Scope, Watcher, WatcherState
 
 FULL_SECONDS_MAX: Final = 30.0
+ROUND_WATCHERS_MIN: Final = 16
+"""Rounds that wake fewer keep no distance."""
+ROUND_SECONDS_PER_WATCHER: Final = 100e-6
+"""Twice what waking one and writing to it costs: half of the loop's time stays for others."""
+ROUND_SECONDS_MAX: Final = 0.02
 
 
 class WatchHub:
@@ -42,6 +50,8 @@ class WatchHub:
         self._filled: list[Watcher] = []
         self._overflowed: dict[Watcher, None] = {}
         self._work = asyncio.Event()
+        self._next_round_s = 0.0
+        self._round_timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._live) + len(self._behind)
@@ -74,6 +84,9 @@ class WatchHub:
 
     def close(self) -> None:
         """End all watchers; their readers get WatcherClosed."""
+        if self._round_timer is not None:
+            self._round_timer.cancel()
+            self._round_timer = None
         for watcher in (*self._live, *self._behind.watchers()):
             watcher.close()
 
@@ -141,6 +154,21 @@ class WatchHub:
                 # One that is behind was filled by us, as fast as we could: it gets some time.
                 if not self._behind.park(watcher, self._monotonic_s()):
                     self._evict(watcher)
+        if not self._filled or self._round_timer is not None:
+            return
+        if self._next_round_s:
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._next_round_s:
+                self._round_timer = loop.call_at(self._next_round_s, self._wake_filled)
+                return
+        self._wake_filled()
+
+    def _wake_filled(self) -> None:
+        self._round_timer = None
         filled, self._filled = self._filled, []
+        self._next_round_s = 0.0
+        if len(filled) >= ROUND_WATCHERS_MIN:
+            distance_s = min(ROUND_SECONDS_MAX, len(filled) * ROUND_SECONDS_PER_WATCHER)
+            self._next_round_s = asyncio.get_running_loop().time() + distance_s
         for watcher in filled:
             watcher.wake()

@@ -79,9 +79,11 @@ class Watcher:
     """
 
     __slots__ = (
+        "_deadline_s",
         "_failure",
         "_owner",
         "_pending",
+        "_timer",
         "_waiter",
         "capacity",
         "full_since_s",
@@ -101,6 +103,8 @@ class Watcher:
         self.capacity = capacity
         self._pending: list[Event] = []
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline_s = 0.0
         self._failure: StorageError | None = None
 
     def __len__(self) -> int:
@@ -154,16 +158,37 @@ class Watcher:
         assert self._waiter is None, "two tasks read one watcher"
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
-        timer = None
         if timeout_s is not None:
-            timer = loop.call_later(timeout_s, _resolve, waiter)
+            self._arm(loop, timeout_s)
         try:
             await waiter
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
         return self.take()
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
+        """See to it that a waiting reader is woken at its time limit.
+
+        The timer outlives the waits: readers come back after each event with about the same limit,
+        and setting one each time costs more than looking at the clock when it fires.
+        """
+        self._deadline_s = loop.time() + timeout_s
+        timer = self._timer
+        if timer is not None and timer.when() > self._deadline_s:
+            timer.cancel()
+            timer = None
+        if timer is None:
+            self._timer = loop.call_later(timeout_s, self._on_timer, loop)
+
+    def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        left_s = self._deadline_s - loop.time()
+        if self._waiter is None:
+            return  # whoever waits next arms it again
+        if left_s > 0:
+            self._timer = loop.call_later(left_s, self._on_timer, loop)
+        else:
+            _resolve(self._waiter)
 
     def close(self) -> None:
         """Stop; a waiting reader gets WatcherClosed. May be repeated."""
@@ -192,6 +217,9 @@ class Watcher:
         self.state = state
         self._failure = failure
         self._pending = []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self.wake()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import orjson
 
+from apiserver.protocol import frame
 from apiserver.resources import Resource
 from apiserver.verbs.answer import META_VERSIONS
 from kube import codec_cbor, codec_yaml
@@ -16,8 +18,9 @@ from kube.table.documents import event_table_bytes, table_options
 from kube.table.partial import partial_object_metadata
 from kube.table.printers import printer_for
 from runtime.clock import Clock
-from storage.event import Event
+from storage.event import Event, EventKind
 from storage.record import Record
+from storage.watcher import Scope
 
 _HEADS: Final = {
     kind: b'{"type":"%b","object":' % kind.encode()
@@ -31,6 +34,9 @@ class EventEncoder(Protocol):
     """How one watch writes its events."""
 
     content_type: bytes
+    api_version: str
+    is_shared: bool
+    """Whether watches of the same type and encoding write the same bytes."""
 
     def event(self, event: Event, kind: str) -> bytes:
         """Return an event of the given type (ADDED, MODIFIED, DELETED)."""
@@ -62,6 +68,29 @@ def make_encoder(
     return ShapedEvents(resource, media, include_object, clock)
 
 
+def framed_batch(encoder: EventEncoder, events: Sequence[Event], scope: Scope) -> bytes:
+    """Return events that need no selection as one framed chunk, made once for all watches.
+
+    The events of a scope are one sequence, and a batch is a gapless part of it: its last event and
+    its length tell it from any other. So what was made is kept on that event.
+    """
+    last = events[-1]
+    key = (encoder.content_type, encoder.api_version, scope, len(events))
+    framed: bytes | None = last.cache.get(key)
+    if framed is None:
+        encode = encoder.event
+        framed = frame(b"".join([encode(event, plain_type(event)) for event in events]))
+        last.cache[key] = framed
+    return framed
+
+
+def plain_type(event: Event) -> str:
+    """Return the type of an event that no selector looks at."""
+    if event.kind is EventKind.DELETE:
+        return "DELETED"
+    return "ADDED" if event.previous is None else "MODIFIED"
+
+
 def error_line(error: st.StatusError, encoder: EventEncoder) -> bytes:
     """Return the ERROR event that carries a Status."""
     return encoder.wrap("ERROR", error.status)
@@ -79,17 +108,18 @@ class JsonEvents:
     """Plain JSON: the stored bytes between two constants, made once for all watchers."""
 
     content_type = b"application/json"
+    is_shared = True
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
         same = not resource.converted and resource.prefix == resource.served_prefix
         self._is_stored = same
-        self._api_version = resource.api_version
+        self.api_version = resource.api_version
 
     def event(self, event: Event, kind: str) -> bytes:
         """Return an event, from the cache it carries where it was made before."""
         # A DELETED by selector shows the previous object under this event's revision.
-        key = (self._api_version, kind)
+        key = (self.api_version, kind)
         line: bytes | None = event.cache.get(key)
         if line is None:
             record = event.record
@@ -128,10 +158,13 @@ def redated(record: Record, revision: int) -> bytes:
 class ShapedEvents:
     """Tables, PartialObjectMetadata, YAML and CBOR: made for each watch."""
 
+    is_shared = False
+
     def __init__(
         self, resource: Resource, media: MediaType, include_object: str, clock: Clock
     ) -> None:
         self._resource = resource
+        self.api_version = resource.api_version
         self._media = media
         self._clock = clock
         self._is_first = True

@@ -17,7 +17,13 @@ from apiserver.exchange import Exchange
 from apiserver.options import NOT_OLDER_THAN, ListOptions, list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import Server
-from apiserver.verbs.events import EventEncoder, error_line, make_encoder
+from apiserver.verbs.events import (
+    EventEncoder,
+    error_line,
+    framed_batch,
+    make_encoder,
+    plain_type,
+)
 from apiserver.verbs.read import await_revision, parse_revision
 from apiserver.verbs.selection import Selection, select
 from kube import status as st
@@ -199,9 +205,12 @@ class _Stream:
         return bool(options.send_initial_events) and options.match == NOT_OLDER_THAN
 
     async def _write(self, lines: list[bytes]) -> None:
-        events = self._server.metrics.watch_events
-        events[self._key] = events.get(self._key, 0) + len(lines)
+        self._count(len(lines))
         await self._exchange.write(b"".join(lines))
+
+    def _count(self, sent: int) -> None:
+        events = self._server.metrics.watch_events
+        events[self._key] = events.get(self._key, 0) + sent
 
     async def _follow(self, watcher: Watcher) -> None:
         """Send events as they come, bookmarks in between, until the watch ends."""
@@ -220,9 +229,7 @@ class _Stream:
                     bookmark_s = self._next_bookmark(end_s)
                 events = await watcher.next_batch(min(bookmark_s, end_s) - now_s)
                 if events:
-                    lines = self._encode(events)
-                    if lines:
-                        await self._write(lines)
+                    await self._send(events, watcher.scope)
         except (WatcherClosed, WatcherEvicted):
             # Gone, stopping or too slow: the stream just ends, and the client watches again.
             pass
@@ -244,16 +251,20 @@ class _Stream:
             self._bookmarked = revision
             await self._exchange.write(self._encoder.bookmark(revision))
 
-    def _encode(self, events: list[Event]) -> list[bytes]:
-        encode = self._encoder.event
-        if self._passes_all:
-            return [encode(event, _plain_type(event)) for event in events]
-        lines = []
-        for event in events:
-            kind = self._type_of(event)
-            if kind:
-                lines.append(encode(event, kind))
-        return lines
+    async def _send(self, events: list[Event], scope: Scope) -> None:
+        """Write those of `events` that the selectors let through."""
+        encoder = self._encoder
+        if not self._passes_all:
+            typed = [(event, self._type_of(event)) for event in events]
+            lines = [encoder.event(event, kind) for event, kind in typed if kind]
+        elif encoder.is_shared:
+            self._count(len(events))
+            await self._exchange.write_framed(framed_batch(encoder, events, scope))
+            return
+        else:
+            lines = [encoder.event(event, plain_type(event)) for event in events]
+        if lines:
+            await self._write(lines)
 
     def _type_of(self, event: Event) -> str:
         """Return the type of an event under the watch's selectors, "" if it is none of ours."""
@@ -270,9 +281,3 @@ class _Stream:
         if not chosen.admits(record.name, record.namespace):
             return False
         return chosen.match is None or chosen.match(record.meta)
-
-
-def _plain_type(event: Event) -> str:
-    if event.kind is EventKind.DELETE:
-        return "DELETED"
-    return "ADDED" if event.previous is None else "MODIFIED"
