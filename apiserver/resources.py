@@ -33,6 +33,8 @@ class Resource:
         api_version: "v1" or "group/version".
         prefix: how a stored body begins, up to where the revision is spliced in.
         is_twin: whether admission and hooks have nothing left to complete (apiserver.twins).
+        known_meta: the search blob of every object this stands in for (apiserver.stencils), whose
+            metadata is known to be good but for the name; None: it is made of each object.
         converted: whether served and stored objects differ in shape.
         deprecation: the warning that goes with every answer, "" for none.
     """
@@ -48,6 +50,7 @@ class Resource:
         "is_twin",
         "item_strip",
         "kind",
+        "known_meta",
         "list_head",
         "namespaced",
         "plural",
@@ -79,6 +82,7 @@ class Resource:
         self.converted = conversion.shapes_for(info) is not None
         self._fields = tuple(hooks.fields.items())
         self.is_twin = False
+        self.known_meta: bytes | None = None
 
     def replace_hooks(self, hooks: TypeHooks) -> None:
         """Make this, a copy, stand in for objects whose completion is known already."""
@@ -109,7 +113,9 @@ class Resource:
         return orjson.dumps(document), self.meta_of(obj)
 
     def meta_of(self, obj: JsonObject) -> bytes:
-        """Return the search blob: labels, selectable fields and the owners' uids."""
+        """Return the search blob: labels and selectable fields."""
+        if self.known_meta is not None:
+            return self.known_meta
         metadata = obj["metadata"]
         fields = {name: value(obj) for name, value in self._fields}
         return build_meta(metadata.get("labels"), fields)

@@ -2,7 +2,8 @@
 
 Defaults, admission, validation and warnings of a Pod are a function of its spec (and of the few
 things its `TwinRules` name), and are most of the work of creating it. So what a spec became is
-remembered, encoded, and the next object with the same spec needs only its metadata seen to.
+remembered, encoded, and the next object with the same spec needs only its metadata seen to. Where
+whole bodies repeat, not even that: see apiserver.stencils.
 
 Invariants:
     - Only what was created without any fault, unknown or duplicate field is remembered.
@@ -19,9 +20,11 @@ from typing import Any, Final
 import orjson
 
 from apiserver.resources import Resource
+from apiserver.stencils import Cut, Stencils, cut, is_sound
 from apiserver.types.hooks import TwinRules, TypeHooks
 from kube.json_types import JsonObject
 from kube.schema.decode import Decoded, builtin_decoder
+from kube.schema.duplicates import may_have_duplicates
 from kube.schema.normalize import count_keys
 
 _TWINS_MAX: Final = 512
@@ -34,11 +37,13 @@ class Twin:
 
     Attributes:
         resource: stands in for the type: its hooks have nothing left to do.
+        last_cut: the body that was last completed by this twin, around its name.
     """
 
-    __slots__ = ("_key_count", "_spec", "_status", "resource")
+    __slots__ = ("_key_count", "_spec", "_status", "last_cut", "resource")
 
     def __init__(self, resource: Resource, obj: JsonObject, warnings: list[str], keys: int) -> None:
+        self.last_cut: Cut | None = None
         self._spec = orjson.Fragment(orjson.dumps(obj["spec"]))
         self._status = orjson.Fragment(orjson.dumps(obj["status"]))
         self._key_count = keys
@@ -91,6 +96,7 @@ class Twins:
         self._resource = resource
         self._rules = rules
         self._known: dict[bytes, Twin] = {}
+        self.stencils = Stencils()
 
     def key_of(self, obj: Any) -> bytes | None:
         """Return what the result depends on, None if this object cannot have a twin."""
@@ -108,6 +114,27 @@ class Twins:
     def find(self, key: bytes | None) -> Twin | None:
         """Return what is known under a key."""
         return self._known.get(key) if key is not None else None
+
+    def learn(self, twin: Twin, body: bytes, name: str) -> None:
+        """Look whether bodies repeat but for the name, and keep a stencil of those that do.
+
+        Args:
+            twin: what completed the body.
+            body: of a request that was granted.
+            name: in the body, "" if it has none.
+        """
+        split = cut(body, name)
+        if split is None or split != twin.last_cut:
+            twin.last_cut = split
+            return
+        if not is_sound(split, body):
+            return
+        obj = orjson.loads(body)
+        decoded = twin.complete(obj)
+        if decoded.unknown or may_have_duplicates(body, decoded.key_count):
+            return
+        obj["metadata"].pop("name", None)
+        self.stencils.keep(split, twin.resource, obj)
 
     def remember(self, key: bytes, obj: JsonObject) -> None:
         """Remember what a created object's spec became; `obj` is as it was stored."""

@@ -52,6 +52,7 @@ class WatchHub:
         self._work = asyncio.Event()
         self._next_round_s = 0.0
         self._round_timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
         return len(self._live) + len(self._behind)
@@ -92,6 +93,7 @@ class WatchHub:
 
     async def run_catch_up(self) -> None:
         """Serve the watchers that are behind, step by step, letting others run in between."""
+        self._loop = asyncio.get_running_loop()
         while True:
             await self._work.wait()
             if not self.catch_up():
@@ -156,19 +158,16 @@ class WatchHub:
                     self._evict(watcher)
         if not self._filled or self._round_timer is not None:
             return
-        if self._next_round_s:
-            loop = asyncio.get_running_loop()
-            if loop.time() < self._next_round_s:
-                self._round_timer = loop.call_at(self._next_round_s, self._wake_filled)
-                return
-        self._wake_filled()
+        if self._loop is not None and self._loop.time() < self._next_round_s:
+            self._round_timer = self._loop.call_at(self._next_round_s, self._wake_filled)
+        else:
+            self._wake_filled()
 
     def _wake_filled(self) -> None:
         self._round_timer = None
         filled, self._filled = self._filled, []
-        self._next_round_s = 0.0
-        if len(filled) >= ROUND_WATCHERS_MIN:
+        if self._loop is not None and len(filled) >= ROUND_WATCHERS_MIN:
             distance_s = min(ROUND_SECONDS_MAX, len(filled) * ROUND_SECONDS_PER_WATCHER)
-            self._next_round_s = asyncio.get_running_loop().time() + distance_s
+            self._next_round_s = self._loop.time() + distance_s
         for watcher in filled:
             watcher.wake()

@@ -100,6 +100,7 @@ __all__ = [
     "validate_immutable",
     "validate_label_selector",
     "validate_labels",
+    "validate_name",
     "validate_nonnegative",
     "validate_object_meta",
     "validate_object_meta_update",
@@ -297,6 +298,16 @@ def _common_faults(meta: JsonObject, path: str) -> list[FieldError]:
     return errors
 
 
+def validate_name(
+    name: str, name_check: NameCheck | None = None, path: str = "metadata"
+) -> list[FieldError]:
+    """Check the name of an object to be created; see `validate_object_meta`."""
+    if not name:
+        return [required(f"{path}.name", "name or generateName is required")]
+    faults = (name_check or name_is_dns_subdomain)(name, False)  # noqa: FBT003
+    return [invalid(f"{path}.name", name, fault) for fault in faults]
+
+
 def validate_object_meta(
     meta: JsonObject,
     *,
@@ -312,16 +323,12 @@ def validate_object_meta(
         name_check: reasons why a name is bad; None: names are DNS-1123 subdomains.
         path: the metadata's own path.
     """
-    check = name_check or name_is_dns_subdomain
     errors: list[FieldError] = []
     if prefix := meta.get("generateName"):
+        check = name_check or name_is_dns_subdomain
         faults = check(prefix, True)  # noqa: FBT003 (the contract of NameCheck)
         errors.extend(invalid(f"{path}.generateName", prefix, fault) for fault in faults)
-    if name := meta.get("name"):
-        if faults := check(name, False):  # noqa: FBT003
-            errors.extend(invalid(f"{path}.name", name, fault) for fault in faults)
-    else:
-        errors.append(required(f"{path}.name", "name or generateName is required"))
+    errors += validate_name(meta.get("name", ""), name_check, path)
     namespace = meta.get("namespace")
     if not namespaced:
         if namespace:

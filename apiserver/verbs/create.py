@@ -20,7 +20,7 @@ from apiserver.options import WriteOptions
 from apiserver.resources import Resource
 from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
 from apiserver.types import conversion
-from apiserver.types.meta import validate_object_meta
+from apiserver.types.meta import validate_name, validate_object_meta
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
@@ -105,9 +105,12 @@ def check_new(resource: Resource, obj: JsonObject) -> None:
     """
     metadata = obj["metadata"]
     hooks = resource.hooks
-    faults = validate_object_meta(
-        metadata, namespaced=resource.namespaced, name_check=hooks.name_check
-    )
+    if resource.known_meta is None:
+        faults = validate_object_meta(
+            metadata, namespaced=resource.namespaced, name_check=hooks.name_check
+        )
+    else:
+        faults = validate_name(metadata.get("name", ""), hooks.name_check)
     faults += hooks.validate_create(obj)
     if (stricter := conversion.version_checks(resource.info)) is not None:
         faults += stricter[0](obj)

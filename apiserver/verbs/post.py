@@ -13,10 +13,10 @@ from apiserver.documents import (
     parse_for,
 )
 from apiserver.exchange import Exchange
-from apiserver.options import write_options
+from apiserver.options import WriteOptions, write_options
 from apiserver.resources import Target
 from apiserver.server import Server
-from apiserver.twins import Twin
+from apiserver.twins import Twin, Twins
 from apiserver.verbs.answer import respond_created
 from apiserver.verbs.create import create_object
 from kube import status as st
@@ -29,22 +29,47 @@ async def post(server: Server, exchange: Exchange, target: Target) -> None:
     options = write_options(exchange, "CreateOptions")
     media_type = media_type_of(exchange.content_type)
     body = await exchange.body()
-    obj: Any = parse_for(resource, body, media_type)
     twins = server.twins.get(resource.storage) if media_type == JSON else None
-    key = twins.key_of(obj) if twins is not None else None
-    twin = twins.find(key) if twins is not None else None
-    if twin is not None:
-        decoded = _complete(twin, obj)
-        resource = twin.resource
+    if twins is None:
+        obj, decoded = decode_object(resource, parse_for(resource, body, media_type))
+        check_strictly(exchange, resource, body, (decoded, None), options.field_validation)
+        stored = await create_object(server, exchange, resource, target.namespace, obj, options)
     else:
-        obj, decoded = decode_object(resource, obj)
+        stored = await _create_like(server, exchange, target, twins, (body, options))
+    await respond_created(server, exchange, resource, stored, dry_run=options.dry_run)
+
+
+async def _create_like(
+    server: Server,
+    exchange: Exchange,
+    target: Target,
+    twins: Twins,
+    request: tuple[bytes, WriteOptions],
+) -> bytes:
+    """Create an object of a type made from templates; return its stored body."""
+    resource, namespace = target.resource, target.namespace
+    body, options = request
+    found = twins.stencils.find(body)
+    if found is not None:
+        stencil, name = found
+        obj = stencil.fill(name)
+        return await create_object(server, exchange, stencil.resource, namespace, obj, options)
+    parsed: Any = parse_for(resource, body, JSON)
+    key = twins.key_of(parsed)
+    twin = twins.find(key)
+    if twin is not None:
+        obj, decoded, resource = parsed, _complete(twin, parsed), twin.resource
+    else:
+        obj, decoded = decode_object(resource, parsed)
+    name = obj["metadata"].get("name", "")
     check_strictly(exchange, resource, body, (decoded, None), options.field_validation)
-    stored = await create_object(server, exchange, resource, target.namespace, obj, options)
-    is_clean = not (decoded.unknown or options.dry_run)
-    if twins is not None and key is not None and twin is None and is_clean:
-        twins.remember(key, obj)
-    dry_run = options.dry_run
-    await respond_created(server, exchange, resource, stored, dry_run=dry_run)
+    stored = await create_object(server, exchange, resource, namespace, obj, options)
+    if key is not None and not (decoded.unknown or options.dry_run):
+        if twin is None:
+            twins.remember(key, obj)
+        else:
+            twins.learn(twin, body, name)
+    return stored
 
 
 def _complete(twin: Twin, obj: Any) -> Decoded:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.integration.cluster import Cluster
@@ -121,3 +122,62 @@ def test_generated_names_work_for_twins(cluster: Cluster, path: str) -> None:
     names = {_create(cluster, path, pod)["metadata"]["name"] for _ in range(3)}
     assert len(names) == 3
     assert all(name.startswith("gen-") for name in names)
+
+
+def test_bodies_alike_but_for_the_name_make_like_pods(cluster: Cluster, path: str) -> None:
+    metadata = {"labels": {"app": "web"}, "annotations": {"note": 'a "quoted" name'}}
+    made = [_create(cluster, path, _pod(f"stencil-{n}", **metadata)) for n in range(6)]
+    assert [pod["metadata"]["name"] for pod in made] == [f"stencil-{n}" for n in range(6)]
+    assert all(_rest(pod) == _rest(made[0]) for pod in made)
+    assert len({pod["metadata"]["uid"] for pod in made}) == 6
+    listed = cluster.call(
+        "GET", f"{path}?labelSelector=app%3Dweb&fieldSelector=status.phase%3DPending"
+    )
+    assert len(listed.json["items"]) == 6
+
+
+def test_bodies_with_a_generated_name_make_pods_of_different_names(
+    cluster: Cluster, path: str
+) -> None:
+    pod = _pod("", generateName="web-", labels={"app": "generated"})
+    del pod["metadata"]["name"]
+    names = {_create(cluster, path, pod)["metadata"]["name"] for _ in range(6)}
+    assert len(names) == 6
+    assert all(name.startswith("web-") for name in names)
+
+
+def test_a_bad_or_taken_name_in_a_repeated_body_is_refused(cluster: Cluster, path: str) -> None:
+    for n in range(4):
+        _create(cluster, path, _pod(f"good-{n}"))
+    refused = cluster.call("POST", path, _pod("-bad"))
+    assert refused.code == 422
+    assert "metadata.name: Invalid value" in refused.json["message"]
+    assert cluster.call("POST", path, _pod("Bad")).code == 422
+    assert cluster.call("POST", path, _pod("good-1")).json["reason"] == "AlreadyExists"
+    missing = cluster.call("POST", path.replace("test-", "absent-"), _pod("good-9"))
+    assert (missing.code, missing.json["reason"]) == (404, "NotFound")
+
+
+def test_the_name_is_found_in_metadata_though_it_stands_elsewhere_too(
+    cluster: Cluster, path: str
+) -> None:
+    # The container's name comes first in the body and is the same: no hole can be cut there.
+    for n in range(5):
+        pod = _pod(f"web{n}")
+        pod = {"spec": copy.deepcopy(pod["spec"]), **pod}
+        pod["spec"]["containers"][0]["name"] = f"web{n}"
+        created = _create(cluster, path, pod)
+        assert created["metadata"]["name"] == f"web{n}"
+        assert created["spec"]["containers"][0]["name"] == f"web{n}"
+
+
+def test_a_repeated_body_with_a_duplicate_field_goes_on_being_warned_of(
+    cluster: Cluster, path: str
+) -> None:
+    for n in range(5):
+        text = orjson.dumps(_pod(f"twice-{n}"))
+        body = text.replace(b'"nodeSelector":', b'"priority":0,"priority":0,"nodeSelector":')
+        answer = cluster.call("POST", path, body)
+        assert answer.code == 201, answer.body
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        assert r"duplicate field \"spec.priority\"" in headers["warning"]

@@ -1,0 +1,125 @@
+"""Stencils: request bodies that are alike to the byte, but for the object's name.
+
+A controller makes the pods of one template so: it sends the same bytes again and again, with
+another name in one place or with a generateName. Such a body need not be parsed: what stands around
+the name was parsed, checked and completed before (apiserver.twins), and only the name is new.
+
+Invariants:
+    - A body is split at a place where another name changes metadata.name and nothing else: that is
+      proved, by parsing, before a stencil is kept.
+    - A stencil is kept only of a body without unknown or duplicate fields, when the second one in a
+      row differs from the first by its name alone.
+    - What is kept is bounded in number and in bytes each; the oldest goes first.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from apiserver.resources import Resource
+from kube.json_types import JsonObject
+
+_PREFIXES_MAX: Final = 16
+_STENCILS_MAX: Final = 256
+BODY_BYTES_MAX: Final = 32 << 10
+_SENTINEL: Final = "0"
+# What needs no escape in JSON, and nothing that could end a string.
+_plain_name = re.compile(rb"[a-z0-9.-]{1,253}").fullmatch
+
+
+class Cut(NamedTuple):
+    """A body around its name; of a body without a name, all of it is the suffix."""
+
+    prefix: bytes
+    suffix: bytes
+
+
+def cut(body: bytes, name: str) -> Cut | None:
+    """Split a body at the first place that shows its name, None if there is no such place."""
+    if not name:
+        return Cut(b"", body)
+    encoded = name.encode()
+    at = body.find(b'"%b"' % encoded)
+    if at < 0 or _plain_name(encoded) is None:
+        return None
+    return Cut(body[: at + 1], body[at + 1 + len(encoded) :])
+
+
+class Stencil:
+    """What a body became, with a hole for the name.
+
+    Attributes:
+        resource: stands in for the type: nothing but the name is left to check.
+    """
+
+    __slots__ = ("_metadata", "_rest", "resource")
+
+    def __init__(self, resource: Resource, obj: JsonObject) -> None:
+        self.resource = copy.copy(resource)
+        self.resource.known_meta = resource.meta_of(obj)
+        self._rest = {key: _fixed(value) for key, value in obj.items() if key != "metadata"}
+        self._metadata = {key: _fixed(value) for key, value in obj["metadata"].items()}
+
+    def fill(self, name: str) -> JsonObject:
+        """Return a new object of that name, decoded and completed; "": the name is generated."""
+        metadata = {"name": name, **self._metadata} if name else self._metadata.copy()
+        return {**self._rest, "metadata": metadata}
+
+
+def _fixed(value: Any) -> Any:
+    return orjson.Fragment(orjson.dumps(value)) if isinstance(value, dict | list) else value
+
+
+class Stencils:
+    """The stencils of one type."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, dict[bytes, Stencil]] = {}
+        self._count = 0
+
+    def find(self, body: bytes) -> tuple[Stencil, str] | None:
+        """Return the stencil that a body was made from, and the name in it."""
+        for prefix, by_suffix in self._known.items():
+            if not prefix:
+                stencil = by_suffix.get(body)
+                if stencil is not None:
+                    return stencil, ""
+            elif body.startswith(prefix):
+                at = len(prefix)
+                end = body.find(b'"', at)
+                stencil = by_suffix.get(body[end:])
+                if stencil is not None and _plain_name(body, at, end) is not None:
+                    return stencil, body[at:end].decode()
+        return None
+
+    def keep(self, split: Cut, resource: Resource, obj: JsonObject) -> None:
+        """Keep a stencil of a body that `is_sound`.
+
+        Args:
+            split: the body.
+            resource: stands in for the type, as the body's twin has it.
+            obj: what the body became, decoded and completed, before the server fills in its own.
+        """
+        if self._count >= _STENCILS_MAX or (
+            split.prefix not in self._known and len(self._known) >= _PREFIXES_MAX
+        ):
+            oldest = next(iter(self._known))
+            self._count -= len(self._known.pop(oldest))
+        by_suffix = self._known.setdefault(split.prefix, {})
+        self._count += split.suffix not in by_suffix
+        by_suffix[split.suffix] = Stencil(resource, obj)
+
+
+def is_sound(split: Cut, body: bytes) -> bool:
+    """Tell whether another name in the hole changes the name of the object and nothing else."""
+    if len(body) > BODY_BYTES_MAX:
+        return False
+    expected = orjson.loads(body)
+    if split.prefix:
+        expected["metadata"]["name"] = _SENTINEL
+    hole = _SENTINEL.encode() if split.prefix else b""
+    return bool(orjson.loads(split.prefix + hole + split.suffix) == expected)
