@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Sequence
@@ -92,6 +93,7 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
         UserError: the port is taken, or a file or directory is of no use.
     """
     port = free_port(config.server.bind, config.server.port)
+    forget_deleted_cluster(config)
     for name in ("run", "logs"):
         private_directory(config.data_dir / name)
     private_directory(config.memory_path)
@@ -105,6 +107,17 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     write_server_settings(config, pki, port)
     specs = process_table(config, port, client_context(ca_file, pki))
     return Cluster(config, port, path, specs)
+
+
+def forget_deleted_cluster(config: Config) -> None:
+    """Remove the replica in memory of a cluster whose data directory was deleted.
+
+    Its place follows from the directory's path alone, and a new cluster there would refuse to start
+    on it. Nothing is lost: a replica is made again from journal and checkpoints.
+    """
+    is_new = not (config.data_dir / "pki").exists()
+    if is_new and config.memory_dir is None:
+        shutil.rmtree(config.memory_path, ignore_errors=True)
 
 
 def prepare_pki(config: Config, clock: Clock) -> Pki:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tests.bench.figures import UPSTREAM, Figure
 
-WIDTH: Final = 160
+WIDTH: Final = 190
 
 
 def print_table(console: Console, figures: Sequence[Figure], subject: str) -> None:

@@ -29,7 +29,8 @@ START_S_MAX: Final = 60.0
 STOP_S_MAX: Final = 10.0
 _POLL_S: Final = 0.05
 _TMPFS: Final = "/dev/shm"
-_PARTS: Final = ("journal", "apiserver")  # as they stand in the command lines of the processes
+# As they stand in the command lines of the processes.
+_PARTS: Final = ("journal", "apiserver", "controllers")
 
 
 class StartFailed(Exception):
