@@ -28,6 +28,9 @@ Query: TypeAlias = Mapping[str, Sequence[str]]
 JSON_TYPE: Final = b"application/json"
 STALL_S_MAX: Final = 30.0
 """A client that takes nothing of a stream for so long is cut off."""
+DISCARDED_BYTES_MAX: Final = 16 << 20
+"""So much of a body over the limit is read and dropped: most clients look for an answer only when
+they have sent all, and would find a reset connection in place of the 413."""
 _NO_QUERY: Final[Query] = {}
 _CACHE_HEAD: Final = b"cache-control: no-cache, private\r\n"
 
@@ -148,7 +151,7 @@ class Exchange:
         """Read the whole body.
 
         Raises:
-            StatusError: 413 when it is over the limit; the rest is not read.
+            StatusError: 413 when it is over the limit; little of the rest is read.
             ClientGone: the connection closed before the body was whole.
         """
         cycle = getattr(self._receive, "__self__", None)
@@ -172,13 +175,14 @@ class Exchange:
         chunks = [body]
         total = len(body)
         while message.get("more_body"):
-            if total > self.body_bytes_max:
-                raise self._too_large()
             message = await self._receive()
             if message["type"] != "http.request":
                 raise ClientGone
-            chunks.append(message["body"])
             total += len(message["body"])
+            if total <= self.body_bytes_max:
+                chunks.append(message["body"])
+            elif total > self.body_bytes_max + DISCARDED_BYTES_MAX:
+                break
         if total > self.body_bytes_max:
             raise self._too_large()
         return b"".join(chunks)
