@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import resource
 import sys
 from pathlib import Path
 
@@ -29,7 +30,17 @@ def serve_api(path: Path) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    allow_many_files()
     importlib.import_module("apiserver.main").run(settings)
+
+
+def allow_many_files() -> None:
+    """Raise this process's limit of open files to the most it may have.
+
+    A connection is a file, and the usual soft limit of 1024 is there for programs that use select.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

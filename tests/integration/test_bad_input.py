@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
 from contextlib import ExitStack
@@ -136,7 +137,10 @@ def test_plain_text_at_the_tls_port_is_closed(cluster: Cluster) -> None:
 
 def test_many_idle_connections_slow_nobody(cluster: Cluster, path: str) -> None:
     pid = cluster.pid_of("apiserver")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         for _ in range(IDLE):
             raw = socket.create_connection((HOST, cluster.plain_port), timeout=20)
             stack.enter_context(raw)
