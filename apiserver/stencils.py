@@ -26,7 +26,7 @@ from kube.json_types import JsonObject
 _PREFIXES_MAX: Final = 16
 _STENCILS_MAX: Final = 256
 BODY_BYTES_MAX: Final = 32 << 10
-_SENTINEL: Final = "0"
+_MORE: Final = "0"
 # What needs no escape in JSON, and nothing that could end a string.
 _plain_name = re.compile(rb"[a-z0-9.-]{1,253}").fullmatch
 
@@ -119,7 +119,10 @@ def is_sound(split: Cut, body: bytes) -> bool:
     if len(body) > BODY_BYTES_MAX:
         return False
     expected = orjson.loads(body)
+    hole = b""
     if split.prefix:
-        expected["metadata"]["name"] = _SENTINEL
-    hole = _SENTINEL.encode() if split.prefix else b""
+        # Longer than the name itself, as the same name in the wrong place would change nothing.
+        other = expected["metadata"]["name"] + _MORE
+        expected["metadata"]["name"] = other
+        hole = other.encode()
     return bool(orjson.loads(split.prefix + hole + split.suffix) == expected)

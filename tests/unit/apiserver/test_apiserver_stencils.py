@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import orjson
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apiserver.resources import Resource
@@ -30,7 +30,8 @@ def pod(name: str) -> dict[str, object]:
     return {"metadata": {"name": name, "labels": {"a": "b"}}, "spec": {}, "status": {}}
 
 
-@given(NAMES, NAMES, st.dictionaries(NAMES, TREES, max_size=4), TREES)
+@example(name="0", other="00", more={}, rest="0")
+@given(name=NAMES, other=NAMES, more=st.dictionaries(NAMES, TREES, max_size=4), rest=TREES)
 def test_a_sound_cut_takes_any_other_name(
     name: str, other: str, more: dict[str, object], rest: object
 ) -> None:
