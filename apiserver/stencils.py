@@ -9,7 +9,7 @@ Invariants:
       proved, by parsing, before a stencil is kept.
     - A stencil is kept only of a body without unknown or duplicate fields, when the second one in a
       row differs from the first by its name alone.
-    - What is kept is bounded in number and in bytes each; the oldest goes first.
+    - What is kept is bounded: 16 beginnings, 128 ends of each, 32 KiB a body. The oldest goes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from apiserver.resources import Resource
 from kube.json_types import JsonObject
 
 _PREFIXES_MAX: Final = 16
-_STENCILS_MAX: Final = 256
+_SUFFIXES_MAX: Final = 128
 BODY_BYTES_MAX: Final = 32 << 10
 _MORE: Final = "0"
 # What needs no escape in JSON, and nothing that could end a string.
@@ -39,7 +39,13 @@ class Cut(NamedTuple):
 
 
 def cut(body: bytes, name: str) -> Cut | None:
-    """Split a body at the first place that shows its name, None if there is no such place."""
+    """Split a body at the first place that shows its name.
+
+    Returns:
+        None if there is no such place, or the body is too large to be kept.
+    """
+    if len(body) > BODY_BYTES_MAX:
+        return None
     if not name:
         return Cut(b"", body)
     encoded = name.encode()
@@ -79,7 +85,6 @@ class Stencils:
 
     def __init__(self) -> None:
         self._known: dict[bytes, dict[bytes, Stencil]] = {}
-        self._count = 0
 
     def find(self, body: bytes) -> tuple[Stencil, str] | None:
         """Return the stencil that a body was made from, and the name in it."""
@@ -104,20 +109,18 @@ class Stencils:
             resource: stands in for the type, as the body's twin has it.
             obj: what the body became, decoded and completed, before the server fills in its own.
         """
-        if self._count >= _STENCILS_MAX or (
-            split.prefix not in self._known and len(self._known) >= _PREFIXES_MAX
-        ):
-            oldest = next(iter(self._known))
-            self._count -= len(self._known.pop(oldest))
-        by_suffix = self._known.setdefault(split.prefix, {})
-        self._count += split.suffix not in by_suffix
+        by_suffix = self._known.get(split.prefix)
+        if by_suffix is None:
+            if len(self._known) >= _PREFIXES_MAX:
+                del self._known[next(iter(self._known))]
+            by_suffix = self._known[split.prefix] = {}
+        elif len(by_suffix) >= _SUFFIXES_MAX:
+            del by_suffix[next(iter(by_suffix))]
         by_suffix[split.suffix] = Stencil(resource, obj)
 
 
 def is_sound(split: Cut, body: bytes) -> bool:
     """Tell whether another name in the hole changes the name of the object and nothing else."""
-    if len(body) > BODY_BYTES_MAX:
-        return False
     expected = orjson.loads(body)
     hole = b""
     if split.prefix:

@@ -7,7 +7,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apiserver.resources import Resource
-from apiserver.stencils import _STENCILS_MAX, Cut, Stencils, cut, is_sound
+from apiserver.stencils import (
+    _PREFIXES_MAX,
+    _SUFFIXES_MAX,
+    BODY_BYTES_MAX,
+    Cut,
+    Stencils,
+    cut,
+    is_sound,
+)
 from apiserver.types.registry import hooks_for
 from kube.builtin_kinds import builtin_registry
 
@@ -82,9 +90,24 @@ def test_a_fill_shares_nothing_with_the_next() -> None:
     assert found[0].fill("")["metadata"] == {"generateName": "a-"}
 
 
-def test_their_number_is_bounded() -> None:
+def test_the_oldest_goes_when_there_are_too_many_of_one_beginning() -> None:
     stencils = Stencils()
-    for number in range(3 * _STENCILS_MAX):
-        stencils.keep(Cut(b"p%d" % (number % 40), b'"%d' % number), resource(), pod("a"))
-        assert sum(len(known) for known in stencils._known.values()) == stencils._count
-        assert stencils._count <= _STENCILS_MAX
+    for number in range(_SUFFIXES_MAX + 1):
+        stencils.keep(Cut(b'{"', b'"%d' % number), resource(), pod("a"))
+    assert stencils.find(b'{"web"0') is None
+    for number in (1, _SUFFIXES_MAX):
+        assert stencils.find(b'{"web"%d' % number) is not None
+
+
+def test_the_oldest_beginning_goes_when_there_are_too_many() -> None:
+    stencils = Stencils()
+    for number in range(_PREFIXES_MAX + 1):
+        stencils.keep(Cut(b'%d:"' % number, b'"'), resource(), pod("a"))
+    assert stencils.find(b'0:"web"') is None
+    assert stencils.find(b'1:"web"') is not None
+
+
+def test_a_body_too_large_to_keep_is_not_cut() -> None:
+    body = orjson.dumps(pod("web")) + b" " * BODY_BYTES_MAX
+    assert cut(body, "web") is None
+    assert cut(body, "") is None
