@@ -71,11 +71,14 @@ class Entry(NamedTuple):
     record: bytes
 
 
-class Sent(NamedTuple):
+class Sent:
     """A transaction that this process encoded: what the log brings back need not be decoded."""
 
-    record: bytes
-    ops: tuple[Op, ...]
+    __slots__ = ("ops", "record")
+
+    def __init__(self, record: bytes, ops: tuple[Op, ...]) -> None:
+        self.record = record
+        self.ops = ops
 
 
 _NOTHING_SENT: Final[Mapping[bytes, Sent]] = {}

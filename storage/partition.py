@@ -50,6 +50,16 @@ RETRY_SECONDS: Final = 0.5
 _FATAL: Final = (SequenceTrimmed, SequenceAhead, CorruptStream)
 
 
+class _Pending(Sent):
+    """A commit under way: what was sent, and who waits for its outcome."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, record: bytes, ops: tuple[Op, ...], future: asyncio.Future[Outcome]) -> None:
+        super().__init__(record, ops)
+        self.future = future
+
+
 class Partition:
     """A recovered replica of one stream; `start` makes it follow the log.
 
@@ -86,8 +96,7 @@ class Partition:
         self._waiters = RevisionWaiters()
         self._tail_check = TailCheck(self._ask_tail)
         self._deadlines = Deadlines()
-        self._pending: dict[bytes, asyncio.Future[Outcome]] = {}
-        self._sent: dict[bytes, Sent] = {}
+        self._pending: dict[bytes, _Pending] = {}
         # Unique to this object's life, so that ids never repeat in any log.
         self._id_prefix = os.urandom(8)
         self._next_id = 0
@@ -129,9 +138,9 @@ class Partition:
         self._waiters.fail(error)
         self._tail_check.fail(error)
         pending, self._pending = self._pending, {}
-        for future in pending.values():
-            if not future.done():
-                future.set_exception(CommitTimeout(f"the outcome is unknown: {error}"))
+        for one in pending.values():
+            if not one.future.done():
+                one.future.set_exception(CommitTimeout(f"the outcome is unknown: {error}"))
         self.hub.close()
         self.snapshots.close()
 
@@ -148,8 +157,7 @@ class Partition:
         transaction_id = self._id_prefix + self._next_id.to_bytes(8, "big")
         record = encode(ops, transaction_id)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._pending[transaction_id] = future
-        self._sent[transaction_id] = Sent(record, tuple(ops))
+        self._pending[transaction_id] = _Pending(record, tuple(ops), future)
         try:
             try:
                 acknowledged = self.port.submit(record, transaction_id, timeout_s)
@@ -167,7 +175,6 @@ class Partition:
             raise CommitTimeout(f"no outcome within {timeout_s} s; it may still come") from error
         finally:
             self._pending.pop(transaction_id, None)
-            self._sent.pop(transaction_id, None)
 
     async def fresh(self, timeout_s: float) -> int:
         """Wait until everything acknowledged before this call is applied; return the revision.
@@ -264,14 +271,14 @@ class Partition:
         Raises:
             StorageFull: no space; may be tried again. Otherwise as `Applier.apply`.
         """
-        applied = self._applier.apply(entries, self._sent)
-        position = self._applier.position
         pending = self._pending
+        applied = self._applier.apply(entries, pending)
+        position = self._applier.position
         if pending:
             for transaction_id, outcome in applied.outcomes:
-                future = pending.pop(transaction_id, None)
-                if future is not None and not future.done():
-                    future.set_result(outcome)
+                one = pending.pop(transaction_id, None)
+                if one is not None and not one.future.done():
+                    one.future.set_result(outcome)
         self.hub.publish(applied.events, position.applied_sequence, position.compact_revision)
         self._waiters.release(position.applied_sequence)
         self.tail_known = max(self.tail_known, position.applied_sequence)
