@@ -227,6 +227,10 @@ def _resolve(resources: dict[str, Resource], rest: list[str]) -> Target:
     if rest[0] == "namespaces" and count > 2 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
         count -= 2
+        if not namespace:
+            raise KeyError(rest[0])  # not the collection of all namespaces
+    if "" in rest[:3]:
+        raise KeyError(rest[0])
     resource = resources[rest[0]]
     name = rest[1] if count > 1 else ""
     if bool(namespace) != resource.namespaced and (namespace or name):
