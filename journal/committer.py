@@ -163,6 +163,7 @@ class Committer:
         self._by_key: dict[bytes, Append] = {}
         self._busy = False
         self._scheduled = False
+        self._must_roll = False
         self._idle_waiters: list[asyncio.Future[None]] = []
 
     def submit(self, key: bytes, keyed_body: bytes, count: int, done: Done) -> None:
@@ -260,7 +261,7 @@ class Committer:
         position = self.position
         fits = position.segment_end + size_bytes <= self._limits.segment_bytes
         empty = position.segment_end == SEGMENT_HEADER_BYTES
-        if position.segment_salt is not None and (fits or empty):
+        if position.segment_salt is not None and (fits or empty) and not self._must_roll:
             return None
         first = position.next_sequence
         salt = int.from_bytes(os.urandom(4), "little")
@@ -284,6 +285,9 @@ class Committer:
             case Fate.DURABLE:
                 self._publish(group, outcome.seconds)
             case Fate.REFUSED:
+                # The disk may have begun the segment, and can't go back to the one before: the next
+                # group begins it again, over the same name, even if it is small enough for the old.
+                self._must_roll = self._must_roll or group.new_segment is not None
                 self.stats.refused_full += len(group.appends)
                 self._refuse(group.appends, self._full_error(outcome))
                 self._start_group()
@@ -298,6 +302,7 @@ class Committer:
     def _publish(self, group: Group, seconds: float) -> None:
         position = self.position
         if group.new_segment is not None:
+            self._must_roll = False
             position.segment_salt = group.new_segment.header.salt
             position.segment_end = SEGMENT_HEADER_BYTES
         position.segment_end += len(group.chunk.data)

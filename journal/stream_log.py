@@ -63,6 +63,7 @@ class StreamLog:
         found = recover(directory, directory.name, environment.limits.key_window)
         if not found.segments:
             return found, None
+        sync_directory(directory)  # the tail's name may be younger than its last sync
         tail = found.segments[-1]
         return found, SegmentWriter.reopen(
             tail.path, tail.end_offset, found.rewrite_from, environment.ops
