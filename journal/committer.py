@@ -43,6 +43,7 @@ from journal.record import (
 from journal.recovery import Recovered
 from journal.segment import segment_name
 from journal.stats import StreamStats
+from journal.waypoint import Waypoint
 from runtime.queues import Budget
 
 _log = logging.getLogger(__name__)
@@ -171,13 +172,14 @@ class Committer:
 
         The caller looks at `budget.full` and stops for a while; one that never does is refused.
         """
-        if self.closed is not None:
-            done(0, self.closed)
-            return
         known = self._window.get(key)
         if known is not None:
+            # Also after the stream closed: what was durable before has its outcome.
             self.stats.repeated_keys += 1
             done(known, None)
+            return
+        if self.closed is not None:
+            done(0, self.closed)
             return
         under_way = self._by_key.get(key)
         if under_way is not None:
@@ -198,6 +200,11 @@ class Committer:
             self._scheduled = True
             self._loop.call_soon(self._start_group)
 
+    def waypoint(self) -> Waypoint:
+        """Return what is durable now, and the keys that are remembered."""
+        position = self.position
+        return Waypoint(position.next_sequence, position.timestamp_ms, self._window.items())
+
     async def drain(self) -> None:
         """Return when nothing is pending or under way."""
         while self._pending or self._busy:
@@ -213,6 +220,8 @@ class Committer:
             self._thread.stop()
             self._thread = None
         self._disk_log.close()
+        waiting, self._pending = self._pending, deque()
+        self._refuse(waiting, self.closed)
 
     def _start_group(self) -> None:
         self._scheduled = False

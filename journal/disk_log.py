@@ -23,8 +23,8 @@ from journal.segment import SegmentWriter
 
 _log = logging.getLogger(__name__)
 
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_LACKING: Final = _NO_SPACE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_LACKING: Final = NO_SPACE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """What may be wanting before a group is written, and come back."""
 
 
@@ -111,7 +111,7 @@ def _seal(writer: SegmentWriter) -> None:
 
 def _withdraw(writer: SegmentWriter, error: OSError) -> Fate:
     """Cut off a half-written group; REFUSED if it is gone for good and only space was lacking."""
-    if error.errno not in _NO_SPACE:
+    if error.errno not in NO_SPACE:
         _cut_failed(writer)
         return Fate.FAILED
     try:

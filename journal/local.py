@@ -2,6 +2,7 @@
 
     <directory>/lock                       held by the process that has it open
     <directory>/<stream>/<first sequence>.log
+    <directory>/<stream>/waypoint          its end and keys at the last trim or orderly end
 
 Invariants: one process at a time; every stream was recovered before the engine answers; a stream
 that can't be trusted stops the engine from opening, so that nobody appends behind damage.

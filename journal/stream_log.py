@@ -8,6 +8,7 @@ tail listens for the next group.
 from __future__ import annotations
 
 import asyncio
+import logging
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable
 from operator import attrgetter
@@ -16,13 +17,16 @@ from typing import Any, TypeAlias
 
 from journal.committer import Committer, Done, Group
 from journal.disk import Environment, sync_directory
-from journal.disk_log import DiskLog
+from journal.disk_log import NO_SPACE, DiskLog
 from journal.engine import Batch, check_from_sequence
 from journal.errors import SequenceTrimmed, StreamClosed
 from journal.record import Chunk, decode_batches
 from journal.recovery import Recovered, recover
 from journal.segment import INDEX_STEP_BYTES, SegmentInfo, SegmentWriter, read_bytes, slice_frames
 from journal.tail_cache import TailCache
+from journal.waypoint import Waypoint, write_waypoint
+
+_log = logging.getLogger(__name__)
 
 Listener: TypeAlias = Callable[[Chunk], None]
 
@@ -50,6 +54,8 @@ class StreamLog:
         self._grown = asyncio.Event()
         self._stopped = False
         self._trim_lock = asyncio.Lock()
+        self._ops = environment.ops
+        self._noted_sequence = found.noted_sequence
 
     @staticmethod
     def recover(
@@ -122,7 +128,10 @@ class StreamLog:
             yield batches
 
     async def trim(self, before: int) -> None:
-        """Delete the segments all of whose records are before `before`, but never the tail."""
+        """Delete the segments all of whose records are before `before`, but never the tail.
+
+        Their keys are written down first, so that a retry is known even after a restart.
+        """
         async with self._trim_lock:
             keep = 0
             while keep < len(self._segments) - 1 and self._segments[keep].next_sequence <= before:
@@ -130,9 +139,13 @@ class StreamLog:
             if keep == 0:
                 return
             paths = [info.path for info in self._segments[:keep]]
+            waypoint = self.committer.waypoint()
+            noted = await asyncio.to_thread(self._note, waypoint, trimming=True)
             # Readers are refused before the files go.
             del self._segments[:keep]
             await asyncio.to_thread(_delete_files, paths, self._directory)
+            if not noted:
+                await asyncio.to_thread(self._note, waypoint, trimming=True)
 
     async def drain(self) -> None:
         """Return when every submitted append has been answered."""
@@ -141,6 +154,12 @@ class StreamLog:
     def stop(self) -> None:
         """Close the files; readers waiting at the tail get StreamClosed."""
         self.committer.stop()
+        waypoint = self.committer.waypoint()
+        if waypoint.next_sequence > self._noted_sequence:
+            try:
+                self._note(waypoint, trimming=False)
+            except OSError as error:
+                _log.warning("%s: the log's end was not noted: %s", self._directory, error)
         self._stopped = True
         self._wake_readers()
 
@@ -184,6 +203,19 @@ class StreamLog:
     def _wake_readers(self) -> None:
         self._grown.set()
         self._grown.clear()
+
+    def _note(self, waypoint: Waypoint, *, trimming: bool) -> bool:
+        """Write a waypoint; return whether there was space for it. Runs in any thread."""
+        try:
+            write_waypoint(self._directory, waypoint, self._ops)
+        except OSError as error:
+            if not trimming or error.errno not in NO_SPACE:
+                raise
+            # Trimming is what makes space: it must not wait for it.
+            _log.warning("%s: no space for the keys of what is trimmed", self._directory)
+            return False
+        self._noted_sequence = waypoint.next_sequence
+        return True
 
     async def _chunk_from_disk(self, sequence: int) -> Chunk:
         place = bisect_right(self._segments, sequence, key=_first_sequence) - 1
