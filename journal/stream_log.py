@@ -19,7 +19,7 @@ from journal.committer import Committer, Done, Group
 from journal.disk import Environment, sync_directory
 from journal.disk_log import NO_SPACE, DiskLog
 from journal.engine import Batch, check_from_sequence
-from journal.errors import SequenceTrimmed, StreamClosed
+from journal.errors import JournalError, SequenceTrimmed, StreamClosed
 from journal.record import Chunk, decode_batches
 from journal.recovery import Recovered, recover
 from journal.segment import INDEX_STEP_BYTES, SegmentInfo, SegmentWriter, read_bytes, slice_frames
@@ -94,6 +94,7 @@ class StreamLog:
 
         Raises:
             SequenceTrimmed, SequenceAhead, CorruptStream: as `Journal.read`.
+            JournalError: the file can't be read now.
         """
         check_from_sequence(sequence, self.first, self.last)
         if sequence > self.last:
@@ -228,6 +229,10 @@ class StreamLog:
                 data = await asyncio.to_thread(read_bytes, info.path, offset, length)
             except FileNotFoundError as error:
                 raise SequenceTrimmed(self.first) from error
+            except OSError as error:
+                # One reader's trouble, which may pass (file descriptors) or not (a bad sector):
+                # the stream's writers and its readers near the tail go on.
+                raise JournalError(f"reading {info.path} at byte {offset}: {error}") from error
             found = slice_frames(info, offset, data, sequence)
             if isinstance(found, Chunk):
                 return found
