@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable
 from operator import attrgetter
@@ -54,6 +55,9 @@ class StreamLog:
         self._grown = asyncio.Event()
         self._stopped = False
         self._trim_lock = asyncio.Lock()
+        self._files = threading.Lock()
+        """Held while a trim's thread works: cancelling the trim does not end it, and `stop` must
+        not leave it at work in a directory that another process may take."""
         self._ops = environment.ops
         self._noted_sequence = found.noted_sequence
 
@@ -141,12 +145,12 @@ class StreamLog:
                 return
             paths = [info.path for info in self._segments[:keep]]
             waypoint = self.committer.waypoint()
-            noted = await asyncio.to_thread(self._note, waypoint, trimming=True)
+            noted = await asyncio.to_thread(self._note, waypoint)
             # Readers are refused before the files go.
             del self._segments[:keep]
-            await asyncio.to_thread(_delete_files, paths, self._directory)
+            await asyncio.to_thread(self._delete, paths)
             if not noted:
-                await asyncio.to_thread(self._note, waypoint, trimming=True)
+                await asyncio.to_thread(self._note, waypoint)
 
     async def drain(self) -> None:
         """Return when every submitted append has been answered."""
@@ -156,12 +160,13 @@ class StreamLog:
         """Close the files; readers waiting at the tail get StreamClosed."""
         self.committer.stop()
         waypoint = self.committer.waypoint()
-        if waypoint.next_sequence > self._noted_sequence:
-            try:
-                self._note(waypoint, trimming=False)
-            except OSError as error:
-                _log.warning("%s: the log's end was not noted: %s", self._directory, error)
-        self._stopped = True
+        with self._files:
+            self._stopped = True
+            if waypoint.next_sequence > self._noted_sequence:
+                try:
+                    write_waypoint(self._directory, waypoint, self._ops)
+                except OSError as error:
+                    _log.warning("%s: the log's end was not noted: %s", self._directory, error)
         self._wake_readers()
 
     def to_json(self) -> dict[str, Any]:
@@ -205,18 +210,30 @@ class StreamLog:
         self._grown.set()
         self._grown.clear()
 
-    def _note(self, waypoint: Waypoint, *, trimming: bool) -> bool:
+    def _note(self, waypoint: Waypoint) -> bool:
         """Write a waypoint; return whether there was space for it. Runs in any thread."""
-        try:
-            write_waypoint(self._directory, waypoint, self._ops)
-        except OSError as error:
-            if not trimming or error.errno not in NO_SPACE:
-                raise
-            # Trimming is what makes space: it must not wait for it.
-            _log.warning("%s: no space for the keys of what is trimmed", self._directory)
-            return False
-        self._noted_sequence = waypoint.next_sequence
-        return True
+        with self._files:
+            if self._stopped:
+                return True
+            try:
+                write_waypoint(self._directory, waypoint, self._ops)
+            except OSError as error:
+                if error.errno not in NO_SPACE:
+                    raise
+                # Trimming is what makes space: it must not wait for it.
+                _log.warning("%s: no space for the keys of what is trimmed", self._directory)
+                return False
+            self._noted_sequence = waypoint.next_sequence
+            return True
+
+    def _delete(self, paths: list[Path]) -> None:
+        """Oldest first, so that a crash in between leaves no gap. Runs in any thread."""
+        with self._files:
+            if self._stopped:
+                return
+            for path in paths:
+                path.unlink(missing_ok=True)
+            sync_directory(self._directory)
 
     async def _chunk_from_disk(self, sequence: int) -> Chunk:
         place = bisect_right(self._segments, sequence, key=_first_sequence) - 1
@@ -237,10 +254,3 @@ class StreamLog:
             if isinstance(found, Chunk):
                 return found
             wanted = found
-
-
-def _delete_files(paths: list[Path], directory: Path) -> None:
-    """Oldest first, so that a crash in between leaves no gap."""
-    for path in paths:
-        path.unlink(missing_ok=True)
-    sync_directory(directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,33 @@ def test_a_broken_disk_trims_nothing(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert len(segments(tmp_path)) == 3
+
+
+def test_closing_waits_for_the_files_of_a_cancelled_trim(tmp_path: Path) -> None:
+    """Its thread can't be cancelled: it must not write on in a directory that is unlocked."""
+    entered, finished = threading.Event(), threading.Event()
+
+    def sync(descriptor: int) -> None:
+        if threading.current_thread().name.startswith("asyncio"):
+            entered.set()
+            threading.Event().wait(0.2)
+            finished.set()
+        os.fdatasync(descriptor)
+
+    async def run() -> None:
+        engine = await LocalEngine.open(tmp_path, Environment(LIMITS, ops=FileOps(sync=sync)))
+        for _ in range(5):
+            await engine.append("pods", [bytes(3000)], key())
+        trim = asyncio.ensure_future(engine.trim("pods", 5))
+        await asyncio.to_thread(entered.wait, 10)
+        trim.cancel()
+        await engine.close()
+        assert finished.is_set()
+
+    asyncio.run(run())
+    assert len(segments(tmp_path)) == 3
+    path = tmp_path / "pods/waypoint"
+    assert decode_waypoint(path.read_bytes(), path).next_sequence == 6
 
 
 def test_a_retry_learns_its_outcome_from_a_closed_stream(tmp_path: Path) -> None:
