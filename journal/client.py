@@ -32,6 +32,8 @@ DEADLINE_SECONDS: Final = 30.0
 CONNECT_SECONDS_MAX: Final = 5.0
 BACKOFF_SECONDS_MIN: Final = 0.02
 BACKOFF_SECONDS_MAX: Final = 1.0
+STEADY_SECONDS: Final = 5.0
+"""A connection that lasted so long was a good one: the pauses begin anew."""
 EXPIRE_SECONDS: Final = 0.1
 """How often deadlines are looked at: they may be late by as much."""
 
@@ -217,7 +219,7 @@ class JournalClient:
             raise Overloaded("too many appends are under way; nothing was sent") from error
 
     async def _run_connection(self, session: ClientSession) -> None:
-        failures = 0
+        failures = short_lived = 0
         while True:
             try:
                 link = await connect(self._address, session, CONNECT_SECONDS_MAX)
@@ -231,6 +233,7 @@ class JournalClient:
                 failures += 1
                 continue
             failures = 0
+            connected_s = self._clock.monotonic_s()
             self.connections += 1
             _log.info("connected to the journal at %s", self._address_text)
             session.attach(link)
@@ -241,8 +244,11 @@ class JournalClient:
                 self._connected.clear()
             session.detach(f"connection to {self._address_text} lost: {reason or 'hung up'}")
             _log.warning("connection to the journal at %s lost: %s", self._address_text, reason)
-            # A service that accepts and hangs up at once must not be hammered.
-            await self._clock.sleep(self._backoff_s(0))
+            # A service that hangs up soon each time must not be hammered: each attempt sends all
+            # that is unanswered, and perhaps that is what it hangs up for.
+            lasted_s = self._clock.monotonic_s() - connected_s
+            await self._clock.sleep(self._backoff_s(short_lived))
+            short_lived = 0 if lasted_s >= STEADY_SECONDS else short_lived + 1
 
     def _backoff_s(self, failures: int) -> float:
         longest: float = min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN * 2 ** min(failures, 16))

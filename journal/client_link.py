@@ -71,7 +71,7 @@ class ClientLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
         self._transport = cast("asyncio.Transport", transport)
-        # The client bounds what is under way by its own budget; the transport need not.
+        # The session bounds what is under way, and `expire` what has piled up here beyond that.
         self._transport.set_write_buffer_limits(high=1 << 30)
         self.write(encode(Kind.HELLO, HELLO.pack(HELLO_MAGIC, PROTOCOL_VERSION)))
 
@@ -101,6 +101,11 @@ class ClientLink(asyncio.Protocol):
         """Send; dropped if the connection is lost (what matters is sent again on the next)."""
         if self._transport is not None:
             self._transport.write(data)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much the service has not taken yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def close(self) -> None:
         """Hang up."""
@@ -154,6 +159,7 @@ async def connect(address: Address, receiver: Receiver, timeout_s: float) -> Cli
             await asyncio.shield(link.welcome)
     except BaseException:
         link.close()
+        link.welcome.cancel()  # or the loop complains of what its connection's end sets
         if link.welcome.done() and not link.welcome.cancelled():
             link.welcome.exception()  # looked at, or the loop complains of it
         raise

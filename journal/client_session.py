@@ -27,6 +27,9 @@ UNDER_WAY_BYTES_MAX: Final = 16 << 20
 UNDER_WAY_COUNT_MAX: Final = 16_384
 COALESCED_BYTES_MAX: Final = 1 << 20
 """Appends of a turn go into one frame up to this size; one append may make it larger."""
+UNSENT_BYTES_MAX: Final = 2 * UNDER_WAY_BYTES_MAX
+"""What a service that takes nothing may leave in the socket's buffer: what has passed its deadline
+is there still, beside what came after it."""
 _NAMES_MAX: Final = 1024
 
 
@@ -174,6 +177,10 @@ class ClientSession:
                     request.future,
                     DeadlineExceeded(f"the journal did not answer in time{reason}"),
                 )
+        if self.link is not None and self.link.unsent_bytes > UNSENT_BYTES_MAX:
+            # A service that takes nothing (stopped, or the peer is gone): connect anew, and send
+            # what is still waited for once somebody answers.
+            self.link.close()
 
     def fail_all(self, error: JournalError) -> None:
         """End everything with `error`."""

@@ -43,6 +43,7 @@ from journal.record import (
 from journal.recovery import Recovered
 from journal.segment import segment_name
 from journal.stats import StreamStats
+from journal.waypoint import Waypoint
 from runtime.queues import Budget
 
 _log = logging.getLogger(__name__)
@@ -163,6 +164,7 @@ class Committer:
         self._by_key: dict[bytes, Append] = {}
         self._busy = False
         self._scheduled = False
+        self._must_roll = False
         self._idle_waiters: list[asyncio.Future[None]] = []
 
     def submit(self, key: bytes, keyed_body: bytes, count: int, done: Done) -> None:
@@ -170,13 +172,14 @@ class Committer:
 
         The caller looks at `budget.full` and stops for a while; one that never does is refused.
         """
-        if self.closed is not None:
-            done(0, self.closed)
-            return
         known = self._window.get(key)
         if known is not None:
+            # Also after the stream closed: what was durable before has its outcome.
             self.stats.repeated_keys += 1
             done(known, None)
+            return
+        if self.closed is not None:
+            done(0, self.closed)
             return
         under_way = self._by_key.get(key)
         if under_way is not None:
@@ -197,6 +200,11 @@ class Committer:
             self._scheduled = True
             self._loop.call_soon(self._start_group)
 
+    def waypoint(self) -> Waypoint:
+        """Return what is durable now, and the keys that are remembered."""
+        position = self.position
+        return Waypoint(position.next_sequence, position.timestamp_ms, self._window.items())
+
     async def drain(self) -> None:
         """Return when nothing is pending or under way."""
         while self._pending or self._busy:
@@ -212,6 +220,8 @@ class Committer:
             self._thread.stop()
             self._thread = None
         self._disk_log.close()
+        waiting, self._pending = self._pending, deque()
+        self._refuse(waiting, self.closed)
 
     def _start_group(self) -> None:
         self._scheduled = False
@@ -260,7 +270,7 @@ class Committer:
         position = self.position
         fits = position.segment_end + size_bytes <= self._limits.segment_bytes
         empty = position.segment_end == SEGMENT_HEADER_BYTES
-        if position.segment_salt is not None and (fits or empty):
+        if position.segment_salt is not None and (fits or empty) and not self._must_roll:
             return None
         first = position.next_sequence
         salt = int.from_bytes(os.urandom(4), "little")
@@ -284,6 +294,9 @@ class Committer:
             case Fate.DURABLE:
                 self._publish(group, outcome.seconds)
             case Fate.REFUSED:
+                # The disk may have begun the segment, and can't go back to the one before: the next
+                # group begins it again, over the same name, even if it is small enough for the old.
+                self._must_roll = self._must_roll or group.new_segment is not None
                 self.stats.refused_full += len(group.appends)
                 self._refuse(group.appends, self._full_error(outcome))
                 self._start_group()
@@ -298,6 +311,7 @@ class Committer:
     def _publish(self, group: Group, seconds: float) -> None:
         position = self.position
         if group.new_segment is not None:
+            self._must_roll = False
             position.segment_salt = group.new_segment.header.salt
             position.segment_end = SEGMENT_HEADER_BYTES
         position.segment_end += len(group.chunk.data)

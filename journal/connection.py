@@ -138,9 +138,7 @@ class Connection(asyncio.Protocol):
             _log.info("journal connection of %s was lost: %s", self.peer, exc)
         self._transport = None
         self.writable = False
-        for subscription in self._subscriptions.values():
-            subscription.end()
-        self._subscriptions.clear()
+        self._end_subscriptions()
         self._host.on_closed(self)
 
     def pause_writing(self) -> None:
@@ -186,6 +184,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Hang up after what was sent."""
+        self._end_subscriptions()
         self._flush()
         if self._transport is not None:
             self._transport.close()
@@ -357,6 +356,11 @@ class Connection(asyncio.Protocol):
             self._acknowledged = []
         if parts and self._transport is not None and not self._transport.is_closing():
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _end_subscriptions(self) -> None:
+        for subscription in self._subscriptions.values():
+            subscription.end()
+        self._subscriptions.clear()
 
     def _hold(self) -> None:
         self._holds += 1

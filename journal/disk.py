@@ -81,10 +81,14 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory for the owner alone, durably, unless it is there."""
-    if not path.is_dir():
-        path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        sync_directory(path.parent)
+    """Create a directory for the owner alone, and those above it, durably, unless it is there."""
+    missing = [place for place in (path, *path.parents) if not place.is_dir()]
+    for place in reversed(missing):
+        if place == path:
+            place.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        else:
+            place.mkdir(exist_ok=True)
+        sync_directory(place.parent)
 
 
 def lock_directory(path: Path) -> int:

@@ -23,7 +23,9 @@ from journal.segment import SegmentWriter
 
 _log = logging.getLogger(__name__)
 
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_LACKING: Final = NO_SPACE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What may be wanting before a group is written, and come back."""
 
 
 class Fate(Enum):
@@ -67,17 +69,17 @@ class DiskLog:
             assert writer is not None, "the first group of a stream begins a segment"
             writer.reserve(len(data), self._allocation_bytes)
         except OSError as error:
-            # Nothing of the group was written, whatever went wrong; only lack of space heals.
-            fate = Fate.REFUSED if error.errno in _NO_SPACE else Fate.FAILED
+            # Nothing of the group was written, whatever went wrong; only a lack heals.
+            fate = Fate.REFUSED if error.errno in _LACKING else Fate.FAILED
             return Outcome(fate, error=error)
         try:
             writer.write(data)
         except OSError as error:
-            return _undo(writer, error)
+            return Outcome(_withdraw(writer, error), error=error)
         try:
             writer.sync()
         except OSError as error:
-            _undo(writer, error)
+            _cut_failed(writer)
             return Outcome(Fate.FAILED, error=error)
         writer.advance(len(data))
         return Outcome(Fate.DURABLE, time.monotonic() - started)
@@ -107,11 +109,24 @@ def _seal(writer: SegmentWriter) -> None:
         writer.close()
 
 
-def _undo(writer: SegmentWriter, error: OSError) -> Outcome:
-    """Cut off a half-written group; REFUSED if it is gone and only space was lacking."""
+def _withdraw(writer: SegmentWriter, error: OSError) -> Fate:
+    """Cut off a half-written group; REFUSED if it is gone for good and only space was lacking."""
+    if error.errno not in NO_SPACE:
+        _cut_failed(writer)
+        return Fate.FAILED
     try:
         writer.cut()
+        # Else whole frames of it, which the kernel may have written out, come back after a crash
+        # of the machine: to callers who were told that nothing was written.
+        writer.sync()
     except OSError:
-        return Outcome(Fate.FAILED, error=error)
-    fate = Fate.REFUSED if error.errno in _NO_SPACE else Fate.FAILED
-    return Outcome(fate, error=error)
+        return Fate.FAILED
+    return Fate.REFUSED
+
+
+def _cut_failed(writer: SegmentWriter) -> None:
+    """Cut off a group of unknown fate as far as possible; recovery judges what is left."""
+    try:
+        writer.cut()
+    except OSError as error:
+        _log.warning("a failed commit was not cut off: %s", error)

@@ -81,6 +81,7 @@ class Journal(Protocol):
             SequenceTrimmed: `from_sequence` is no longer retained.
             SequenceAhead: `from_sequence` is greater than tail + 1.
             CorruptStream: stored bytes are damaged; batches before them were yielded.
+            JournalError: stored bytes can't be read now.
         """
         ...
 

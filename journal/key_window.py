@@ -19,6 +19,10 @@ class KeyWindow:
     def __len__(self) -> int:
         return len(self._sequences)
 
+    def items(self) -> list[tuple[bytes, int]]:
+        """Return the keys and their first sequences, oldest first."""
+        return list(self._sequences.items())
+
     def get(self, key: bytes) -> int | None:
         """Return the first sequence of the append that had this key, if it is remembered."""
         return self._sequences.get(key)

@@ -2,6 +2,7 @@
 
     <directory>/lock                       held by the process that has it open
     <directory>/<stream>/<first sequence>.log
+    <directory>/<stream>/waypoint          its end and keys at the last trim or orderly end
 
 Invariants: one process at a time; every stream was recovered before the engine answers; a stream
 that can't be trusted stops the engine from opening, so that nobody appends behind damage.
@@ -14,11 +15,12 @@ import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from journal.disk import Environment, lock_directory, make_directory
+from journal.disk import Environment, lock_directory, make_directory, sync_directory
 from journal.engine import Batch, check_append, check_stream_name
 from journal.errors import BadRequest, JournalError, Overloaded, StreamClosed
 from journal.record import encode_body
@@ -69,6 +71,9 @@ class LocalEngine:
                     streams[path.name].last,
                     time.monotonic() - started,
                 )
+            # Names found here may be in the kernel's memory only: a kill came between making them
+            # and making them durable. What is appended below them now must not vanish with them.
+            await asyncio.to_thread(_sync_names, directory)
         except BaseException as error:
             if isinstance(error, JournalError):
                 _log.critical("the journal does not open: %s", error)
@@ -145,6 +150,12 @@ class LocalEngine:
         for log in self._streams.values():
             log.stop()
         os.close(descriptor)
+
+
+def _sync_names(directory: Path) -> None:
+    sync_directory(directory)
+    with suppress(PermissionError):  # of a parent that we may enter, but not read
+        sync_directory(directory.parent)
 
 
 def _stream_directories(directory: Path) -> list[Path]:

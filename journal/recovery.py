@@ -8,8 +8,9 @@ the last segment ends. What follows is, in this order of suspicion,
     DAMAGED  anything that had been durable: refused, with file and byte offset
 
 TORN and DAMAGED are told apart by the frames behind the bad place. One whose group began behind
-it proves that the bad place had been durable (journal/record.py says why). Nothing can tell a
-damaged last group from a torn one; it is cut off with a warning that names the byte counts.
+it proves that the bad place had been durable (journal/record.py says why). After that, only the
+waypoint of the last orderly end or trim (journal/waypoint.py) can tell a damaged last group from a
+torn one; if it tells nothing, the group is cut off with a warning that names the byte counts.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from journal.record import (
     read_frame,
 )
 from journal.segment import SUFFIX, TEMPORARY_SUFFIX, SegmentInfo
+from journal.waypoint import WAYPOINT_NAME, read_waypoint
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ class Recovered:
     timestamp_ms: int = 0
     keys: list[tuple[bytes, int]] = field(default_factory=list)
     """Idempotency keys and their first sequences, oldest first, at most the key window."""
+    noted_sequence: int = 1
+    """The next sequence that the waypoint names, 1 if there is none."""
     rewrite_from: int = SEGMENT_HEADER_BYTES
     """Where the last group of the last segment begins."""
 
@@ -163,4 +167,32 @@ def recover(directory: Path, stream: str, key_window: int = KEY_WINDOW) -> Recov
     for path in paths:
         _recover_segment(path, stream, found, sealed=path is not paths[-1])
         del found.keys[:-key_window]
+    _heed_waypoint(directory, found)
+    del found.keys[:-key_window]
     return found
+
+
+def _heed_waypoint(directory: Path, found: Recovered) -> None:
+    """Take the keys that were trimmed with their segments.
+
+    Raises:
+        CorruptStream: the log ends before what was durable, or the waypoint is damaged.
+    """
+    waypoint = read_waypoint(directory)
+    if waypoint is None:
+        return
+    if found.next_sequence < waypoint.next_sequence:
+        path, end = directory / WAYPOINT_NAME, 0
+        if found.segments:
+            path, end = found.segments[-1].path, found.segments[-1].end_offset
+        raise CorruptStream(
+            path,
+            end,
+            f"the log ends with sequence {found.next_sequence - 1} there, but it was durable up to "
+            f"{waypoint.next_sequence - 1}: its end is damaged or missing",
+        )
+    first = found.segments[0].first_sequence
+    trimmed = [(key, sequence) for key, sequence in waypoint.keys if sequence < first]
+    found.keys[:0] = trimmed
+    found.timestamp_ms = max(found.timestamp_ms, waypoint.timestamp_ms)
+    found.noted_sequence = waypoint.next_sequence

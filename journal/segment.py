@@ -173,7 +173,7 @@ def slice_frames(info: SegmentInfo, offset: int, data: bytes, sequence: int) -> 
         read to have it.
 
     Raises:
-        CorruptStream: bytes that had been durable fail their checksum.
+        CorruptStream: bytes that had been durable fail their checksum, at or before `sequence`.
     """
     position = 0
     start = -1
@@ -183,6 +183,8 @@ def slice_frames(info: SegmentInfo, offset: int, data: bytes, sequence: int) -> 
         if frame.end > len(data) and offset + frame.end <= info.end_offset:
             break
         if read_frame(data, position, info.salt) is None:
+            if start >= 0:
+                break  # what precedes the damage is served; who goes on from there hears of it
             raise CorruptStream(info.path, offset + position, "a frame fails its checksum")
         if start < 0 and frame.next_sequence > sequence:
             start, first = position, frame.first_sequence

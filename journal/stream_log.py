@@ -8,6 +8,8 @@ tail listens for the next group.
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable
 from operator import attrgetter
@@ -16,13 +18,16 @@ from typing import Any, TypeAlias
 
 from journal.committer import Committer, Done, Group
 from journal.disk import Environment, sync_directory
-from journal.disk_log import DiskLog
+from journal.disk_log import NO_SPACE, DiskLog
 from journal.engine import Batch, check_from_sequence
-from journal.errors import SequenceTrimmed, StreamClosed
+from journal.errors import JournalError, SequenceTrimmed, StreamClosed
 from journal.record import Chunk, decode_batches
 from journal.recovery import Recovered, recover
 from journal.segment import INDEX_STEP_BYTES, SegmentInfo, SegmentWriter, read_bytes, slice_frames
 from journal.tail_cache import TailCache
+from journal.waypoint import Waypoint, write_waypoint
+
+_log = logging.getLogger(__name__)
 
 Listener: TypeAlias = Callable[[Chunk], None]
 
@@ -50,6 +55,11 @@ class StreamLog:
         self._grown = asyncio.Event()
         self._stopped = False
         self._trim_lock = asyncio.Lock()
+        self._files = threading.Lock()
+        """Held while a trim's thread works: cancelling the trim does not end it, and `stop` must
+        not leave it at work in a directory that another process may take."""
+        self._ops = environment.ops
+        self._noted_sequence = found.noted_sequence
 
     @staticmethod
     def recover(
@@ -63,6 +73,7 @@ class StreamLog:
         found = recover(directory, directory.name, environment.limits.key_window)
         if not found.segments:
             return found, None
+        sync_directory(directory)  # the tail's name may be younger than its last sync
         tail = found.segments[-1]
         return found, SegmentWriter.reopen(
             tail.path, tail.end_offset, found.rewrite_from, environment.ops
@@ -87,6 +98,7 @@ class StreamLog:
 
         Raises:
             SequenceTrimmed, SequenceAhead, CorruptStream: as `Journal.read`.
+            JournalError: the file can't be read now.
         """
         check_from_sequence(sequence, self.first, self.last)
         if sequence > self.last:
@@ -121,7 +133,10 @@ class StreamLog:
             yield batches
 
     async def trim(self, before: int) -> None:
-        """Delete the segments all of whose records are before `before`, but never the tail."""
+        """Delete the segments all of whose records are before `before`, but never the tail.
+
+        Their keys are written down first, so that a retry is known even after a restart.
+        """
         async with self._trim_lock:
             keep = 0
             while keep < len(self._segments) - 1 and self._segments[keep].next_sequence <= before:
@@ -129,9 +144,13 @@ class StreamLog:
             if keep == 0:
                 return
             paths = [info.path for info in self._segments[:keep]]
+            waypoint = self.committer.waypoint()
+            noted = await asyncio.to_thread(self._note, waypoint)
             # Readers are refused before the files go.
             del self._segments[:keep]
-            await asyncio.to_thread(_delete_files, paths, self._directory)
+            await asyncio.to_thread(self._delete, paths)
+            if not noted:
+                await asyncio.to_thread(self._note, waypoint)
 
     async def drain(self) -> None:
         """Return when every submitted append has been answered."""
@@ -140,7 +159,14 @@ class StreamLog:
     def stop(self) -> None:
         """Close the files; readers waiting at the tail get StreamClosed."""
         self.committer.stop()
-        self._stopped = True
+        waypoint = self.committer.waypoint()
+        with self._files:
+            self._stopped = True
+            if waypoint.next_sequence > self._noted_sequence:
+                try:
+                    write_waypoint(self._directory, waypoint, self._ops)
+                except OSError as error:
+                    _log.warning("%s: the log's end was not noted: %s", self._directory, error)
         self._wake_readers()
 
     def to_json(self) -> dict[str, Any]:
@@ -184,6 +210,31 @@ class StreamLog:
         self._grown.set()
         self._grown.clear()
 
+    def _note(self, waypoint: Waypoint) -> bool:
+        """Write a waypoint; return whether there was space for it. Runs in any thread."""
+        with self._files:
+            if self._stopped:
+                return True
+            try:
+                write_waypoint(self._directory, waypoint, self._ops)
+            except OSError as error:
+                if error.errno not in NO_SPACE:
+                    raise
+                # Trimming is what makes space: it must not wait for it.
+                _log.warning("%s: no space for the keys of what is trimmed", self._directory)
+                return False
+            self._noted_sequence = waypoint.next_sequence
+            return True
+
+    def _delete(self, paths: list[Path]) -> None:
+        """Oldest first, so that a crash in between leaves no gap. Runs in any thread."""
+        with self._files:
+            if self._stopped:
+                return
+            for path in paths:
+                path.unlink(missing_ok=True)
+            sync_directory(self._directory)
+
     async def _chunk_from_disk(self, sequence: int) -> Chunk:
         place = bisect_right(self._segments, sequence, key=_first_sequence) - 1
         info = self._segments[place]
@@ -195,14 +246,11 @@ class StreamLog:
                 data = await asyncio.to_thread(read_bytes, info.path, offset, length)
             except FileNotFoundError as error:
                 raise SequenceTrimmed(self.first) from error
+            except OSError as error:
+                # One reader's trouble, which may pass (file descriptors) or not (a bad sector):
+                # the stream's writers and its readers near the tail go on.
+                raise JournalError(f"reading {info.path} at byte {offset}: {error}") from error
             found = slice_frames(info, offset, data, sequence)
             if isinstance(found, Chunk):
                 return found
             wanted = found
-
-
-def _delete_files(paths: list[Path], directory: Path) -> None:
-    """Oldest first, so that a crash in between leaves no gap."""
-    for path in paths:
-        path.unlink(missing_ok=True)
-    sync_directory(directory)

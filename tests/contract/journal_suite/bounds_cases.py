@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import pytest
 
 from journal.errors import SequenceTrimmed
 from tests.contract.journal_suite.harness import (
+    KEYS_REMEMBERED,
     Harness,
     key,
     read_once,
@@ -100,6 +103,61 @@ async def a_trimmed_stream_survives_reopening(harness: Harness) -> None:
     assert await journal.append("pods", [b"a"], key()) == 61
 
 
+async def a_key_is_remembered_when_its_records_were_trimmed(harness: Harness) -> None:
+    """A retry may come after a trim: guarantee 5 counts appends, not what is retained."""
+    journal = harness.journal
+    trimmed = key()
+    assert await journal.append("pods", [bytes(10_000)], trimmed) == 1
+    for _ in range(KEYS_REMEMBERED - 2):
+        await journal.append("pods", [bytes(10_000)], key())
+    last = key()
+    assert await journal.append("pods", [b"last"], last) == KEYS_REMEMBERED
+    await journal.trim("pods", KEYS_REMEMBERED)
+    first, _ = await journal.bounds("pods")
+    assert first > 1
+    assert await journal.append("pods", [b"retry"], trimmed) == 1
+    if harness.reopen is not None:
+        journal = await harness.reopen()
+    assert await journal.append("pods", [b"retry"], trimmed) == 1
+    assert await journal.append("pods", [b"retry"], last) == KEYS_REMEMBERED
+    assert await journal.tail("pods") == KEYS_REMEMBERED
+    await journal.append("pods", [b"new"], key())
+    assert await journal.append("pods", [b"retry"], trimmed) == KEYS_REMEMBERED + 2
+
+
+async def a_trimmed_stream_goes_on_from_its_time_and_number(harness: Harness) -> None:
+    if harness.reopen is None:
+        pytest.skip("this engine keeps nothing")
+    journal, stamp = harness.journal, harness.clock.now_ms()
+    for _ in range(60):
+        await journal.append("pods", [bytes(10_000)], key())
+    await journal.trim("pods", 1000)
+    harness.clock.set_wall(harness.clock.now_s() - 3600)
+    journal = await harness.reopen()
+    assert await journal.append("pods", [b"a"], key()) == 61
+    assert (await read_until(journal, "pods", 61, 61))[0].timestamp_ms == stamp
+
+
+async def a_reader_is_overtaken_by_a_trim(harness: Harness) -> None:
+    """It gets SequenceTrimmed, or what it asked for; never a gap."""
+    journal = harness.journal
+    for _ in range(60):
+        await journal.append("pods", [bytes(200_000)], key())
+    expected, refused_first = 1, 61
+    async with aclosing(journal.read("pods", 1)) as reading:
+        try:
+            async for batches in reading:
+                for batch in batches:
+                    assert batch.first_sequence == expected
+                    expected = batch.last_sequence + 1
+                if expected == 61:
+                    break
+                await journal.trim("pods", 60)
+        except SequenceTrimmed as error:
+            refused_first = error.first
+    assert expected == 61 or expected < refused_first <= 60
+
+
 CASES = [
     an_unknown_stream_is_empty,
     bounds_follow_appends,
@@ -110,4 +168,7 @@ CASES = [
     everything_acknowledged_survives_reopening,
     keys_and_timestamps_survive_reopening,
     a_trimmed_stream_survives_reopening,
+    a_key_is_remembered_when_its_records_were_trimmed,
+    a_trimmed_stream_goes_on_from_its_time_and_number,
+    a_reader_is_overtaken_by_a_trim,
 ]

@@ -22,17 +22,19 @@ class FaultyDisk:
         sync_error: an errno that fdatasync raises.
         allocate_error: an errno that allocation raises.
         truncate_error: an errno that truncation raises.
+        fails_above_bytes: writes and allocations up to this size succeed all the same.
         write_bytes_max: writes take no more than this at a time.
     """
 
     def __init__(self) -> None:
         self.write_error = self.sync_error = self.allocate_error = self.truncate_error = 0
+        self.fails_above_bytes = 0
         self.write_bytes_max = 1 << 30
         self.syncs = 0
         self.ops = FileOps(self._write, self._sync, self._allocate, self._truncate)
 
     def _write(self, descriptor: int, data: bytes, offset: int) -> int:
-        if self.write_error:
+        if self.write_error and len(data) > self.fails_above_bytes:
             os.pwrite(descriptor, data[: len(data) // 2], offset)
             raise OSError(self.write_error, os.strerror(self.write_error))
         return os.pwrite(descriptor, data[: self.write_bytes_max], offset)
@@ -43,7 +45,8 @@ class FaultyDisk:
         os.fdatasync(descriptor)
 
     def _allocate(self, descriptor: int, start: int, length: int) -> None:
-        _raise(self.allocate_error)
+        if length > self.fails_above_bytes:
+            _raise(self.allocate_error)
         allocate(descriptor, start, length)
 
     def _truncate(self, descriptor: int, length: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 
@@ -99,6 +100,101 @@ def test_lack_of_space_for_the_first_and_for_a_further_segment_heals(tmp_path: P
             assert await engine.bounds("pods") == (1, 2)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("fault", ["write_error", "allocate_error"])
+def test_an_append_after_a_refused_new_segment_survives_though_it_fits_the_old_one(
+    tmp_path: Path, fault: str
+) -> None:
+    """Else its frames stand in the new file, salted for the old one, and are cut as a torn tail."""
+
+    async def run() -> None:
+        disk = FaultyDisk()
+        limits = Limits(segment_bytes=16384, group_bytes_max=8192, allocation_bytes=4096)
+        async with engine_on(tmp_path, disk, limits) as engine:
+            assert await engine.append("pods", [bytes(12_000)], key()) == 1
+            setattr(disk, fault, NO_SPACE)
+            disk.fails_above_bytes = 4096  # the segment's header has room, the group has not
+            with pytest.raises(JournalFull):
+                await engine.append("pods", [bytes(8000)], key())
+            setattr(disk, fault, 0)
+            assert await engine.append("pods", [b"small"], key()) == 2
+            assert await engine.append("pods", [b"next"], key()) == 3
+        async with engine_on(tmp_path, disk, limits) as engine:
+            assert await engine.bounds("pods") == (1, 3)
+            assert records_of(await read_until(engine, "pods", 2, 3)) == [b"small", b"next"]
+
+    asyncio.run(run())
+
+
+def test_a_refused_group_is_gone_for_good_before_its_callers_hear_of_it(tmp_path: Path) -> None:
+    """Its whole frames may have reached the disk; a truncation that is not synced brings them back.
+
+    The name of the guarantee is JournalFull's: nothing was written.
+    """
+
+    async def run() -> None:
+        disk = FaultyDisk()
+        async with engine_on(tmp_path, disk) as engine:
+            await engine.append("pods", [b"a"], key())
+            disk.write_error = NO_SPACE
+            syncs = disk.syncs
+            with pytest.raises(JournalFull):
+                await engine.append("pods", [bytes(9000)], key())
+            assert disk.syncs == syncs + 1
+            disk.sync_error = BROKEN
+            with pytest.raises(StreamClosed):
+                await engine.append("pods", [bytes(9000)], key())
+            disk.write_error = disk.sync_error = 0
+
+    asyncio.run(run())
+
+
+def test_a_lack_of_file_descriptors_refuses_and_heals(tmp_path: Path) -> None:
+    async def run() -> None:
+        disk = FaultyDisk()
+        async with engine_on(tmp_path, disk) as engine:
+            disk.allocate_error = errno.EMFILE
+            with pytest.raises(JournalFull, match="open files"):
+                await engine.append("pods", [b"a"], key())
+            disk.allocate_error = 0
+            assert await engine.append("pods", [b"a"], key()) == 1
+
+    asyncio.run(run())
+
+
+def test_names_found_at_opening_are_made_durable_before_anything_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between making a segment and syncing its directory leaves a name in memory only.
+
+    What is then appended to that file, and acknowledged, would be lost with its name.
+    """
+    data = tmp_path / "state" / "journal"
+
+    async def append() -> None:
+        async with engine_on(data, FaultyDisk()) as engine:
+            await engine.append("pods", [b"a"], key())
+
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    asyncio.run(append())
+    made = [tmp_path, tmp_path / "state", data, data / "pods"]
+    assert [place for place in made if place not in synced] == []
+    synced.clear()
+
+    async def reopen() -> None:
+        async with engine_on(data, FaultyDisk()):
+            names = [tmp_path / "state", data, data / "pods"]
+            assert [place for place in names if place not in synced] == []
+
+    asyncio.run(reopen())
 
 
 def test_a_half_written_group_that_cannot_be_cut_off_closes_the_stream(tmp_path: Path) -> None:

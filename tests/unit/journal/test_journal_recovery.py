@@ -200,12 +200,32 @@ def test_appending_goes_on_behind_a_cut_and_survives(tmp_path: Path) -> None:
         await engine.close()
         path = only_segment(tmp_path)
         path.write_bytes(path.read_bytes()[:-1])
+        (tmp_path / "pods/waypoint").unlink()  # a crash leaves none
         for expected in (2, 3):
             engine = await LocalEngine.open(tmp_path)
             assert await engine.append("pods", [b"c"], os.urandom(16)) == expected
             await engine.close()
         engine = await LocalEngine.open(tmp_path)
         assert records_of(await read_until(engine, "pods", 1, 3)) == [b"a", b"c", b"c"]
+        await engine.close()
+
+    asyncio.run(run())
+
+
+def test_damage_found_while_reading_is_refused_after_the_rest_of_its_chunk(tmp_path: Path) -> None:
+    """`Journal.read`: batches before the damage were yielded, also those read with it."""
+
+    async def run() -> None:
+        limits = Limits(tail_cache_bytes=1)
+        engine = await LocalEngine.open(tmp_path, Environment(limits))
+        for _ in range(6):
+            await engine.append("pods", [bytes(100)], os.urandom(16))
+        flip(only_segment(tmp_path), SEGMENT_HEADER_BYTES + 4 * 156 + 60)
+        reading = engine.read("pods", 2)
+        assert [batch.first_sequence for batch in await anext(reading)] == [2, 3, 4]
+        with pytest.raises(CorruptStream) as caught:
+            await anext(reading)
+        assert caught.value.offset == SEGMENT_HEADER_BYTES + 4 * 156
         await engine.close()
 
     asyncio.run(run())
