@@ -123,8 +123,15 @@ class Environment:
             raise
 
     def copy_to(self, fd: int, txn: Txn) -> None:
-        """Write a compact copy of what `txn` sees; to be called in a thread (the GIL is free)."""
-        self._lmdb.copyfd(fd, compact=True, txn=txn)
+        """Write a compact copy of what `txn` sees; to be called in a thread (the GIL is free).
+
+        Raises:
+            OSError: it could not be written whole.
+        """
+        try:
+            self._lmdb.copyfd(fd, compact=True, txn=txn)
+        except lmdb.Error as error:
+            raise OSError(str(error)) from error
 
     @property
     def used_bytes(self) -> int:
