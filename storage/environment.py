@@ -139,6 +139,12 @@ class Environment:
         info, stat = self._lmdb.info(), self._lmdb.stat()
         return (info["last_pgno"] + 1) * stat["psize"]
 
+    def history_bytes(self, txn: Txn) -> int:
+        """Return the bytes of the pages that hold history."""
+        stat = txn.stat(self.events)
+        pages: int = stat["leaf_pages"] + stat["overflow_pages"]
+        return pages * int(stat["psize"])
+
     def close(self) -> None:
         """Close the files; open read transactions must have been aborted. May be repeated."""
         if self._closed:
