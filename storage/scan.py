@@ -15,6 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
 from storage.environment import Txn
@@ -182,6 +183,17 @@ class Scan(ABC, Generic[_T]):
     @abstractmethod
     def _fill(self, room: int) -> tuple[list[_T], bool]:
         """Return up to `room` objects, and whether there are no more."""
+
+    def has_more(self) -> bool:
+        """Return whether an object follows the last one returned; `match` is not applied to it.
+
+        To be asked when `remaining` may be; known at once.
+        """
+        following = next(self._source, None)
+        if following is None or not following[0].startswith(self._prefix):
+            return False
+        self._source = chain((following,), self._source)
+        return True
 
     def remaining(self) -> int:
         """Return how many objects follow the last one returned; `match` is not applied to them.

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import itertools
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import hypothesis.strategies as st
+import lmdb
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from storage import catch_up
+from storage import catch_up, reads
 from storage.checkpoint import install_checkpoint, write_checkpoint
-from storage.errors import Compacted, WatcherEvicted
-from storage.event import Event, EventKind
+from storage.errors import Compacted, StorageFull, WatcherEvicted
+from storage.event import REVISION, Event, EventKind
+from storage.partition import _Pending
+from storage.record import field_value
 from storage.scan import Query
-from storage.txn import ABSENT, ANY, Check, Committed, Compact, Delete, Op, Put, Rejected
+from storage.txn import (
+    ABSENT,
+    ANY,
+    Check,
+    Committed,
+    Compact,
+    Delete,
+    Op,
+    Outcome,
+    Put,
+    Rejected,
+    transaction_id_of,
+)
 from storage.watcher import Scope, Watcher
 from tests.unit.storage.replicas import Replica, body_at, drain, meta, put, record_of
 
@@ -44,6 +61,7 @@ class Draft(NamedTuple):
     key: Key
     node: str
     expected: str
+    expires_at_ms: int
 
 
 drafts = st.builds(
@@ -52,7 +70,16 @@ drafts = st.builds(
     keys,
     nodes,
     st.sampled_from(["any", "any", "current", "current", "current", "stale"]),
+    st.sampled_from([0, 0, 10, 20]),
 )
+
+
+class Pass(NamedTuple):
+    """How many entries are applied, how many of them are known as own, where space runs out."""
+
+    count: int
+    own: int
+    full_at: int | None
 
 
 class Stored(NamedTuple):
@@ -61,6 +88,7 @@ class Stored(NamedTuple):
     create_revision: int
     mod_revision: int
     meta: bytes
+    expires_at_ms: int
 
 
 class Change(NamedTuple):
@@ -112,7 +140,7 @@ class Model:
         previous = self.objects.get(key)
         if isinstance(op, Put):
             created = previous.create_revision if previous else self.revision
-            stored = Stored(created, self.revision, op.meta)
+            stored = Stored(created, self.revision, op.meta, op.expires_at_ms)
             self.objects[key] = stored
             self.changes.append(Change(self.revision, EventKind.PUT, key, stored, previous))
         elif previous is not None:
@@ -136,7 +164,8 @@ class StorageMachine(RuleBasedStateMachine):
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="ultraplane-model-", dir="/dev/shm"))
         self.model = Model()
-        self.log: list[bytes] = []
+        self.loop = asyncio.new_event_loop()
+        self.log: list[tuple[bytes, tuple[Op, ...]]] = []
         self.failures: list[int | None] = []
         self.subscriptions: list[Subscription] = []
         self.homes = 0
@@ -144,13 +173,14 @@ class StorageMachine(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(catch_up, "ROWS_PER_STEP", 3)
         self.patch.setattr(catch_up, "MEMBERS_PER_STEP", 4)
+        self.patch.setattr(reads, "PAGE_BYTES", 400)
 
     @initialize()
     def open(self) -> None:
         self.replica = Replica(self.root / "replica")
 
     def commit(self, *ops: Op) -> None:
-        self.log.append(record_of(*ops))
+        self.log.append((record_of(*ops), ops))
         self.failures.append(self.model.apply(ops))
 
     def expected_of(self, key: Key, choice: str) -> int:
@@ -167,13 +197,20 @@ class StorageMachine(RuleBasedStateMachine):
             return Check(*draft.key, expected)
         if draft.kind == "delete" and (found or draft.expected == "stale"):
             return Delete(*draft.key, expected)
-        return put(name, resource=resource, namespace=namespace, node=draft.node, expected=expected)
+        return put(
+            name,
+            resource=resource,
+            namespace=namespace,
+            node=draft.node,
+            expected=expected,
+            expires_at_ms=draft.expires_at_ms,
+        )
 
     # Rules are switched off at random, example by example: what matters only together is one rule.
     @rule(
         transactions=st.lists(st.lists(drafts, min_size=1, max_size=3), min_size=1, max_size=8),
         compacted=st.none() | ages,
-        passes=st.lists(st.integers(1, 12), max_size=4),
+        passes=st.lists(st.builds(Pass, st.integers(1, 12), ages, st.none() | ages), max_size=4),
         steps=st.integers(0, 2),
         readers=st.integers(0, 40),
     )
@@ -181,7 +218,7 @@ class StorageMachine(RuleBasedStateMachine):
         self,
         transactions: list[list[Draft]],
         compacted: int | None,
-        passes: list[int],
+        passes: list[Pass],
         steps: int,
         readers: int,
     ) -> None:
@@ -190,19 +227,27 @@ class StorageMachine(RuleBasedStateMachine):
             self.commit(*(self.build(draft) for draft in distinct.values()))
         if compacted is not None:
             self.commit(Compact(max(0, self.model.revision - compacted)))
-        for count in passes:
-            self.apply_some(count)
+        for wanted_pass in passes:
+            self.apply_some(*wanted_pass)
         for _ in range(steps):
             self.replica.partition.hub.catch_up()
         for subscription in self.subscriptions[:readers]:
             self.read_watcher(subscription)
 
-    def apply_some(self, count: int) -> None:
-        done = self.replica.partition.revision
-        records = self.log[done : done + count]
+    def apply_some(self, count: int, own: int = 0, full_at: int | None = None) -> None:
+        partition = self.replica.partition
+        done = partition.revision
+        entries = self.log[done : done + count]
+        records = [record for record, _ in entries]
         if not records:
             return
-        for offset, outcome in enumerate(self.replica.apply_records(records)):
+        waiting = [self.send(*entry) for entry in entries[:own]]
+        if full_at is not None:
+            self.fail_for_space(records, full_at % len(records))
+        outcomes = self.replica.apply_records(records)
+        assert [future.result() for future in waiting] == outcomes[:own]
+        assert not partition._pending
+        for offset, outcome in enumerate(outcomes):
             failed = self.failures[done + offset]
             if failed is None:
                 assert isinstance(outcome, Committed)
@@ -210,6 +255,50 @@ class StorageMachine(RuleBasedStateMachine):
             else:
                 assert isinstance(outcome, Rejected)
                 assert outcome.op_index == failed
+
+    def send(self, record: bytes, ops: tuple[Op, ...]) -> asyncio.Future[Outcome]:
+        """Have the replica know a transaction as one of its own, which it need not decode."""
+        future: asyncio.Future[Outcome] = self.loop.create_future()
+        pending = self.replica.partition._pending
+        pending[transaction_id_of(record)] = _Pending(record, ops, future)
+        return future
+
+    def fail_for_space(self, records: list[bytes], at: int) -> None:
+        """Have a pass find the map full in its midst: nothing of it may remain."""
+        applier, before = self.replica.partition._applier, self.replica.dump()
+        apply_one, calls = applier._apply_one, itertools.count()
+
+        def until_full(ops: Sequence[Op], revision: int) -> Outcome:
+            outcome = apply_one(ops, revision)
+            if next(calls) == at:
+                raise lmdb.MapFullError("mdb_put: MDB_MAP_FULL")
+            return outcome
+
+        with self.patch.context() as patch:
+            patch.setattr(applier, "_apply_one", until_full)
+            with pytest.raises(StorageFull):
+                self.replica.apply_records(records)
+        assert self.replica.dump() == before
+        self.counts_agree()
+
+    @invariant()
+    def side_tables_agree(self) -> None:
+        """Expiries and index entries are those of the objects that are there, no others."""
+        partition, dump = self.replica.partition, self.replica.dump()
+        expiries, indexed = set(), set()
+        for (resource, namespace, name), stored in self.state_at(partition.revision).items():
+            entry = partition.types.find(resource)
+            assert entry is not None
+            key = entry.object_key(namespace, name)
+            if stored.expires_at_ms:
+                expiries.add(REVISION.pack(stored.expires_at_ms) + key)
+            for prefix, needle in entry.indexes:
+                value = field_value(stored.meta, needle)
+                assert value is not None
+                indexed.add((prefix + value, key[2:]))
+        assert {key for key, _ in dump["expiry"]} == expiries
+        assert set(dump["index"]) == indexed
+        assert len(dump["index"]) == len(indexed)
 
     def state_at(self, revision: int) -> dict[Key, Stored]:
         return self.model.states[revision]
@@ -244,7 +333,7 @@ class StorageMachine(RuleBasedStateMachine):
         assert (record is None) == (stored is None)
         if record is not None and stored is not None:
             assert record[:3] == key
-            assert (record.create_revision, record.mod_revision, record.meta) == stored
+            assert (*record[3:6], record.expires_at_ms) == stored
             assert record.body == body_at(stored.mod_revision)
 
     def check_lists(self, query: Query, node: str | None) -> None:
@@ -262,11 +351,12 @@ class StorageMachine(RuleBasedStateMachine):
         for start_after, limit in itertools.product(starts, (None, 1, 2)):
             asked = replace(query, start_after=start_after, limit=limit, index=index)
             following = [key for key in wanted if start_after is None or key > start_after]
-            found, remaining = [], 0
+            found, remaining, more = [], 0, False
             with self.replica.scan(asked) as scan:
                 for chunk in scan:
                     found += chunk
                     if scan.returned == limit:
+                        more = scan.has_more()
                         remaining = scan.remaining()
                         break
                 assert scan.revision == query.revision
@@ -274,6 +364,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert all(record.body == body_at(record.mod_revision) for record in found)
             if node is None:
                 assert remaining == len(following) - len(found)
+                assert more == (remaining > 0)
 
     @invariant()
     def counts_agree(self) -> None:
@@ -365,7 +456,7 @@ class StorageMachine(RuleBasedStateMachine):
             self.apply_some(len(self.log))
             final = self.replica.dump()
             other = Replica(self.root / "one-by-one")
-            for record in self.log:
+            for record, _ in self.log:
                 other.apply_records([record])
             try:
                 assert other.partition.state_hash() == self.replica.partition.state_hash()
@@ -375,6 +466,7 @@ class StorageMachine(RuleBasedStateMachine):
                 other.close()
         finally:
             self.replica.close()
+            self.loop.close()
             shutil.rmtree(self.root)
 
 
@@ -399,8 +491,8 @@ def described(event: Event) -> Change:
     before = None
     if previous is not None:
         assert previous.body == body_at(previous.mod_revision)
-        before = Stored(previous.create_revision, previous.mod_revision, previous.meta)
-    after = Stored(record.create_revision, record.mod_revision, record.meta)
+        before = Stored(*previous[3:6], previous.expires_at_ms)
+    after = Stored(*record[3:6], record.expires_at_ms)
     return Change(event.revision, event.kind, record[:3], after, before)
 
 
