@@ -53,7 +53,7 @@ def test_a_page_of_selected_objects_goes_on_without_a_count(
     assert [item["metadata"]["name"] for item in page["items"]] == ["c"]
 
 
-@pytest.mark.parametrize("left", [-5, 0, 1 << 63, "many", None])
+@pytest.mark.parametrize("left", [-5, 0, 7, 1 << 63, "many", None])
 def test_a_count_made_up_by_the_client_ends_no_list(
     cluster: Cluster, namespace: str, left: Any
 ) -> None:
@@ -66,6 +66,9 @@ def test_a_count_made_up_by_the_client_ends_no_list(
     assert [item["metadata"]["name"] for item in page["items"]] == ["b"]
     assert page["metadata"]["continue"]
     assert page["metadata"]["remainingItemCount"] >= 1
+    if left == 7:
+        # Nobody counts again what the last page knew.
+        assert page["metadata"]["remainingItemCount"] == 6
 
 
 @pytest.mark.parametrize("query", ["?{}", "/x?{}", "?watch=1&timeoutSeconds=1&{}"])
