@@ -210,6 +210,25 @@ def test_a_journal_that_stays_away_is_reported_at_once(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_second_absence_of_the_journal_is_waited_for_as_the_first(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock, journal = SimulatedClock(), Moody()
+        async with running_store(tmp_path, journal, clock) as store:
+            journal.connected = False
+            await create(store, "first")
+            # It comes back and leaves again, and nobody asks in between.
+            journal.connections += 1
+            await clock.advance(60)
+            await create(store, "second")
+            await clock.advance(1.5)
+            await create(store, "third")
+            await clock.advance(1)
+            with pytest.raises(JournalUnavailable, match="away"):
+                await create(store, "fourth")
+
+    asyncio.run(run())
+
+
 def test_a_tail_that_cannot_be_told_is_no_barrier(tmp_path: Path) -> None:
     async def run() -> None:
         journal = Moody()
