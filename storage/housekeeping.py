@@ -39,7 +39,7 @@ class Retention:
 
     seconds: float = 300.0
     changes_max: int = 200_000
-    bytes_max: int = 4 << 30
+    bytes_max: int = 2 << 30
     """Of the history's pages, which share the tmpfs with the objects. A full tmpfs stops applying,
     and compaction with it: it has to come before."""
 
