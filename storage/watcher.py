@@ -82,7 +82,8 @@ class Watcher:
         state: see the module's head.
         capacity: how many events it may hold untaken.
         overfull: whether it holds more than it may.
-        position: everything up to this revision has been put into it (or did not match).
+        position: everything up to this revision has been put into it (or did not match); once it
+            has ended, taken from it.
         full_since_s: since when it is full while catching up, None if it is not.
     """
 
@@ -234,7 +235,10 @@ class Watcher:
         """End with an error for the reader; what it held is dropped."""
         self.state = state
         self._failure = failure
-        self._pending = []
+        if self._pending:
+            # A bookmark may still be asked for, and must not promise what is dropped here.
+            self.position = self._pending[0].revision - 1
+            self._pending = []
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -307,13 +307,20 @@ class StorageMachine(RuleBasedStateMachine):
         except WatcherEvicted:
             # Only one that was live can be too slow, and only by what came after its start.
             assert watcher.capacity == 2
+            self.check_progress(subscription)
             self.subscriptions.remove(subscription)
             return
         except Compacted:
             assert subscription.from_revision < self.replica.partition.compact_revision
+            self.check_progress(subscription)
             self.subscriptions.remove(subscription)
             return
         subscription.seen.extend(events)
+        self.check_progress(subscription)
+
+    def check_progress(self, subscription: Subscription) -> None:
+        """Hold what was delivered against what a bookmark would promise now."""
+        watcher = subscription.watcher
         progress = watcher.progress_revision
         wanted = [
             change

@@ -330,6 +330,33 @@ def test_progress_never_passes_an_event_not_taken(replica: Replica) -> None:
     assert watcher.progress_revision == 3
 
 
+@pytest.mark.parametrize("end", ["evicted", "compacted", "closed"])
+def test_progress_of_one_that_has_ended_leaves_out_what_was_dropped(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """A bookmark sent then would have the client resume behind events it never got."""
+    monkeypatch.setattr(catch_up, "ROWS_PER_STEP", 2)
+    for _ in range(6):
+        replica.run(put("x"))
+    watcher = watch(replica, Scope("pods"), after=0, capacity=8)
+    hub = replica.partition.hub
+    hub.catch_up()
+    assert revisions(watcher) == [1, 2]
+    hub.catch_up()
+    match end:
+        case "evicted":
+            catch_up_fully(replica)
+            replica.apply_records([record_of(put("x")) for _ in range(9)])
+            assert state_of(watcher) is WatcherState.EVICTED
+        case "compacted":
+            replica.run(Compact(6))
+            catch_up_fully(replica)
+            assert state_of(watcher) is WatcherState.EVICTED
+        case _:
+            watcher.close()
+    assert watcher.progress_revision == 2
+
+
 def test_a_batch_of_events_wakes_a_reader_once(replica: Replica) -> None:
     async def run() -> None:
         watcher = watch(replica, Scope("pods"))
