@@ -74,8 +74,10 @@ class CatchUp:
             for watcher in tuple(self._walking):
                 self._walking.remove(watcher)
                 watcher.position = max(watcher.position, self._position)
-                # Who lies before the compact revision fails when the next walk starts.
-                self._waiting[watcher] = None
+                if watcher.position < compact_revision:
+                    _fail_compacted(watcher, watcher.position, compact_revision)
+                else:
+                    self._waiting[watcher] = None
         if not len(self._walking) and not self._start_walk(compact_revision):
             return []
         if self._position < revision:

@@ -24,13 +24,15 @@ from xxhash import xxh3_64
 
 from journal.errors import JournalError
 from runtime.clock import Clock
-from storage.environment import DATA_NAME, Environment, Txn
+from storage.environment import DATA_NAME, Environment, Txn, mark_written
 from storage.partition import Partition
 
 _log = logging.getLogger(__name__)
 
 KEPT: Final = 2
 CHECK_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 30.0
+"""After a failed one: it has cost as much as one that succeeds."""
 _COPY_BYTES: Final = 1 << 20
 _T = TypeVar("_T")
 
@@ -58,18 +60,23 @@ def write_checkpoint(
     environment: Environment, txn: Txn, sequence: int, directory: Path
 ) -> Checkpoint:
     """Write what `txn` sees, durably, and drop older checkpoints; blocks: for a thread."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_directory(directory)
     for leftover in directory.glob("*.tmp"):
         leftover.unlink()
     temporary = directory / f"{sequence:020d}.tmp"
-    with temporary.open("xb", buffering=0) as file:
-        # It holds what the cluster keeps secret.
-        os.fchmod(file.fileno(), 0o600)
-        environment.copy_to(file.fileno(), txn)
-        os.fsync(file.fileno())
-    digest = _digest_of(temporary)
-    path = directory / f"{sequence:020d}-{digest}.mdb"
-    temporary.rename(path)
+    try:
+        with temporary.open("xb", buffering=0) as file:
+            # It holds what the cluster keeps secret.
+            os.fchmod(file.fileno(), 0o600)
+            environment.copy_to(file.fileno(), txn)
+            os.fsync(file.fileno())
+        digest = _digest_of(temporary)
+        path = directory / f"{sequence:020d}-{digest}.mdb"
+        temporary.rename(path)
+    except OSError:
+        # On a full disk, what was written of it would be missing to the journal.
+        temporary.unlink(missing_ok=True)
+        raise
     _sync_directory(directory)
     for older in list_checkpoints(directory)[KEPT:]:
         older.path.unlink()
@@ -93,6 +100,7 @@ def install_checkpoint(checkpoint: Checkpoint, environment_path: Path) -> bool:
         return False
     temporary.chmod(0o600)
     temporary.rename(environment_path / DATA_NAME)
+    mark_written(environment_path)
     return True
 
 
@@ -128,10 +136,12 @@ class Checkpointer:
         """Whether enough has changed, or anything long enough ago."""
         behind = self._partition.revision - self.last_sequence
         waited_s = self._clock.monotonic_s() - self._last_s
+        if self.last_error and waited_s < RETRY_SECONDS:
+            return False
         return behind >= self._entries_max or (behind > 0 and waited_s >= self._seconds_max)
 
     async def run(self) -> None:
-        """Write checkpoints when due; a failed one is tried again when the next would be due."""
+        """Write checkpoints when due; a failed one is tried again after a while."""
         while True:
             await self._clock.sleep(CHECK_SECONDS)
             if not self.due:
@@ -187,6 +197,16 @@ def _digest_of(path: Path) -> str:
         while block := file.read(_COPY_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _make_directory(directory: Path) -> None:
+    """Make a directory, and those above it, such that a crash of the machine leaves them there."""
+    if directory.is_dir():
+        return
+    _make_directory(directory.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    # A file is only as durable as the way to it, and the log is trimmed on its strength.
+    _sync_directory(directory.parent)
 
 
 def _sync_directory(directory: Path) -> None:

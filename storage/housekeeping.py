@@ -3,9 +3,9 @@
 Both act through the log, so that all replicas stay alike; any number of replicas may run this at
 once, as the second of two equal entries is without effect.
 
-Compaction drops history that is older than an age, or beyond a number of changes. It goes in
-steps, each of a bounded number of changes, because the entry that drops them is applied in one
-piece by every replica: 2,000 changes take about 5 ms.
+Compaction drops history that is older than an age, or beyond a number of changes or of bytes. It
+goes in steps, each of a bounded number of changes and bytes, because the entry that drops them is
+applied in one piece by every replica: 2,000 changes take about 5 ms.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
 STEP_CHANGES: Final = 2000
+STEP_BYTES: Final = 64 << 20
 STEPS_PER_TICK: Final = 32
 EXPIRED_PER_ROUND: Final = 512
 ROUNDS_PER_TICK: Final = 16
@@ -38,6 +39,9 @@ class Retention:
 
     seconds: float = 300.0
     changes_max: int = 200_000
+    bytes_max: int = 2 << 30
+    """Of the history's pages, which share the tmpfs with the objects. A full tmpfs stops applying,
+    and compaction with it: it has to come before."""
 
 
 class Housekeeper:
@@ -76,14 +80,17 @@ class Housekeeper:
         surplus = min(partition.position.event_count - retention.changes_max, STEP_CHANGES)
         oldest_ms = self._clock.now_ms() - round(retention.seconds * 1000)
         txn = partition.environment.read()
-        target = None
+        target, step_bytes = None, 0
         try:
+            surplus_bytes = partition.environment.history_bytes(txn) - retention.bytes_max
             for count, (key, row) in enumerate(txn.cursor(partition.environment.events)):
-                if count >= STEP_CHANGES:
+                if count >= STEP_CHANGES or step_bytes >= STEP_BYTES:
                     break
-                if count >= surplus and EVENT_ROW.unpack_from(row)[0] >= oldest_ms:
+                is_old = EVENT_ROW.unpack_from(row)[0] < oldest_ms
+                if not is_old and count >= surplus and step_bytes >= surplus_bytes:
                     break
                 target = EVENT_KEY.unpack(key)[0]
+                step_bytes += len(row)
         finally:
             txn.abort()
         return target

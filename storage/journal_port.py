@@ -43,6 +43,7 @@ class JournalPort:
         self._scope = scope
         self._monotonic_s = monotonic_s
         self._away_since_s: float | None = None
+        self._away_after = 0
         # The client has a form of append without a task; other engines have not.
         self._submit: Callable[..., asyncio.Future[int]] | None = getattr(journal, "submit", None)
 
@@ -56,8 +57,10 @@ class JournalPort:
             self._away_since_s = None
             return
         now_s = self._monotonic_s()
-        if self._away_since_s is None:
-            self._away_since_s = now_s
+        # Nobody may have asked while it was there: the connections tell one absence from the next.
+        connections = getattr(self._journal, "connections", 0)
+        if self._away_since_s is None or connections != self._away_after:
+            self._away_since_s, self._away_after = now_s, connections
         if now_s - self._away_since_s >= AWAY_SECONDS_MAX:
             raise JournalUnavailable(f"the journal is away; nothing was sent to {self.stream!r}")
 

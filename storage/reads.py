@@ -8,7 +8,7 @@ otherwise the newest version written at or before R, unless it was superseded at
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from xxhash import xxh3_128
 
@@ -16,6 +16,9 @@ from storage.environment import Environment, Txn
 from storage.event import EVENT_KEY, REVISION, Event, EventKind, EventRow, parse_row
 from storage.record import Record, as_deleted, mod_revision_of, parse_value
 from storage.types_table import TypeTable
+
+PAGE_BYTES: Final = 4 << 20
+"""A page of history ends after so many, be its changes ever so few: they take time and memory."""
 
 
 class Views:
@@ -97,24 +100,27 @@ def read_history(
         views: the tables.
         txn: the snapshot.
         after: the revision before the first wanted.
-        count_max: how many rows to look at.
+        count_max: how many rows to look at; fewer where they are large, see `PAGE_BYTES`.
         resources: whose changes are wanted; others only count.
     """
     entries = (views.types.find(resource) for resource in resources)
     wanted = {entry.prefix for entry in entries if entry is not None}
     events: list[Event] = []
-    last = 0
+    last = size_bytes = 0
     cursor = txn.cursor(views.environment.events)
     if not cursor.set_range(EVENT_KEY.pack(after + 1, 0)):
         return HistoryPage(events, 0, exhausted=True)
     for count, (event_key, value) in enumerate(cursor.iternext()):
         revision = EVENT_KEY.unpack(event_key)[0]
-        if count >= count_max and revision != last:
+        if (count >= count_max or size_bytes >= PAGE_BYTES) and revision != last:
             return HistoryPage(events, last, exhausted=False)
         last = revision
         row = parse_row(value)
+        size_bytes += len(value)
         if row.object_key[:2] in wanted:
-            events.append(_materialise(views, txn, row, revision))
+            event = _materialise(views, txn, row, revision)
+            size_bytes += len(event.record.body)
+            events.append(event)
     return HistoryPage(events, last, exhausted=True)
 
 

@@ -3,7 +3,8 @@
     found on tmpfs                     decision
     -------------------------------    -----------------------------------------------------------
     intact, within the log             reopen, catch up               (the process had crashed)
-    nothing, damaged, other format     newest intact checkpoint       (the machine had)
+    nothing, damaged, other format,    newest intact checkpoint       (the machine had)
+      older than the machine's start
     ends before the log begins         newest intact checkpoint       (it had been away for long)
     ends after the log ends            refuse: the journal was wiped or is another one
     its last entry is not the log's    refuse: the journal is another one

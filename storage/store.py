@@ -254,7 +254,17 @@ class Store:
 
     async def _start_partition(self, name: str) -> _Running:
         options = self._options
-        scope = TaskScope(f"storage-{name}", on_crash=self._on_crash)
+        partition: Partition | None = None
+
+        def on_crash(crash: TaskCrashed) -> None:
+            # Whichever task it was, the applier among its siblings is cancelled now: nobody may
+            # take the partition for one that runs.
+            if partition is not None:
+                partition.close(PartitionFailed(f"partition {name} stopped: {crash}"))
+            if self._on_crash is not None:
+                self._on_crash(crash)
+
+        scope = TaskScope(f"storage-{name}", on_crash=on_crash)
         port = JournalPort(self._journal, name, scope, self._clock.monotonic_s)
         places = Places(options.memory_path / name, options.data_path / "checkpoints" / name)
         recovered = await recover(places, port, map_bytes=options.map_bytes)

@@ -16,7 +16,8 @@ from storage.record import field_needle
 _ROW: Final = struct.Struct("<QQ")
 _ID: Final = struct.Struct(">H")
 INDEX_VALUE_BYTES_MAX: Final = 400
-"""Longer field values share an index entry by their beginning; scans test those again."""
+"""Field values of that length and longer ones share an index entry by their beginning; scans test
+those again."""
 
 
 class TypeEntry:

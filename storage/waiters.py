@@ -16,6 +16,10 @@ SWEEP_SECONDS: Final = 0.05
 """How often deadlines are looked at: they may be late by as much."""
 
 
+SWEEP_COUNT_MIN: Final = 64
+"""How many may wait before it is looked for those who have given up."""
+
+
 class Deadlines:
     """Futures that fail when their time is up; one timer looks at all of them.
 
@@ -53,15 +57,27 @@ class Deadlines:
 
 
 class RevisionWaiters:
-    """Futures by the revision that resolves them."""
+    """Futures by the revision that resolves them.
+
+    Those who give up are not taken out one by one: they are dropped when, with them, there are
+    twice as many as when it was done last. So a revision that never comes holds nobody for good.
+    """
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
+        self._sweep_at = SWEEP_COUNT_MIN
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def add(self, revision: int) -> asyncio.Future[None]:
         """Return a future that is done once `revision` is applied."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(self._heap) >= self._sweep_at:
+            self._heap = [waiting for waiting in self._heap if not waiting[2].done()]
+            heapq.heapify(self._heap)
+            self._sweep_at = max(SWEEP_COUNT_MIN, 2 * len(self._heap))
         heapq.heappush(self._heap, (revision, next(self._order), future))
         return future
 
@@ -91,12 +107,18 @@ class TailCheck:
     def __init__(self, ask: Callable[[], Awaitable[int]]) -> None:
         self._ask = ask
         self._gathering: list[asyncio.Future[int]] = []
+        self._asking: list[asyncio.Future[int]] = []
+        self._sweep_at = SWEEP_COUNT_MIN
         self._gathered = asyncio.Event()
         self.asked = 0
 
     def join(self) -> asyncio.Future[int]:
         """Return the tail as of now or later; it may fail with JournalUnavailable."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if len(self._gathering) >= self._sweep_at:
+            # A journal that does not answer gathers those who have given up.
+            self._gathering = [waiting for waiting in self._gathering if not waiting.done()]
+            self._sweep_at = max(SWEEP_COUNT_MIN, 2 * len(self._gathering))
         self._gathering.append(future)
         self._gathered.set()
         return future
@@ -107,6 +129,8 @@ class TailCheck:
             await self._gathered.wait()
             self._gathered.clear()
             asking, self._gathering = self._gathering, []
+            self._asking = asking
+            self._sweep_at = SWEEP_COUNT_MIN
             self.asked += 1
             try:
                 tail = await self._ask()
@@ -121,8 +145,9 @@ class TailCheck:
                         future.set_result(tail)
 
     def fail(self, error: Exception) -> None:
-        """Give those who gather an error."""
-        gathering, self._gathering = self._gathering, []
-        for future in gathering:
+        """Give everyone an error, those as well whose question is under way."""
+        waiting = self._asking + self._gathering
+        self._asking, self._gathering = [], []
+        for future in waiting:
             if not future.done():
                 future.set_exception(error)

@@ -10,17 +10,24 @@ A watcher is in exactly one state, moved by the named methods only:
 Invariants:
     - It gets every event of its scope after its first position, once, in order: while catching up
       from history, then live; `position` is what has been looked at on its behalf.
-    - The writer never waits for it; what it may hold is bounded by its capacity.
+    - The writer never waits for it; what it may hold is bounded by its capacity, and in bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from storage.errors import StorageError, WatcherClosed
 from storage.event import Event
+
+HELD_BYTES_MAX: Final = 64 << 20
+"""Of bodies, before a watcher counts as full: its capacity is meant for objects of usual size."""
+_LOOK_AFTER: Final = 64
+"""Bytes are added up when a watcher holds so many events, and then at each doubling: an addition
+for each event would cost all the watchers that never hold many."""
+_NEVER: Final = 1 << 62
 
 
 class Scope(NamedTuple):
@@ -74,19 +81,23 @@ class Watcher:
         scope: which events it gets.
         state: see the module's head.
         capacity: how many events it may hold untaken.
-        position: everything up to this revision has been put into it (or did not match).
+        overfull: whether it holds more than it may.
+        position: everything up to this revision has been put into it (or did not match); once it
+            has ended, taken from it.
         full_since_s: since when it is full while catching up, None if it is not.
     """
 
     __slots__ = (
         "_deadline_s",
         "_failure",
+        "_look_at",
         "_owner",
         "_pending",
         "_timer",
         "_waiter",
         "capacity",
         "full_since_s",
+        "overfull",
         "position",
         "scope",
         "state",
@@ -101,6 +112,8 @@ class Watcher:
         self.full_since_s: float | None = None
         self._owner = owner
         self.capacity = capacity
+        self.overfull = False
+        self._look_at = min(capacity, _LOOK_AFTER)
         self._pending: list[Event] = []
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -113,12 +126,7 @@ class Watcher:
     @property
     def full(self) -> bool:
         """Whether it holds as much as it may."""
-        return len(self._pending) >= self.capacity
-
-    @property
-    def overfull(self) -> bool:
-        """Whether it holds more than it may."""
-        return len(self._pending) > self.capacity
+        return self.overfull or len(self._pending) >= self.capacity
 
     @property
     def progress_revision(self) -> int:
@@ -139,6 +147,8 @@ class Watcher:
         """
         events, self._pending = self._pending, []
         if events:
+            self.overfull = False
+            self._look_at = min(self.capacity, _LOOK_AFTER)
             if self.full_since_s is not None:
                 self.full_since_s = None
                 self._owner.on_drained(self)
@@ -204,8 +214,17 @@ class Watcher:
         pending.append(event)
         if len(pending) == 1:
             self._owner.on_filled(self)
-        elif len(pending) > self.capacity:
+        elif len(pending) > self._look_at:
+            self._look(pending)
+
+    def _look(self, pending: list[Event]) -> None:
+        held_bytes = sum([len(event.record.body) for event in pending])
+        if len(pending) > self.capacity or held_bytes > HELD_BYTES_MAX:
+            self.overfull = True
+            self._look_at = _NEVER
             self._owner.on_overflow(self)
+        else:
+            self._look_at = min(self.capacity, 2 * self._look_at)
 
     def wake(self) -> None:
         """Let the reader run if it waits."""
@@ -216,7 +235,10 @@ class Watcher:
         """End with an error for the reader; what it held is dropped."""
         self.state = state
         self._failure = failure
-        self._pending = []
+        if self._pending:
+            # A bookmark may still be asked for, and must not promise what is dropped here.
+            self.position = self._pending[0].revision - 1
+            self._pending = []
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -30,9 +30,11 @@ from kube.table.partial import partial_object_metadata
 from kube.table.printers import printer_for
 from storage.errors import Compacted, StorageError
 from storage.record import Record
-from storage.scan import Query
+from storage.scan import Query, Scan
 
 _CHUNK_BYTES: Final = 128 << 10
+_REVISION_MAX: Final = (1 << 64) - 1
+_REVISION_DIGITS_MAX: Final = len(str(_REVISION_MAX))
 
 
 def parse_revision(text: str) -> int:
@@ -46,7 +48,14 @@ def parse_revision(text: str) -> int:
             f"Invalid value: {quote(text)}: strconv.ParseUint: parsing {quote(text)}: "
             "invalid syntax"
         )
-    return int(text)
+    digits = text.lstrip("0") or "0"
+    # Looked at before it is converted, which a text of thousands of digits does not survive.
+    if len(digits) > _REVISION_DIGITS_MAX or int(digits) > _REVISION_MAX:
+        raise st.bad_request(
+            f"Invalid value: {quote(text)}: strconv.ParseUint: parsing {quote(text)}: "
+            "value out of range"
+        )
+    return int(digits)
 
 
 async def await_revision(server: Server, resource: Resource, revision: int) -> None:
@@ -83,12 +92,14 @@ class _Plan(NamedTuple):
         after: the object after which it starts.
         limit: at most so many, 0: all.
         inconsistent: goes on after its first revision has been compacted.
+        left: how many objects follow `after`, None: not known.
     """
 
     revision: int | None
     after: tuple[str, str] | None
     limit: int
     inconsistent: bool = False
+    left: int | None = None
 
 
 async def list_(server: Server, exchange: Exchange, target: Target) -> None:
@@ -145,7 +156,7 @@ async def _plan_continued(server: Server, resource: Resource, token: str, limit:
         raise st.bad_request("continue key is not valid: incorrect encoded resourceVersion")
     if position.revision > server.store.current_revision(resource.storage):
         await await_revision(server, resource, position.revision)
-    return _Plan(position.revision, position.after, limit)
+    return _Plan(position.revision, position.after, limit, left=position.left)
 
 
 def _expired(server: Server, resource: Resource, plan: _Plan, error: Compacted) -> st.StatusError:
@@ -236,7 +247,7 @@ class _Reader:
             for chunk in scan:
                 pieces += chunk
                 if scan.returned >= self._plan.limit:
-                    self._note_rest(scan.last_key, scan.remaining())
+                    self._note_rest(scan)
                     break
         items = b"{" + b",{".join(pieces) if pieces else b""
         head = self._head()
@@ -247,10 +258,13 @@ class _Reader:
         await exchange.write(head + items + b"]}\n")
         await exchange.finish()
 
-    def _note_rest(self, last: tuple[str, str] | None, remaining: int) -> None:
-        self.last = last
-        self.more = remaining > 0
-        self.remaining = remaining if not self._chosen.filtered else None
+    def _note_rest(self, scan: Scan[Any]) -> None:
+        self.last = scan.last_key
+        self.more = scan.has_more()
+        if self.more and not self._chosen.filtered:
+            left = self._plan.left
+            # Counting takes as long as there are objects; only the first page has to.
+            self.remaining = scan.remaining() if left is None else max(1, left - scan.returned)
 
     def _records(self) -> Iterator[Record]:
         """Yield the chosen records: by name, or from a scan."""
@@ -268,7 +282,7 @@ class _Reader:
                     if chosen.admits(record.name, record.namespace):
                         yield record
                 if self._plan.limit and scan.returned >= self._plan.limit:
-                    self._note_rest(scan.last_key, scan.remaining())
+                    self._note_rest(scan)
                     break
 
     def _named(self, namespace: str, name: str) -> Iterator[Record]:
@@ -289,7 +303,7 @@ class _Reader:
             # What was inconsistent once goes on at the revision it was taken up again.
             revision = self.revision if self._plan.inconsistent else revision
             meta["continue"] = encode_token(
-                revision, self.last, namespaced=self._resource.namespaced
+                revision, self.last, namespaced=self._resource.namespaced, left=self.remaining
             )
             if self.remaining:
                 meta["remainingItemCount"] = self.remaining

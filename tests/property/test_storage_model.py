@@ -2,123 +2,59 @@
 
 from __future__ import annotations
 
-import copy
+import asyncio
 import itertools
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import hypothesis.strategies as st
+import lmdb
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from storage import catch_up
+from storage import catch_up, reads
 from storage.checkpoint import install_checkpoint, write_checkpoint
-from storage.errors import Compacted, WatcherEvicted
-from storage.event import Event, EventKind
+from storage.errors import Compacted, StorageFull, WatcherEvicted
+from storage.event import REVISION, Event
+from storage.partition import _Pending
+from storage.record import field_value
 from storage.scan import Query
-from storage.txn import ABSENT, ANY, Check, Committed, Compact, Delete, Op, Put, Rejected
-from storage.watcher import Scope, Watcher
-from tests.unit.storage.replicas import Replica, body_at, drain, meta, put, record_of
-
-Key = tuple[str, str, str]
-
-RESOURCES = ("pods", "nodes")
-NAMESPACES = ("a", "ab")
-# Names that are beginnings of one another are where key orders go wrong.
-NAMES = ("x", "x-y", "xy")
-NODES = ("", "n1", "n2")
-
-keys = st.tuples(st.sampled_from(RESOURCES), st.sampled_from(NAMESPACES), st.sampled_from(NAMES))
-nodes = st.sampled_from(NODES)
-ages = st.integers(0, 30)
-
-
-class Draft(NamedTuple):
-    """An operation to be built when the state it meets is known."""
-
-    kind: str
-    key: Key
-    node: str
-    expected: str
-
-
-drafts = st.builds(
-    Draft,
-    st.sampled_from(["put", "put", "delete", "check"]),
-    keys,
-    nodes,
-    st.sampled_from(["any", "any", "current", "current", "current", "stale"]),
+from storage.txn import (
+    ABSENT,
+    ANY,
+    Check,
+    Committed,
+    Compact,
+    Delete,
+    Op,
+    Outcome,
+    Rejected,
+    transaction_id_of,
 )
-
-
-class Stored(NamedTuple):
-    """What the model knows of an object."""
-
-    create_revision: int
-    mod_revision: int
-    meta: bytes
-
-
-class Change(NamedTuple):
-    """What the model expects of an event."""
-
-    revision: int
-    kind: EventKind
-    key: Key
-    stored: Stored
-    previous: Stored | None
-
-
-class Model:
-    """The whole history of all objects, in dictionaries."""
-
-    def __init__(self) -> None:
-        self.revision = 0
-        self.compacted = 0
-        self.objects: dict[Key, Stored] = {}
-        self.states: dict[int, dict[Key, Stored]] = {0: {}}
-        self.changes: list[Change] = []
-
-    def apply(self, ops: tuple[Op, ...]) -> int | None:
-        """Apply a transaction; return the operation that it fails on."""
-        self.revision += 1
-        failed = self._failing(ops)
-        if failed is None:
-            for op in ops:
-                self._perform(op)
-        self.states[self.revision] = copy.copy(self.objects)
-        return failed
-
-    def _failing(self, ops: tuple[Op, ...]) -> int | None:
-        for number, op in enumerate(ops):
-            if not isinstance(op, Put | Delete | Check):
-                continue
-            found = self.objects.get((op.resource, op.namespace, op.name))
-            actual = found.mod_revision if found else ABSENT
-            if op.expected not in (ANY, actual) or (isinstance(op, Delete) and not found):
-                return number
-        return None
-
-    def _perform(self, op: Op) -> None:
-        if isinstance(op, Compact):
-            self.compacted = max(self.compacted, min(op.revision, self.revision))
-        if not isinstance(op, Put | Delete):
-            return
-        key = (op.resource, op.namespace, op.name)
-        previous = self.objects.get(key)
-        if isinstance(op, Put):
-            created = previous.create_revision if previous else self.revision
-            stored = Stored(created, self.revision, op.meta)
-            self.objects[key] = stored
-            self.changes.append(Change(self.revision, EventKind.PUT, key, stored, previous))
-        elif previous is not None:
-            del self.objects[key]
-            stored = previous._replace(mod_revision=self.revision)
-            self.changes.append(Change(self.revision, EventKind.DELETE, key, stored, previous))
+from storage.watcher import Scope, Watcher
+from tests.property.storage_model import (
+    NAMES,
+    NAMESPACES,
+    NODES,
+    RESOURCES,
+    Draft,
+    Key,
+    Model,
+    Pass,
+    Stored,
+    ages,
+    described,
+    drafts,
+    keys,
+    matches,
+    nodes,
+)
+from tests.unit.storage.replicas import Replica, body_at, drain, meta, put, record_of
 
 
 class Subscription(NamedTuple):
@@ -136,7 +72,8 @@ class StorageMachine(RuleBasedStateMachine):
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="ultraplane-model-", dir="/dev/shm"))
         self.model = Model()
-        self.log: list[bytes] = []
+        self.loop = asyncio.new_event_loop()
+        self.log: list[tuple[bytes, tuple[Op, ...]]] = []
         self.failures: list[int | None] = []
         self.subscriptions: list[Subscription] = []
         self.homes = 0
@@ -144,13 +81,14 @@ class StorageMachine(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(catch_up, "ROWS_PER_STEP", 3)
         self.patch.setattr(catch_up, "MEMBERS_PER_STEP", 4)
+        self.patch.setattr(reads, "PAGE_BYTES", 400)
 
     @initialize()
     def open(self) -> None:
         self.replica = Replica(self.root / "replica")
 
     def commit(self, *ops: Op) -> None:
-        self.log.append(record_of(*ops))
+        self.log.append((record_of(*ops), ops))
         self.failures.append(self.model.apply(ops))
 
     def expected_of(self, key: Key, choice: str) -> int:
@@ -167,13 +105,20 @@ class StorageMachine(RuleBasedStateMachine):
             return Check(*draft.key, expected)
         if draft.kind == "delete" and (found or draft.expected == "stale"):
             return Delete(*draft.key, expected)
-        return put(name, resource=resource, namespace=namespace, node=draft.node, expected=expected)
+        return put(
+            name,
+            resource=resource,
+            namespace=namespace,
+            node=draft.node,
+            expected=expected,
+            expires_at_ms=draft.expires_at_ms,
+        )
 
     # Rules are switched off at random, example by example: what matters only together is one rule.
     @rule(
         transactions=st.lists(st.lists(drafts, min_size=1, max_size=3), min_size=1, max_size=8),
         compacted=st.none() | ages,
-        passes=st.lists(st.integers(1, 12), max_size=4),
+        passes=st.lists(st.builds(Pass, st.integers(1, 12), ages, st.none() | ages), max_size=4),
         steps=st.integers(0, 2),
         readers=st.integers(0, 40),
     )
@@ -181,7 +126,7 @@ class StorageMachine(RuleBasedStateMachine):
         self,
         transactions: list[list[Draft]],
         compacted: int | None,
-        passes: list[int],
+        passes: list[Pass],
         steps: int,
         readers: int,
     ) -> None:
@@ -190,19 +135,27 @@ class StorageMachine(RuleBasedStateMachine):
             self.commit(*(self.build(draft) for draft in distinct.values()))
         if compacted is not None:
             self.commit(Compact(max(0, self.model.revision - compacted)))
-        for count in passes:
-            self.apply_some(count)
+        for wanted_pass in passes:
+            self.apply_some(*wanted_pass)
         for _ in range(steps):
             self.replica.partition.hub.catch_up()
         for subscription in self.subscriptions[:readers]:
             self.read_watcher(subscription)
 
-    def apply_some(self, count: int) -> None:
-        done = self.replica.partition.revision
-        records = self.log[done : done + count]
+    def apply_some(self, count: int, own: int = 0, full_at: int | None = None) -> None:
+        partition = self.replica.partition
+        done = partition.revision
+        entries = self.log[done : done + count]
+        records = [record for record, _ in entries]
         if not records:
             return
-        for offset, outcome in enumerate(self.replica.apply_records(records)):
+        waiting = [self.send(*entry) for entry in entries[:own]]
+        if full_at is not None:
+            self.fail_for_space(records, full_at % len(records))
+        outcomes = self.replica.apply_records(records)
+        assert [future.result() for future in waiting] == outcomes[:own]
+        assert not partition._pending
+        for offset, outcome in enumerate(outcomes):
             failed = self.failures[done + offset]
             if failed is None:
                 assert isinstance(outcome, Committed)
@@ -210,6 +163,50 @@ class StorageMachine(RuleBasedStateMachine):
             else:
                 assert isinstance(outcome, Rejected)
                 assert outcome.op_index == failed
+
+    def send(self, record: bytes, ops: tuple[Op, ...]) -> asyncio.Future[Outcome]:
+        """Have the replica know a transaction as one of its own, which it need not decode."""
+        future: asyncio.Future[Outcome] = self.loop.create_future()
+        pending = self.replica.partition._pending
+        pending[transaction_id_of(record)] = _Pending(record, ops, future)
+        return future
+
+    def fail_for_space(self, records: list[bytes], at: int) -> None:
+        """Have a pass find the map full in its midst: nothing of it may remain."""
+        applier, before = self.replica.partition._applier, self.replica.dump()
+        apply_one, calls = applier._apply_one, itertools.count()
+
+        def until_full(ops: Sequence[Op], revision: int) -> Outcome:
+            outcome = apply_one(ops, revision)
+            if next(calls) == at:
+                raise lmdb.MapFullError("mdb_put: MDB_MAP_FULL")
+            return outcome
+
+        with self.patch.context() as patch:
+            patch.setattr(applier, "_apply_one", until_full)
+            with pytest.raises(StorageFull):
+                self.replica.apply_records(records)
+        assert self.replica.dump() == before
+        self.counts_agree()
+
+    @invariant()
+    def side_tables_agree(self) -> None:
+        """Expiries and index entries are those of the objects that are there, no others."""
+        partition, dump = self.replica.partition, self.replica.dump()
+        expiries, indexed = set(), set()
+        for (resource, namespace, name), stored in self.state_at(partition.revision).items():
+            entry = partition.types.find(resource)
+            assert entry is not None
+            key = entry.object_key(namespace, name)
+            if stored.expires_at_ms:
+                expiries.add(REVISION.pack(stored.expires_at_ms) + key)
+            for prefix, needle in entry.indexes:
+                value = field_value(stored.meta, needle)
+                assert value is not None
+                indexed.add((prefix + value, key[2:]))
+        assert {key for key, _ in dump["expiry"]} == expiries
+        assert set(dump["index"]) == indexed
+        assert len(dump["index"]) == len(indexed)
 
     def state_at(self, revision: int) -> dict[Key, Stored]:
         return self.model.states[revision]
@@ -244,7 +241,7 @@ class StorageMachine(RuleBasedStateMachine):
         assert (record is None) == (stored is None)
         if record is not None and stored is not None:
             assert record[:3] == key
-            assert (record.create_revision, record.mod_revision, record.meta) == stored
+            assert (*record[3:6], record.expires_at_ms) == stored
             assert record.body == body_at(stored.mod_revision)
 
     def check_lists(self, query: Query, node: str | None) -> None:
@@ -262,11 +259,12 @@ class StorageMachine(RuleBasedStateMachine):
         for start_after, limit in itertools.product(starts, (None, 1, 2)):
             asked = replace(query, start_after=start_after, limit=limit, index=index)
             following = [key for key in wanted if start_after is None or key > start_after]
-            found, remaining = [], 0
+            found, remaining, more = [], 0, False
             with self.replica.scan(asked) as scan:
                 for chunk in scan:
                     found += chunk
                     if scan.returned == limit:
+                        more = scan.has_more()
                         remaining = scan.remaining()
                         break
                 assert scan.revision == query.revision
@@ -274,6 +272,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert all(record.body == body_at(record.mod_revision) for record in found)
             if node is None:
                 assert remaining == len(following) - len(found)
+                assert more == (remaining > 0)
 
     @invariant()
     def counts_agree(self) -> None:
@@ -308,13 +307,20 @@ class StorageMachine(RuleBasedStateMachine):
         except WatcherEvicted:
             # Only one that was live can be too slow, and only by what came after its start.
             assert watcher.capacity == 2
+            self.check_progress(subscription)
             self.subscriptions.remove(subscription)
             return
         except Compacted:
             assert subscription.from_revision < self.replica.partition.compact_revision
+            self.check_progress(subscription)
             self.subscriptions.remove(subscription)
             return
         subscription.seen.extend(events)
+        self.check_progress(subscription)
+
+    def check_progress(self, subscription: Subscription) -> None:
+        """Hold what was delivered against what a bookmark would promise now."""
+        watcher = subscription.watcher
         progress = watcher.progress_revision
         wanted = [
             change
@@ -365,7 +371,7 @@ class StorageMachine(RuleBasedStateMachine):
             self.apply_some(len(self.log))
             final = self.replica.dump()
             other = Replica(self.root / "one-by-one")
-            for record in self.log:
+            for record, _ in self.log:
                 other.apply_records([record])
             try:
                 assert other.partition.state_hash() == self.replica.partition.state_hash()
@@ -375,33 +381,8 @@ class StorageMachine(RuleBasedStateMachine):
                 other.close()
         finally:
             self.replica.close()
+            self.loop.close()
             shutil.rmtree(self.root)
-
-
-def matches(scope: Scope, change: Change) -> bool:
-    """Return whether a change concerns a scope, by its new or its previous state."""
-    resource, namespace, name = change.key
-    if scope.resource != resource or scope.namespace not in (None, namespace):
-        return False
-    if scope.name not in (None, name):
-        return False
-    if scope.field is None:
-        return True
-    wanted = meta(node=scope.field[1])
-    previous = change.previous
-    return change.stored.meta == wanted or (previous is not None and previous.meta == wanted)
-
-
-def described(event: Event) -> Change:
-    """Return an event as the model would have it."""
-    record, previous = event.record, event.previous
-    assert record.body == body_at(event.revision)
-    before = None
-    if previous is not None:
-        assert previous.body == body_at(previous.mod_revision)
-        before = Stored(previous.create_revision, previous.mod_revision, previous.meta)
-    after = Stored(record.create_revision, record.mod_revision, record.meta)
-    return Change(event.revision, event.kind, record[:3], after, before)
 
 
 StorageMachine.TestCase.settings = settings(

@@ -23,6 +23,7 @@ class Moody(MemoryEngine):
         self.answers = asyncio.Event()
         self.answers.set()
         self.connected = True
+        self.connections = 1
         self.tails_asked = 0
         self.push_first = False
 

@@ -29,6 +29,7 @@ from storage.txn import (
     Rejected,
     encode,
 )
+from storage.types_table import INDEX_VALUE_BYTES_MAX
 from tests.unit.storage.replicas import Replica, body_at, meta, put, record_of
 
 
@@ -177,6 +178,13 @@ def test_values_too_long_for_an_index_key_are_told_apart(replica: Replica) -> No
     assert replica.names(Query("pods", index=("spec.nodeName", second))) == ["default/b"]
     replica.run(Delete("pods", "default", "a"))
     assert replica.names(Query("pods", index=("spec.nodeName", second))) == ["default/b"]
+
+
+def test_a_value_as_long_as_an_index_key_is_told_from_longer_ones(replica: Replica) -> None:
+    value = "n" * INDEX_VALUE_BYTES_MAX
+    replica.run(put("a", node=value))
+    replica.run(put("b", node=value + "n"))
+    assert replica.names(Query("pods", index=("spec.nodeName", value))) == ["default/a"]
 
 
 def test_an_expiry_goes_when_its_object_does_or_is_renewed(replica: Replica) -> None:

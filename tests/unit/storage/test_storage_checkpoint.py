@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def replica(tmp_path: Path) -> Iterator[Replica]:
         one.run(put(name, node="n1"))
     yield one
     one.close()
+
+
+@contextmanager
+def open_full() -> Iterator[int]:
+    """Give the descriptor of a file that takes nothing, as one on a full disk."""
+    fd = os.open("/dev/full", os.O_WRONLY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def write(replica: Replica, directory: Path) -> Checkpoint:
@@ -74,6 +85,35 @@ def test_a_write_that_fails_leaves_the_older_ones(
     assert sorted(path.name for path in directory.iterdir()) == sorted(
         [first.path.name, second.path.name]
     )
+
+
+def test_a_full_disk_fails_the_write_alone_and_is_given_its_space_back(
+    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_to = Environment.copy_to
+    with open_full() as full_fd:
+        monkeypatch.setattr(
+            Environment, "copy_to", lambda self, _fd, txn: copy_to(self, full_fd, txn)
+        )
+        with pytest.raises(OSError, match="No space"):
+            write(replica, tmp_path / "checkpoints")
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_the_way_to_a_checkpoint_is_as_durable_as_it_is(
+    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def remember(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink())
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", remember)
+    write(replica, tmp_path / "data" / "checkpoints" / "pods")
+    for directory in ("", "data", "data/checkpoints", "data/checkpoints/pods"):
+        assert tmp_path / directory in synced
 
 
 def test_only_the_newest_two_are_kept_newest_first(replica: Replica, tmp_path: Path) -> None:

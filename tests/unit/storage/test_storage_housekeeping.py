@@ -12,7 +12,7 @@ from runtime.clock import SimulatedClock
 from storage.housekeeping import Retention
 from storage.scan import Query
 from storage.store import Store
-from storage.txn import Compact
+from storage.txn import ANY, Compact, Put
 from storage.watcher import Scope
 from tests.unit.storage.replicas import drain, put, running_store
 from tests.unit.storage.stores import create, default
@@ -86,6 +86,33 @@ def test_history_beyond_its_length_is_dropped_in_steps(
             assert store.compact_revision("pods") == 29
             await clock.advance(5)
             assert store.current_revision("pods") == 39
+
+    asyncio.run(run())
+
+
+def test_history_beyond_its_bytes_is_dropped_in_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.housekeeping.STEP_BYTES", 1 << 20)
+    large = Put("pods", "a", "x", b"", b" " * 300_000, 0, ANY)
+
+    async def run() -> None:
+        clock = SimulatedClock()
+        async with running_store(
+            tmp_path, MemoryEngine(clock), clock, retention=Retention(bytes_max=2 << 20)
+        ) as store:
+            for _ in range(21):
+                await store.commit((large,), 5)
+            assert store.compact_revision("pods") == 0
+            await clock.advance(1)
+            # Twenty superseded values are 6 MB, of which four fill a step.
+            await store.wait_for("pods", 22 + 4, 5)
+            txn = default(store).environment.read()
+            assert default(store).environment.history_bytes(txn) <= 2 << 20
+            txn.abort()
+            assert store.status()["default"]["changes"] >= 6
+            await clock.advance(5)
+            assert store.current_revision("pods") == 26
 
     asyncio.run(run())
 

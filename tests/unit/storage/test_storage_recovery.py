@@ -84,6 +84,32 @@ def test_a_damaged_environment_is_rebuilt(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_files_from_before_the_machine_was_started_are_not_trusted(tmp_path: Path) -> None:
+    """They were never synced: where they are not on tmpfs, pages of any age may be among them."""
+
+    async def run() -> None:
+        journal = MemoryEngine()
+        async with running_store(tmp_path, journal) as store:
+            await create(store, "web")
+            await store.checkpoint()
+            await create(store, "later")
+            expected = default(store).state_hash()
+        boot_id = tmp_path / "memory/default/boot_id"
+        boot_id.write_text("that of another start")
+        for source in ("checkpoint", "memory"):
+            async with running_store(tmp_path, journal) as store:
+                assert store.status()["default"]["recovered_from"] == source
+                assert default(store).state_hash() == expected
+        boot_id.unlink()
+        shutil.rmtree(tmp_path / CHECKPOINTS)
+        for source in ("log", "memory"):
+            async with running_store(tmp_path, journal) as store:
+                assert store.status()["default"]["recovered_from"] == source
+                assert default(store).state_hash() == expected
+
+    asyncio.run(run())
+
+
 def test_a_wiped_journal_is_refused(tmp_path: Path) -> None:
     async def run() -> None:
         journal = MemoryEngine()

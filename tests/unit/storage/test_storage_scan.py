@@ -53,6 +53,16 @@ def test_a_filter_that_lets_nothing_through_still_yields_the_loop(
     assert chunks == [[], [], []]
 
 
+def test_large_objects_left_out_end_a_chunk_as_well(replica: Replica) -> None:
+    body = b'{"metadata":{"resourceVersion":""}}' + b" " * 1_000_000
+    for number in range(20):
+        replica.run(Put("big", "", f"b{number:02d}", b"", body, SPLICE_AT, ANY))
+    query = Query("big", match=lambda _: False)
+    # Reading 4,096 of them in one piece would hold the loop for seconds.
+    assert list(replica.scan(query)) == [[], []]
+    assert list(replica.bodies(query)) == [[], []]
+
+
 def test_a_match_sees_only_meta(replica: Replica) -> None:
     found = replica.names(Query("pods", "a", match=lambda meta: b"\0n=1\0" in meta))
     assert found == [f"a/p{number}" for number in range(1, 10, 2)]

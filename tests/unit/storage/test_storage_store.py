@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from journal.errors import DeadlineExceeded, JournalError, JournalFull, RecordTo
 from journal.memory import MemoryEngine
 from runtime.clock import SimulatedClock
 from runtime.tasks import TaskCrashed
+from storage import checkpoint
+from storage.checkpoint import Checkpointer
 from storage.errors import (
     CommitTimeout,
     JournalUnavailable,
@@ -22,9 +25,12 @@ from storage.errors import (
     TransactionTooLarge,
     WatcherClosed,
 )
+from storage.housekeeping import Housekeeper
+from storage.journal_port import JournalPort
 from storage.scan import Query
 from storage.store import Store
 from storage.txn import ABSENT, Committed, Rejected
+from storage.watch_hub import WatchHub
 from storage.watcher import Scope
 from tests.unit.storage.replicas import drain, options, put, running_store
 from tests.unit.storage.stores import Moody, create, default
@@ -204,6 +210,25 @@ def test_a_journal_that_stays_away_is_reported_at_once(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_second_absence_of_the_journal_is_waited_for_as_the_first(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock, journal = SimulatedClock(), Moody()
+        async with running_store(tmp_path, journal, clock) as store:
+            journal.connected = False
+            await create(store, "first")
+            # It comes back and leaves again, and nobody asks in between.
+            journal.connections += 1
+            await clock.advance(60)
+            await create(store, "second")
+            await clock.advance(1.5)
+            await create(store, "third")
+            await clock.advance(1)
+            with pytest.raises(JournalUnavailable, match="away"):
+                await create(store, "fourth")
+
+    asyncio.run(run())
+
+
 def test_a_tail_that_cannot_be_told_is_no_barrier(tmp_path: Path) -> None:
     async def run() -> None:
         journal = Moody()
@@ -249,6 +274,104 @@ def test_a_damaged_record_stops_its_partition_loudly_and_no_other(
 
     asyncio.run(run())
     assert "crashed" in caplog.text
+
+
+def crash(*_: object) -> None:
+    """Stand in for what must not fail, and does."""
+    raise AssertionError("a broken invariant")
+
+
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [
+        (Housekeeper, "compaction_target"),
+        (WatchHub, "catch_up"),
+        (JournalPort, "tail"),
+        (Checkpointer, "write"),
+    ],
+)
+def test_a_partition_stops_loudly_whichever_of_its_tasks_crashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, step: str
+) -> None:
+    async def run() -> None:
+        clock = SimulatedClock()
+        async with running_store(tmp_path, MemoryEngine(), clock, checkpoint_entries=1) as store:
+            await create(store, "web")
+            watcher = store.watch(Scope("pods"), from_revision=2)
+            store.watch(Scope("pods"), from_revision=1)
+            monkeypatch.setattr(owner, step, crash)
+            barrier = asyncio.ensure_future(store.fresh("pods", 5))
+            await clock.advance(1)
+            await asyncio.gather(barrier, return_exceptions=True)
+            # The applier is cancelled with the others: nobody may wait for it.
+            with pytest.raises(WatcherClosed):
+                await watcher.next_batch()
+            assert "a broken invariant" in store.status()["default"]["failure"]
+            assert not store.ready
+            with pytest.raises(PartitionFailed):
+                await create(store, "late")
+            with pytest.raises(PartitionFailed):
+                await store.fresh("pods", 5)
+
+    asyncio.run(run())
+
+
+def test_a_checkpoint_that_finds_no_space_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[int] = []
+
+    def full(*_: object) -> None:
+        attempts.append(1)
+        raise OSError(28, "No space left on device")
+
+    async def at_once(work: Callable[[], object]) -> object:
+        return work()
+
+    async def run() -> None:
+        clock = SimulatedClock()
+        async with running_store(tmp_path, MemoryEngine(), clock, checkpoint_entries=1) as store:
+            monkeypatch.setattr(checkpoint, "_in_thread", at_once)
+            with monkeypatch.context() as patch:
+                patch.setattr(checkpoint, "write_checkpoint", full)
+                for _ in range(20):
+                    await clock.advance(1)
+                # It is due all the time, but copying everything costs: not once a second.
+                assert len(attempts) == 1
+                assert "No space" in store.status()["default"]["checkpoint_error"]
+            await create(store, "web")
+            for _ in range(20):
+                await clock.advance(1)
+            assert store.status()["default"]["checkpoint"] == 2
+            assert store.status()["default"]["checkpoint_error"] == ""
+
+    asyncio.run(run())
+
+
+def test_waits_that_were_given_up_are_not_kept(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = Moody()
+        async with running_store(tmp_path, journal) as store:
+            partition = default(store)
+            for _ in range(10):
+                await asyncio.gather(
+                    *(store.wait_for("pods", 10**9, 0.001) for _ in range(50)),
+                    return_exceptions=True,
+                )
+            waiting = asyncio.ensure_future(store.wait_for("pods", 2, 5))
+            await asyncio.sleep(0)
+            assert len(partition._waiters) <= 100
+            journal.answers.clear()
+            for _ in range(10):
+                await asyncio.gather(
+                    *(store.fresh("pods", 0.001) for _ in range(50)), return_exceptions=True
+                )
+            assert len(partition._tail_check._gathering) <= 100
+            journal.answers.set()
+            await create(store, "web")
+            await waiting
+
+    asyncio.run(run())
 
 
 def test_applying_pauses_while_there_is_no_space_and_then_goes_on(

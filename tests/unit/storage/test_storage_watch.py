@@ -11,7 +11,7 @@ import pytest
 from storage import catch_up
 from storage.errors import Compacted, WatcherClosed, WatcherEvicted
 from storage.event import EventKind
-from storage.txn import Compact, Delete
+from storage.txn import ANY, Compact, Delete, Put
 from storage.watch_hub import FULL_SECONDS_MAX
 from storage.watcher import Scope, Watcher, WatcherState
 from tests.unit.storage.replicas import Replica, body_at, put, record_of
@@ -194,6 +194,65 @@ def test_a_transaction_is_never_split_between_steps(
     assert revisions(watcher) == [1, 1, 1]
 
 
+def large(name: str) -> Put:
+    """Return a put of a megabyte."""
+    return Put("pods", "default", name, b"", b" " * 1_000_000, 0, ANY)
+
+
+def test_a_step_through_large_objects_is_bounded_in_bytes(replica: Replica) -> None:
+    for _ in range(12):
+        replica.run(large("x"))
+    watcher = watch(replica, Scope("pods"), after=0)
+    replica.partition.hub.catch_up()
+    assert revisions(watcher) == [1, 2, 3]
+    catch_up_fully(replica)
+    assert revisions(watcher) == list(range(4, 13))
+
+
+def test_what_a_watcher_holds_is_bounded_in_bytes(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.watcher.HELD_BYTES_MAX", 3_000_000)
+    monkeypatch.setattr("storage.watcher._LOOK_AFTER", 2)
+    live = watch(replica, Scope("pods"))
+    small = [watch(replica, Scope("pods", None, "small")) for _ in range(2)]
+    for _ in range(6):
+        replica.run(large("x"))
+        replica.run(put("small"))
+    with pytest.raises(WatcherEvicted):
+        live.take()
+    assert [revisions(watcher) for watcher in small] == [[2, 4, 6, 8, 10, 12]] * 2
+    # One that is behind is given time instead, and gets everything piece by piece.
+    behind = watch(replica, Scope("pods"), after=0)
+    seen: list[int] = []
+    while len(seen) < 12:
+        catch_up_fully(replica)
+        assert sum(len(event.record.body) for event in behind._pending) < 8_000_000
+        taken = revisions(behind)
+        assert taken
+        seen += taken
+    assert seen == list(range(1, 13))
+
+
+def test_compaction_is_told_to_one_that_is_just_full(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catch_up, "ROWS_PER_STEP", 2)
+    monkeypatch.setattr(catch_up, "WALK_MEMBERS_MAX", 1)
+    for _ in range(6):
+        replica.run(put("x"))
+    hub = replica.partition.hub
+    full = watch(replica, Scope("pods"), after=0, capacity=2)
+    other = watch(replica, Scope("pods"), after=5)
+    hub.catch_up()
+    assert len(full) == 2
+    replica.run(Compact(4))
+    catch_up_fully(replica)
+    assert revisions(other) == [6]
+    with pytest.raises(Compacted):
+        full.take()
+
+
 def test_a_compacted_revision_cannot_be_watched(replica: Replica) -> None:
     for _ in range(5):
         replica.run(put("x"))
@@ -269,6 +328,33 @@ def test_progress_never_passes_an_event_not_taken(replica: Replica) -> None:
     assert watcher.progress_revision == 1
     watcher.take()
     assert watcher.progress_revision == 3
+
+
+@pytest.mark.parametrize("end", ["evicted", "compacted", "closed"])
+def test_progress_of_one_that_has_ended_leaves_out_what_was_dropped(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """A bookmark sent then would have the client resume behind events it never got."""
+    monkeypatch.setattr(catch_up, "ROWS_PER_STEP", 2)
+    for _ in range(6):
+        replica.run(put("x"))
+    watcher = watch(replica, Scope("pods"), after=0, capacity=8)
+    hub = replica.partition.hub
+    hub.catch_up()
+    assert revisions(watcher) == [1, 2]
+    hub.catch_up()
+    match end:
+        case "evicted":
+            catch_up_fully(replica)
+            replica.apply_records([record_of(put("x")) for _ in range(9)])
+            assert state_of(watcher) is WatcherState.EVICTED
+        case "compacted":
+            replica.run(Compact(6))
+            catch_up_fully(replica)
+            assert state_of(watcher) is WatcherState.EVICTED
+        case _:
+            watcher.close()
+    assert watcher.progress_revision == 2
 
 
 def test_a_batch_of_events_wakes_a_reader_once(replica: Replica) -> None:
