@@ -144,6 +144,27 @@ class JournalClient:
             self._deadline_s if deadline_s is None else deadline_s,
         )
 
+    def submit_for(
+        self,
+        waiter: asyncio.Future[Any],
+        stream: str,
+        record: bytes,
+        idempotency_key: bytes,
+        deadline_s: float,
+        translate: Callable[[JournalError], Exception],
+    ) -> None:
+        """Send an append as `submit`, for a waiter that reads the log and finds the record there.
+
+        Args:
+            waiter: gets what `translate` makes of a failure; is left alone when all goes well.
+            stream, record, idempotency_key, deadline_s: as for `submit`.
+            translate: words a failure for the waiter.
+
+        Raises:
+            JournalError: as `submit`.
+        """
+        self._session.submit_for(waiter, stream, record, idempotency_key, deadline_s, translate)
+
     async def append(
         self,
         stream: str,

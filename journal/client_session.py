@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 from journal.client_link import ClientLink
 from journal.client_reader import ReaderQueue
-from journal.engine import Limits, check_append, check_stream_name
+from journal.engine import KEY_BYTES, Limits, check_append, check_stream_name
 from journal.errors import DeadlineExceeded, JournalError, Overloaded
 from journal.protocol import APPEND_HEAD, ID, Kind, encode, encode_append_head
-from journal.record import encode_body
+from journal.record import encode_body, encode_keyed_record
 from runtime.queues import Budget
 
 UNDER_WAY_BYTES_MAX: Final = 16 << 20
@@ -31,21 +31,38 @@ UNSENT_BYTES_MAX: Final = 2 * UNDER_WAY_BYTES_MAX
 """What a service that takes nothing may leave in the socket's buffer: what has passed its deadline
 is there still, beside what came after it."""
 _NAMES_MAX: Final = 1024
+Translate: TypeAlias = Callable[[JournalError], Exception]
 
 
 class _Append:
-    """An append that has not been answered."""
+    """An append that has not been answered.
 
-    __slots__ = ("deadline_s", "future", "keyed_body", "sent", "stream")
+    Attributes:
+        future: of whoever waits; done before the answer: they gave up.
+        translate: None: the answer is the future's result. Else whoever waits learns from the log
+            itself that the append is there, and only needs to hear of failures, in its own words.
+    """
+
+    __slots__ = ("deadline_s", "future", "keyed_body", "sent", "stream", "translate")
 
     def __init__(
-        self, stream: str, keyed_body: bytes, future: asyncio.Future[int], deadline_s: float
+        self,
+        stream: str,
+        keyed_body: bytes,
+        future: asyncio.Future[Any],
+        deadline_s: float,
+        translate: Translate | None,
     ) -> None:
         self.stream = stream
         self.keyed_body = keyed_body
         self.sent = False
         self.future = future
         self.deadline_s = deadline_s
+        self.translate = translate
+
+    def fail(self, error: JournalError) -> None:
+        if not self.future.done():
+            self.future.set_exception(self.translate(error) if self.translate else error)
 
 
 class _Request:
@@ -86,20 +103,43 @@ class ClientSession:
     ) -> asyncio.Future[int]:
         """Send an append with those of this turn; see `JournalClient.submit`."""
         check_append(records, key, self._append_bytes_max)
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._submit(stream, key + encode_body(records), future, deadline_s, None)
+        return future
+
+    def submit_for(
+        self,
+        waiter: asyncio.Future[Any],
+        stream: str,
+        record: bytes,
+        key: bytes,
+        deadline_s: float,
+        translate: Translate,
+    ) -> None:
+        """Send an append of one record; see `JournalClient.submit_for`."""
+        if len(record) + 4 > self._append_bytes_max or len(key) != KEY_BYTES:
+            check_append((record,), key, self._append_bytes_max)
+        self._submit(stream, encode_keyed_record(key, record), waiter, deadline_s, translate)
+
+    def _submit(
+        self,
+        stream: str,
+        keyed_body: bytes,
+        future: asyncio.Future[Any],
+        deadline_s: float,
+        translate: Translate | None,
+    ) -> None:
         if stream not in self._names:
             self._check_name(stream)
         if self.budget.full:
             raise Overloaded("too many appends are under way to the journal; nothing was sent")
-        future: asyncio.Future[int] = self._loop.create_future()
-        keyed_body = key + encode_body(records)
-        append = _Append(stream, keyed_body, future, self._loop.time() + deadline_s)
+        append = _Append(stream, keyed_body, future, self._loop.time() + deadline_s, translate)
         identity = self._next_identity
         self._next_identity = identity + 1
         self._appends[identity] = append
         self.budget.take(len(keyed_body))
         if self.link is not None:
             self._enqueue(identity, append)
-        return future
 
     def request(
         self, kind: Kind, argument: bytes, name: str, deadline_s: float
@@ -163,12 +203,11 @@ class ClientSession:
             if append.deadline_s <= now_s:
                 del self._appends[identity]
                 self.budget.give(len(append.keyed_body))
-                _fail(
-                    append.future,
+                append.fail(
                     DeadlineExceeded(
                         f"the journal did not answer in time{reason}; "
                         "the append may or may not be applied"
-                    ),
+                    )
                 )
         for identity, request in list(self._requests.items()):
             if request.deadline_s <= now_s:
@@ -186,7 +225,7 @@ class ClientSession:
         """End everything with `error`."""
         for append in self._appends.values():
             self.budget.give(len(append.keyed_body))
-            _fail(append.future, error)
+            append.fail(error)
         for request in self._requests.values():
             _fail(request.future, error)
         for reader in self._readers.values():
@@ -205,7 +244,7 @@ class ClientSession:
                 continue  # its deadline passed
             size_bytes += len(append.keyed_body)
             count += 1
-            if not append.future.done():
+            if append.translate is None and not append.future.done():
                 append.future.set_result(numbers[index + 1])
         self.appends += count
         self.budget.give(size_bytes, count)
@@ -215,7 +254,7 @@ class ClientSession:
         append = self._appends.pop(identity, None)
         if append is not None:
             self.budget.give(len(append.keyed_body))
-            _fail(append.future, error)
+            append.fail(error)
             return
         request = self._requests.pop(identity, None)
         if request is not None:

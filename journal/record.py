@@ -124,6 +124,11 @@ def decode_segment_header(data: bytes, path: str) -> SegmentHeader:
     return SegmentHeader(name, first_sequence, salt, created_ms)
 
 
+def encode_keyed_record(key: bytes, record: bytes) -> bytes:
+    """Return what `key + encode_body((record,))` is, copied once."""
+    return b"".join((key, _TWO_U32.pack(1, len(record)), record))
+
+
 def encode_body(records: Sequence[bytes]) -> bytes:
     """Return the body for `records`."""
     if len(records) == 1:

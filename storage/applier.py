@@ -107,6 +107,7 @@ class _Found(NamedTuple):
     old: bytes | None
 
 
+_KEYLESS: Final = (Compact, Init)
 _NOTHING: Final = _Found(None, b"", None)
 
 
@@ -209,7 +210,7 @@ class Applier:
         read, objects = self._txn.get, self._environment.objects
         found: list[_Found] = []
         for op_index, op in enumerate(ops):
-            if isinstance(op, Compact | Init):
+            if isinstance(op, _KEYLESS):
                 found.append(_NOTHING)
                 continue
             entry = self._types.find(op.resource)
@@ -222,34 +223,35 @@ class Applier:
                 return Rejected(op_index, actual)
             found.append(_Found(entry, key, old))
         perform = self._perform
+        if len(ops) == 1:
+            return Committed(revision, (perform(ops[0], found[0], revision, 0),))
         records = tuple(
-            perform(op, found[op_index], EVENT_KEY.pack(revision, op_index))
-            for op_index, op in enumerate(ops)
+            perform(op, found[op_index], revision, op_index) for op_index, op in enumerate(ops)
         )
         return Committed(revision, records)
 
-    def _perform(self, op: Op, found: _Found, event_key: bytes) -> Record | None:
+    def _perform(self, op: Op, found: _Found, revision: int, op_index: int) -> Record | None:
         entry, key, old = found
         if isinstance(op, Put):
-            return self._put(op, entry, old, event_key)
+            return self._put(op, found, revision, op_index)
         if isinstance(op, Delete):
             assert entry is not None
             assert old is not None
-            return self._delete(entry, key, old, event_key)
+            return self._delete(entry, key, old, EVENT_KEY.pack(revision, op_index))
         if isinstance(op, Check):
             return None if old is None else parse_value(op.resource, key, old)
         if isinstance(op, Compact):
-            self._compact(min(op.revision, EVENT_KEY.unpack(event_key)[0]))
+            self._compact(min(op.revision, revision))
         elif self._identity == _NO_IDENTITY:
             self._identity = op.identity
         return None
 
-    def _put(self, op: Put, entry: TypeEntry | None, old: bytes | None, event_key: bytes) -> Record:
+    def _put(self, op: Put, found: _Found, revision: int, op_index: int) -> Record:
         resource, namespace, name, meta, body, splice_at, _, expires_at_ms = op
+        entry, key, old = found
         if entry is None:
             entry = self._types.assign(resource)
-        key = entry.object_key(namespace, name)
-        revision: int = EVENT_KEY.unpack(event_key)[0]
+            key = entry.object_key(namespace, name)
         body = splice(body, splice_at, revision)
         created, previous, old_meta = revision, None, None
         if old is None:
@@ -268,7 +270,7 @@ class Applier:
             resource, namespace, name, created, revision, meta, body, splice_at, expires_at_ms
         )
         event = Event(EventKind.PUT, record, previous, revision)
-        self._keep(event, event_key, entry, key, old)
+        self._keep(event, EVENT_KEY.pack(revision, op_index), entry, key, old)
         return record
 
     def _delete(self, entry: TypeEntry, key: bytes, old: bytes, event_key: bytes) -> Record:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from journal.engine import Batch, Journal
 from journal.errors import (
@@ -45,7 +45,7 @@ class JournalPort:
         self._away_since_s: float | None = None
         self._away_after = 0
         # The client has a form of append without a task; other engines have not.
-        self._submit: Callable[..., asyncio.Future[int]] | None = getattr(journal, "submit", None)
+        self._submit_for: Callable[..., None] | None = getattr(journal, "submit_for", None)
 
     def check_available(self) -> None:
         """Refuse work while the journal has been away for too long.
@@ -64,27 +64,28 @@ class JournalPort:
         if now_s - self._away_since_s >= AWAY_SECONDS_MAX:
             raise JournalUnavailable(f"the journal is away; nothing was sent to {self.stream!r}")
 
-    def submit(self, record: bytes, key: bytes, deadline_s: float) -> asyncio.Future[int]:
-        """Append one record; the result is its sequence.
+    def submit(
+        self, waiter: asyncio.Future[Any], record: bytes, key: bytes, deadline_s: float
+    ) -> None:
+        """Append one record; `waiter` finds it in the log, or gets what a failure means.
 
         Raises:
-            JournalError: at once, or from the result; `translate` says what it means.
+            StorageError: it failed at once.
         """
-        if self._submit is not None:
-            return self._submit(self.stream, (record,), key, deadline_s)
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._scope.spawn(self._append(record, key, future), name=f"append-{self.stream}")
-        return future
-
-    async def _append(self, record: bytes, key: bytes, future: asyncio.Future[int]) -> None:
         try:
-            sequence = await self._journal.append(self.stream, (record,), key)
+            if self._submit_for is not None:
+                self._submit_for(waiter, self.stream, record, key, deadline_s, translate)
+            else:
+                self._scope.spawn(self._append(waiter, record, key), name=f"append-{self.stream}")
         except JournalError as error:
-            if not future.done():
-                future.set_exception(error)
-        else:
-            if not future.done():
-                future.set_result(sequence)
+            raise translate(error) from error
+
+    async def _append(self, waiter: asyncio.Future[Any], record: bytes, key: bytes) -> None:
+        try:
+            await self._journal.append(self.stream, (record,), key)
+        except JournalError as error:
+            if not waiter.done():
+                waiter.set_exception(translate(error))
 
     @asynccontextmanager
     async def reading(self, from_sequence: int) -> AsyncIterator[AsyncIterator[list[Batch]]]:

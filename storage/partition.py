@@ -32,7 +32,7 @@ from storage.errors import (
     RevisionTimeout,
     StorageFull,
 )
-from storage.journal_port import JournalPort, translate
+from storage.journal_port import JournalPort
 from storage.reads import HistoryPage, Views, read_history, state_hash, value_at
 from storage.record import Record, parse_value
 from storage.scan import SnapshotPool
@@ -92,6 +92,7 @@ class Partition:
         self.failure: PartitionFailed | None = None
         self.full: StorageFull | None = None
         self._clock = clock
+        self._loop: asyncio.AbstractEventLoop  # of `start`
         self._applier = Applier(environment, types)
         self._waiters = RevisionWaiters()
         self._tail_check = TailCheck(self._ask_tail)
@@ -126,6 +127,7 @@ class Partition:
 
     def start(self, scope: TaskScope, target: int) -> None:
         """Follow the log; ready once `target` is applied."""
+        self._loop = asyncio.get_running_loop()
         self.target = self.tail_known = target
         scope.spawn(self._run_apply(), name=f"apply-{self.name}")
         scope.spawn(self._tail_check.run(), name=f"tail-{self.name}")
@@ -156,24 +158,16 @@ class Partition:
         self._next_id += 1
         transaction_id = self._id_prefix + self._next_id.to_bytes(8, "big")
         record = encode(ops, transaction_id)
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Outcome] = self._loop.create_future()
         self._pending[transaction_id] = _Pending(record, tuple(ops), future)
+        self._deadlines.add(future, timeout_s)
         try:
-            try:
-                acknowledged = self.port.submit(record, transaction_id, timeout_s)
-            except JournalError as error:
-                raise translate(error) from error
-
-            def on_acknowledged(answer: asyncio.Future[int]) -> None:
-                error = None if answer.cancelled() else answer.exception()
-                if isinstance(error, JournalError) and not future.done():
-                    future.set_exception(translate(error))
-
-            acknowledged.add_done_callback(on_acknowledged)
-            return await self._deadlines.wait(future, timeout_s)
+            self.port.submit(future, record, transaction_id, timeout_s)
+            return await future
         except TimeoutError as error:
             raise CommitTimeout(f"no outcome within {timeout_s} s; it may still come") from error
         finally:
+            self._deadlines.discard(future)
             self._pending.pop(transaction_id, None)
 
     async def fresh(self, timeout_s: float) -> int:
@@ -185,7 +179,7 @@ class Partition:
         """
         self._check()
         self.port.check_available()
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         deadline_s = loop.time() + timeout_s
         try:
             tail = await self._deadlines.wait(self._tail_check.join(), timeout_s)
@@ -193,7 +187,8 @@ class Partition:
             raise JournalUnavailable(
                 f"the journal did not tell its tail within {timeout_s} s"
             ) from error
-        await self.wait_for(tail, deadline_s - loop.time())
+        if tail > self.revision:
+            await self.wait_for(tail, deadline_s - loop.time())
         return self.revision
 
     async def wait_for(self, revision: int, timeout_s: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ class Store:
         for one in tuple(self._running.values()):
             await one.partition.wait_for(one.partition.target, timeout_s)
 
-    async def commit(self, ops: Sequence[KeyedOp], timeout_s: float) -> Outcome:
+    def commit(self, ops: Sequence[KeyedOp], timeout_s: float) -> Awaitable[Outcome]:
         """Run a transaction; all objects must be of one partition.
 
         Raises:
@@ -158,7 +158,7 @@ class Store:
         partition = self.partition_of(ops[0].resource)
         if len(ops) > 1:
             self._check_together(ops)
-        return await partition.commit(ops, timeout_s)
+        return partition.commit(ops, timeout_s)
 
     def get(
         self, resource: str, namespace: str, name: str, revision: int | None = None
@@ -170,13 +170,13 @@ class Store:
         """
         return self.partition_of(resource).get(resource, namespace, name, revision)
 
-    async def fresh(self, resource: str, timeout_s: float) -> int:
+    def fresh(self, resource: str, timeout_s: float) -> Awaitable[int]:
         """Wait until everything acknowledged so far, anywhere, is applied; return the revision.
 
         Raises:
             JournalUnavailable: the journal can't be asked. RevisionTimeout: applying takes longer.
         """
-        return await self.partition_of(resource).fresh(timeout_s)
+        return self.partition_of(resource).fresh(timeout_s)
 
     async def wait_for(self, resource: str, revision: int, timeout_s: float) -> None:
         """Wait until a revision is applied.

@@ -163,22 +163,16 @@ def encode(ops: Sequence[Op], transaction_id: bytes) -> bytes:
 
 
 def _encode_put(op: Put, parts: list[bytes]) -> None:
-    meta, body = op.meta, op.body
-    if not 0 <= op.splice_at <= len(body):
-        raise TransactionInvalid(f"splice point {op.splice_at} is outside of {len(body)} bytes")
-    head, resource, namespace, name = _encode_key(_PUT, op)
-    parts += (
-        head,
-        _VALUE.pack(op.splice_at, op.expires_at_ms, len(meta), len(body)),
-        resource,
-        namespace,
-        name,
-        meta,
-        body,
-    )
+    _, _, _, meta, body, splice_at, _, expires_at_ms = op
+    if not 0 <= splice_at <= len(body):
+        raise TransactionInvalid(f"splice point {splice_at} is outside of {len(body)} bytes")
+    head, names = _encode_key(_PUT, op)
+    value = _VALUE.pack(splice_at, expires_at_ms, len(meta), len(body))
+    parts += (head, value, names, meta, body)
 
 
-def _encode_key(kind: int, op: KeyedOp) -> tuple[bytes, bytes, bytes, bytes]:
+def _encode_key(kind: int, op: KeyedOp) -> tuple[bytes, bytes]:
+    """Return an operation's first fields, and the names that follow later, run together."""
     resource, namespace, name = op.resource.encode(), op.namespace.encode(), op.name.encode()
     problem = _key_problem(resource, namespace, name)
     if problem:
@@ -186,7 +180,7 @@ def _encode_key(kind: int, op: KeyedOp) -> tuple[bytes, bytes, bytes, bytes]:
     if not ANY <= op.expected <= _LARGEST_REVISION:
         raise TransactionInvalid(f"expected revision {op.expected} is none")
     head = _KEYED.pack(kind, len(resource), len(namespace), len(name), op.expected)
-    return head, resource, namespace, name
+    return head, resource + namespace + name
 
 
 def _key_problem(resource: bytes, namespace: bytes, name: bytes) -> str:
