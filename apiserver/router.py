@@ -20,6 +20,7 @@ from apiserver.options import parse_bool
 from apiserver.resources import Target
 from apiserver.server import Server
 from kube import status as st
+from kube.go_durations import parse_go_duration
 from kube.kinds import Registry
 from storage.errors import StorageError
 
@@ -170,7 +171,9 @@ class Router:
             return
         limit_s = self._server.settings.request_timeout_s
         if wanted is not None:
-            limit_s = min(limit_s, parse_duration(wanted[0]) or limit_s)
+            wanted_s = _wanted_limit_s(wanted[0])
+            if 0 < wanted_s < limit_s:
+                limit_s = wanted_s
         try:
             async with asyncio.timeout(limit_s):
                 await handler(self._server, exchange, target)
@@ -259,17 +262,18 @@ class Router:
         )
 
 
-def parse_duration(text: str) -> float | None:
-    """Return the seconds of a Go duration of one unit ("10s", "500ms", "2m") or a bare number."""
-    for suffix, unit_s in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)):
-        if text.endswith(suffix):
-            digits = text[: len(text) - len(suffix)]
-            try:
-                number = float(digits)
-            except ValueError:
-                continue
-            return number * unit_s if number > 0 else None
-    raise st.bad_request(f'time: invalid duration "{text}"')
+def _wanted_limit_s(text: str) -> float:
+    """Return the time limit that a client names, 0 for none.
+
+    Raises:
+        StatusError: 400, it is no duration.
+    """
+    if not text:
+        return 0.0
+    try:
+        return parse_go_duration(text)
+    except ValueError as error:
+        raise st.bad_request(f"invalid timeout specified in the request URL - {error}") from error
 
 
 def _served_groups(registry: Registry) -> frozenset[str]:
