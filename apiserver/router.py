@@ -20,6 +20,7 @@ from apiserver.options import parse_bool
 from apiserver.resources import Target
 from apiserver.server import Server
 from kube import status as st
+from kube.field import quote
 from kube.go_durations import parse_go_duration
 from kube.kinds import Registry
 from storage.errors import StorageError
@@ -151,7 +152,7 @@ class Router:
             raise
         except Exception as error:  # noqa: BLE001 (nothing may pass as a hang or a bare 500)
             # A bug of ours: the client hears of it, and the log has where.
-            _log.exception("%s %s failed", exchange.method, exchange.path)
+            _log.exception("%s %s failed", exchange.method, quote(exchange.path))
             await self._fail(exchange, st.internal_error(repr(error)))
         finally:
             if is_read:
@@ -237,11 +238,12 @@ class Router:
 
     def _labels_of(self, target: Target, verb: str) -> RequestLabels:
         scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
-        key = (id(target.resource), verb, target.subresource, scope)
+        # Anybody may ask for any subresource: only those that there are may become labels.
+        known = target.subresource if target.subresource_info else ""
+        key = (id(target.resource), verb, known, scope)
         labels = self._labels.get(key)
         if labels is None:
             resource = target.resource
-            known = target.subresource if target.subresource_info else ""
             labels = self._labels[key] = RequestLabels(
                 verb.upper(), resource.group, resource.version, resource.plural, known, scope
             )
@@ -249,12 +251,12 @@ class Router:
 
     @staticmethod
     def _log_request(exchange: Exchange, verb: str, taken_s: float) -> None:
-        user = exchange.user.name if exchange.user is not None else ""
+        user = quote(exchange.user.name) if exchange.user is not None else ""
         _access.info(
             "verb=%s method=%s path=%s user=%s code=%d bytes=%d ms=%.2f",
             verb,
             exchange.method,
-            exchange.path,
+            quote(exchange.path),
             user,
             exchange.code,
             exchange.sent_bytes,
