@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
@@ -120,7 +121,7 @@ def apiserver(data_dir: DataDir = None, port: Port = None, config: ConfigFile = 
 
     private_directory(loaded.data_dir)
     cluster = prepare(loaded, None, SystemClock())
-    typer.echo(f"export KUBECONFIG={cluster.kubeconfig}")
+    typer.echo(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
     serve_api(settings_path(loaded))
 
 

@@ -10,12 +10,10 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskScope
 from ultraplane.config import Config
-from ultraplane.display import Display
+from ultraplane.display import Display, LastingConsole
 from ultraplane.errors import UserError
 from ultraplane.files import DirectoryLock, private_directory
 from ultraplane.kubeconfig import write_controllers_kubeconfig, write_kubeconfig
@@ -159,9 +157,17 @@ def free_port(bind: str, port: int) -> int:
         return chosen
 
 
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that stop a cluster; under `nohup`, a closed terminal does not."""
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
+
+
 async def _run(cluster: Cluster, clock: Clock, started_s: float, version: str) -> None:
     config = cluster.config
-    display = Display(Console(), cluster.publish, cluster.log_dir)
+    display = Display(LastingConsole(), cluster.publish, cluster.log_dir)
     display.show_title(version)
     supervisor = Supervisor(
         cluster.specs,
@@ -177,13 +183,17 @@ async def _run(cluster: Cluster, clock: Clock, started_s: float, version: str) -
         observer=display,
     )
 
-    def on_signal() -> None:
-        display.show_stopping()
+    def on_signal(number: signal.Signals) -> None:
+        # A closed terminal is often told of twice, by the kernel and the shell: no call for haste.
+        if number is signal.SIGHUP and supervisor.is_stopping:
+            return
+        # First, as there may be nothing left to show it on.
         supervisor.stop()
+        display.show_stopping()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, on_signal)
+    for number in stop_signals():
+        loop.add_signal_handler(number, on_signal, number)
 
     async def announce() -> None:
         await supervisor.wait_ready()

@@ -155,3 +155,22 @@ def test_second_up_in_the_same_directory_is_refused(tmp_path: Path) -> None:
         assert "is in use by another `ultraplane up`" in second.stderr
         assert _status(tmp_path)["ready"] is True
         _end(process)
+
+
+def test_closing_the_terminal_stops_a_cluster_in_order(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [*_COMMAND, "up", "--port", "0", "--data-dir", str(tmp_path)]
+    environment = {**os.environ, "ULTRAPLANE_MEMORY_DIR": f"{tmp_path}/memory"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        while b"Press Ctrl-C" not in seen:
+            seen += os.read(ours, 4096)
+        os.close(ours)
+        for _ in range(2):
+            process.send_signal(signal.SIGHUP)
+        try:
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    assert _status(tmp_path)["ready"] is False
