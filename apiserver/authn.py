@@ -59,7 +59,7 @@ def read_token_file(path: Path) -> dict[str, User]:
         OSError: it cannot be read.
     """
     users: dict[str, User] = {}
-    with path.open(newline="") as lines:
+    with path.open(newline="", encoding="utf-8") as lines:
         for number, row in enumerate(csv.reader(lines), start=1):
             if not row or row[0].startswith("#"):
                 continue

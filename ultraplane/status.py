@@ -12,6 +12,7 @@ import shlex
 import ssl
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any, Final, TypeAlias
 
 from rich.console import Console
@@ -145,12 +146,12 @@ def _ask_server(config: Config, pki: Pki, server: str) -> tuple[bool, str, _Part
     try:
         context = client_context(config.server.tls_ca_file or pki.ca_certificate, pki)
         _get(f"{server}/readyz", context)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         return False, f"{server}/readyz: {error}", ()
     try:
         content = json.loads(_get(server + STATUS_PATH, context))
         return True, "", tuple(content["partitions"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, HTTPException) as error:
         return True, f"{server}{STATUS_PATH}: {error}", ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskScope
+from ultraplane.checks import check_settings
 from ultraplane.config import Config
 from ultraplane.display import Display, LastingConsole
 from ultraplane.errors import UserError
@@ -90,7 +92,13 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     Raises:
         UserError: the port is taken, or a file or directory is of no use.
     """
+    check_settings(config)
     port = free_port(config.server.bind, config.server.port)
+    plain_port = config.server.plain_http_port
+    if plain_port is not None:
+        if plain_port == port:
+            raise PortInUse(f"server.port and server.plain_http_port are both {port}")
+        free_port("127.0.0.1", plain_port, setting="server.plain_http_port")
     forget_deleted_cluster(config)
     for name in ("run", "logs"):
         private_directory(config.data_dir / name)
@@ -130,8 +138,13 @@ def prepare_pki(config: Config, clock: Clock) -> Pki:
     return ensure_pki(config.data_dir / "pki", plan, clock)
 
 
-def free_port(bind: str, port: int) -> int:
+def free_port(bind: str, port: int, *, setting: str = "") -> int:
     """Return `port` if nobody listens there, a free one for 0.
+
+    Args:
+        bind: address to listen on.
+        port: where.
+        setting: the key that gives the port where no flag does.
 
     Raises:
         PortInUse: somebody does.
@@ -145,13 +158,16 @@ def free_port(bind: str, port: int) -> int:
             probe.bind((bind, port))
             probe.listen(1)
         except PermissionError as error:
-            raise UserError(
-                f"port {port} needs root; choose one above 1023: --port 6443"
-            ) from error
+            way_out = setting or "--port 6443"
+            raise UserError(f"port {port} needs root; choose one above 1023: {way_out}") from error
         except OSError as error:
+            why = f"cannot listen on {bind} port {port}: {error.strerror}"
+            if error.errno != errno.EADDRINUSE:
+                raise UserError(f"{why}; server.bind is an address of this machine") from error
+            way_out = setting or f"--port {port + 1 if port < 65_535 else port - 1}"
             raise PortInUse(
-                f"cannot listen on {bind} port {port}: {error.strerror}. See who does with "
-                f"`ss -ltnp 'sport = :{port}'`, or choose another port: --port {port + 1}"
+                f"{why}. See who does with `ss -ltnp 'sport = :{port}'`, or choose another port: "
+                f"{way_out}"
             ) from error
         chosen: int = probe.getsockname()[1]
         return chosen
