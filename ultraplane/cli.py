@@ -129,15 +129,17 @@ def apiserver(data_dir: DataDir = None, port: Port = None, config: ConfigFile = 
     """
     loaded = _load(config, data_dir, {"server.port": port})
     from runtime.clock import SystemClock
-    from ultraplane.files import private_directory
+    from ultraplane.files import DirectoryLock, private_directory
     from ultraplane.parts import settings_path
     from ultraplane.serve import serve_api
     from ultraplane.up import prepare
 
     private_directory(loaded.data_dir)
-    cluster = prepare(loaded, None, SystemClock())
-    typer.echo(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
-    serve_api(settings_path(loaded))
+    # Before anything is written: a running cluster's kubeconfig must go on leading to it.
+    with DirectoryLock(loaded.data_dir):
+        cluster = prepare(loaded, None, SystemClock())
+        typer.echo(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
+        serve_api(settings_path(loaded))
 
 
 @app.command()

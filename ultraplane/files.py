@@ -92,7 +92,8 @@ class DirectoryLock:
             holder = os.read(descriptor, 32).decode(errors="replace").strip()
             os.close(descriptor)
             raise DirectoryInUse(
-                f"{self._path.parent} is in use by another `ultraplane up` (process {holder}). "
+                f"{self._path.parent} is in use by another `ultraplane up` or `ultraplane "
+                f"apiserver` (process {holder}). "
                 "Stop that one, or give this one its own: --data-dir"
             ) from None
         os.ftruncate(descriptor, 0)

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ultraplane import cli
+from ultraplane import cli, serve
 from ultraplane.config_reader import ConfigError, load_config
+from ultraplane.files import DirectoryInUse, DirectoryLock
 from ultraplane.run_state import RunState, read_state, state_path, write_state
 from ultraplane.status import Status, as_json, bytes_text, read_status, show
 from ultraplane.supervisor import Phase, ProcessState
@@ -101,6 +102,20 @@ def test_a_file_that_cannot_be_used_is_named_without_a_traceback(
         cli.run((tmp_path / "absent").read_bytes)
     assert ended.value.code == 1
     assert capsys.readouterr().err == f"ultraplane: {tmp_path}/absent: No such file or directory\n"
+
+
+def test_a_second_api_server_leaves_the_first_ones_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "serve_api", lambda _path: None)
+    monkeypatch.setenv("ULTRAPLANE_MEMORY_DIR", str(tmp_path / "memory"))
+    command = ["apiserver", "--data-dir", str(tmp_path / "data"), "--port", "0"]
+    assert CliRunner().invoke(cli.app, command).exit_code == 0
+    before = (tmp_path / "data" / "kubeconfig").read_bytes()
+    with DirectoryLock(tmp_path / "data"):
+        result = CliRunner().invoke(cli.app, command)
+    assert isinstance(result.exception, DirectoryInUse)
+    assert (tmp_path / "data" / "kubeconfig").read_bytes() == before
 
 
 def test_an_empty_directory_name_is_not_the_present_directory() -> None:
