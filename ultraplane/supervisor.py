@@ -276,6 +276,8 @@ class _Keeper:
             deaths = 0
             while True:
                 calm = await self._live_once()
+                if self._owner.killing:
+                    return  # it did not die: it was killed
                 deaths = 1 if calm else deaths + 1
                 if deaths >= START_ATTEMPTS and not self.ready.is_set():
                     raise self._give_up()

@@ -248,15 +248,19 @@ def test_process_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
 def test_second_request_to_stop_kills_at_once(tmp_path: Path) -> None:
     async def scenario() -> None:
         record = _Record()
-        supervisor = _supervise(tmp_path, [_part(tmp_path, "a", stubborn=True)], record)
+        specs = [_part(tmp_path, "a"), _part(tmp_path, "b", "a", stubborn=True)]
+        supervisor = _supervise(tmp_path, specs, record)
         async with TaskScope("test") as scope:
             running = scope.spawn(supervisor.run(), name="run")
             await supervisor.wait_ready()
             async with asyncio.timeout(_LIMITS.stop_timeout_s / 2):
                 supervisor.stop()
+                await asyncio.sleep(0)
                 supervisor.stop()
                 await running
         assert {state.phase for state in record.states} == {Phase.STOPPED}
+        # What was killed on purpose is not started again on the way.
+        assert record.deaths == []
 
     asyncio.run(scenario())
 
