@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hmac
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ ANONYMOUS_NAME: Final = "system:anonymous"
 AUTHENTICATED: Final = "system:authenticated"
 UNAUTHENTICATED: Final = "system:unauthenticated"
 MASTERS: Final = "system:masters"
+_SERVICE_ACCOUNT: Final = re.compile(r"system:serviceaccount:([a-z0-9-]{1,63}):[a-z0-9.-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def read_token_file(path: Path) -> dict[str, User]:
         OSError: it cannot be read.
     """
     users: dict[str, User] = {}
-    with path.open(newline="") as lines:
+    with path.open(newline="", encoding="utf-8") as lines:
         for number, row in enumerate(csv.reader(lines), start=1):
             if not row or row[0].startswith("#"):
                 continue
@@ -109,8 +111,20 @@ def impersonate(user: User, headers: Sequence[tuple[bytes, bytes]]) -> User:
             "cluster scope"
         )
         raise st.forbidden("", "users", name, why)
-    everybody = UNAUTHENTICATED if name == ANONYMOUS_NAME else AUTHENTICATED
-    return User(name, tuple(dict.fromkeys((*groups, everybody))), uid, extra)
+    return User(name, _groups_as(name, groups), uid, extra)
+
+
+def _groups_as(name: str, named: Sequence[str]) -> tuple[str, ...]:
+    groups = list(named)
+    account = _SERVICE_ACCOUNT.fullmatch(name)
+    if account is not None and not groups:
+        # A service account's groups follow from its name.
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[1]}"]
+    if name == ANONYMOUS_NAME:
+        groups.append(UNAUTHENTICATED)
+    elif UNAUTHENTICATED not in groups:
+        groups.append(AUTHENTICATED)
+    return tuple(dict.fromkeys(groups))
 
 
 class Authenticator:

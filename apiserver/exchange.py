@@ -18,6 +18,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from apiserver import protocol
+from apiserver.warning_headers import warning_headers
 from kube import status as st
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -31,6 +32,7 @@ STALL_S_MAX: Final = 30.0
 DISCARDED_BYTES_MAX: Final = 16 << 20
 """So much of a body over the limit is read and dropped: most clients look for an answer only when
 they have sent all, and would find a reset connection in place of the 413."""
+_KNOWN_QUERY_BYTES_MAX: Final = 1024
 _NO_QUERY: Final[Query] = {}
 _CACHE_HEAD: Final = b"cache-control: no-cache, private\r\n"
 
@@ -39,9 +41,17 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole: there is nobody to answer."""
 
 
-@lru_cache(maxsize=4096)
 def parse_query(raw: bytes) -> Query:
-    """Return the query's values by name; shared by all requests with the same query string."""
+    """Return the query's values by name; short ones are shared by requests with the same query.
+
+    Raises:
+        StatusError: 400, it is too long or no UTF-8.
+    """
+    # Queries come from anybody: long ones kept by the thousand would take half a GiB.
+    return _parse_known(raw) if len(raw) <= _KNOWN_QUERY_BYTES_MAX else _parse(raw)
+
+
+def _parse(raw: bytes) -> Query:
     if len(raw) > 65_536:
         raise st.bad_request("the query string is longer than 65536 bytes")
     try:
@@ -49,6 +59,9 @@ def parse_query(raw: bytes) -> Query:
         return parse_qs(text, keep_blank_values=True, max_num_fields=256, errors="strict")
     except ValueError as error:
         raise st.bad_request(f"the query string cannot be parsed: {error}") from error
+
+
+_parse_known: Final = lru_cache(maxsize=4096)(_parse)
 
 
 class Caller(Protocol):
@@ -198,11 +211,8 @@ class Exchange:
             self.warnings.append(text)
 
     def _extra_headers(self) -> list[tuple[bytes, bytes]]:
-        headers = self.headers
-        for text in self.warnings:
-            escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-            headers.append((b"warning", f'299 - "{escaped}"'.encode()))
-        return headers
+        self.headers.extend(warning_headers(self.warnings))
+        return self.headers
 
     async def respond(self, code: int, body: bytes, content_type: bytes = JSON_TYPE) -> None:
         """Write a whole answer."""

@@ -4,6 +4,8 @@ What it adds to uvicorn, and why:
 
 - a request that is not whole in time is closed (upstream: 32 s to read the headers, 60 s for the
   whole request), so that half-sent requests pin neither memory nor a task;
+- headers have a limit in bytes, and what follows a chunked body (trailers) is no header: it is
+  dropped, as whoever let the headers pass has not seen it;
 - connections over the limit are closed at once, and idle ones cost one timer, which outlives the
   requests in between: setting one after each answer costs more than looking at the clock;
 - the TLS client certificate is read once a connection, when first asked for;
@@ -30,6 +32,16 @@ if TYPE_CHECKING:
 
 PROTOCOL_KEY = "ultraplane.protocol"
 PEER_UNREAD: Any = object()
+HEAD_BYTES_MAX = 1 << 20
+"""Upstream's limit of a request's headers (Go's DefaultMaxHeaderBytes)."""
+_HEAD_TOO_LARGE = b"431 Request Header Fields Too Large"
+
+
+class _Trailers(list[tuple[bytes, bytes]]):
+    """Takes the headers after a chunked body, and keeps none."""
+
+    def append(self, _header: tuple[bytes, bytes]) -> None:
+        """Drop a header."""
 
 
 class ApiProtocol(HttpToolsProtocol):
@@ -56,6 +68,7 @@ class ApiProtocol(HttpToolsProtocol):
         self.user: Any = None
         self._read_timer: asyncio.TimerHandle | None = None
         self._is_reading = False
+        self._head_bytes = 0
         self._idle_since_s: float | None = None
         self._gone: set[Callable[[], None]] = set()
 
@@ -81,6 +94,15 @@ class ApiProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = {PROTOCOL_KEY: self}  # type: ignore[dict-item]
         self._is_reading = True
+        self._head_bytes = 0
+
+    def on_chunk_header(self) -> None:
+        """A chunk of the body begins; after the last one there may be trailers."""
+        self.headers = _Trailers()
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._is_reading = False
@@ -90,8 +112,22 @@ class ApiProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         # A request that came whole, as most do, needs no timer.
-        if self._is_reading and self._read_timer is None:
-            self._arm_read_timer()
+        if self._is_reading:
+            if self._read_timer is None:
+                self._arm_read_timer()
+            # What brought no part of a body is a part of headers or trailers.
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            head = b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            close = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(_HEAD_TOO_LARGE)
+            self.transport.write(head % _HEAD_TOO_LARGE + close + _HEAD_TOO_LARGE)
+        self.transport.close()
 
     def _unset_keepalive_if_required(self) -> None:
         self._idle_since_s = None

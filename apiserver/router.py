@@ -20,6 +20,8 @@ from apiserver.options import parse_bool
 from apiserver.resources import Target
 from apiserver.server import Server
 from kube import status as st
+from kube.field import quote
+from kube.go_durations import parse_go_duration
 from kube.kinds import Registry
 from storage.errors import StorageError
 
@@ -150,7 +152,7 @@ class Router:
             raise
         except Exception as error:  # noqa: BLE001 (nothing may pass as a hang or a bare 500)
             # A bug of ours: the client hears of it, and the log has where.
-            _log.exception("%s %s failed", exchange.method, exchange.path)
+            _log.exception("%s %s failed", exchange.method, quote(exchange.path))
             await self._fail(exchange, st.internal_error(repr(error)))
         finally:
             if is_read:
@@ -170,7 +172,9 @@ class Router:
             return
         limit_s = self._server.settings.request_timeout_s
         if wanted is not None:
-            limit_s = min(limit_s, parse_duration(wanted[0]) or limit_s)
+            wanted_s = _wanted_limit_s(wanted[0])
+            if 0 < wanted_s < limit_s:
+                limit_s = wanted_s
         try:
             async with asyncio.timeout(limit_s):
                 await handler(self._server, exchange, target)
@@ -234,11 +238,12 @@ class Router:
 
     def _labels_of(self, target: Target, verb: str) -> RequestLabels:
         scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
-        key = (id(target.resource), verb, target.subresource, scope)
+        # Anybody may ask for any subresource: only those that there are may become labels.
+        known = target.subresource if target.subresource_info else ""
+        key = (id(target.resource), verb, known, scope)
         labels = self._labels.get(key)
         if labels is None:
             resource = target.resource
-            known = target.subresource if target.subresource_info else ""
             labels = self._labels[key] = RequestLabels(
                 verb.upper(), resource.group, resource.version, resource.plural, known, scope
             )
@@ -246,12 +251,12 @@ class Router:
 
     @staticmethod
     def _log_request(exchange: Exchange, verb: str, taken_s: float) -> None:
-        user = exchange.user.name if exchange.user is not None else ""
+        user = quote(exchange.user.name) if exchange.user is not None else ""
         _access.info(
             "verb=%s method=%s path=%s user=%s code=%d bytes=%d ms=%.2f",
             verb,
             exchange.method,
-            exchange.path,
+            quote(exchange.path),
             user,
             exchange.code,
             exchange.sent_bytes,
@@ -259,17 +264,18 @@ class Router:
         )
 
 
-def parse_duration(text: str) -> float | None:
-    """Return the seconds of a Go duration of one unit ("10s", "500ms", "2m") or a bare number."""
-    for suffix, unit_s in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)):
-        if text.endswith(suffix):
-            digits = text[: len(text) - len(suffix)]
-            try:
-                number = float(digits)
-            except ValueError:
-                continue
-            return number * unit_s if number > 0 else None
-    raise st.bad_request(f'time: invalid duration "{text}"')
+def _wanted_limit_s(text: str) -> float:
+    """Return the time limit that a client names, 0 for none.
+
+    Raises:
+        StatusError: 400, it is no duration.
+    """
+    if not text:
+        return 0.0
+    try:
+        return parse_go_duration(text)
+    except ValueError as error:
+        raise st.bad_request(f"invalid timeout specified in the request URL - {error}") from error
 
 
 def _served_groups(registry: Registry) -> frozenset[str]:

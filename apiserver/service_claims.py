@@ -12,6 +12,8 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
+import orjson
+
 from apiserver.companions import Claims
 from apiserver.metadata import fill_system_fields
 from apiserver.resources import Resource
@@ -74,7 +76,7 @@ class ServiceClaims:
 
     def on_delete(self, old: JsonObject) -> Sequence[KeyedOp]:
         """Return the operations that give everything back."""
-        return self._release(held(old))
+        return self._release(held(old), old)
 
     def explain(self, lost: KeyedOp, obj: JsonObject) -> StatusError:
         """Say which claim another write was quicker to make."""
@@ -87,7 +89,7 @@ class ServiceClaims:
         if allocation.errors:
             raise self._invalid(obj, allocation.errors)
         if not (allocation.ips or allocation.ports):
-            return Claims(self._release(allocation))
+            return Claims(self._release(allocation, obj))
         ips = [self._pick_ip(obj, request.ip, request.family) for request in allocation.ips]
         ports = self._pick_ports(obj, allocation.ports)
         assign(obj, allocation, ips=ips, ports=ports)
@@ -96,14 +98,19 @@ class ServiceClaims:
         asked = {request.ip for request in allocation.ips}
         asked.update(str(request.port) for request in allocation.ports)
         chosen = {*ips, *map(str, ports)} - asked
-        return Claims([*claims, *self._release(allocation)], frozenset(chosen))
+        return Claims([*claims, *self._release(allocation, obj)], frozenset(chosen))
 
-    def _release(self, allocation: Allocation) -> list[KeyedOp]:
-        """Give back what is really claimed: objects may have been removed by hand."""
+    def _release(self, allocation: Allocation, obj: JsonObject) -> list[KeyedOp]:
+        """Give back what is really claimed, and by `obj`.
+
+        IPAddresses may have been removed by hand, and the address given to another Service since.
+        """
         ops: list[KeyedOp] = []
+        parent = _parent_of(obj)
         for ip in allocation.released_ips:
-            if self._store.get(self._addresses.storage, "", ip) is not None:
-                ops.append(Delete(self._addresses.storage, "", ip, ANY))
+            found = self._store.get(self._addresses.storage, "", ip)
+            if found is not None and orjson.loads(found.body)["spec"]["parentRef"] == parent:
+                ops.append(Delete(self._addresses.storage, "", ip, found.mod_revision))
         for port in dict.fromkeys(allocation.released_ports):
             if self._store.get(PORT_CLAIMS, "", str(port)) is not None:
                 ops.append(Delete(PORT_CLAIMS, "", str(port), ANY))
@@ -188,13 +195,7 @@ class ServiceClaims:
             },
         }
         fill_system_fields(metadata, now)
-        parent = {
-            "group": "",
-            "resource": "services",
-            "namespace": obj["metadata"]["namespace"],
-            "name": obj["metadata"]["name"],
-        }
-        document = {"metadata": metadata, "spec": {"parentRef": parent}}
+        document = {"metadata": metadata, "spec": {"parentRef": _parent_of(obj)}}
         body, meta = self._addresses.encode(document)
         resource = self._addresses
         return Put(resource.storage, "", ip, meta, body, resource.splice_at, ABSENT)
@@ -206,3 +207,13 @@ class ServiceClaims:
 
     def _invalid(self, obj: JsonObject, faults: list[fld.FieldError]) -> StatusError:
         return st.invalid("", self._services.kind, obj["metadata"].get("name", ""), faults)
+
+
+def _parent_of(obj: JsonObject) -> JsonObject:
+    metadata = obj["metadata"]
+    return {
+        "group": "",
+        "resource": "services",
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+    }

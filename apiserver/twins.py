@@ -30,6 +30,7 @@ from kube.schema.normalize import count_keys
 _TWINS_MAX: Final = 512
 _KEY_BYTES_MAX: Final = 32 << 10
 _PARTS: Final = frozenset({"kind", "apiVersion", "metadata", "spec", "status"})
+_NO_STATUS: Final[tuple[Any, ...]] = (None, {})
 
 
 class Twin:
@@ -100,7 +101,10 @@ class Twins:
 
     def key_of(self, obj: Any) -> bytes | None:
         """Return what the result depends on, None if this object cannot have a twin."""
-        if obj.__class__ is not dict or not obj.keys() <= _PARTS or obj.get("status"):
+        if obj.__class__ is not dict or not obj.keys() <= _PARTS:
+            return None
+        # What a new object says of its status is dropped, but must be a status.
+        if obj.get("status") not in _NO_STATUS:
             return None
         spec, metadata = obj.get("spec"), obj.get("metadata")
         if spec.__class__ is not dict or metadata.__class__ is not dict:

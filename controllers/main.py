@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from kube.client import ApiClient
 from runtime.tasks import TaskCrashed, TaskScope
 
 USER_AGENT = "ultraplane-controllers"
+_SOCKET_MASK = 0o177
 _log = logging.getLogger(__name__)
 
 
@@ -85,7 +87,11 @@ async def _run(client: ApiClient, scope: TaskScope, listen: Path | None) -> None
 
 async def _accept_connections(path: Path) -> None:
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, at the start
-    server = await asyncio.start_unix_server(lambda _reader, writer: writer.close(), path)
+    mask = os.umask(_SOCKET_MASK)
+    try:
+        server = await asyncio.start_unix_server(lambda _reader, writer: writer.close(), path)
+    finally:
+        os.umask(mask)
     async with server:
         await server.serve_forever()
 

@@ -78,7 +78,10 @@ async def watch(
         reason = "the server ended it"
         try:
             async for event in watcher.run_once():
-                failures = 0
+                # A list does not count: a server that lists and then refuses to watch, again and
+                # again, would be asked for everything many times a second.
+                if watcher.is_watching:
+                    failures = 0
                 yield event
         except StatusError as error:
             reason = f"{error.code} {error}"
@@ -94,7 +97,11 @@ async def watch(
 
 
 class _Watcher:
-    """Where a watch stands: the revision to go on from, and what was told so far."""
+    """Where a watch stands: the revision to go on from, and what was told so far.
+
+    Attributes:
+        is_watching: whether the last event came by a watch, not by a list.
+    """
 
     def __init__(self, client: ApiClient, path: str, query: dict[str, str]) -> None:
         self._client = client
@@ -102,6 +109,7 @@ class _Watcher:
         self._query = query
         self._revision = ""
         self._known: dict[Key, _Known] = {}
+        self.is_watching = False
 
     def forget_revision(self) -> None:
         """Make the next run begin with a list."""
@@ -109,6 +117,7 @@ class _Watcher:
 
     async def run_once(self) -> AsyncIterator[Event]:
         """List if there is no revision to go on from, then watch until the connection ends."""
+        self.is_watching = False
         if not self._revision:
             items, revision = await self._list()
             for event in self._differences(items):
@@ -128,6 +137,7 @@ class _Watcher:
             async for lines in batches:
                 for line in lines:
                     told = self._take(line)
+                    self.is_watching = True
                     if told is not None:
                         yield told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
@@ -31,10 +32,22 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold keys and tokens
 )
 
+
+def _path(text: str) -> Path:
+    # Empty is an unset variable in a script, and would mean the working directory.
+    if not text:
+        raise typer.BadParameter('must name a file or directory; the present one is "."')
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise typer.BadParameter(f"{text}: there is no such user") from error
+
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
+        parser=_path,
         metavar="DIR",
         help="Where the cluster lives: journal, certificates, kubeconfig, logs. Another directory "
         "is another cluster. Default: ~/.local/share/ultraplane",
@@ -42,7 +55,9 @@ DataDir = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings in YAML; see `ultraplane config`."),
+    typer.Option(
+        "--config", parser=_path, metavar="FILE", help="Settings in YAML; see `ultraplane config`."
+    ),
 ]
 Port = Annotated[
     int | None,
@@ -58,6 +73,7 @@ def up(
         Path | None,
         typer.Option(
             "--kubeconfig",
+            parser=_path,
             metavar="FILE",
             help="Where to write the kubeconfig. A file with other clusters in it is never "
             "touched. Default: DIR/kubeconfig",
@@ -82,7 +98,7 @@ def up(
     loaded = _load(config, data_dir, {"server.port": port})
     from ultraplane.up import run_up
 
-    run_up(loaded, kubeconfig.expanduser().absolute() if kubeconfig else None, _version())
+    run_up(loaded, kubeconfig.absolute() if kubeconfig else None, _version())
 
 
 @app.command()
@@ -113,15 +129,17 @@ def apiserver(data_dir: DataDir = None, port: Port = None, config: ConfigFile = 
     """
     loaded = _load(config, data_dir, {"server.port": port})
     from runtime.clock import SystemClock
-    from ultraplane.files import private_directory
+    from ultraplane.files import DirectoryLock, private_directory
     from ultraplane.parts import settings_path
     from ultraplane.serve import serve_api
     from ultraplane.up import prepare
 
     private_directory(loaded.data_dir)
-    cluster = prepare(loaded, None, SystemClock())
-    typer.echo(f"export KUBECONFIG={cluster.kubeconfig}")
-    serve_api(settings_path(loaded))
+    # Before anything is written: a running cluster's kubeconfig must go on leading to it.
+    with DirectoryLock(loaded.data_dir):
+        cluster = prepare(loaded, None, SystemClock())
+        typer.echo(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
+        serve_api(settings_path(loaded))
 
 
 @app.command()
@@ -131,6 +149,7 @@ def controllers(
         Path | None,
         typer.Option(
             "--kubeconfig",
+            parser=_path,
             metavar="FILE",
             help="How to reach the API server, and as whom. Default: the controllers' own in DIR, "
             "written by `up` and `apiserver`.",
@@ -250,13 +269,21 @@ def main() -> None:
 
 
 def run(command: Callable[[], Any]) -> None:
-    """Call `command`, turning a `UserError` into a message on stderr."""
+    """Call `command`, turning what the user can put right into a message on stderr."""
     try:
         command()
     except UserError as error:
-        typer.secho("ultraplane: ", fg=typer.colors.RED, err=True, nl=False)
-        typer.echo(str(error), err=True)
-        sys.exit(1)
+        text = str(error)
+    except OSError as error:
+        # A file that cannot be read or written, a full disk: the name says more than a traceback.
+        if error.filename is None:
+            raise
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    else:
+        return
+    typer.secho("ultraplane: ", fg=typer.colors.RED, err=True, nl=False)
+    typer.echo(text, err=True)
+    sys.exit(1)
 
 
 def _load(file: Path | None, data_dir: Path | None, flags: dict[str, Any]) -> Config:

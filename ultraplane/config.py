@@ -17,6 +17,10 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _PARTITION_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_HOST_NAME: Final = re.compile(
+    r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?",
+    re.IGNORECASE,
+)
 # What changes most, or is watched by most, gets a log and a writer of its own.
 _PARTITIONS: Final[dict[str, tuple[str, ...]]] = {
     "events": ("events",),
@@ -31,8 +35,39 @@ _WRITTEN_TOGETHER: Final = ("services", "networking.k8s.io/ipaddresses")
 
 
 def _absolute(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("must not hold a null character")
+    try:
+        expanded = path.expanduser()
+    except RuntimeError as error:
+        raise ValueError("names a user whose home is not known") from error
     # Not resolve(): a data directory may well be a symbolic link that will point elsewhere.
-    return Path(os.path.abspath(path.expanduser()))
+    return Path(os.path.abspath(expanded))
+
+
+def _not_empty(value: Any) -> Any:
+    # An unset variable in a script, which would make the working directory the one that is meant.
+    if value == "":
+        raise ValueError('must name a file or directory; the present one is "."')
+    return value
+
+
+def _host_name(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    if len(text) > 253 or not _HOST_NAME.fullmatch(text):
+        raise ValueError("must be a DNS name of ASCII letters, or an address")
+    return text
+
+
+def _listening_address(text: str) -> str:
+    if text.startswith("unix:") and len(os.fsencode(text[5:])) > _SOCKET_PATH_BYTES_MAX:
+        raise ValueError(f"the path must not be longer than {_SOCKET_PATH_BYTES_MAX} bytes")
+    if text.startswith("tcp:") and int(text.rpartition(":")[2]) > 65_535:
+        raise ValueError("the port must not be larger than 65535")
+    return text
 
 
 def _switch_text(value: Any) -> Any:
@@ -69,14 +104,14 @@ def default_data_dir() -> Path:
     return base / "ultraplane"
 
 
-Location = Annotated[Path, AfterValidator(_absolute)]
+Location = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_absolute)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Section(BaseModel):
     """Settings that belong together."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ServerSection(Section):
@@ -95,7 +130,7 @@ class ServerSection(Section):
         description="Another port, of 127.0.0.1 only and without TLS, for benchmarks. Requests "
         "must authenticate by bearer token there.",
     )
-    tls_names: tuple[str, ...] = Field(
+    tls_names: tuple[Annotated[str, AfterValidator(_host_name)], ...] = Field(
         default=(),
         description="More host names and addresses for the generated serving certificate.",
     )
@@ -152,7 +187,7 @@ class ServerSection(Section):
 class JournalSection(Section):
     """The log: order and durability."""
 
-    address: str | None = Field(
+    address: Annotated[str, AfterValidator(_listening_address)] | None = Field(
         default=None,
         pattern=r"^(unix:/.+|tcp:.+:\d{1,5})$",
         description="Where the journal listens, unix:/path or tcp:host:port; unset is "

@@ -1,7 +1,12 @@
-"""What `ultraplane up` shows: one line for each thing that happens, colours only on a terminal."""
+"""What `ultraplane up` shows: one line for each thing that happens, colours only on a terminal.
+
+Nobody has to look: when the terminal is closed, or the program that reads our output ends, what
+would be shown is lost, and the cluster goes on.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from ultraplane.supervisor import ProcessState
+
+
+class LastingConsole(Console):
+    """A console that falls silent when nobody can read it any more; rich's would end us."""
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent."""
+        self.quiet = True
 
 
 class Display:
@@ -21,11 +34,21 @@ class Display:
         self._publish = publish
         self._log_dir = log_dir
         self._states: dict[str, ProcessState] = {}
+        self._unpublished = ""
 
     def on_change(self, states: Sequence[ProcessState]) -> None:
         """Take over the present states."""
         self._states = {state.name: state for state in states}
-        self._publish(states)
+        try:
+            self._publish(states)
+        except OSError as error:
+            # A full disk is the journal's trouble, not a reason to stop all.
+            if str(error) != self._unpublished:
+                text = f"`ultraplane status` is out of date: {error}"
+                self._line(f"  [yellow]![/] {escape(text)}")
+            self._unpublished = str(error)
+        else:
+            self._unpublished = ""
 
     def on_ready(self, name: str, seconds: float) -> None:
         """Show a process with the time it took and where it listens."""
@@ -58,7 +81,7 @@ class Display:
         """Show how to use the cluster."""
         self._line(
             f"\n  [bold]Ready in {seconds:.1f} s.[/] In another terminal:\n\n"
-            f"    export KUBECONFIG={escape(str(kubeconfig))}\n"
+            f"    export KUBECONFIG={escape(shlex.quote(str(kubeconfig)))}\n"
             "    kubectl get namespaces\n\n"
             f"  [dim]Data:[/] {escape(str(data_dir))}   [dim]Logs:[/] {escape(str(self._log_dir))}"
             "   [dim]More:[/] ultraplane status\n"
@@ -75,4 +98,7 @@ class Display:
 
     def _line(self, text: str) -> None:
         # A path cut in two by a line break cannot be copied.
-        self._console.print(text, highlight=False, soft_wrap=True)
+        try:
+            self._console.print(text, highlight=False, soft_wrap=True)
+        except OSError:
+            self._console.quiet = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
+import shlex
 from pathlib import Path
 from types import TracebackType
 
@@ -28,19 +28,30 @@ def private_directory(path: Path) -> Path:
     """Make sure that `path` is a directory that only we can write to and look into.
 
     Raises:
-        UnsafeDirectory: it belongs to somebody else, or is no directory.
+        UnsafeDirectory: it belongs to somebody else, is in use for something else, or is no
+            directory and cannot be made one.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700)
-    except FileExistsError:
+    except OSError as error:
+        # os.path, as pathlib raises for a name that is too long.
+        if not os.path.isdir(path):
+            if os.path.lexists(path):
+                raise UnsafeDirectory(f"{path} is no directory") from None
+            why = f"{error.filename}: {error.strerror}"
+            raise UnsafeDirectory(f"directory {path} cannot be made: {why}") from None
         facts = path.stat()
-        if not stat.S_ISDIR(facts.st_mode):
-            raise UnsafeDirectory(f"{path} is no directory") from None
         # In a directory open to all, such as /dev/shm, somebody may have been there first.
         if facts.st_uid != os.getuid():
             raise UnsafeDirectory(f"{path} belongs to user id {facts.st_uid}, not to us") from None
         if facts.st_mode & 0o077:
+            # A home, / or /tmp would be closed to all who live there.
+            if any(path.iterdir()):
+                raise UnsafeDirectory(
+                    f"{path} holds files and is open to other users. Name a directory that is new "
+                    f"or empty, or close this one: chmod 700 {shlex.quote(str(path))}"
+                ) from None
             path.chmod(0o700)
     return path
 
@@ -81,7 +92,8 @@ class DirectoryLock:
             holder = os.read(descriptor, 32).decode(errors="replace").strip()
             os.close(descriptor)
             raise DirectoryInUse(
-                f"{self._path.parent} is in use by another `ultraplane up` (process {holder}). "
+                f"{self._path.parent} is in use by another `ultraplane up` or `ultraplane "
+                f"apiserver` (process {holder}). "
                 "Stop that one, or give this one its own: --data-dir"
             ) from None
         os.ftruncate(descriptor, 0)

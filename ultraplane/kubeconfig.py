@@ -17,10 +17,17 @@ from ultraplane.files import write_private
 from ultraplane.pki import Pki
 
 CLUSTER: Final = "ultraplane"
+_ADMIN: Final = "ultraplane-admin"
+_TOKEN: Final = "ultraplane-token"
+_OURS: Final = {
+    "clusters": {CLUSTER},
+    "contexts": {CLUSTER, _TOKEN},
+    "users": {_ADMIN, _TOKEN},
+}
 
 
 class NotOurs(UserError):
-    """The file names other clusters, so it is somebody's own; it was left as it is."""
+    """The file names other clusters or users, so it is somebody's own; it was left as it is."""
 
 
 def write_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> None:
@@ -32,9 +39,9 @@ def write_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> Non
     _refuse_foreign(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = _config(server, ca_file)
-    _add_user(content, CLUSTER, "ultraplane-admin", _pair(pki.admin_certificate, pki.admin_key))
+    _add_user(content, CLUSTER, _ADMIN, _pair(pki.admin_certificate, pki.admin_key))
     token = {"token": pki.admin_token.read_text()}
-    _add_user(content, "ultraplane-token", "ultraplane-token", token)
+    _add_user(content, _TOKEN, _TOKEN, token)
     write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
@@ -80,12 +87,13 @@ def _refuse_foreign(path: Path) -> None:
         content = "unreadable"
     if content is None:
         return
-    clusters = content.get("clusters") if isinstance(content, dict) else None
-    if isinstance(clusters, list) and all(
-        isinstance(cluster, dict) and cluster.get("name") == CLUSTER for cluster in clusters
+    if isinstance(content, dict) and all(
+        isinstance(entries := content.get(kind) or [], list)
+        and all(isinstance(entry, dict) and entry.get("name") in names for entry in entries)
+        for kind, names in _OURS.items()
     ):
         return
     raise NotOurs(
-        f"{path} holds other clusters and is left alone. Give another file, and use both: "
+        f"{path} holds other clusters or users and is left alone. Give another file, and use both: "
         f"export KUBECONFIG={path}:OTHER"
     )

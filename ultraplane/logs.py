@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -41,12 +42,20 @@ def size(path: Path) -> int:
 def empty_if_larger(path: Path, bytes_max: int) -> None:
     """Keep a copy of a log that has become too large, and let its process start it anew.
 
-    Lines written between the copy and the emptying are lost: better than a full disk.
+    Lines written between the copy and the emptying are lost: better than a full disk. Where there
+    is no room for a copy, all of it is lost.
+
+    Raises:
+        OSError: it cannot be emptied.
     """
     if size(path) > bytes_max:
         copy = _numbered(path, 1)
-        shutil.copyfile(path, copy)
-        copy.chmod(0o600)
+        try:
+            shutil.copyfile(path, copy)
+            copy.chmod(0o600)
+        except OSError:
+            with suppress(OSError):
+                copy.unlink(missing_ok=True)
         os.truncate(path, 0)
 
 

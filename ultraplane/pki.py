@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -40,6 +41,7 @@ _IN_CLUSTER_NAMES: Final = (
     "kubernetes.default.svc.cluster.local",
 )
 _LOOPBACK: Final = ("127.0.0.1", "::1")
+_TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]{16,}=*")
 # These listen everywhere, so nobody connects to them by that address.
 _WILDCARDS: Final = ("0.0.0.0", "::")
 
@@ -121,7 +123,7 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
     _ensure_leaf(pki.controllers_certificate, pki.controllers_key, controllers, authority, now)
     if _load_key(pki.service_account_key) is None:
         _write_key(pki.service_account_key, ec.generate_private_key(ec.SECP256R1()))
-    if not pki.admin_token.is_file():
+    if not _is_token(pki.admin_token):
         write_private(pki.admin_token, secrets.token_urlsafe(32).encode())
     _write_bundles(pki, plan)
     return pki
@@ -130,7 +132,10 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
 def server_names(plan: PkiPlan) -> list[str]:
     """Return the names and addresses that the serving certificate is to be valid for."""
     service_address = str(ipaddress.ip_network(plan.service_cidr)[1])
-    names = [*_IN_CLUSTER_NAMES, *_LOOPBACK, service_address, socket.gethostname()]
+    names = [*_IN_CLUSTER_NAMES, *_LOOPBACK, service_address]
+    host = socket.gethostname()
+    if host and host.isascii():  # no certificate can hold another
+        names.append(host)
     if plan.bind not in _WILDCARDS:
         names.append(plan.bind)
     return list(dict.fromkeys([*names, *plan.extra_names]))
@@ -262,9 +267,17 @@ def _load_certificate(path: Path) -> x509.Certificate | None:
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey | None:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError, UnsupportedAlgorithm):
         return None
     return key if isinstance(key, ec.EllipticCurvePrivateKey) else None
+
+
+def _is_token(path: Path) -> bool:
+    """Whether a file holds what can stand in a header and in a line of the token file."""
+    try:
+        return _TOKEN.fullmatch(path.read_bytes()) is not None
+    except FileNotFoundError:
+        return False
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
@@ -295,7 +308,7 @@ def _is_signed_by(certificate: x509.Certificate, authority: _Authority) -> bool:
 def _names_of(certificate: x509.Certificate) -> set[x509.GeneralName]:
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, ValueError):
         return set()
     return set(extension.value)
 

@@ -38,18 +38,21 @@ def write_state(path: Path, state: RunState) -> None:
 
 
 def read_state(path: Path) -> RunState | None:
-    """Return the state written last, with dead processes shown as such; None if there is none."""
+    """Return the state written last, with dead processes shown as such.
+
+    None if there is none, or one of another version.
+    """
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        processes = [
+            ProcessState(**{**process, "phase": Phase(process["phase"])})
+            for process in content["processes"]
+        ]
+        if not is_running(content["pid"]):
+            processes = _all_stopped(processes)
+        return RunState(**{**content, "processes": tuple(processes)})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    processes = [
-        ProcessState(**{**process, "phase": Phase(process["phase"])})
-        for process in content["processes"]
-    ]
-    if not is_running(content["pid"]):
-        processes = _all_stopped(processes)
-    return RunState(**{**content, "processes": tuple(processes)})
 
 
 def is_running(pid: int) -> bool:

@@ -8,12 +8,15 @@ says so.
 from __future__ import annotations
 
 import json
+import shlex
 import ssl
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any, Final, TypeAlias
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from apiserver.settings import STATUS_PATH
@@ -99,8 +102,9 @@ def as_json(status: Status) -> str:
 
 def show(status: Status, console: Console) -> None:
     """Show a status to people."""
-    console.print("[green]ready[/]" if status.ready else f"[red]not ready[/]: {status.reason}")
-    console.print(f"export KUBECONFIG={status.kubeconfig}\n", highlight=False, soft_wrap=True)
+    reason, kubeconfig = escape(status.reason), escape(shlex.quote(status.kubeconfig))
+    console.print("[green]ready[/]" if status.ready else f"[red]not ready[/]: {reason}")
+    console.print(f"export KUBECONFIG={kubeconfig}\n", highlight=False, soft_wrap=True)
     processes = Table("process", "state", "pid", "restarts", "address", box=None, pad_edge=False)
     for process in status.processes:
         processes.add_row(
@@ -108,12 +112,12 @@ def show(status: Status, console: Console) -> None:
             process.phase.value,
             str(process.pid or "-"),
             str(process.restarts),
-            process.address,
+            escape(process.address),
         )
     if status.processes:
         console.print(processes)
     if status.ready and status.reason:
-        console.print(f"\n[yellow]partitions unknown[/]: {status.reason}")
+        console.print(f"\n[yellow]partitions unknown[/]: {reason}")
     if status.partitions:
         partitions = Table(
             "\npartition", "\nrevision", "\nobjects", "\nmemory", "\nlag", box=None, pad_edge=False
@@ -142,12 +146,12 @@ def _ask_server(config: Config, pki: Pki, server: str) -> tuple[bool, str, _Part
     try:
         context = client_context(config.server.tls_ca_file or pki.ca_certificate, pki)
         _get(f"{server}/readyz", context)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         return False, f"{server}/readyz: {error}", ()
     try:
         content = json.loads(_get(server + STATUS_PATH, context))
         return True, "", tuple(content["partitions"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, HTTPException) as error:
         return True, f"{server}{STATUS_PATH}: {error}", ()
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -164,6 +165,11 @@ class Supervisor:
         """All processes, in the order they start."""
         return [keeper.state for keeper in self._keepers.values()]
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the end has begun."""
+        return self._wake.is_set()
+
     def stop(self) -> None:
         """Let `run` stop everything; asked a second time, kill what still runs."""
         if self._wake.is_set():
@@ -210,7 +216,9 @@ class Supervisor:
         while True:
             await self._clock.sleep(_LOG_CHECK_S)
             for name in self._keepers:
-                logs.empty_if_larger(self.log_path(name), self._limits.log_bytes_max)
+                # A log that cannot be kept small is no reason to stop what writes it.
+                with suppress(OSError):
+                    logs.empty_if_larger(self.log_path(name), self._limits.log_bytes_max)
 
     # What keepers need of their supervisor.
 
@@ -253,6 +261,7 @@ class _Keeper:
         self._owner = owner
         self._context = owner.context
         self._child: Child | None = None
+        self._trouble = ""
 
     def kill(self) -> None:
         """End the process at once."""
@@ -267,6 +276,8 @@ class _Keeper:
             deaths = 0
             while True:
                 calm = await self._live_once()
+                if self._owner.killing:
+                    return  # it did not die: it was killed
                 deaths = 1 if calm else deaths + 1
                 if deaths >= START_ATTEMPTS and not self.ready.is_set():
                     raise self._give_up()
@@ -281,7 +292,14 @@ class _Keeper:
         clock, limits = self._context.clock, self._context.limits
         log = self._owner.log_path(self._spec.name)
         started_s = clock.monotonic_s()
-        self._child = child = await start_child(self._spec.argv, self._context.environment, log)
+        self._child, self._trouble = None, ""
+        try:
+            child = await start_child(self._spec.argv, self._context.environment, log)
+        except OSError as error:
+            # No room for a log or a process now; there may be later.
+            self._trouble = str(error)
+            return False
+        self._child = child
         self._set(phase=Phase.STARTING, pid=child.pid)
         if not await self._become_ready(child, started_s):
             child.kill()
@@ -304,7 +322,9 @@ class _Keeper:
             if not reason and child.exit_code is None:
                 return True
             now_s = clock.monotonic_s()
-            if now_s - started_s > self._context.limits.ready_timeout_s:
+            limit_s = self._context.limits.ready_timeout_s
+            if now_s - started_s > limit_s:
+                self._trouble = f"not ready in {limit_s:g} s: {reason}"
                 return False
             if now_s >= notice_s:
                 notice_s = now_s + _SLOW_NOTICE_S
@@ -329,6 +349,8 @@ class _Keeper:
         )
 
     def _how(self) -> str:
+        if self._trouble:
+            return self._trouble
         code = None if self._child is None else self._child.exit_code
         return "never started" if code is None else exit_text(code)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -10,12 +11,11 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskScope
+from ultraplane.checks import check_settings
 from ultraplane.config import Config
-from ultraplane.display import Display
+from ultraplane.display import Display, LastingConsole
 from ultraplane.errors import UserError
 from ultraplane.files import DirectoryLock, private_directory
 from ultraplane.kubeconfig import write_controllers_kubeconfig, write_kubeconfig
@@ -92,7 +92,13 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     Raises:
         UserError: the port is taken, or a file or directory is of no use.
     """
+    check_settings(config)
     port = free_port(config.server.bind, config.server.port)
+    plain_port = config.server.plain_http_port
+    if plain_port is not None:
+        if plain_port == port:
+            raise PortInUse(f"server.port and server.plain_http_port are both {port}")
+        free_port("127.0.0.1", plain_port, setting="server.plain_http_port")
     forget_deleted_cluster(config)
     for name in ("run", "logs"):
         private_directory(config.data_dir / name)
@@ -132,8 +138,13 @@ def prepare_pki(config: Config, clock: Clock) -> Pki:
     return ensure_pki(config.data_dir / "pki", plan, clock)
 
 
-def free_port(bind: str, port: int) -> int:
+def free_port(bind: str, port: int, *, setting: str = "") -> int:
     """Return `port` if nobody listens there, a free one for 0.
+
+    Args:
+        bind: address to listen on.
+        port: where.
+        setting: the key that gives the port where no flag does.
 
     Raises:
         PortInUse: somebody does.
@@ -147,21 +158,32 @@ def free_port(bind: str, port: int) -> int:
             probe.bind((bind, port))
             probe.listen(1)
         except PermissionError as error:
-            raise UserError(
-                f"port {port} needs root; choose one above 1023: --port 6443"
-            ) from error
+            way_out = setting or "--port 6443"
+            raise UserError(f"port {port} needs root; choose one above 1023: {way_out}") from error
         except OSError as error:
+            why = f"cannot listen on {bind} port {port}: {error.strerror}"
+            if error.errno != errno.EADDRINUSE:
+                raise UserError(f"{why}; server.bind is an address of this machine") from error
+            way_out = setting or f"--port {port + 1 if port < 65_535 else port - 1}"
             raise PortInUse(
-                f"cannot listen on {bind} port {port}: {error.strerror}. See who does with "
-                f"`ss -ltnp 'sport = :{port}'`, or choose another port: --port {port + 1}"
+                f"{why}. See who does with `ss -ltnp 'sport = :{port}'`, or choose another port: "
+                f"{way_out}"
             ) from error
         chosen: int = probe.getsockname()[1]
         return chosen
 
 
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that stop a cluster; under `nohup`, a closed terminal does not."""
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
+
+
 async def _run(cluster: Cluster, clock: Clock, started_s: float, version: str) -> None:
     config = cluster.config
-    display = Display(Console(), cluster.publish, cluster.log_dir)
+    display = Display(LastingConsole(), cluster.publish, cluster.log_dir)
     display.show_title(version)
     supervisor = Supervisor(
         cluster.specs,
@@ -177,13 +199,17 @@ async def _run(cluster: Cluster, clock: Clock, started_s: float, version: str) -
         observer=display,
     )
 
-    def on_signal() -> None:
-        display.show_stopping()
+    def on_signal(number: signal.Signals) -> None:
+        # A closed terminal is often told of twice, by the kernel and the shell: no call for haste.
+        if number is signal.SIGHUP and supervisor.is_stopping:
+            return
+        # First, as there may be nothing left to show it on.
         supervisor.stop()
+        display.show_stopping()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, on_signal)
+    for number in stop_signals():
+        loop.add_signal_handler(number, on_signal, number)
 
     async def announce() -> None:
         await supervisor.wait_ready()

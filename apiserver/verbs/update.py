@@ -181,7 +181,8 @@ class Change:
         outcome = await self.server.commit(resource, (delete, *claims))
         if isinstance(outcome, Committed):
             return Updated(orjson.dumps(new), deleted=True)
-        return outcome.actual
+        # Lost what went along: the object is as it was, and is looked at again.
+        return outcome.actual if outcome.op_index == 0 else record
 
 
 def put_of(server: Server, resource: Resource, record: Record, new: JsonObject) -> Put:

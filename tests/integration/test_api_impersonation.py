@@ -30,3 +30,26 @@ def test_the_impersonated_user_has_its_own_permissions_only(cluster: Cluster) ->
 def test_impersonated_groups_need_a_user(cluster: Cluster) -> None:
     answer = cluster.call("GET", "/api/v1/pods", headers={"Impersonate-Group": "g"})
     assert answer.code == 400
+
+
+def _groups_of(cluster: Cluster, headers: dict[str, str]) -> list[str]:
+    answer = cluster.call("POST", REVIEW, {}, headers=headers)
+    groups: list[str] = answer.json["status"]["userInfo"]["groups"]
+    return groups
+
+
+def test_an_impersonated_service_account_has_its_groups_unless_others_are_named(
+    cluster: Cluster,
+) -> None:
+    account = {"Impersonate-User": "system:serviceaccount:ns1:sa1"}
+    own = ["system:serviceaccounts", "system:serviceaccounts:ns1", "system:authenticated"]
+    assert _groups_of(cluster, account) == own
+    named = _groups_of(cluster, {**account, "Impersonate-Group": "g"})
+    assert named == ["g", "system:authenticated"]
+
+
+def test_who_is_impersonated_as_unauthenticated_is_not_authenticated(cluster: Cluster) -> None:
+    headers = {"Impersonate-User": "jane", "Impersonate-Group": "system:unauthenticated"}
+    review = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    assert cluster.call("POST", ACCESS, review, headers=headers).code == 201
+    assert _groups_of(cluster, headers) == ["system:unauthenticated"]

@@ -179,6 +179,56 @@ def test_process_that_never_starts_ends_all_with_its_last_words(tmp_path: Path) 
     asyncio.run(scenario())
 
 
+def test_program_that_cannot_be_started_is_tried_again_and_named(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        record = _Record()
+        absent = ProcessSpec("b", ("/absent/program",), accepts_connections("unix:/absent"))
+        supervisor = _supervise(tmp_path, [_part(tmp_path, "a"), absent], record)
+        with pytest.raises(StartFailed, match=r"b does not start \(.*No such file.*absent/program"):
+            await supervisor.run()
+        assert record.events.count(("death", "b")) == 2
+        assert {state.phase for state in record.states} == {Phase.STOPPED}
+
+    asyncio.run(scenario())
+
+
+def test_process_without_a_log_is_started_once_there_is_room_for_one(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        record = _Record()
+        logs = tmp_path / "logs"
+        logs.mkdir()
+        supervisor = _supervise(logs, [_part(tmp_path, "a")], record)
+        async with TaskScope("test") as scope:
+            running = scope.spawn(supervisor.run(), name="run")
+            await supervisor.wait_ready()
+            logs.rename(tmp_path / "away")
+            os.kill(record.pid("a"), signal.SIGKILL)
+            await record.wait_for("death", "a", times=2)
+            assert "logs/a.log" in record.deaths[1][0]
+            (tmp_path / "away").rename(logs)
+            await record.wait_for("ready", "a", times=2)
+            supervisor.stop()
+            await running
+
+    asyncio.run(scenario())
+
+
+def test_process_that_never_becomes_ready_is_said_to_be_so(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        record = _Record()
+        silent = ProcessSpec(
+            "b",
+            (sys.executable, "-c", "import time; time.sleep(60)"),
+            accepts_connections("unix:/absent"),
+        )
+        limits = Limits(ready_timeout_s=0.1, delay_s_max=0)
+        supervisor = _supervise(tmp_path, [silent], record, limits)
+        with pytest.raises(StartFailed, match=r"not ready in 0.1 s: unix:/absent"):
+            await supervisor.run()
+
+    asyncio.run(scenario())
+
+
 def test_process_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
     async def scenario() -> None:
         record = _Record()
@@ -198,15 +248,19 @@ def test_process_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
 def test_second_request_to_stop_kills_at_once(tmp_path: Path) -> None:
     async def scenario() -> None:
         record = _Record()
-        supervisor = _supervise(tmp_path, [_part(tmp_path, "a", stubborn=True)], record)
+        specs = [_part(tmp_path, "a"), _part(tmp_path, "b", "a", stubborn=True)]
+        supervisor = _supervise(tmp_path, specs, record)
         async with TaskScope("test") as scope:
             running = scope.spawn(supervisor.run(), name="run")
             await supervisor.wait_ready()
             async with asyncio.timeout(_LIMITS.stop_timeout_s / 2):
                 supervisor.stop()
+                await asyncio.sleep(0)
                 supervisor.stop()
                 await running
         assert {state.phase for state in record.states} == {Phase.STOPPED}
+        # What was killed on purpose is not started again on the way.
+        assert record.deaths == []
 
     asyncio.run(scenario())
 

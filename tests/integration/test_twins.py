@@ -181,3 +181,15 @@ def test_a_repeated_body_with_a_duplicate_field_goes_on_being_warned_of(
         assert answer.code == 201, answer.body
         headers = {name.lower(): value for name, value in answer.headers.items()}
         assert r"duplicate field \"spec.priority\"" in headers["warning"]
+
+
+@pytest.mark.parametrize("status", ["", [], 0, False])
+def test_a_twins_status_must_be_one_though_it_is_dropped(
+    cluster: Cluster, path: str, status: Any
+) -> None:
+    _create(cluster, path, _pod("known"))
+    answer = cluster.call("POST", path, {**_pod("odd"), "status": status})
+    assert answer.code == 400, answer.body
+    assert "into Go struct field Pod.status" in answer.json["message"]
+    _create(cluster, path, {**_pod("empty"), "status": {}})
+    _create(cluster, path, {**_pod("null"), "status": None})

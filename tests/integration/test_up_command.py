@@ -108,7 +108,7 @@ def test_both_ways_of_the_kubeconfig_lead_in_and_none_leads_nowhere(tmp_path: Pa
 
 def test_everything_written_is_private_and_nothing_logged_is_secret(tmp_path: Path) -> None:
     with _cluster(tmp_path) as process:
-        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        files = [path for path in tmp_path.rglob("*") if path.is_file() or path.is_socket()]
         open_to_others = [path for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077]
         # The replica lies in a directory that only its owner can enter.
         assert [path for path in open_to_others if tmp_path / "memory" not in path.parents] == []
@@ -152,6 +152,25 @@ def test_second_up_in_the_same_directory_is_refused(tmp_path: Path) -> None:
         command = [*_COMMAND, "up", "--port", "0", "--data-dir", str(tmp_path)]
         second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert second.returncode == 1
-        assert "is in use by another `ultraplane up`" in second.stderr
+        assert "is in use by another `ultraplane up` or" in second.stderr
         assert _status(tmp_path)["ready"] is True
         _end(process)
+
+
+def test_closing_the_terminal_stops_a_cluster_in_order(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [*_COMMAND, "up", "--port", "0", "--data-dir", str(tmp_path)]
+    environment = {**os.environ, "ULTRAPLANE_MEMORY_DIR": f"{tmp_path}/memory"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        while b"Press Ctrl-C" not in seen:
+            seen += os.read(ours, 4096)
+        os.close(ours)
+        for _ in range(2):
+            process.send_signal(signal.SIGHUP)
+        try:
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    assert _status(tmp_path)["ready"] is False

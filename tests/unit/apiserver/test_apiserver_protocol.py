@@ -1,23 +1,26 @@
-"""The connection: kept alive while it is used, closed when it was idle for too long."""
+"""The connection: kept alive while used, closed when idle for too long; headers have limits."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
 from uvicorn.server import ServerState
 
-from apiserver.protocol import ApiProtocol, frame, unframe
+from apiserver.protocol import HEAD_BYTES_MAX, ApiProtocol, frame, unframe
 
 IDLE_S = 0.4
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
-async def _app(_scope: Any, _receive: Any, send: Any) -> None:
-    headers = [(b"content-length", b"2")]
+async def _app(scope: Any, receive: Any, send: Any) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    shown = [value for name, value in scope["headers"] if name == b"show"]
+    headers = [(b"content-length", b"2"), (b"shown", b",".join(shown))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -43,7 +46,8 @@ async def _connected() -> AsyncIterator[
                 yield reader, writer, state
         finally:
             writer.close()
-            await writer.wait_closed()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -99,3 +103,65 @@ def test_requests_sent_together_are_answered_in_order() -> None:
 def test_a_framed_chunk_is_taken_apart_again() -> None:
     for chunk in (b"a", b"\r\n", b"x" * 70_000):
         assert unframe(frame(chunk)) == chunk
+
+
+def test_what_follows_a_chunked_body_is_no_header() -> None:
+    request = (
+        b"POST / HTTP/1.1\r\nHost: test\r\nShow: header\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"2\r\n{}\r\n0\r\nShow: trailer\r\n\r\n"
+    )
+
+    async def run() -> None:
+        async with _connected() as (reader, writer, _):
+            for _ in range(2):
+                writer.write(request)
+                assert b"shown: header\r\n" in await reader.readuntil(b"\r\n\r\n")
+                assert await reader.readexactly(2) == b"ok"
+
+    asyncio.run(run())
+
+
+async def _is_cut_off(start: bytes) -> bool:
+    """Send `start` and then headers without end; tell whether the server stops taking them."""
+    line = b"a: " + b"b" * 60_000 + b"\r\n"
+    async with _connected() as (_, writer, _state):
+        writer.write(start)
+        try:
+            for _ in range(32 * HEAD_BYTES_MAX // len(line)):
+                writer.write(line)
+                await writer.drain()
+        except ConnectionError:
+            return True
+        return False
+
+
+def test_endless_headers_are_cut_off() -> None:
+    assert asyncio.run(_is_cut_off(b"GET / HTTP/1.1\r\nHost: test\r\n"))
+
+
+def test_endless_trailers_are_cut_off() -> None:
+    start = b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    assert asyncio.run(_is_cut_off(start))
+
+
+def test_headers_just_over_the_limit_get_upstreams_answer() -> None:
+    async def run() -> None:
+        async with _connected() as (reader, writer, _):
+            writer.write(b"GET / HTTP/1.1\r\na: " + b"b" * HEAD_BYTES_MAX)
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+            assert b"\r\nconnection: close\r\n" in answer
+            assert answer.endswith(b"\r\n\r\n431 Request Header Fields Too Large")
+
+    asyncio.run(run())
+
+
+def test_a_long_body_is_not_taken_for_headers() -> None:
+    async def run() -> None:
+        size = 2 * HEAD_BYTES_MAX
+        async with _connected() as (reader, writer, _):
+            writer.write(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % size)
+            writer.write(b"x" * size)
+            assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+
+    asyncio.run(run())

@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ultraplane import cli
+from ultraplane import cli, serve
 from ultraplane.config_reader import ConfigError, load_config
-from ultraplane.run_state import RunState, state_path, write_state
+from ultraplane.files import DirectoryInUse, DirectoryLock
+from ultraplane.run_state import RunState, read_state, state_path, write_state
 from ultraplane.status import Status, as_json, bytes_text, read_status, show
 from ultraplane.supervisor import Phase, ProcessState
 
@@ -85,6 +86,41 @@ def test_status_of_a_cluster_that_is_down_says_why(tmp_path: Path) -> None:
     assert not status.ready
     assert "/readyz" in status.reason
     assert status.processes[0].phase is Phase.STOPPED
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', '{"processes": [{}]}'])
+def test_a_state_file_that_cannot_be_understood_is_none(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(content)
+    assert read_state(path) is None
+
+
+def test_a_file_that_cannot_be_used_is_named_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.run((tmp_path / "absent").read_bytes)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"ultraplane: {tmp_path}/absent: No such file or directory\n"
+
+
+def test_a_second_api_server_leaves_the_first_ones_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "serve_api", lambda _path: None)
+    monkeypatch.setenv("ULTRAPLANE_MEMORY_DIR", str(tmp_path / "memory"))
+    command = ["apiserver", "--data-dir", str(tmp_path / "data"), "--port", "0"]
+    assert CliRunner().invoke(cli.app, command).exit_code == 0
+    before = (tmp_path / "data" / "kubeconfig").read_bytes()
+    with DirectoryLock(tmp_path / "data"):
+        result = CliRunner().invoke(cli.app, command)
+    assert isinstance(result.exception, DirectoryInUse)
+    assert (tmp_path / "data" / "kubeconfig").read_bytes() == before
+
+
+def test_an_empty_directory_name_is_not_the_present_directory() -> None:
+    result = CliRunner().invoke(cli.app, ["up", "--data-dir", ""])
+    assert result.exit_code == 2
 
 
 def _status() -> Status:

@@ -103,3 +103,21 @@ def test_last_lines_are_of_this_start_only(tmp_path: Path) -> None:
     path.write_text("anew\n")
     assert logs.last_lines(path, 9, since_byte=start) == ["anew"]
     assert logs.last_lines(tmp_path / "absent", 9) == []
+
+
+@pytest.mark.parametrize("name", ["file/below", "dangling", "x" * 300])
+def test_directory_that_cannot_be_made_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent" / "x")
+    with pytest.raises(UnsafeDirectory, match=name):
+        private_directory(tmp_path / name)
+
+
+def test_directory_in_use_for_something_else_is_not_closed_to_others(tmp_path: Path) -> None:
+    path = tmp_path / "home of others"
+    path.mkdir()
+    path.chmod(0o755)
+    (path / "file").touch()
+    with pytest.raises(UnsafeDirectory, match=r"chmod 700 '.*home of others'"):
+        private_directory(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.clock import SimulatedClock
 from ultraplane.kubeconfig import NotOurs, write_kubeconfig
@@ -166,7 +169,15 @@ def test_kubeconfig_holds_certificate_and_token(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["clusters: [{name: production}]", "}{", "hello", "clusters: [{name: ultraplane}, 5]"]
+    "text",
+    [
+        "clusters: [{name: production}]",
+        "}{",
+        "hello",
+        "clusters: [{name: ultraplane}, 5]",
+        "{clusters: [], users: [{name: me, user: {token: precious}}]}",
+        "{clusters: [{name: ultraplane}], contexts: [{name: mine}]}",
+    ],
 )
 def test_kubeconfig_of_somebody_else_is_left_alone(tmp_path: Path, text: str) -> None:
     pki = _make(tmp_path / "pki")
@@ -183,3 +194,33 @@ def test_own_kubeconfig_is_replaced(tmp_path: Path) -> None:
     for port in (1, 2):
         write_kubeconfig(path, server=f"https://h:{port}", ca_file=pki.ca_certificate, pki=pki)
     assert yaml.safe_load(path.read_text())["clusters"][0]["cluster"]["server"] == "https://h:2"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"a,b", b"short", b"x" * 20 + b"\n"])
+def test_a_token_that_is_of_no_use_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    pki = _make(tmp_path)
+    pki.admin_token.write_bytes(content)
+    pki = _make(tmp_path)
+    assert len(pki.admin_token.read_text()) >= 32
+
+
+def test_a_key_with_a_password_is_made_anew(tmp_path: Path) -> None:
+    pki = _make(tmp_path)
+    locked = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    for path in (pki.server_key, pki.service_account_key):
+        path.write_bytes(locked)
+    pki = _make(tmp_path)
+    assert pki.server_key.read_bytes() != locked
+    assert pki.service_account_key.read_bytes() != locked
+
+
+def test_a_host_name_that_no_certificate_can_hold_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("rechner-ä", ""):
+        monkeypatch.setattr(socket, "gethostname", lambda name=name: name)
+        assert name not in _names(_make(tmp_path).server_certificate)

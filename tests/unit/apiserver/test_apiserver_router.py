@@ -1,0 +1,79 @@
+"""What the router keeps of requests is bounded, whoever sends them and whatever they name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from apiserver.authn import Authenticator
+from apiserver.authz import Authorizer
+from apiserver.exchange import _parse_known, parse_query
+from apiserver.metrics import Metrics
+from apiserver.resources import Catalog
+from apiserver.router import Router, Verbs
+from kube.builtin_kinds import builtin_registry
+from runtime.clock import SystemClock
+
+
+def _router(*, access_log: bool = False) -> Router:
+    settings = SimpleNamespace(body_bytes_max=1024, request_timeout_s=1.0, access_log=access_log)
+    server: Any = SimpleNamespace(
+        settings=settings,
+        catalog=Catalog(builtin_registry()),
+        metrics=Metrics(),
+        clock=SystemClock(),
+    )
+
+    async def behind(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise AssertionError("no request of these tests is for the app behind")
+
+    authenticator = Authenticator({}, lambda _token: None)
+    return Router(server, authenticator, Authorizer(), Verbs({}, {}, {}), behind)
+
+
+async def _ask(router: Router, path: str) -> int:
+    codes: list[int] = []
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            codes.append(message["status"])
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+    await router(scope, receive, send)
+    return codes[0]
+
+
+def test_made_up_subresources_are_not_remembered() -> None:
+    router = _router()
+
+    async def run() -> None:
+        for number in range(50):
+            path = f"/api/v1/namespaces/a/pods/b/made-up-{number}"
+            assert await _ask(router, path) == 401
+
+    asyncio.run(run())
+    assert len(router._labels) == 1
+
+
+def test_long_queries_are_not_remembered() -> None:
+    before = _parse_known.cache_info().currsize
+    long = b"a=" + b"b" * 60_000
+    assert parse_query(long) == {"a": ["b" * 60_000]}
+    assert _parse_known.cache_info().currsize == before
+    assert parse_query(b"short-and-new=1") is parse_query(b"short-and-new=1")
+
+
+def test_a_line_break_in_a_path_forges_no_line_of_the_access_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    router = _router(access_log=True)
+    with caplog.at_level(logging.INFO, "apiserver.access"):
+        asyncio.run(_ask(router, "/api/v1/namespaces/a\nverb=delete user=admin code=200"))
+    assert [record.getMessage().count("\n") for record in caplog.records] == [0]

@@ -1,0 +1,86 @@
+"""What can be found wrong with a configuration before anything is started.
+
+Else a part would find it, three times in a row, and say so in a traceback of its log.
+"""
+
+from __future__ import annotations
+
+import csv
+import ssl
+from pathlib import Path
+
+from ultraplane.config import Config
+from ultraplane.errors import UserError
+
+
+class SettingUseless(UserError):
+    """A setting is well formed and cannot be used; the message names it. Nothing was started."""
+
+
+def check_settings(config: Config) -> None:
+    """Look at what settings name: files, API groups.
+
+    Raises:
+        SettingUseless: one of them is of no use.
+    """
+    server = config.server
+    if server.tls_certificate_file and server.tls_key_file and server.tls_ca_file:
+        _check_certificate(server.tls_certificate_file, server.tls_key_file)
+        _check_authorities("server.tls_ca_file", server.tls_ca_file)
+    if config.auth.client_ca_file is not None:
+        _check_authorities("auth.client_ca_file", config.auth.client_ca_file)
+    if config.auth.token_file is not None:
+        _check_tokens(config.auth.token_file)
+    if server.runtime_config:
+        _check_runtime_config(config)
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    for name, path in (("certificate", certificate), ("key", key)):
+        _read(f"server.tls_{name}_file", path)
+    try:
+        # A key with a password fails at once: nobody is there to type it.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, lambda: b"")
+    except (ssl.SSLError, ValueError) as error:
+        raise SettingUseless(
+            f"server.tls_certificate_file {certificate} and server.tls_key_file {key} are no "
+            f"certificate and its key without a password: {error}"
+        ) from error
+
+
+def _check_authorities(name: str, path: Path) -> None:
+    _read(name, path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise SettingUseless(f"{name} {path} holds no certificates (PEM): {error}") from error
+
+
+def _check_tokens(path: Path) -> None:
+    try:
+        lines = _read("auth.token_file", path).decode().splitlines(keepends=True)
+        for number, row in enumerate(csv.reader(lines), start=1):
+            if row and not row[0].startswith("#") and (len(row) < 3 or not row[0]):
+                raise SettingUseless(
+                    f"auth.token_file {path}, line {number}: must be token,user,uid[,groups]"
+                )
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SettingUseless(f"auth.token_file {path} is no CSV in UTF-8: {error}") from error
+
+
+def _check_runtime_config(config: Config) -> None:
+    # The table of kinds takes time to load, and few set this.
+    from kube.builtin_kinds import builtin_registry  # noqa: PLC0415
+    from kube.runtime_config import RuntimeConfigError  # noqa: PLC0415
+
+    try:
+        builtin_registry().enabled(config.server.runtime_config)
+    except RuntimeConfigError as error:
+        raise SettingUseless(f"server.runtime_config: {error}") from error
+
+
+def _read(name: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingUseless(f"{name} {path} cannot be read: {error.strerror}") from error
