@@ -109,7 +109,7 @@ def test_a_path_trick_finds_nothing(cluster: Cluster, where: str) -> None:
     assert (reply.code, reply.status["reason"]) == (404, "NotFound")
 
 
-@pytest.mark.parametrize("where", ["/apis/" + "x/" * 2_000, "/%", "//"])
+@pytest.mark.parametrize("where", ["/apis/" + "x/" * 2_000, "//"])
 def test_a_path_that_is_no_resource_is_a_plain_404(cluster: Cluster, where: str) -> None:
     reply = ask(cluster, f"GET {where}")
     assert reply is not None
