@@ -29,6 +29,8 @@ JSON_TYPE: Final = b"application/json"
 DISCARDED_BYTES_MAX: Final = 16 << 20
 """So much of a body over the limit is read and dropped: most clients look for an answer only when
 they have sent all, and would find a reset connection in place of the 413."""
+QUERY_BYTES_MAX: Final = 65_536
+_CACHED_BYTES_MAX: Final = 1024
 _NO_QUERY: Final[Query] = {}
 _CACHE_HEAD: Final = b"cache-control: no-cache, private\r\n"
 
@@ -37,16 +39,23 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole: there is nobody to answer."""
 
 
-@lru_cache(maxsize=4096)
 def parse_query(raw: bytes) -> Query:
-    """Return the query's values by name; shared by all requests with the same query string."""
-    if len(raw) > 65_536:
-        raise st.bad_request("the query string is longer than 65536 bytes")
+    """Return the query's values by name; shared by all requests with the same short one."""
+    if len(raw) > QUERY_BYTES_MAX:
+        raise st.bad_request(f"the query string is longer than {QUERY_BYTES_MAX} bytes")
+    # Strangers must not fill the cache with large keys.
+    return _parse_shared(raw) if len(raw) <= _CACHED_BYTES_MAX else _parse_query(raw)
+
+
+def _parse_query(raw: bytes) -> Query:
     try:
         text = raw.decode()
         return parse_qs(text, keep_blank_values=True, max_num_fields=256, errors="strict")
     except ValueError as error:
         raise st.bad_request(f"the query string cannot be parsed: {error}") from error
+
+
+_parse_shared: Final = lru_cache(maxsize=4096)(_parse_query)
 
 
 class Caller(Protocol):

@@ -149,9 +149,7 @@ class Router:
         except (ClientGone, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 (nothing may pass as a hang or a bare 500)
-            # A bug of ours: the client hears of it, and the log has where.
-            _log.exception("%s %s failed", exchange.method, exchange.path)
-            await self._fail(exchange, st.internal_error(repr(error)))
+            await self._fail(exchange, _unexpected(exchange, error))
         finally:
             if is_read:
                 metrics.inflight_read -= 1
@@ -234,11 +232,11 @@ class Router:
 
     def _labels_of(self, target: Target, verb: str) -> RequestLabels:
         scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
-        key = (id(target.resource), verb, target.subresource, scope)
+        known = target.subresource if target.subresource_info else ""
+        key = (id(target.resource), verb, known, scope)
         labels = self._labels.get(key)
         if labels is None:
             resource = target.resource
-            known = target.subresource if target.subresource_info else ""
             labels = self._labels[key] = RequestLabels(
                 verb.upper(), resource.group, resource.version, resource.plural, known, scope
             )
@@ -279,6 +277,15 @@ def _served_groups(registry: Registry) -> frozenset[str]:
             names.add(group.name)
             names.update(f"{group.name}/{version}" for version in group.versions)
     return frozenset(names)
+
+
+def _unexpected(exchange: Exchange, error: Exception) -> st.StatusError:
+    if isinstance(error, RecursionError):
+        # Only what a client has nested can be deeper than our walks reach.
+        return st.bad_request("json: exceeded max depth")
+    # A bug of ours: the client hears of it, and the log has where.
+    _log.error("%s %s failed", exchange.method, exchange.path, exc_info=error)
+    return st.internal_error(repr(error))
 
 
 def _no_resource() -> st.StatusError:
