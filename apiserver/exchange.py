@@ -8,6 +8,7 @@ ASGI server they go through `send`.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from functools import lru_cache
@@ -31,6 +32,9 @@ DISCARDED_BYTES_MAX: Final = 16 << 20
 they have sent all, and would find a reset connection in place of the 413."""
 QUERY_BYTES_MAX: Final = 65_536
 _CACHED_BYTES_MAX: Final = 1024
+WARNINGS_LENGTH_MAX: Final = 4096
+SHORT_WARNING_LENGTH: Final = 256
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_QUERY: Final[Query] = {}
 _CACHE_HEAD: Final = b"cache-control: no-cache, private\r\n"
 
@@ -56,6 +60,20 @@ def _parse_query(raw: bytes) -> Query:
 
 
 _parse_shared: Final = lru_cache(maxsize=4096)(_parse_query)
+
+
+def _shortened(warnings: list[str]) -> list[str]:
+    """Return what fits in a head, by upstream's rule: if all is too long, the start of each."""
+    if sum(map(len, warnings)) <= WARNINGS_LENGTH_MAX:
+        return warnings
+    kept: list[str] = []
+    left = WARNINGS_LENGTH_MAX
+    for text in warnings:
+        start = text[:SHORT_WARNING_LENGTH]
+        if len(start) <= left:
+            left -= len(start)
+            kept.append(start)
+    return kept
 
 
 class Caller(Protocol):
@@ -206,8 +224,9 @@ class Exchange:
 
     def _extra_headers(self) -> list[tuple[bytes, bytes]]:
         headers = self.headers
-        for text in self.warnings:
-            escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        for text in _shortened(self.warnings):
+            # Go writes other control characters as they are; no header may have them.
+            escaped = _CONTROL.sub(" ", text.replace("\\", "\\\\").replace('"', '\\"'))
             headers.append((b"warning", f'299 - "{escaped}"'.encode()))
         return headers
 
@@ -300,5 +319,5 @@ class Exchange:
         What is buffered is dropped: a client that does not read would keep it in memory.
         """
         connection = self.connection
-        if connection is not None and not connection.transport.is_closing():
-            connection.transport.abort()
+        if connection is not None:
+            connection.cut()

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -42,6 +44,7 @@ HEAD_BYTES_MAX: Final = (1 << 20) + 4096
 """Go's limit of a request's head: DefaultMaxHeaderBytes and its slop."""
 PROGRESS_BYTES_MIN: Final = 64 << 10
 """Whoever takes less than this in `write_timeout_s` while more waits takes nothing."""
+_RESET: Final = struct.pack("ii", 1, 0)
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9a-fA-F]{2})")
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -78,6 +81,7 @@ class ApiProtocol(HttpToolsProtocol):
         self._is_reading = False
         self._is_in_head = False
         self._is_over = False
+        self._is_lost = False
         self._refusal_code = 400
         self._overhead_bytes = 0
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -95,6 +99,7 @@ class ApiProtocol(HttpToolsProtocol):
         self._arm_read_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost = True
         self._disarm_read_timer()
         super().connection_lost(exc)
         for timer in (self.timeout_keep_alive_task, self._stall_timer):
@@ -221,9 +226,17 @@ class ApiProtocol(HttpToolsProtocol):
         if left_s > 0:
             self._stall_timer = self.loop.call_later(left_s, self._end_if_stalled)
         elif self.transport.get_write_buffer_size() > self._unsent_bytes - PROGRESS_BYTES_MIN:
-            self.transport.abort()
+            self.cut()
         else:
             self._watch_for_stall()
+
+    def cut(self) -> None:
+        """Reset the connection; what was written is dropped, by us and by the kernel."""
+        if not self._is_lost:
+            # Otherwise the kernel keeps megabytes for a client that is no longer ours.
+            connected = self.transport.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
 
     def _close(self) -> None:
         """Close when what is written has been taken, but do not wait for that without end."""
