@@ -152,7 +152,7 @@ class ApiProtocol(HttpToolsProtocol):
         if b"%" in self.url and _BAD_ESCAPE.search(self.url.partition(b"?")[0]):
             self._refuse(400)
         upgrades = parser.should_upgrade()
-        if upgrades and any(name in _BODY_HEADERS for name, _ in self.headers):
+        if upgrades and any(n in _BODY_HEADERS and value != b"0" for n, value in self.headers):
             # The parser would take the body for what is spoken after the upgrade.
             self._refuse(400)
         super().on_headers_complete()

@@ -17,6 +17,7 @@ from apiserver.metadata import fill_system_fields
 from apiserver.resources import Resource
 from apiserver.settings import ServerSettings
 from apiserver.types.core.service_allocation import (
+    HEALTH_CHECK,
     Allocation,
     PortRequest,
     assign,
@@ -80,8 +81,14 @@ class ServiceClaims:
         """Say which claim another write was quicker to make."""
         if isinstance(lost, Put) and lost.resource == self._addresses.storage:
             return self._invalid(obj, [ip_refused(obj, lost.name, _TAKEN)])
-        ports = obj["spec"].get("ports")
-        return self._invalid(obj, [fld.invalid("spec.ports", ports, _PORT_TAKEN)])
+        port = int(lost.name)
+        indexes = tuple(
+            index
+            for index, item in enumerate(obj["spec"].get("ports") or ())
+            if item.get("nodePort") == port
+        )
+        request = PortRequest(port, indexes or (HEALTH_CHECK,))
+        return self._invalid(obj, [port_refused(request, _PORT_TAKEN)])
 
     def _claim(self, obj: JsonObject, allocation: Allocation, now: str) -> Claims:
         if allocation.errors:
@@ -124,12 +131,9 @@ class ServiceClaims:
 
     def _refusal(self, address: _Address) -> str:
         network = self._network
+        # As upstream's allocator of several ranges, which none of them takes in.
         if address not in network or address in (network[0], network[-1]):
-            return (
-                f"the provided network does not match the current range {network}"
-                if address not in network
-                else f"provided IP is not in the valid range. The range of valid IPs is {network}"
-            )
+            return "the provided network does not match the current range"
         if self._store.get(self._addresses.storage, "", str(address)) is not None:
             return _TAKEN
         return ""

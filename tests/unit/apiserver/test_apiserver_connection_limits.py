@@ -243,10 +243,13 @@ def test_a_request_that_http_forbids_reaches_no_verb(head: bytes, answer: bytes)
     asyncio.run(run())
 
 
-def test_an_upgrade_that_is_not_granted_closes_the_connection_after_the_answer() -> None:
+@pytest.mark.parametrize("more", [b"", b"Content-Length: 0\r\n"])
+def test_an_upgrade_that_is_not_granted_closes_the_connection_after_the_answer(
+    more: bytes,
+) -> None:
     async def run() -> None:
         async with _connected() as client:
-            client.writer.write(b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n")
+            client.writer.write(HEAD + b"Connection: upgrade\r\nUpgrade: h2c\r\n" + more + b"\r\n")
             received = await client.rest()
             assert received.startswith(b"HTTP/1.1 200 ")
             assert b"connection: close" in received
