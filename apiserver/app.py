@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from apiserver.metrics import CONTENT_TYPE, Metrics
 from apiserver.settings import STATUS_PATH
 from kube import media
+from kube import status as st
 from kube.discovery import AggregatedVersion, Discovery, aggregated_content_type, etag
 from kube.openapi import V2_PROTOBUF_ACCEPTED, V2_PROTOBUF_TYPE, OpenApi
 from kube.version import VERSION_INFO
@@ -85,6 +86,10 @@ def make_app(
     @app.exception_handler(404)
     async def not_found(_request: Request, _error: Exception) -> Response:
         return Response("404 page not found\n", 404, media_type="text/plain")
+
+    @app.exception_handler(st.StatusError)
+    async def refused(_request: Request, error: st.StatusError) -> Response:
+        return Response(orjson.dumps(error.status) + b"\n", error.code, media_type=JSON)
 
     return app
 

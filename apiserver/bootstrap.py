@@ -52,7 +52,8 @@ def initial_objects(settings: ServerSettings) -> Iterator[tuple[str, str, JsonOb
     cidr = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [settings.service_cidr]}}
     yield "networking.k8s.io/servicecidrs", "", cidr
     yield "services", "default", _own_service(settings)
-    yield "discovery.k8s.io/endpointslices", "default", _own_endpoints(settings)
+    yield "endpoints", "default", _own_endpoints(settings)
+    yield "discovery.k8s.io/endpointslices", "default", _own_endpoint_slice(settings)
 
 
 def _own_service(settings: ServerSettings) -> JsonObject:
@@ -76,6 +77,22 @@ def _own_service(settings: ServerSettings) -> JsonObject:
 
 
 def _own_endpoints(settings: ServerSettings) -> JsonObject:
+    # The label: whoever makes slices of Endpoints must not do so here, as the server makes its own.
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [
+            {
+                "addresses": [{"ip": _address(settings)}],
+                "ports": [{"name": "https", "port": settings.port, "protocol": "TCP"}],
+            }
+        ],
+    }
+
+
+def _own_endpoint_slice(settings: ServerSettings) -> JsonObject:
     return {
         "metadata": {
             "name": "kubernetes",

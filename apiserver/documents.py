@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
-
-import orjson
 
 from apiserver.exchange import Exchange
 from apiserver.resources import Resource
-from kube import codec_cbor, codec_protobuf, codec_yaml
+from kube import codec_cbor, codec_json, codec_protobuf, codec_yaml
 from kube import field as fld
 from kube import status as st
 from kube.builtin_kinds import builtin_registry
@@ -34,15 +31,17 @@ PROTOBUF: Final = codec_protobuf.MEDIA_TYPE
 # What upstream names in its refusal; CBOR is read too, but stands behind a gate there.
 ACCEPTED: Final = (JSON, YAML, PROTOBUF)
 _READABLE: Final = frozenset({*ACCEPTED, CBOR})
+_COMMON: Final = {media.encode(): media for media in _READABLE} | {b"": JSON}
 
 
-@lru_cache(maxsize=1024)
 def media_type_of(header: bytes) -> str:
     """Return the media type of a Content-Type header; JSON when there is none.
 
     Raises:
         StatusError: 415, it cannot be read here.
     """
+    if header in _COMMON:
+        return _COMMON[header]
     text = header.split(b";", 1)[0].strip().lower().decode("latin-1")
     if not text:
         return JSON
@@ -58,25 +57,12 @@ def parse(body: bytes, media_type: str) -> Any:
         ValueError: it is not well formed; worded for the client.
     """
     if media_type == JSON:
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise ValueError(_explain(body, error)) from error
+        return codec_json.decode(body)
     if media_type == PROTOBUF:
         return codec_protobuf.decode(body)
     if media_type == YAML:
         return codec_yaml.decode(body)
     return codec_cbor.decode(body)
-
-
-def _explain(body: bytes, error: orjson.JSONDecodeError) -> str:
-    """Word a JSON error as Go does, as far as the place tells."""
-    if not body.strip():
-        return "unexpected end of JSON input" if body else "EOF"
-    if error.pos >= len(error.doc.rstrip()):
-        return "unexpected end of JSON input"
-    char = error.doc[error.pos]
-    return f"invalid character {char!a} at offset {error.pos}: {error.msg}"
 
 
 def read_object(

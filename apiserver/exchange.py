@@ -8,7 +8,7 @@ ASGI server they go through `send`.
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias
@@ -27,8 +27,6 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Query: TypeAlias = Mapping[str, Sequence[str]]
 
 JSON_TYPE: Final = b"application/json"
-STALL_S_MAX: Final = 30.0
-"""A client that takes nothing of a stream for so long is cut off."""
 DISCARDED_BYTES_MAX: Final = 16 << 20
 """So much of a body over the limit is read and dropped: most clients look for an answer only when
 they have sent all, and would find a reset connection in place of the 413."""
@@ -249,13 +247,18 @@ class Exchange:
             (b"cache-control", b"no-cache, private"),
             *(self._extra_headers() if self.warnings or self.headers else ()),
         ]
+        cycle = getattr(self._send, "__self__", None)
+        if self.scope["http_version"] == "1.0" and isinstance(cycle, RequestResponseCycle):
+            # No chunks there: the end of the connection is the end of the answer.
+            cycle.chunked_encoding = False
+            cycle.expected_content_length = sys.maxsize
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
 
     async def write(self, chunk: bytes) -> None:
         """Write a part of a streamed answer, waiting while the client is slow.
 
         Raises:
-            ClientGone: the client has gone, or took nothing for too long and was cut off.
+            ClientGone: the client has gone, or its connection was cut as it took nothing.
         """
         if chunk:
             await self.write_framed(protocol.frame(chunk))
@@ -281,20 +284,15 @@ class Exchange:
         if not isinstance(cycle, RequestResponseCycle):
             await self._send(message)
             return
-        if cycle.flow.write_paused:
-            try:
-                async with asyncio.timeout(STALL_S_MAX):
-                    await self._send(message)
-            except TimeoutError:
-                self.abort()
-                raise ClientGone from None
-        else:
-            await self._send(message)
+        await self._send(message)
         if cycle.disconnected:
             raise ClientGone
 
     async def finish(self) -> None:
         """End a streamed answer."""
+        cycle = getattr(self._send, "__self__", None)
+        if isinstance(cycle, RequestResponseCycle) and not cycle.chunked_encoding:
+            cycle.expected_content_length = 0
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def abort(self) -> None:
@@ -303,5 +301,5 @@ class Exchange:
         What is buffered is dropped: a client that does not read would keep it in memory.
         """
         connection = self.connection
-        if connection is not None and not connection.transport.is_closing():
-            connection.transport.abort()
+        if connection is not None:
+            connection.cut()

@@ -36,14 +36,44 @@ _log: Final = logging.getLogger(__name__)
 _RETRY_S: Final = 0.2
 _GRACE_S: Final = 5
 _BACKLOG: Final = 4096
+_LOCAL: Final = "127.0.0.1"
 
 
 class _Listeners(HttpServer):
-    """uvicorn's server, which ends open watches before it waits for requests to end."""
+    """uvicorn's server with our listeners; it ends open watches before it waits for requests."""
 
     def __init__(self, config: uvicorn.Config, server: Server) -> None:
         super().__init__(config)
         self._server = server
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Open the listener with TLS, and where it is wanted one without, on loopback.
+
+        uvicorn's own gives half a TLS handshake 60 s, and us no say in that.
+        """
+        settings = self._server.settings
+        try:
+            tls = await self._listen(settings.bind, settings.port, self.config.ssl)
+            plain_port = settings.plain_http_port
+            servers = [tls] if plain_port is None else [tls, await self._listen(_LOCAL, plain_port)]
+        except OSError as error:
+            _log.critical("cannot listen: %s", error)
+            sys.exit(1)
+        await super().startup(sockets=[])
+        self.servers.extend(servers)
+
+    async def _listen(
+        self, host: str, port: int, tls: ssl.SSLContext | None = None
+    ) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            lambda: ApiProtocol(self.config, self.server_state, {}, loop),
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=self._server.settings.read_timeout_s if tls else None,
+            backlog=_BACKLOG,
+        )
 
     async def shutdown(self, sockets: Any = None) -> None:
         for end in tuple(self._server.shutting_down):
@@ -78,8 +108,6 @@ class _ApiServer:
         try:
             async with TaskScope("apiserver") as scope:
                 opening = scope.spawn(self._open_store(), name="open store")
-                if self._settings.plain_http_port is not None:
-                    scope.spawn(self._listen_plain(http), name="plain listener")
                 await http.serve()
                 opening.cancel()
         finally:
@@ -117,10 +145,10 @@ class _ApiServer:
     def _http_config(self) -> uvicorn.Config:
         settings = self._settings
         ApiProtocol.connections_max = settings.connections_max
+        ApiProtocol.read_timeout_s = settings.read_timeout_s
+        ApiProtocol.write_timeout_s = settings.write_timeout_s
         return uvicorn.Config(
             self._make_router(),
-            host=settings.bind,
-            port=settings.port,
             http=ApiProtocol,
             ws="none",
             lifespan="off",
@@ -129,7 +157,6 @@ class _ApiServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=_BACKLOG,
             timeout_keep_alive=180,
             timeout_graceful_shutdown=_GRACE_S,
             ssl_certfile=str(settings.tls_certificate_file),
@@ -200,18 +227,3 @@ class _ApiServer:
             for resource, count in known["objects"].items():
                 objects.add_metric([resource], count)
         return [objects, size, revision]
-
-    async def _listen_plain(self, http: _Listeners) -> None:
-        """Open the listener without TLS on loopback; tokens are asked for there as well."""
-        while not http.started:
-            await self._clock.sleep(0.01)
-        loop = asyncio.get_running_loop()
-        plain = await loop.create_server(
-            lambda: ApiProtocol(
-                config=http.config, server_state=http.server_state, app_state={}, _loop=loop
-            ),
-            "127.0.0.1",
-            self._settings.plain_http_port,
-            backlog=_BACKLOG,
-        )
-        http.servers.append(plain)

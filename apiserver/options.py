@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from apiserver.exchange import Exchange, Query
 from kube import field as fld
@@ -265,17 +265,33 @@ _DELETE_TYPES: Final[dict[str, type]] = {
 }
 
 
+_JSON_TYPES: Final[dict[type, str]] = {
+    dict: "object",
+    list: "array",
+    str: "string",
+    bool: "bool",
+}
+
+
+def _mistyped(name: str, value: Any) -> st.StatusError:
+    shown = _JSON_TYPES.get(type(value), "number")
+    return st.bad_request(
+        f"json: cannot unmarshal {shown} into Go struct field DeleteOptions.{name}"
+    )
+
+
 def _typed(document: JsonObject) -> DeleteOptions:
     for name, kind in _DELETE_TYPES.items():
         value = document.get(name)
         if value is not None and (type(value) is not kind):
-            shown = type(value).__name__
-            names = {"dict": "object", "list": "array", "str": "string", "int": "number"}
-            raise st.bad_request(
-                f"json: cannot unmarshal {names.get(shown, shown)} into Go struct field "
-                f"DeleteOptions.{name}"
-            )
+            raise _mistyped(name, value)
+    for value in document.get("dryRun") or ():
+        if type(value) is not str:
+            raise _mistyped("dryRun", value)
     preconditions = document.get("preconditions") or {}
+    for name in ("uid", "resourceVersion"):
+        if not isinstance(preconditions.get(name), str | None):
+            raise _mistyped(f"preconditions.{name}", preconditions[name])
     return DeleteOptions(
         dry_run=bool(document.get("dryRun")),
         grace_period_s=document.get("gracePeriodSeconds"),

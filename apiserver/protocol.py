@@ -3,9 +3,13 @@
 What it adds to uvicorn, and why:
 
 - a request that is not whole in time is closed (upstream: 32 s to read the headers, 60 s for the
-  whole request), so that half-sent requests pin neither memory nor a task;
-- headers have a limit in bytes, and what follows a chunked body (trailers) is no header: it is
-  dropped, as whoever let the headers pass has not seen it;
+  whole request), so that half-sent requests pin neither memory nor a task; a head, or trailers, of
+  more than a megabyte are refused as Go does, whose parser ours would let grow without end;
+- a client that does not take its answer is cut off, whatever is written and by whom;
+- what follows a request and is none is answered only when nothing else waits to be: as the answer
+  to a request before it, a refusal would be a lie;
+- trailers of a chunked body are dropped: uvicorn would add them to the headers, where an
+  `Impersonate-User` could slip past whoever checked those;
 - connections over the limit are closed at once, and idle ones cost one timer, which outlives the
   requests in between: setting one after each answer costs more than looking at the clock;
 - the TLS client certificate is read once a connection, when first asked for;
@@ -17,9 +21,13 @@ What it adds to uvicorn, and why:
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
+import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -32,16 +40,17 @@ if TYPE_CHECKING:
 
 PROTOCOL_KEY = "ultraplane.protocol"
 PEER_UNREAD: Any = object()
-HEAD_BYTES_MAX = 1 << 20
-"""Upstream's limit of a request's headers (Go's DefaultMaxHeaderBytes)."""
-_HEAD_TOO_LARGE = b"431 Request Header Fields Too Large"
+HEAD_BYTES_MAX: Final = (1 << 20) + 4096
+"""Go's limit of a request's head: DefaultMaxHeaderBytes and its slop."""
+PROGRESS_BYTES_MIN: Final = 64 << 10
+"""Whoever takes less than this in `write_timeout_s` while more waits takes nothing."""
+_RESET: Final = struct.pack("ii", 1, 0)
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9a-fA-F]{2})")
+_BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
-class _Trailers(list[tuple[bytes, bytes]]):
-    """Takes the headers after a chunked body, and keeps none."""
-
-    def append(self, _header: tuple[bytes, bytes]) -> None:
-        """Drop a header."""
+class RequestRefused(Exception):
+    """A request is answered by its connection, before any verb sees it."""
 
 
 class ApiProtocol(HttpToolsProtocol):
@@ -49,11 +58,13 @@ class ApiProtocol(HttpToolsProtocol):
 
     Attributes:
         read_timeout_s: a request must be whole this long after its first byte.
+        write_timeout_s: a client that takes nothing of what waits for it so long is cut off.
         connections_max: connections beyond this many are refused by closing them.
         user: who authentication found behind the client certificate, None before it looked.
     """
 
     read_timeout_s: ClassVar[float] = 32.0
+    write_timeout_s: ClassVar[float] = 30.0
     connections_max: ClassVar[int] = 20_000
 
     def __init__(
@@ -68,7 +79,14 @@ class ApiProtocol(HttpToolsProtocol):
         self.user: Any = None
         self._read_timer: asyncio.TimerHandle | None = None
         self._is_reading = False
-        self._head_bytes = 0
+        self._is_in_head = False
+        self._is_over = False
+        self._is_lost = False
+        self._refusal_code = 400
+        self._overhead_bytes = 0
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._stalled_since_s = 0.0
+        self._unsent_bytes = 0
         self._idle_since_s: float | None = None
         self._gone: set[Callable[[], None]] = set()
 
@@ -81,60 +99,154 @@ class ApiProtocol(HttpToolsProtocol):
         self._arm_read_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost = True
         self._disarm_read_timer()
         super().connection_lost(exc)
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-            self.timeout_keep_alive_task = None
+        for timer in (self.timeout_keep_alive_task, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
+        self.timeout_keep_alive_task = self._stall_timer = None
         for callback in tuple(self._gone):
             callback()
         self._gone.clear()
 
+    # Reading ----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
+        super().data_received(data)
+        # A request that came whole, as most do, needs no timer.
+        if self._is_reading:
+            self._overhead_bytes += len(data)
+            if self._overhead_bytes > HEAD_BYTES_MAX:
+                self._refusal_code = 431
+                self.send_400_response("")
+            elif self._read_timer is None:
+                self._arm_read_timer()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {PROTOCOL_KEY: self}  # type: ignore[dict-item]
-        self._is_reading = True
-        self._head_bytes = 0
+        self._is_reading = self._is_in_head = True
+        self._overhead_bytes = 0
+        # Blank lines between requests do not end the idle time, but a request does.
+        self._idle_since_s = None
 
-    def on_chunk_header(self) -> None:
-        """A chunk of the body begins; after the last one there may be trailers."""
-        self.headers = _Trailers()
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_head:
+            return  # a trailer
+        name = name.lower()
+        if name == b"expect":
+            if value.lower() != b"100-continue":
+                self._refuse(417)
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        parser = self.parser
+        version = parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            self._refuse(505 if version > "1.1" else 400)
+        if b"%" in self.url and _BAD_ESCAPE.search(self.url.partition(b"?")[0]):
+            self._refuse(400)
+        upgrades = parser.should_upgrade()
+        if upgrades and any(n in _BODY_HEADERS and value != b"0" for n, value in self.headers):
+            # The parser would take the body for what is spoken after the upgrade.
+            self._refuse(400)
+        super().on_headers_complete()
+        if upgrades:
+            # Nothing is spoken here but HTTP/1.1, and the parser reads no further request.
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        self._head_bytes = 0
-        super().on_body(body)
+        self._overhead_bytes = 0
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self._is_reading = False
         self._disarm_read_timer()
         super().on_message_complete()
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        # A request that came whole, as most do, needs no timer.
-        if self._is_reading:
-            if self._read_timer is None:
-                self._arm_read_timer()
-            # What brought no part of a body is a part of headers or trailers.
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self._refuse_head()
+    def _refuse(self, code: int) -> None:
+        self._refusal_code = code
+        raise RequestRefused(code)
 
-    def _refuse_head(self) -> None:
-        if self.transport.is_closing():
-            return
-        if self.cycle is None or self.cycle.response_complete:
-            head = b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\n"
-            close = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(_HEAD_TOO_LARGE)
-            self.transport.write(head % _HEAD_TOO_LARGE + close + _HEAD_TOO_LARGE)
-        self.transport.close()
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what was sent, as it is no request; uvicorn calls this for what it can't parse."""
+        self._is_over = True
+        self._disarm_read_timer()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:
+                cycle.keep_alive = False  # its answer is the last
+                return
+            if self.pipeline:
+                self.transport.close()
+                return
+        line = STATUS_LINE[self._refusal_code]
+        text = line[len(b"HTTP/1.1 ") : -2]
+        head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+        length = b"content-length: %d\r\n\r\n" % len(text)
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            self.transport.write(b"".join((line, head, length, text)))
+        self._close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: each client may ask for an upgrade, and the answer just doesn't grant it."""
 
     def _unset_keepalive_if_required(self) -> None:
-        self._idle_since_s = None
+        """Do nothing: the idle timer looks at the clock when it fires."""
+
+    # Writing ----------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_for_stall()
+
+    def _watch_for_stall(self) -> None:
+        self._stalled_since_s = self.loop.time()
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        # The timer outlives what set it: one that pauses often costs no timer each time.
+        if self._stall_timer is None:
+            self._stall_timer = self.loop.call_later(self.write_timeout_s, self._end_if_stalled)
+
+    def _end_if_stalled(self) -> None:
+        self._stall_timer = None
+        if not (self.flow.write_paused or self.transport.is_closing()):
+            return
+        left_s = self._stalled_since_s + self.write_timeout_s - self.loop.time()
+        if left_s > 0:
+            self._stall_timer = self.loop.call_later(left_s, self._end_if_stalled)
+        elif self.transport.get_write_buffer_size() > self._unsent_bytes - PROGRESS_BYTES_MIN:
+            self.cut()
+        else:
+            self._watch_for_stall()
+
+    def cut(self) -> None:
+        """Reset the connection; what was written is dropped, by us and by the kernel."""
+        if not self._is_lost:
+            # Otherwise the kernel keeps megabytes for a client that is no longer ours.
+            connected = self.transport.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
+
+    def _close(self) -> None:
+        """Close when what is written has been taken, but do not wait for that without end."""
+        self.transport.close()
+        self._watch_for_stall()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            self._watch_for_stall()
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -153,8 +265,8 @@ class ApiProtocol(HttpToolsProtocol):
         left_s = idle_since_s + self.timeout_keep_alive - self.loop.time()
         if left_s > 0:
             self._arm_keep_alive(left_s)
-        else:
-            super().timeout_keep_alive_handler()
+        elif not self.transport.is_closing():
+            self._close()
 
     def _arm_keep_alive(self, after_s: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(
@@ -186,7 +298,7 @@ class ApiProtocol(HttpToolsProtocol):
     def _read_timed_out(self) -> None:
         self._read_timer = None
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.close()
+            self._close()
 
 
 def respond(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:
@@ -204,6 +316,9 @@ def respond(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) 
     """
     if cycle.disconnected:
         return True
+    if cycle.waiting_for_100_continue:
+        # A body that was not asked for may come or not: the next request can't be told from it.
+        cycle.keep_alive = False
     if (
         not cycle.keep_alive
         or cycle.response_started

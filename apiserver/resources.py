@@ -144,6 +144,7 @@ class Resource:
 
 
 _COLLECTIONS_MAX: Final = 10_000
+_COLLECTION_LENGTH_MAX: Final = 512
 
 
 class Target(NamedTuple):
@@ -195,7 +196,11 @@ class Catalog:
         if known is not None and name and bool(known.namespace) == known.resource.namespaced:
             return Target(known.resource, known.namespace, name, "", "", watch=False)
         target = self._parse(path)
-        if target is not None and not (target.name or target.watch or path.endswith("/")):
+        if (
+            target is not None
+            and len(path) <= _COLLECTION_LENGTH_MAX
+            and not (target.name or target.watch or path.endswith("/"))
+        ):
             if len(self._collections) >= _COLLECTIONS_MAX:
                 del self._collections[next(iter(self._collections))]
             self._collections[path] = target

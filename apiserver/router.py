@@ -151,9 +151,7 @@ class Router:
         except (ClientGone, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 (nothing may pass as a hang or a bare 500)
-            # A bug of ours: the client hears of it, and the log has where.
-            _log.exception("%s %s failed", exchange.method, quote(exchange.path))
-            await self._fail(exchange, st.internal_error(repr(error)))
+            await self._fail(exchange, _unexpected(exchange, error))
         finally:
             if is_read:
                 metrics.inflight_read -= 1
@@ -285,6 +283,15 @@ def _served_groups(registry: Registry) -> frozenset[str]:
             names.add(group.name)
             names.update(f"{group.name}/{version}" for version in group.versions)
     return frozenset(names)
+
+
+def _unexpected(exchange: Exchange, error: Exception) -> st.StatusError:
+    if isinstance(error, RecursionError):
+        # Only what a client has nested can be deeper than our walks reach.
+        return st.bad_request("json: exceeded max depth")
+    # A bug of ours: the client hears of it, and the log has where.
+    _log.error("%s %s failed", exchange.method, quote(exchange.path), exc_info=error)
+    return st.internal_error(repr(error))
 
 
 def _no_resource() -> st.StatusError:

@@ -19,6 +19,7 @@ from apiserver.metadata import fill_system_fields
 from apiserver.resources import Resource
 from apiserver.settings import ServerSettings
 from apiserver.types.core.service_allocation import (
+    HEALTH_CHECK,
     Allocation,
     PortRequest,
     assign,
@@ -64,7 +65,7 @@ class ServiceClaims:
         Raises:
             StatusError: 422, what it asks for cannot be had.
         """
-        return self._claim(obj, wanted(obj, None, (self._family,)), now)
+        return self._claim(obj, wanted(obj, None, (self._family,)), now, obj)
 
     def on_update(self, new: JsonObject, old: JsonObject, now: str) -> Claims:
         """Give a changed Service what it now needs; return the claims and what it gives back.
@@ -72,7 +73,7 @@ class ServiceClaims:
         Raises:
             StatusError: 422, what it asks for cannot be had.
         """
-        return self._claim(new, wanted(new, old, (self._family,)), now)
+        return self._claim(new, wanted(new, old, (self._family,)), now, old)
 
     def on_delete(self, old: JsonObject) -> Sequence[KeyedOp]:
         """Return the operations that give everything back."""
@@ -82,14 +83,23 @@ class ServiceClaims:
         """Say which claim another write was quicker to make."""
         if isinstance(lost, Put) and lost.resource == self._addresses.storage:
             return self._invalid(obj, [ip_refused(obj, lost.name, _TAKEN)])
-        ports = obj["spec"].get("ports")
-        return self._invalid(obj, [fld.invalid("spec.ports", ports, _PORT_TAKEN)])
+        port = int(lost.name)
+        indexes = tuple(
+            index
+            for index, item in enumerate(obj["spec"].get("ports") or ())
+            if item.get("nodePort") == port
+        )
+        request = PortRequest(port, indexes or (HEALTH_CHECK,))
+        return self._invalid(obj, [port_refused(request, _PORT_TAKEN)])
 
-    def _claim(self, obj: JsonObject, allocation: Allocation, now: str) -> Claims:
+    def _claim(
+        self, obj: JsonObject, allocation: Allocation, now: str, holder: JsonObject
+    ) -> Claims:
+        """Claim for `obj`, and give back what `holder`, the Service before, had claimed."""
         if allocation.errors:
             raise self._invalid(obj, allocation.errors)
         if not (allocation.ips or allocation.ports):
-            return Claims(self._release(allocation, obj))
+            return Claims(self._release(allocation, holder))
         ips = [self._pick_ip(obj, request.ip, request.family) for request in allocation.ips]
         ports = self._pick_ports(obj, allocation.ports)
         assign(obj, allocation, ips=ips, ports=ports)
@@ -98,7 +108,7 @@ class ServiceClaims:
         asked = {request.ip for request in allocation.ips}
         asked.update(str(request.port) for request in allocation.ports)
         chosen = {*ips, *map(str, ports)} - asked
-        return Claims([*claims, *self._release(allocation, obj)], frozenset(chosen))
+        return Claims([*claims, *self._release(allocation, holder)], frozenset(chosen))
 
     def _release(self, allocation: Allocation, obj: JsonObject) -> list[KeyedOp]:
         """Give back what is really claimed, and by `obj`.
@@ -131,12 +141,9 @@ class ServiceClaims:
 
     def _refusal(self, address: _Address) -> str:
         network = self._network
+        # As upstream's allocator of several ranges, which none of them takes in.
         if address not in network or address in (network[0], network[-1]):
-            return (
-                f"the provided network does not match the current range {network}"
-                if address not in network
-                else f"provided IP is not in the valid range. The range of valid IPs is {network}"
-            )
+            return "the provided network does not match the current range"
         if self._store.get(self._addresses.storage, "", str(address)) is not None:
             return _TAKEN
         return ""

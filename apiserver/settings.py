@@ -64,6 +64,8 @@ class ServerSettings:
         service_account_issuer: their "iss".
         body_bytes_max: a larger request body is refused with 413.
         request_timeout_s: requests but watches are given up after this.
+        read_timeout_s: a request, or a TLS handshake, that is not whole after this is cut off.
+        write_timeout_s: a client that takes nothing of its answer for this long is cut off.
         connections_max: more open connections are refused.
         service_cidr: where Services get their cluster IPs from.
         node_port_first: lowest port for Services of type NodePort.
@@ -88,6 +90,8 @@ class ServerSettings:
     service_account_issuer: str
     body_bytes_max: int
     request_timeout_s: float
+    read_timeout_s: float
+    write_timeout_s: float
     connections_max: int
     service_cidr: str
     node_port_first: int

@@ -18,6 +18,8 @@ from runtime.tasks import TaskScope
 
 ACCOUNT: Final = "default"
 ROOT_CA: Final = "kube-root-ca.crt"
+_KEY: Final = "ca.crt"
+_DESCRIBED_BY: Final = "kubernetes.io/description"
 _DESCRIPTION: Final = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal "
     "endpoints such as the internal service IP or kubernetes.default.svc. No other usage is "
@@ -96,14 +98,15 @@ class ServiceAccountController:
             await self._correct(namespace)
 
     def _root_ca(self) -> JsonObject:
-        annotations = {"kubernetes.io/description": _DESCRIPTION}
+        annotations = {_DESCRIBED_BY: _DESCRIPTION}
         return {
             "metadata": {"name": ROOT_CA, "annotations": annotations},
-            "data": {"ca.crt": self._client.access.ca},
+            "data": {_KEY: self._client.access.ca},
         }
 
     def _is_right(self, config_map: JsonObject) -> bool:
-        return bool(config_map.get("data") == {"ca.crt": self._client.access.ca})
+        described = (config_map["metadata"].get("annotations") or {}).get(_DESCRIBED_BY)
+        return bool(described and config_map.get("data") == {_KEY: self._client.access.ca})
 
     async def _create(self, namespace: str, resource: str, obj: JsonObject) -> None:
         try:
@@ -116,8 +119,10 @@ class ServiceAccountController:
     async def _correct(self, namespace: str) -> None:
         path = f"{_path(namespace, 'configmaps')}/{ROOT_CA}"
         config_map = await self._client.request("GET", path)
-        config_map["data"] = {"ca.crt": self._client.access.ca}
-        config_map.pop("binaryData", None)
+        config_map["data"] = {_KEY: self._client.access.ca}
+        (config_map.get("binaryData") or {}).pop(_KEY, None)
+        annotations = config_map["metadata"].get("annotations") or {}
+        config_map["metadata"]["annotations"] = {**annotations, _DESCRIBED_BY: _DESCRIPTION}
         await self._client.request("PUT", path, config_map)
 
 

@@ -233,9 +233,8 @@ def retry_after_s(error: StatusError) -> float | None:
 
 
 def _refusal(answer: aiohttp.ClientResponse, content: bytes) -> StatusError:
-    headers = [(b"retry-after", answer.headers["Retry-After"].encode())] * (
-        "Retry-After" in answer.headers
-    )
+    again = answer.headers.get("Retry-After")
+    headers = [] if again is None else [(b"retry-after", again.encode())]
     try:
         status = orjson.loads(content)
     except orjson.JSONDecodeError:

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from kube.field import FieldError, quote
 
+FAULTS_MAX: Final = 10_000
+FAULTS_LENGTH_MAX: Final = 4 << 20
 CONFLICT_ADVICE: Final = (
     "the object has been modified; please apply your changes to the latest version and try again"
 )
@@ -133,10 +135,20 @@ def expired(message: str, continue_token: str = "") -> StatusError:
 
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422: the object breaks the rules of its type, one cause a field."""
-    causes = [{"reason": e.kind, "message": e.body, "field": e.path} for e in errors]
+    causes: list[dict[str, Any]] = []
+    texts: dict[str, None] = {}
+    length = 0
+    for error in errors:
+        text = error.body
+        causes.append({"reason": error.kind, "message": text, "field": error.path})
+        texts[f"{error.path}: {text}"] = None
+        length += len(text)
+        # Each fault may show a whole list: a body of a few megabytes can have gigabytes of them.
+        if length > FAULTS_LENGTH_MAX or len(causes) == FAULTS_MAX:
+            break
     message = f"{qualified(group, kind)} {quote(name)} is invalid"
     # Upstream's aggregate prints each distinct message once, bracketed when there are several.
-    distinct = list(dict.fromkeys(str(error) for error in errors))
+    distinct = list(texts)
     if len(distinct) == 1:
         message = f"{message}: {distinct[0]}"
     elif distinct:

@@ -6,6 +6,7 @@ read as something else than a string must be quoted when it is written as one.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ _BASES: Final = {"hex": 16, "bin": 2, "oct": 8, "old": 8, "dec": 10}
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _INT64_MIN: Final = -(1 << 63)
 _UINT64_MAX: Final = (1 << 64) - 1
+_DECIMALS_MAX: Final = 20
 # Not read as numbers, but quoted by the Go library for the sake of older readers.
 _SEXAGESIMAL: Final = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z")
 
@@ -45,12 +47,18 @@ def resolve(text: str) -> Any:
     number = _integer(plain)
     if number is not None and _INT64_MIN <= number <= _UINT64_MAX:
         return number
-    return float(plain) if _FLOAT.match(plain) else text
+    if _FLOAT.match(plain):
+        value = float(plain)
+        # What is beyond a float stays text, as Go's parser fails for it.
+        return text if math.isinf(value) else value
+    return text
 
 
 def _integer(text: str) -> int | None:
     match = _INTEGER.match(text)
     if match is None or match.lastgroup is None:
+        return None
+    if match["dec"] and len(match["dec"]) > _DECIMALS_MAX:
         return None
     value = int(match[match.lastgroup], _BASES[match.lastgroup])
     return -value if match["sign"] == "-" else value

@@ -154,6 +154,18 @@ class ServerSection(Section):
         le=3600,
         description="Requests other than watches are given up after this.",
     )
+    read_timeout_s: float = Field(
+        default=32.0,
+        gt=0,
+        le=3600,
+        description="A request, or a TLS handshake, that is not whole after this is cut off.",
+    )
+    write_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="A client that takes nothing of its answer for this long is cut off.",
+    )
     connections_max: int = Field(
         default=250_000, ge=16, description="Open connections beyond this are refused."
     )

@@ -42,6 +42,8 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         service_account_issuer=server.service_account_issuer,
         body_bytes_max=server.body_bytes_max,
         request_timeout_s=server.request_timeout_s,
+        read_timeout_s=server.read_timeout_s,
+        write_timeout_s=server.write_timeout_s,
         connections_max=server.connections_max,
         service_cidr=server.service_cidr,
         node_port_first=int(first),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -30,7 +29,6 @@ STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 _TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
 
 
-@lru_cache(maxsize=256)
 def patch_type_of(header: bytes) -> str:
     """Return the patch type a Content-Type header names.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from apiserver.options import ListOptions
 from apiserver.resources import Resource, Target
@@ -17,6 +17,7 @@ from kube.selectors import (
     compile_selectors,
 )
 
+_CACHED_LENGTH_MAX: Final = 1024
 _NAME, _NAMESPACE = "metadata.name", "metadata.namespace"
 
 
@@ -49,7 +50,6 @@ class Selection(NamedTuple):
         return name not in self.not_names and namespace not in self.not_namespaces
 
 
-@lru_cache(maxsize=4096)
 def _compiled(labels: str, fields: str) -> tuple[LabelSelector, FieldSelector, MetaMatch | None]:
     """Parse and compile both selectors, once for each text.
 
@@ -68,6 +68,9 @@ def _compiled(labels: str, fields: str) -> tuple[LabelSelector, FieldSelector, M
     return label_selector, field_selector, compile_selectors(label_selector, rest)
 
 
+_compiled_before: Final = lru_cache(maxsize=4096)(_compiled)
+
+
 def select(resource: Resource, target: Target, options: ListOptions) -> Selection:
     """Return what the path and the selectors of a request choose.
 
@@ -78,7 +81,9 @@ def select(resource: Resource, target: Target, options: ListOptions) -> Selectio
     path_name = target.name or None
     if not options.label_selector and not options.field_selector:
         return Selection(namespace, path_name, None, None, filtered=path_name is not None)
-    _, fields, match = _compiled(options.label_selector, options.field_selector)
+    labels, field_text = options.label_selector, options.field_selector
+    short = len(labels) + len(field_text) <= _CACHED_LENGTH_MAX
+    _, fields, match = (_compiled_before if short else _compiled)(labels, field_text)
     keys = _KeyTerms(namespace, path_name)
     index = None
     for term in fields.terms:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kube.codec_json import mend
 from kube.schema.decode import Decoded
 from kube.schema.model import Kind, Struct, Type
 from kube.schema.report import STRICT_ERRORS_MAX
@@ -57,7 +58,7 @@ def strict_errors(body: bytes, struct: Struct | None, decoded: Decoded) -> tuple
     if not may_have_duplicates(body, decoded.key_count):
         return decoded.unknown
     found: dict[str, None] = {}
-    pairs = json.loads(body, object_pairs_hook=_Pairs)
+    pairs = json.loads(mend(body), object_pairs_hook=_Pairs)
     if struct is None:
         _walk_free(pairs, "", found)
     elif isinstance(pairs, _Pairs):

@@ -100,6 +100,10 @@ class Wire:
         """Read a line of a streamed answer's chunk: a chunk head, an event, or what ends it."""
         return self._file.readline()
 
+    def rest(self) -> bytes:
+        """Return what comes until the end."""
+        return self._file.read()
+
     def is_closed(self) -> bool:
         """Wait for what comes next: True if it is the end."""
         try:

@@ -270,5 +270,7 @@ def ip_refused(obj: JsonObject, ip: str, why: str) -> FieldError:
 
 
 def port_refused(request: PortRequest, why: str) -> FieldError:
-    """Word the pool's refusal of a node port (not of a health check's: that is a 500)."""
+    """Word the pool's refusal of a node port; upstream ends in a 500 for a health check's."""
+    if request.indexes[0] == HEALTH_CHECK:
+        return invalid("spec.healthCheckNodePort", request.port, why)
     return invalid(f"spec.ports[{request.indexes[0]}].nodePort", request.port, why)

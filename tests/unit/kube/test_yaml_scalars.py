@@ -32,7 +32,23 @@ def test_words_and_numbers_are_read(text: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["yEs", "nO", "truth", "2020-01-01", "1.2.3", "0xZZ", "1e", "+", "-", ".", "1Gi", "null?", "é"],
+    [
+        "1e400",
+        "-" + "9" * 5_000,
+        "yEs",
+        "nO",
+        "truth",
+        "2020-01-01",
+        "1.2.3",
+        "0xZZ",
+        "1e",
+        "+",
+        "-",
+        ".",
+        "1Gi",
+        "null?",
+        "é",
+    ],
 )
 def test_other_text_is_text(text: str) -> None:
     assert resolve(text) == text
