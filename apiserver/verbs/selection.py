@@ -5,19 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from apiserver.field_labels import NAME, NAMESPACE, resolve
 from apiserver.options import ListOptions
 from apiserver.resources import Resource, Target
 from kube import status as st
 from kube.selector_parser import parse_field_selector, parse_label_selector
-from kube.selectors import (
-    FieldSelector,
-    FieldTerm,
-    LabelSelector,
-    MetaMatch,
-    compile_selectors,
-)
-
-_NAME, _NAMESPACE = "metadata.name", "metadata.namespace"
+from kube.selectors import FieldSelector, FieldTerm, MetaMatch, compile_selectors
 
 
 class Selection(NamedTuple):
@@ -50,22 +43,22 @@ class Selection(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _compiled(labels: str, fields: str) -> tuple[LabelSelector, FieldSelector, MetaMatch | None]:
-    """Parse and compile both selectors, once for each text.
+def _compiled(
+    resource: Resource, labels: str, fields: str
+) -> tuple[FieldSelector, MetaMatch | None]:
+    """Parse and compile both selectors, once for each type and text.
 
     Raises:
         StatusError: 400, worded as upstream's parsers.
     """
     try:
         label_selector = parse_label_selector(labels)
-    except ValueError as error:
-        raise st.bad_request(str(error)) from error
-    try:
         field_selector = parse_field_selector(fields)
     except ValueError as error:
         raise st.bad_request(str(error)) from error
-    rest = field_selector.without((_NAME, _NAMESPACE))
-    return label_selector, field_selector, compile_selectors(label_selector, rest)
+    resolved = resolve(resource, field_selector)
+    rest = resolved.without((NAME, NAMESPACE))
+    return resolved, compile_selectors(label_selector, rest)
 
 
 def select(resource: Resource, target: Target, options: ListOptions) -> Selection:
@@ -78,14 +71,12 @@ def select(resource: Resource, target: Target, options: ListOptions) -> Selectio
     path_name = target.name or None
     if not options.label_selector and not options.field_selector:
         return Selection(namespace, path_name, None, None, filtered=path_name is not None)
-    _, fields, match = _compiled(options.label_selector, options.field_selector)
+    fields, match = _compiled(resource, options.label_selector, options.field_selector)
     keys = _KeyTerms(namespace, path_name)
     index = None
     for term in fields.terms:
-        if term.field in (_NAME, _NAMESPACE):
+        if term.field in (NAME, NAMESPACE):
             keys.add(term)
-        elif term.field not in resource.hooks.fields:
-            raise st.bad_request(_unknown_field(resource, term.field))
         elif not term.negated and term.value and term.field in resource.hooks.indexed:
             index = (term.field, term.value)
     if path_name is not None and keys.empty:
@@ -114,7 +105,7 @@ class _KeyTerms:
 
     def add(self, term: FieldTerm) -> None:
         """Take one condition in."""
-        is_name = term.field == _NAME
+        is_name = term.field == NAME
         if term.negated:
             (self.not_names if is_name else self.not_namespaces).add(term.value)
             return
@@ -125,9 +116,3 @@ class _KeyTerms:
             self.name = term.value
         else:
             self.namespace = term.value
-
-
-def _unknown_field(resource: Resource, field: str) -> str:
-    if resource.hooks.fields:
-        return f"field label not supported: {field}"
-    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
