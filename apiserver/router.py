@@ -137,7 +137,7 @@ class Router:
             exchange.user = self._authenticate(exchange)
             self._authorize(exchange, target, verb)
             handler = self._verbs.find(target, verb)
-            if handler is None:
+            if handler is None or exchange.method == "HEAD":
                 raise _no_method(exchange, target)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)

@@ -9,9 +9,10 @@ import orjson
 from apiserver.exchange import JSON_TYPE, Exchange
 from apiserver.resources import Resource
 from apiserver.server import Server
+from apiserver.verbs.negotiation import media_of, wrong_shape
 from kube import codec_cbor, codec_yaml
 from kube.json_types import JsonObject
-from kube.media import MediaType, negotiate
+from kube.media import MediaType
 from kube.table.documents import table_document, table_options
 from kube.table.partial import partial_object_metadata
 from kube.table.printers import printer_for
@@ -32,10 +33,12 @@ async def respond_object(
     Raises:
         StatusError: 406.
     """
-    media = negotiate(exchange.accept)
+    media = media_of(exchange)
     if media.is_plain_json:
         await exchange.respond(code, resource.serve(body))
         return
+    if media.kind == "PartialObjectMetadataList":
+        raise wrong_shape(resource, media, resource.kind, "not a list")
     obj = resource.decode_stored(body)
     if media.kind == "Table":
         stored = orjson.loads(body) if resource.converted else obj
@@ -72,7 +75,7 @@ async def respond_printed(
     Raises:
         StatusError: 406.
     """
-    media = negotiate(exchange.accept)
+    media = media_of(exchange)
     if media.kind == "Table":
         document = _table_of(server, exchange, media, document, printer_name)
     elif media.kind == "PartialObjectMetadata":
@@ -98,7 +101,7 @@ async def respond_document(exchange: Exchange, document: JsonObject, code: int =
     Raises:
         StatusError: 406.
     """
-    media = negotiate(exchange.accept)
+    media = media_of(exchange)
     await respond_negotiated(exchange, media, document, code)
 
 
@@ -111,5 +114,6 @@ async def respond_negotiated(
     elif media.encoding == "cbor":
         await exchange.respond(code, codec_cbor.encode(document), CBOR_TYPE)
     else:
-        indent = orjson.OPT_INDENT_2 if media.pretty else 0
-        await exchange.respond(code, orjson.dumps(document, option=indent) + b"\n", JSON_TYPE)
+        # Upstream ends only what is not indented with a newline.
+        end, indent = (b"", orjson.OPT_INDENT_2) if media.pretty else (b"\n", 0)
+        await exchange.respond(code, orjson.dumps(document, option=indent) + end, JSON_TYPE)

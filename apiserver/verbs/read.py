@@ -9,22 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Final, NamedTuple
+from typing import Final
 
 import orjson
 
-from apiserver.errors import expired_continue, from_storage_error, too_large_revision
+from apiserver.errors import expired_continue, expired_list, from_storage_error
 from apiserver.exchange import JSON_TYPE, Exchange
-from apiserver.options import EXACT, ListOptions, list_options
+from apiserver.options import list_options
 from apiserver.resources import Resource, Target
-from apiserver.server import FRESH_TIMEOUT_S, Server
+from apiserver.server import Server
 from apiserver.verbs.answer import META_VERSIONS, respond_negotiated, respond_object
+from apiserver.verbs.negotiation import media_of, wrong_shape
+from apiserver.verbs.plan import Plan, await_revision, parse_revision, plan_list
 from apiserver.verbs.selection import Selection, select
-from apiserver.verbs.tokens import INCONSISTENT, Position, decode_token, encode_token
+from apiserver.verbs.tokens import INCONSISTENT, encode_token
 from kube import status as st
-from kube.field import quote
 from kube.json_types import JsonObject
-from kube.media import MediaType, negotiate
+from kube.media import MediaType
 from kube.table.documents import table_document, table_options
 from kube.table.partial import partial_object_metadata
 from kube.table.printers import printer_for
@@ -33,32 +34,6 @@ from storage.record import Record
 from storage.scan import Query
 
 _CHUNK_BYTES: Final = 128 << 10
-
-
-def parse_revision(text: str) -> int:
-    """Return a resourceVersion as a number.
-
-    Raises:
-        StatusError: 400, it is none.
-    """
-    if not (text.isascii() and text.isdigit()):
-        raise st.bad_request(
-            f"Invalid value: {quote(text)}: strconv.ParseUint: parsing {quote(text)}: "
-            "invalid syntax"
-        )
-    return int(text)
-
-
-async def await_revision(server: Server, resource: Resource, revision: int) -> None:
-    """Wait until the replica is at `revision`.
-
-    Raises:
-        StatusError: 504 with cause ResourceVersionTooLarge.
-    """
-    try:
-        await server.store.wait_for(resource.storage, revision, FRESH_TIMEOUT_S)
-    except StorageError as error:
-        raise from_storage_error(error, resource.group_resource) from error
 
 
 async def get(server: Server, exchange: Exchange, target: Target) -> None:
@@ -75,34 +50,20 @@ async def get(server: Server, exchange: Exchange, target: Target) -> None:
     await respond_object(server, exchange, resource, record.body)
 
 
-class _Plan(NamedTuple):
-    """What a list reads.
-
-    Attributes:
-        revision: an exact one, None: the latest.
-        after: the object after which it starts.
-        limit: at most so many, 0: all.
-        inconsistent: goes on after its first revision has been compacted.
-    """
-
-    revision: int | None
-    after: tuple[str, str] | None
-    limit: int
-    inconsistent: bool = False
-
-
 async def list_(server: Server, exchange: Exchange, target: Target) -> None:
     """Answer with the objects that the list options select."""
     resource = target.resource
+    media = media_of(exchange)
     options = list_options(exchange)
-    media = negotiate(exchange.accept)
     chosen = select(resource, target, options)
-    plan = await _plan(server, resource, options)
+    plan = await plan_list(server, target, options)
+    if media.kind == "PartialObjectMetadata":
+        raise wrong_shape(resource, media, resource.info.list_kind, "a list")
     reader = _Reader(server, resource, chosen, plan)
     try:
         await reader.answer(exchange, media)
     except Compacted as error:
-        raise _expired(server, resource, plan, error) from error
+        raise _expired(plan) from error
     except StorageError as error:
         if exchange.code:
             # The answer has begun: the only honest end is a broken one.
@@ -111,53 +72,17 @@ async def list_(server: Server, exchange: Exchange, target: Target) -> None:
         raise from_storage_error(error, resource.group_resource) from error
 
 
-async def _plan(server: Server, resource: Resource, options: ListOptions) -> _Plan:
-    """Settle which revision a list shows: upstream's table of resourceVersion and match."""
-    limit = max(options.limit, 0)
-    version = options.resource_version
-    if options.continue_token:
-        if version not in ("", "0"):
-            text = "specifying resource version is not allowed when using continue"
-            raise st.bad_request(text)
-        return await _plan_continued(server, resource, options.continue_token, limit)
-    if not version:
-        await server.fresh(resource)
-        return _Plan(None, None, limit)
-    revision = parse_revision(version)
-    if revision == 0:
-        return _Plan(None, None, 0)
-    exact = options.match == EXACT or (not options.match and limit > 0)
-    if not exact:
-        await await_revision(server, resource, revision)
-        return _Plan(None, None, limit)
-    current = await server.fresh(resource)
-    if revision > current:
-        raise too_large_revision(revision, current)
-    return _Plan(revision, None, limit)
-
-
-async def _plan_continued(server: Server, resource: Resource, token: str, limit: int) -> _Plan:
-    position: Position = decode_token(token, namespaced=resource.namespaced)
-    if position.revision == INCONSISTENT:
-        await server.fresh(resource)
-        return _Plan(None, position.after, limit, inconsistent=True)
-    if position.revision < 0:
-        raise st.bad_request("continue key is not valid: incorrect encoded resourceVersion")
-    if position.revision > server.store.current_revision(resource.storage):
-        await await_revision(server, resource, position.revision)
-    return _Plan(position.revision, position.after, limit)
-
-
-def _expired(server: Server, resource: Resource, plan: _Plan, error: Compacted) -> st.StatusError:
+def _expired(plan: Plan) -> st.StatusError:
     if plan.after is None:
-        return from_storage_error(error)
-    return expired_continue(encode_token(INCONSISTENT, plan.after, namespaced=resource.namespaced))
+        return expired_list()
+    token = encode_token(INCONSISTENT, plan.after, all_namespaces=plan.all_namespaces)
+    return expired_continue(token)
 
 
 class _Reader:
     """One list being answered."""
 
-    def __init__(self, server: Server, resource: Resource, chosen: Selection, plan: _Plan) -> None:
+    def __init__(self, server: Server, resource: Resource, chosen: Selection, plan: Plan) -> None:
         self._server = server
         self._resource = resource
         self._chosen = chosen
@@ -285,11 +210,9 @@ class _Reader:
     def _list_meta(self) -> JsonObject:
         meta: JsonObject = {"resourceVersion": str(self.revision)}
         if self.more and self.last is not None:
-            revision = INCONSISTENT if self._plan.inconsistent else self.revision
-            # What was inconsistent once goes on at the revision it was taken up again.
-            revision = self.revision if self._plan.inconsistent else revision
+            # What was taken up again inconsistently goes on at the revision of that.
             meta["continue"] = encode_token(
-                revision, self.last, namespaced=self._resource.namespaced
+                self.revision, self.last, all_namespaces=self._plan.all_namespaces
             )
             if self.remaining:
                 meta["remainingItemCount"] = self.remaining

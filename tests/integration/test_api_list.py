@@ -32,15 +32,15 @@ def selected(collected: Collection, *, label: str = "", field: str = "") -> str:
 
 
 @pytest.fixture
-def labelled_maps(cluster: Cluster, namespace: str) -> Collection:
-    """ConfigMaps a to e, differently labelled."""
-    maps = collection(cluster, namespace, "configmaps")
+def labelled_secrets(cluster: Cluster, namespace: str) -> Collection:
+    """Secrets a to e, differently labelled."""
+    secrets = collection(cluster, namespace, "secrets")
     for name, labels in LABELS.items():
-        maps.made(labelled(name, labels))
-    return maps
+        secrets.made(labelled(name, labels))
+    return secrets
 
 
-def test_label_selectors_choose_as_upstreams_requirements(labelled_maps: Collection) -> None:
+def test_label_selectors_choose_as_upstreams_requirements(labelled_secrets: Collection) -> None:
     expected = {
         "": "abcde",
         "tier=front": "a",
@@ -61,7 +61,7 @@ def test_label_selectors_choose_as_upstreams_requirements(labelled_maps: Collect
         "example.org/owner": "c",
         " tier = back , env = test ": "c",
     }
-    found = {text: selected(labelled_maps, label=text) for text in expected}
+    found = {text: selected(labelled_secrets, label=text) for text in expected}
     assert found == expected
 
 
@@ -96,9 +96,13 @@ def test_label_selectors_choose_as_upstreams_requirements(labelled_maps: Collect
 def test_a_malformed_label_selector_is_a_bad_request_of_every_read(
     cluster: Cluster, namespace: str, selector: str, message: str
 ) -> None:
-    maps = collection(cluster, namespace, "configmaps")
+    secrets = collection(cluster, namespace, "secrets")
     query = f"?labelSelector={quote(selector)}"
-    for answer in (maps.list(query), maps.list(query + "&watch=1"), maps.delete(query=query)):
+    for answer in (
+        secrets.list(query),
+        secrets.list(query + "&watch=1"),
+        secrets.delete(query=query),
+    ):
         check_status(answer, 400, "BadRequest", message)
 
 
@@ -218,8 +222,8 @@ def test_a_field_label_unknown_to_the_type_is_a_bad_request(
 def test_a_malformed_field_selector_is_a_bad_request(
     cluster: Cluster, namespace: str, selector: str, message: str
 ) -> None:
-    maps = collection(cluster, namespace, "configmaps")
-    answer = maps.list(f"?fieldSelector={quote(selector)}")
+    secrets = collection(cluster, namespace, "secrets")
+    answer = secrets.list(f"?fieldSelector={quote(selector)}")
     check_status(answer, 400, "BadRequest", message)
 
 
@@ -230,7 +234,7 @@ def test_a_value_longer_than_any_name_selects_nothing(cluster: Cluster, field: s
 
 
 def test_a_number_that_is_none_is_a_bad_request(cluster: Cluster, namespace: str) -> None:
-    maps = collection(cluster, namespace, "configmaps")
+    secrets = collection(cluster, namespace, "secrets")
     for name in ("limit", "timeoutSeconds"):
         for text, why in (
             ("x", "invalid syntax"),
@@ -238,10 +242,10 @@ def test_a_number_that_is_none_is_a_bad_request(cluster: Cluster, namespace: str
             ("1.5", "invalid syntax"),
         ):
             message = f'strconv.ParseInt: parsing "{text}": {why}'
-            check_status(maps.list(f"?{name}={text}"), 400, "BadRequest", message)
+            check_status(secrets.list(f"?{name}={text}"), 400, "BadRequest", message)
     text = "9223372036854775808"
     message = f'strconv.ParseInt: parsing "{text}": value out of range'
-    check_status(maps.list(f"?limit={text}"), 400, "BadRequest", message)
+    check_status(secrets.list(f"?limit={text}"), 400, "BadRequest", message)
 
 
 def test_a_list_of_all_namespaces_is_ordered_by_namespace_and_name(
@@ -250,8 +254,8 @@ def test_a_list_of_all_namespaces_is_ordered_by_namespace_and_name(
     other = namespace + "-other"
     collection(cluster, "", "namespaces").made(named(other))
     for space, name in ((other, "a"), (namespace, "b"), (namespace, "a")):
-        collection(cluster, space, "configmaps").made(labelled(name, {"of": namespace}))
-    everywhere = collection(cluster, "", "configmaps")
+        collection(cluster, space, "secrets").made(labelled(name, {"of": namespace}))
+    everywhere = collection(cluster, "", "secrets")
     items = everywhere.list(f"?labelSelector=of%3D{namespace}").json["items"]
     found = [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items]
     assert found == [(namespace, "a"), (namespace, "b"), (other, "a")]
@@ -266,10 +270,10 @@ def test_an_empty_list_has_items_and_a_revision(cluster: Cluster) -> None:
 
 
 def test_items_carry_no_kind_but_single_objects_do(cluster: Cluster, namespace: str) -> None:
-    maps = collection(cluster, namespace, "configmaps")
-    maps.made(named("a", data={"k": "v"}))
-    document = maps.list().json
-    assert (document["kind"], document["apiVersion"]) == ("ConfigMapList", "v1")
-    single = maps.get("a").json
-    assert (single.pop("kind"), single.pop("apiVersion")) == ("ConfigMap", "v1")
+    secrets = collection(cluster, namespace, "secrets")
+    secrets.made(named("a", data={"k": "dg=="}))
+    document = secrets.list().json
+    assert (document["kind"], document["apiVersion"]) == ("SecretList", "v1")
+    single = secrets.get("a").json
+    assert (single.pop("kind"), single.pop("apiVersion")) == ("Secret", "v1")
     assert document["items"] == [single]
