@@ -13,7 +13,7 @@ from apiserver.verbs.negotiation import media_of, wrong_shape
 from kube import codec_cbor, codec_yaml
 from kube.json_types import JsonObject
 from kube.media import MediaType
-from kube.table.documents import table_document, table_options
+from kube.table.documents import Show, table_document, table_options
 from kube.table.partial import partial_object_metadata
 from kube.table.printers import printer_for
 
@@ -42,7 +42,8 @@ async def respond_object(
     obj = resource.decode_stored(body)
     if media.kind == "Table":
         stored = orjson.loads(body) if resource.converted else obj
-        obj = _table_of(server, exchange, media, stored, resource.storage)
+        show = resource.from_storage if resource.converted else None
+        obj = _table_of(server, exchange, media, stored, resource.storage, show)
     elif media.kind == "PartialObjectMetadata":
         obj = partial_object_metadata(obj, META_VERSIONS[media.version])
     await respond_negotiated(exchange, media, obj, code)
@@ -84,7 +85,12 @@ async def respond_printed(
 
 
 def _table_of(
-    server: Server, exchange: Exchange, media: MediaType, document: JsonObject, printer_name: str
+    server: Server,
+    exchange: Exchange,
+    media: MediaType,
+    document: JsonObject,
+    printer_name: str,
+    show: Show | None = None,
 ) -> JsonObject:
     """Return the Table of one object, or of a list."""
     options = table_options(exchange.parameter("includeObject"), media.version)
@@ -92,7 +98,7 @@ def _table_of(
     list_meta = {"resourceVersion": version} if version else {}
     shown = document["items"] if document["kind"].endswith("List") else [document]
     printer = printer_for(printer_name)
-    return table_document(printer, shown, list_meta, server.clock.now_s(), options)
+    return table_document(printer, shown, list_meta, server.clock.now_s(), options, show=show)
 
 
 async def respond_document(exchange: Exchange, document: JsonObject, code: int = 200) -> None:

@@ -14,7 +14,7 @@ from kube import codec_cbor
 from kube import status as st
 from kube.json_types import JsonObject
 from kube.media import MediaType
-from kube.table.documents import event_table_bytes, table_options
+from kube.table.documents import IncludeObject, event_table_bytes, table_options
 from kube.table.partial import partial_object_metadata
 from kube.table.printers import printer_for
 from runtime.clock import Clock
@@ -204,13 +204,17 @@ class ShapedEvents:
                 return orjson.dumps(event) + b"\n"
 
     def _line(self, kind: str, body: bytes) -> bytes:
-        if self._media.kind == "Table" and not self._resource.converted:
-            return self._tabulate(kind, orjson.loads(body))
+        if self._media.kind == "Table":
+            # Cells are those of the stored shape; the row carries the version asked for.
+            whole = self._table.include is IncludeObject.OBJECT
+            shown = self._resource.serve(body) if whole else None
+            return self._tabulate(kind, orjson.loads(body), shown)
         return self.wrap(kind, self._shape(self._resource.decode_stored(body)))
 
-    def _tabulate(self, kind: str, obj: JsonObject) -> bytes:
+    def _tabulate(self, kind: str, obj: JsonObject, body: bytes | None = None) -> bytes:
+        now_s, is_first = self._clock.now_s(), self._is_first
         table = event_table_bytes(
-            self._printer, obj, self._clock.now_s(), self._table, is_first=self._is_first
+            self._printer, obj, now_s, self._table, is_first=is_first, body=body
         )
         self._is_first = False
         if self._media.encoding == "json":

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 import orjson
@@ -96,7 +98,7 @@ class _Reader:
         """Write the list in the negotiated shape and encoding."""
         resource, chosen = self._resource, self._chosen
         if media.is_plain_json and not resource.converted:
-            if chosen.name is None and not (chosen.not_names or chosen.not_namespaces):
+            if not chosen.by_key:
                 if self._plan.limit:
                     await self._answer_page(exchange)
                 else:
@@ -106,7 +108,10 @@ class _Reader:
             items = b",".join(b"{" + body[resource.item_strip :] for body in bodies)
             await exchange.respond(200, self._head() + items + b"]}\n")
             return
-        objects = [resource.decode_stored(record.body) for record in self._records()]
+        # The cells of a Table are made from the stored shape.
+        is_stored = media.kind == "Table" and resource.converted
+        decode = orjson.loads if is_stored else resource.decode_stored
+        objects = [decode(record.body) for record in self._records()]
         await self._answer_decoded(exchange, media, objects)
 
     def _query(self) -> Query:
@@ -186,15 +191,32 @@ class _Reader:
         if chosen.name is not None and (chosen.namespace or not resource.namespaced):
             yield from self._named(chosen.namespace or "", chosen.name)
             return
+        if chosen.by_key:
+            yield from self._picked()
+            return
         with closing(store.scan(self._query())) as scan:
             self.revision = scan.revision
             for chunk in scan:
-                for record in chunk:
-                    if chosen.admits(record.name, record.namespace):
-                        yield record
+                yield from chunk
                 if self._plan.limit and scan.returned >= self._plan.limit:
                     self._note_rest(scan.last_key, scan.remaining())
                     break
+
+    def _picked(self) -> Iterator[Record]:
+        """Yield what conditions on names and namespaces leave, whole pages of it."""
+        query = replace(self._query(), limit=None)
+        taken = 0
+        with closing(self._server.store.scan(query)) as scan:
+            self.revision = scan.revision
+            for record in chain.from_iterable(scan):
+                if not self._chosen.admits(record.name, record.namespace):
+                    continue
+                if taken and taken == self._plan.limit:
+                    self.more = True
+                    return
+                taken += 1
+                self.last = (record.namespace, record.name)
+                yield record
 
     def _named(self, namespace: str, name: str) -> Iterator[Record]:
         store, storage = self._server.store, self._resource.storage
@@ -236,7 +258,9 @@ class _Reader:
             options = table_options(exchange.parameter("includeObject"), media.version)
             printer = printer_for(resource.storage)
             now_s = self._server.clock.now_s()
-            return table_document(printer, objects, self._list_meta(), now_s, options)
+            show = resource.from_storage if resource.converted else None
+            meta = self._list_meta()
+            return table_document(printer, objects, meta, now_s, options, show=show)
         if media.kind == "PartialObjectMetadataList":
             version = META_VERSIONS[media.version]
             kind, api_version = media.kind, version

@@ -35,6 +35,11 @@ class Selection(NamedTuple):
     not_namespaces: frozenset[str] = frozenset()
     empty: bool = False
 
+    @property
+    def by_key(self) -> bool:
+        """Whether `admits` leaves out anything of what storage finds."""
+        return bool(self.name is not None or self.not_names or self.not_namespaces)
+
     def admits(self, name: str, namespace: str = "") -> bool:
         """Tell whether an object of this key is meant, beyond what storage filters by."""
         if self.empty or (self.name is not None and name != self.name):
@@ -79,6 +84,10 @@ def select(resource: Resource, target: Target, options: ListOptions) -> Selectio
             keys.add(term)
         elif not term.negated and term.value and term.field in resource.hooks.indexed:
             index = (term.field, term.value)
+    if not resource.namespaced and keys.namespace is not None:
+        # Their namespace is the empty one.
+        keys.empty = keys.empty or keys.namespace != ""
+        keys.namespace = None
     if path_name is not None and keys.empty:
         raise st.bad_request("fieldSelector metadata.name doesn't match requested name")
     return Selection(

@@ -183,6 +183,18 @@ def test_events_are_selected_by_the_labels_of_each_version(
     check_status(refused, 400, "BadRequest", message)
 
 
+def test_objects_of_the_cluster_are_in_the_empty_namespace(
+    cluster: Cluster, namespace: str
+) -> None:
+    classes = collection(cluster, "", "priorityclasses", "scheduling.k8s.io/v1")
+    classes.made(named(namespace, value=1))
+    name = f"metadata.name={namespace}"
+    assert selected(classes, field=f"{name},metadata.namespace=") == namespace
+    assert selected(classes, field=f"{name},metadata.namespace!=x") == namespace
+    assert selected(classes, field=f"{name},metadata.namespace=x") == ""
+    assert selected(classes, field=f"{name},metadata.namespace!=") == ""
+
+
 @pytest.mark.parametrize(
     ("path", "label", "message"),
     [

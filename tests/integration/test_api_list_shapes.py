@@ -53,6 +53,22 @@ def test_a_table_of_a_list_has_the_lists_metadata_and_selection(secrets: Collect
     assert row["object"] == {**expected, "metadata": plain["items"][0]["metadata"]}
 
 
+def test_a_table_shows_the_version_that_was_asked_for(cluster: Cluster, namespace: str) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"scaleTargetRef": target, "maxReplicas": 3, "targetCPUUtilizationPercentage": 60}
+    older = collection(cluster, namespace, "horizontalpodautoscalers", "autoscaling/v1")
+    newer = collection(cluster, namespace, "horizontalpodautoscalers", "autoscaling/v2")
+    older.made(named("a", spec=spec))
+    for where in ("", "/a"):
+        path = where + "?includeObject=Object"
+        old = cluster.call("GET", older.path + path, headers=TABLE).json
+        new = cluster.call("GET", newer.path + path, headers=TABLE).json
+        assert old["rows"][0]["cells"] == new["rows"][0]["cells"]
+        assert "cpu: <unknown>/60%" in old["rows"][0]["cells"]
+        assert old["rows"][0]["object"] == older.get("a").json
+        assert new["rows"][0]["object"] == newer.get("a").json
+
+
 def test_include_object_decides_what_rows_carry(secrets: Collection) -> None:
     whole = secrets.list("?includeObject=Object", headers=TABLE).json["rows"][0]["object"]
     assert (whole["kind"], whole["data"]) == ("Secret", {"k": "dg=="})
