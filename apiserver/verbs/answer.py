@@ -9,8 +9,9 @@ import orjson
 from apiserver.exchange import JSON_TYPE, Exchange
 from apiserver.resources import Resource
 from apiserver.server import Server
-from apiserver.verbs.negotiation import media_of, wrong_shape
+from apiserver.verbs.negotiation import media_of, media_of_error, wrong_shape
 from kube import codec_cbor, codec_yaml
+from kube import status as st
 from kube.json_types import JsonObject
 from kube.media import MediaType
 from kube.table.documents import Show, table_document, table_options
@@ -109,6 +110,12 @@ async def respond_document(exchange: Exchange, document: JsonObject, code: int =
     """
     media = media_of(exchange)
     await respond_negotiated(exchange, media, document, code)
+
+
+async def respond_error(exchange: Exchange, error: st.StatusError) -> None:
+    """Answer with a Status, in an encoding that the client accepts if there is one."""
+    exchange.headers.extend(error.headers)
+    await respond_negotiated(exchange, media_of_error(exchange), error.status, error.code)
 
 
 async def respond_negotiated(

@@ -13,7 +13,7 @@ from typing import Final
 from apiserver.exchange import Exchange
 from apiserver.resources import Resource
 from kube import status as st
-from kube.media import MediaType, negotiate
+from kube.media import PLAIN_JSON, MediaType, negotiate
 
 _BY_HAND: Final = (b"curl", b"Wget", b"Mozilla/5.0")
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -32,6 +32,14 @@ def media_of(exchange: Exchange) -> MediaType:
     wanted = exchange.parameter("pretty")
     pretty = wanted in _TRUE if wanted else by_hand
     return _indented(media) if pretty and media.encoding == "json" else media
+
+
+def media_of_error(exchange: Exchange) -> MediaType:
+    """Return how to tell a client of a failure: in JSON, where it wants what cannot be had."""
+    try:
+        return media_of(exchange)
+    except st.StatusError:
+        return PLAIN_JSON
 
 
 @lru_cache(maxsize=64)

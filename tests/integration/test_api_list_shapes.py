@@ -127,6 +127,27 @@ def test_a_bad_accept_header_is_found_before_bad_options(secrets: Collection) ->
     assert (refused.code, refused.json["reason"]) == (406, "NotAcceptable")
 
 
+def test_a_refusal_comes_in_the_encoding_that_is_accepted(secrets: Collection) -> None:
+    plain = secrets.get("absent").json
+    decoders = {
+        "application/json": orjson.loads,
+        "application/yaml": codec_yaml.decode,
+        "application/cbor": codec_cbor.decode,
+    }
+    for media, decode in decoders.items():
+        answer = secrets.get("absent", headers={"Accept": media})
+        assert (answer.code, answer.headers["content-type"]) == (404, media)
+        assert decode(answer.body) == plain
+    for accept in (TABLE["Accept"], "text/csv"):
+        answer = secrets.get("absent", headers={"Accept": accept})
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json["status"] == "Failure"
+    indented = secrets.get("absent", "?pretty=true").body
+    assert indented == orjson.dumps(plain, option=orjson.OPT_INDENT_2)
+    # The way to say so cannot be read: the refusal itself is.
+    assert secrets.list("?pretty=%ff").code == 400
+
+
 def test_yaml_and_cbor_say_the_same_as_json(secrets: Collection) -> None:
     plain = secrets.list().json
     as_yaml = secrets.list(headers={"Accept": "application/yaml"})

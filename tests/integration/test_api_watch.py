@@ -95,6 +95,23 @@ def test_a_watch_begins_right_after_its_revision(secrets: Collection) -> None:
             assert watch.take(4 - skipped) == expected[skipped:]
 
 
+def test_a_watch_from_a_revision_of_the_future_waits_for_it(secrets: Collection) -> None:
+    start = revision_of(secrets.made(named("s"))) + 3
+    with watching(secrets, f"&resourceVersion={start}") as watch:
+        made = [secrets.made(named(f"s{number}")) for number in range(6)]
+        expected = [told({"type": "ADDED", "object": obj}) for obj in made]
+        later = [event for event in expected if event[2] > start]
+        assert [told(watch.next()) for _ in later] == later
+
+
+def test_a_type_without_watch_says_so(cluster: Cluster) -> None:
+    answer = cluster.call("GET", "/api/v1/componentstatuses?watch=true")
+    message = 'watch is not supported on resources of kind "componentstatuses"'
+    details = check_status(answer, 405, "MethodNotAllowed", message)
+    assert details == {"kind": "componentstatuses"}
+    assert cluster.call("GET", "/api/v1/watch/componentstatuses").code == 404
+
+
 def test_a_label_that_comes_and_goes_is_added_and_deleted(secrets: Collection) -> None:
     with watching(secrets, f"&labelSelector=on{now(secrets)}") as watch:
         secrets.made(named("a"))
@@ -212,6 +229,10 @@ def test_the_old_watch_paths_watch_too(cluster: Cluster, namespace: str) -> None
     for path, seen in ((whole, "ab"), (f"{whole}/a", "a"), ("/api/v1/watch/secrets", "ab")):
         with watching(Collection(cluster, path), start) as watch:
             assert watch.take(len(seen)) == [("ADDED", name) for name in seen], path
+    for method, body in (("POST", named("c")), ("DELETE", None)):
+        answer = cluster.call(method, whole, body)
+        message = "the server does not allow this method on the requested resource"
+        check_status(answer, 405, "MethodNotAllowed", message)
     # The path alone makes it a watch.
     answer = cluster.call("GET", f"{whole}?{start[1:]}&timeoutSeconds=1")
     assert [orjson.loads(line)["type"] for line in answer.body.splitlines()] == ["ADDED", "ADDED"]
