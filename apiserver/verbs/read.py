@@ -21,6 +21,7 @@ from apiserver.options import list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import Server
 from apiserver.verbs.answer import META_VERSIONS, respond_negotiated, respond_object
+from apiserver.verbs.list_layout import COMPACT, INDENTED
 from apiserver.verbs.negotiation import media_of, wrong_shape
 from apiserver.verbs.plan import Plan, await_revision, parse_revision, plan_list
 from apiserver.verbs.selection import Selection, select
@@ -89,6 +90,7 @@ class _Reader:
         self._resource = resource
         self._chosen = chosen
         self._plan = plan
+        self._layout = COMPACT
         self.revision = 0
         self.more = False
         self.last: tuple[str, str] | None = None
@@ -96,17 +98,18 @@ class _Reader:
 
     async def answer(self, exchange: Exchange, media: MediaType) -> None:
         """Write the list in the negotiated shape and encoding."""
-        resource, chosen = self._resource, self._chosen
-        if media.is_plain_json and not resource.converted:
-            if not chosen.by_key:
-                if self._plan.limit:
-                    await self._answer_page(exchange)
-                else:
-                    await self._stream(exchange)
-                return
-            bodies = (record.body for record in self._records())
-            items = b",".join(b"{" + body[resource.item_strip :] for body in bodies)
-            await exchange.respond(200, self._head() + items + b"]}\n")
+        resource = self._resource
+        if media.encoding == "json" and not media.kind and not resource.converted:
+            if media.pretty:
+                self._layout = INDENTED
+            if self._chosen.by_key:
+                strip = resource.item_strip
+                bodies = [record.body[strip:] for record in self._records()]
+                await exchange.respond(200, self._layout.whole(self._head(), bodies))
+            elif self._plan.limit:
+                await self._answer_page(exchange)
+            else:
+                await self._stream(exchange)
             return
         # The cells of a Table are made from the stored shape.
         is_stored = media.kind == "Table" and resource.converted
@@ -131,28 +134,26 @@ class _Reader:
         resource, store = self._resource, self._server.store
         if self._chosen.empty:
             self.revision = store.current_revision(resource.storage)
-            await exchange.respond(200, self._head() + b"]}\n")
+            await exchange.respond(200, self._layout.whole(self._head(), ()))
             return
-        # An item is `{` and its body behind the constant kind and apiVersion.
+        layout = self._layout
         with closing(store.scan_bodies(self._query(), strip=resource.item_strip)) as scan:
             self.revision = scan.revision
             head = self._head()
             first = next(scan, [])
             following = next(scan, None)
             if following is None:
-                tail = b"]}\n"
-                body = b"{" + b",{".join(first) if first else b""
-                await exchange.respond(200, head + body + tail)
+                await exchange.respond(200, layout.whole(head, first))
                 return
             await exchange.start(200, JSON_TYPE)
-            opening = head + b"{"
+            opening, ending = head + layout.before, head + layout.nothing
             for chunk in _joined(first, following, scan):
-                await exchange.write(opening + b",{".join(chunk))
-                opening = b",{"
+                await exchange.write(opening + layout.items(chunk))
+                opening, ending = layout.between, layout.after
                 # A fast reader never makes us wait, and others want their turn.
                 await asyncio.sleep(0)
             # Filters may have left nothing of several chunks.
-            await exchange.write(b"]}\n" if opening == b",{" else head + b"]}\n")
+            await exchange.write(ending)
             await exchange.finish()
 
     async def _answer_page(self, exchange: Exchange) -> None:
@@ -168,13 +169,12 @@ class _Reader:
                 if scan.returned >= self._plan.limit:
                     self._note_rest(scan.last_key, scan.remaining())
                     break
-        items = b"{" + b",{".join(pieces) if pieces else b""
-        head = self._head()
-        if len(items) <= _CHUNK_BYTES:
-            await exchange.respond(200, head + items + b"]}\n")
+        body = self._layout.whole(self._head(), pieces)
+        if len(body) <= _CHUNK_BYTES:
+            await exchange.respond(200, body)
             return
         await exchange.start(200, JSON_TYPE)
-        await exchange.write(head + items + b"]}\n")
+        await exchange.write(body)
         await exchange.finish()
 
     def _note_rest(self, last: tuple[str, str] | None, remaining: int) -> None:
@@ -241,8 +241,7 @@ class _Reader:
         return meta
 
     def _head(self) -> bytes:
-        meta = orjson.dumps(self._list_meta())
-        return self._resource.list_head + b',"metadata":' + meta + b',"items":['
+        return self._layout.head(self._resource, self._list_meta())
 
     async def _answer_decoded(
         self, exchange: Exchange, media: MediaType, objects: list[JsonObject]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.integration.api_calls import Collection, collection, labelled, named, watching
@@ -56,6 +57,25 @@ def test_selectors_find_what_is_in_any_chunk(
     secrets: Collection, query: str, names: list[str]
 ) -> None:
     assert names_of(secrets.list(f"?{query}").json) == names
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "&labelSelector=last",
+        "&labelSelector=nothing",
+        "&limit=30",
+        "&limit=1",
+        "&fieldSelector=metadata.name%3Ds01",
+        "&fieldSelector=metadata.name%3Dnone",
+        "&fieldSelector=metadata.name!%3Ds01",
+        "&fieldSelector=metadata.namespace%3Dnone",
+    ],
+)
+def test_indented_lists_are_cut_like_others(secrets: Collection, query: str) -> None:
+    compact, indented = secrets.list(f"?{query}"), secrets.list(f"?pretty=true{query}")
+    assert indented.body == orjson.dumps(compact.json, option=orjson.OPT_INDENT_2)
 
 
 @pytest.mark.parametrize("limit", [7, 25, 49])
