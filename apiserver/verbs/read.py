@@ -7,7 +7,7 @@ next is read when the connection has taken the last. Only Tables and other shape
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain
@@ -60,13 +60,11 @@ async def list_(server: Server, exchange: Exchange, target: Target) -> None:
     options = list_options(exchange)
     chosen = select(resource, target, options)
     plan = await plan_list(server, target, options)
-    if media.kind == "PartialObjectMetadata":
-        raise wrong_shape(resource, media, resource.info.list_kind, "a list")
-    reader = _Reader(server, resource, chosen, plan)
+    reader = ListReader(server, resource, chosen, plan)
     try:
         await reader.answer(exchange, media)
     except Compacted as error:
-        raise _expired(plan) from error
+        raise expired(plan) from error
     except StorageError as error:
         if exchange.code:
             # The answer has begun: the only honest end is a broken one.
@@ -75,15 +73,20 @@ async def list_(server: Server, exchange: Exchange, target: Target) -> None:
         raise from_storage_error(error, resource.group_resource) from error
 
 
-def _expired(plan: Plan) -> st.StatusError:
+def expired(plan: Plan) -> st.StatusError:
+    """410: the revision of a list is gone; with a token to go on if it is a later page."""
     if plan.after is None:
         return expired_list()
     token = encode_token(INCONSISTENT, plan.after, all_namespaces=plan.all_namespaces)
     return expired_continue(token)
 
 
-class _Reader:
-    """One list being answered."""
+class ListReader:
+    """One list being answered.
+
+    Attributes:
+        revision: that it shows, once it is being read.
+    """
 
     def __init__(self, server: Server, resource: Resource, chosen: Selection, plan: Plan) -> None:
         self._server = server
@@ -97,25 +100,43 @@ class _Reader:
         self.remaining: int | None = None
 
     async def answer(self, exchange: Exchange, media: MediaType) -> None:
-        """Write the list in the negotiated shape and encoding."""
+        """Write the list in the negotiated shape and encoding.
+
+        Raises:
+            StatusError: 406, it has not the shape asked for.
+            Compacted: the revision is gone.
+        """
+        if not self._joins(media) or self._chosen.by_key or self._chosen.empty:
+            await self.answer_with(exchange, media, self.records())
+            return
+        if media.pretty:
+            self._layout = INDENTED
+        if self._plan.limit:
+            await self._answer_page(exchange)
+        else:
+            await self._stream(exchange)
+
+    async def answer_with(
+        self, exchange: Exchange, media: MediaType, records: Iterable[Record]
+    ) -> None:
+        """Write a list of these records, which are of `records`."""
         resource = self._resource
-        if media.encoding == "json" and not media.kind and not resource.converted:
-            if media.pretty:
-                self._layout = INDENTED
-            if self._chosen.by_key:
-                strip = resource.item_strip
-                bodies = [record.body[strip:] for record in self._records()]
-                await exchange.respond(200, self._layout.whole(self._head(), bodies))
-            elif self._plan.limit:
-                await self._answer_page(exchange)
-            else:
-                await self._stream(exchange)
+        if self._joins(media):
+            layout = INDENTED if media.pretty else COMPACT
+            strip = resource.item_strip
+            bodies = [record.body[strip:] for record in records]
+            head = layout.head(resource, self._list_meta())
+            await exchange.respond(200, layout.whole(head, bodies))
             return
         # The cells of a Table are made from the stored shape.
         is_stored = media.kind == "Table" and resource.converted
         decode = orjson.loads if is_stored else resource.decode_stored
-        objects = [decode(record.body) for record in self._records()]
+        objects = [decode(record.body) for record in records]
         await self._answer_decoded(exchange, media, objects)
+
+    def _joins(self, media: MediaType) -> bool:
+        """Tell whether the list can be put together from stored bodies."""
+        return media.encoding == "json" and not media.kind and not self._resource.converted
 
     def _query(self) -> Query:
         chosen, plan = self._chosen, self._plan
@@ -131,12 +152,7 @@ class _Reader:
 
     async def _stream(self, exchange: Exchange) -> None:
         """Write a whole list in chunks; memory stays at one chunk, however long the list."""
-        resource, store = self._resource, self._server.store
-        if self._chosen.empty:
-            self.revision = store.current_revision(resource.storage)
-            await exchange.respond(200, self._layout.whole(self._head(), ()))
-            return
-        layout = self._layout
+        resource, store, layout = self._resource, self._server.store, self._layout
         with closing(store.scan_bodies(self._query(), strip=resource.item_strip)) as scan:
             self.revision = scan.revision
             head = self._head()
@@ -182,7 +198,7 @@ class _Reader:
         self.more = remaining > 0
         self.remaining = remaining if not self._chosen.filtered else None
 
-    def _records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
         """Yield the chosen records: by name, or from a scan."""
         chosen, store, resource = self._chosen, self._server.store, self._resource
         self.revision = self._plan.revision or store.current_revision(resource.storage)
@@ -253,6 +269,8 @@ class _Reader:
         self, exchange: Exchange, media: MediaType, objects: list[JsonObject]
     ) -> JsonObject:
         resource = self._resource
+        if media.kind == "PartialObjectMetadata":
+            raise wrong_shape(resource, media, resource.info.list_kind, "a list")
         if media.kind == "Table":
             options = table_options(exchange.parameter("includeObject"), media.version)
             printer = printer_for(resource.storage)

@@ -135,6 +135,8 @@ def test_field_selectors_of_pods_see_spec_and_status(cluster: Cluster, namespace
         "status.nominatedNodeName=": "abcd",
     }
     assert {text: selected(pods, field=text) for text in expected} == expected
+    for text, names in expected.items():
+        assert "".join(pods.names(f"?limit=500&fieldSelector={quote(text)}")) == names
 
 
 def test_selectors_of_both_kinds_must_all_hold(cluster: Cluster, namespace: str) -> None:
@@ -209,7 +211,7 @@ def test_objects_of_the_cluster_are_in_the_empty_namespace(
             '"data" is not a known field selector: only "metadata.name", "metadata.namespace"',
         ),
         (
-            "/apis/apps/v1/deployments",
+            "/apis/apps/v1/replicasets",
             "status.replicas",
             '"status.replicas" is not a known field selector: '
             'only "metadata.name", "metadata.namespace"',

@@ -223,9 +223,64 @@ def test_revision_zero_ignores_the_limit(secrets: Collection) -> None:
     assert page["metadata"].keys() == {"resourceVersion"}
 
 
-def test_a_whole_collection_can_be_deleted_by_selector_and_limit_is_ignored(
-    secrets: Collection,
+def test_deletecollection_takes_the_page_that_a_list_shows(secrets: Collection) -> None:
+    first = secrets.delete(query="?limit=2").json
+    assert names_of(first) == "ab"
+    assert first["kind"] == "SecretList"
+    assert first["metadata"]["remainingItemCount"] == 5
+    assert secrets.names() == ["c", "d", "e", "f", "g"]
+    second = secrets.delete(query=f"?limit=2&continue={first['metadata']['continue']}").json
+    assert names_of(second) == "cd"
+    assert secrets.names() == ["e", "f", "g"]
+    assert names_of(secrets.delete(query="?labelSelector=odd").json) == "eg"
+    assert names_of(secrets.delete().json) == "f"
+
+
+def test_deletecollection_takes_only_what_field_selectors_choose(
+    secrets: Collection, namespace: str
 ) -> None:
+    for selector in (
+        "metadata.namespace!%3D" + namespace,
+        "metadata.namespace%3Delsewhere",
+        "metadata.name%3Da,metadata.name%3Db",
+        "type%3Dexample.org/other",
+    ):
+        assert secrets.delete(query=f"?fieldSelector={selector}").json["items"] == []
+    assert "".join(secrets.names()) == "abcdefg"
+    kept = "metadata.name!%3Da,metadata.name!%3Dg"
+    assert names_of(secrets.delete(query=f"?fieldSelector={kept}").json) == "bcdef"
+    assert names_of(secrets.delete(query="?fieldSelector=metadata.name%3Dg").json) == "g"
+    assert secrets.names() == ["a"]
+
+
+def test_deletecollection_answers_with_the_objects_as_they_were(secrets: Collection) -> None:
+    held = {"finalizers": ["example.org/hold"]}
+    secrets.patch("a", {"metadata": held})
+    before = secrets.list("?labelSelector=odd").json
     deleted = secrets.delete(query="?labelSelector=odd").json
-    assert names_of(deleted) == "aceg"
-    assert secrets.names() == ["b", "d", "f"]
+    assert deleted["items"] == before["items"]
+    assert secrets.get("a").json["metadata"]["deletionTimestamp"]
+    secrets.patch("a", {"metadata": {"finalizers": None}})
+
+
+def test_deletecollection_of_another_version_answers_in_it(
+    cluster: Cluster, namespace: str
+) -> None:
+    events = collection(cluster, namespace, "events", "events.k8s.io/v1")
+    about = {"kind": "Pod", "name": "p", "namespace": namespace}
+    fields = {
+        "regarding": about,
+        "reason": "Started",
+        "type": "Normal",
+        "action": "Start",
+        "reportingController": "example.org/test",
+        "reportingInstance": "1",
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+    }
+    for name in "ab":
+        events.made(named(name, **fields))
+    before = events.list().json
+    deleted = events.delete().json
+    assert (deleted["kind"], deleted["apiVersion"]) == ("EventList", "events.k8s.io/v1")
+    assert deleted["items"] == before["items"]
+    assert events.names() == []
