@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from typing import Any
 from urllib.parse import quote
 
@@ -39,6 +40,12 @@ def pages(collected: Collection, query: str) -> list[Any]:
 def names_of(page: Any) -> str:
     """Return the names of a page's items, in one word."""
     return "".join(item["metadata"]["name"] for item in page["items"])
+
+
+def revision_of(page: Any) -> str:
+    """Return the revision of a list."""
+    revision: str = page["metadata"]["resourceVersion"]
+    return revision
 
 
 def token_of(document: Any) -> str:
@@ -81,6 +88,34 @@ def test_pages_show_the_revision_of_the_first_whatever_is_written_meanwhile(
     assert "data" not in rest["items"][1]
     assert rest["metadata"] == {"resourceVersion": first["metadata"]["resourceVersion"]}
     assert secrets.names() == ["a", "b", "bb", "d", "e", "f"]
+
+
+def test_pages_are_of_one_revision_while_others_write(secrets: Collection) -> None:
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            for name in ("aa", "cc", "gg"):
+                secrets.create(named(name))
+            for name in ("aa", "cc", "gg"):
+                secrets.delete(name)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(5):
+            whole = secrets.list().json
+            exact = f"resourceVersion={revision_of(whole)}&resourceVersionMatch=Exact"
+            first = secrets.list(f"?limit=2&{exact}").json
+            found, page = [first], first
+            while token := page["metadata"].get("continue"):
+                page = secrets.list(f"?limit=2&continue={token}").json
+                found.append(page)
+            assert [item for page in found for item in page["items"]] == whole["items"]
+            assert {revision_of(page) for page in found} == {revision_of(whole)}
+    finally:
+        done.set()
+        writer.join()
 
 
 def test_a_selection_in_pages_never_counts_what_remains(secrets: Collection) -> None:

@@ -208,6 +208,22 @@ def test_a_name_is_watched_in_all_namespaces(cluster: Cluster, namespace: str) -
     assert spaces == [namespace, other]
 
 
+def test_one_namespace_is_watched_by_its_field_too(cluster: Cluster, namespace: str) -> None:
+    other = namespace + "-other"
+    collection(cluster, "", "namespaces").made(named(other))
+    everywhere = collection(cluster, "", "secrets")
+    query = field(f"metadata.namespace={other}")
+    start = now(everywhere)
+    for space in (namespace, other):
+        collection(cluster, space, "secrets").made(named(f"of-{space}"))
+    with watching(everywhere, start + query) as watch:
+        collection(cluster, namespace, "secrets").made(named("live"))
+        collection(cluster, other, "secrets").made(named("live"))
+        assert watch.take(2) == [("ADDED", f"of-{other}"), ("ADDED", "live")]
+    with watching(everywhere, query) as watch:
+        assert watch.take(2) == [("ADDED", "live"), ("ADDED", f"of-{other}")]
+
+
 def test_objects_of_the_cluster_are_watched(cluster: Cluster, namespace: str) -> None:
     classes = collection(cluster, "", "priorityclasses", "scheduling.k8s.io/v1")
     start = now(classes)

@@ -66,6 +66,16 @@ def test_the_current_state_comes_first_then_its_end_then_changes(
         assert watch.take(2) == [("ADDED", "c"), ("DELETED", "a")]
 
 
+def test_a_watch_goes_on_from_the_revision_of_a_bookmark(secrets: Collection) -> None:
+    with watching(secrets, INITIAL + BOOKMARKS) as watch:
+        watch.take(2)
+        end = take_end(watch)
+    secrets.delete("b")
+    secrets.made(named("c"))
+    with watching(secrets, f"&resourceVersion={end}") as watch:
+        assert watch.take(2) == [("DELETED", "b"), ("ADDED", "c")]
+
+
 @pytest.mark.parametrize("initial", ["", INITIAL])
 def test_no_end_is_marked_where_bookmarks_are_not_allowed(
     secrets: Collection, initial: str
