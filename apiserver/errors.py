@@ -47,6 +47,11 @@ def too_old(revision: int, compact_revision: int) -> st.StatusError:
     return st.expired(f"too old resource version: {revision} ({compact_revision})")
 
 
+def expired_list() -> st.StatusError:
+    """410: the exact revision of a list has been compacted."""
+    return st.expired("The resourceVersion for the provided list is too old.")
+
+
 def expired_continue(token: str) -> st.StatusError:
     """410 for a continue token, with another to go on inconsistently."""
     return st.expired(_EXPIRED, token)

@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import parse_qs
 
-import orjson
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from apiserver import protocol
@@ -233,11 +232,6 @@ class Exchange:
         ]
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
-
-    async def respond_error(self, error: st.StatusError) -> None:
-        """Answer with a Status, in JSON whatever was asked for, as no encoder can fail there."""
-        self.headers.extend(error.headers)
-        await self.respond(error.code, orjson.dumps(error.status) + b"\n")
 
     async def start(self, code: int, content_type: bytes) -> None:
         """Begin a streamed answer."""

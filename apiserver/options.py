@@ -33,7 +33,7 @@ def parse_int(query: Query, name: str) -> int | None:
         StatusError: 400, worded as Go's strconv.
     """
     values = query.get(name)
-    if not values or not values[0]:
+    if not values:
         return None
     text = values[0]
     digits = text[1:] if text[:1] in "+-" else text
@@ -128,27 +128,36 @@ class ListOptions:
 PLAIN_LIST: Final = ListOptions()
 
 
-def list_options(exchange: Exchange, *, force_watch: bool = False) -> ListOptions:
-    """Parse and check list and watch options.
+def list_options(exchange: Exchange) -> ListOptions:
+    """Parse, complete and check list and watch options.
+
+    They are those of a watch if they say so; a watch by its path alone ("/watch/pods") goes by the
+    rules of a list, as upstream.
 
     Raises:
         StatusError: 422 of kind ListOptions, or 400 for what is no number.
     """
     query = exchange.query
-    if not query and not force_watch:
+    if not query:
         return PLAIN_LIST
-    watch = force_watch or bool(parse_bool(query.get("watch")))
+    watch = bool(parse_bool(query.get("watch")))
+    version = exchange.parameter("resourceVersion")
+    match = exchange.parameter("resourceVersionMatch")
+    initial = parse_bool(query.get("sendInitialEvents"))
+    if watch and initial is None and not match and version in ("", "0"):
+        # The old way to ask for the current state first.
+        initial, match = True, NOT_OLDER_THAN
     options = ListOptions(
         label_selector=exchange.parameter("labelSelector"),
         field_selector=exchange.parameter("fieldSelector"),
         watch=watch,
         allow_bookmarks=bool(parse_bool(query.get("allowWatchBookmarks"))),
-        resource_version=exchange.parameter("resourceVersion"),
-        match=exchange.parameter("resourceVersionMatch"),
+        resource_version=version,
+        match=match,
         timeout_s=parse_int(query, "timeoutSeconds"),
         limit=parse_int(query, "limit") or 0,
         continue_token=exchange.parameter("continue"),
-        send_initial_events=parse_bool(query.get("sendInitialEvents")),
+        send_initial_events=initial,
     )
     faults = _check_watch(options) if watch else _check_list(options)
     if faults:

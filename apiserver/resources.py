@@ -136,6 +136,10 @@ class Resource:
         obj["apiVersion"] = self.api_version
         return obj
 
+    def from_storage(self, obj: JsonObject) -> JsonObject:
+        """Return an object of the stored shape in this version; `obj` stays as it is."""
+        return self.decode_stored(orjson.dumps(obj))
+
     def to_storage(self, obj: JsonObject) -> JsonObject:
         """Return an object of this version in the stored shape (may be the same object)."""
         if self.converted:

@@ -19,6 +19,7 @@ from apiserver.metrics import RequestLabels
 from apiserver.options import parse_bool
 from apiserver.resources import Target
 from apiserver.server import Server
+from apiserver.verbs.answer import respond_error
 from kube import status as st
 from kube.field import quote
 from kube.go_durations import parse_go_duration
@@ -139,8 +140,8 @@ class Router:
             exchange.user = self._authenticate(exchange)
             self._authorize(exchange, target, verb)
             handler = self._verbs.find(target, verb)
-            if handler is None:
-                raise _no_method(exchange, target)
+            if handler is None or exchange.method == "HEAD":
+                raise _no_method(exchange, target, verb)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
             await self._run(handler, exchange, target, verb)
@@ -184,8 +185,8 @@ class Router:
         method = exchange.method
         if target.subresource:
             return _NAMED_VERBS.get(method, "")
-        if target.watch and method == "GET":
-            return "watch"
+        if target.watch:
+            return "watch" if method in ("GET", "HEAD") else ""
         verb = (_NAMED_VERBS if target.name else _COLLECTION_VERBS).get(method, "")
         if verb in ("list", "get") and exchange.scope["query_string"]:
             # On one object the parameter is honoured too, as for any list of it.
@@ -232,7 +233,7 @@ class Router:
         if exchange.code:
             exchange.abort()
             return
-        await exchange.respond_error(error)
+        await respond_error(exchange, error)
 
     def _labels_of(self, target: Target, verb: str) -> RequestLabels:
         scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
@@ -299,9 +300,15 @@ def _no_resource() -> st.StatusError:
     return st.StatusError(404, "NotFound", text, details={})
 
 
-def _no_method(exchange: Exchange, target: Target) -> st.StatusError:
+def _no_method(exchange: Exchange, target: Target, verb: str) -> st.StatusError:
+    resource = target.resource
     if target.subresource and target.subresource_info is None:
         return _no_resource()
+    if verb == "watch" and "watch" not in resource.info.verbs:
+        if target.watch:
+            return _no_resource()  # there is no such path
+        if "list" in resource.info.verbs:
+            return st.method_not_allowed(resource.group, resource.plural, verb)
     exchange.headers.append((b"connection", b"close"))
     text = "the server does not allow this method on the requested resource"
     return st.StatusError(405, "MethodNotAllowed", text, details={})

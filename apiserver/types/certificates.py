@@ -227,6 +227,14 @@ def _signer(obj: JsonObject) -> str:
     return str(obj.get("spec", {}).get("signerName", ""))
 
 
+def _pod_name(obj: JsonObject) -> str:
+    return str(obj.get("spec", {}).get("podName", ""))
+
+
+def _node_name(obj: JsonObject) -> str:
+    return str(obj.get("spec", {}).get("nodeName", ""))
+
+
 def validate_bundle(obj: JsonObject) -> list[FieldError]:
     """Check a ClusterTrustBundle: its signer's name is the prefix of its own."""
     spec = obj.get("spec", {})
@@ -289,7 +297,11 @@ HOOKS: Final = {
         validate_update=lambda new, old: validate_immutable(
             new.get("spec"), old.get("spec"), "spec"
         ),
-        fields={"spec.signerName": _signer},
+        fields={
+            "spec.signerName": _signer,
+            "spec.podName": _pod_name,
+            "spec.nodeName": _node_name,
+        },
         has_status=True,
         allow_unconditional_update=False,
     ),

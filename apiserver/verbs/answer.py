@@ -9,10 +9,12 @@ import orjson
 from apiserver.exchange import JSON_TYPE, Exchange
 from apiserver.resources import Resource
 from apiserver.server import Server
+from apiserver.verbs.negotiation import media_of, media_of_error, wrong_shape
 from kube import codec_cbor, codec_yaml
+from kube import status as st
 from kube.json_types import JsonObject
-from kube.media import MediaType, negotiate
-from kube.table.documents import table_document, table_options
+from kube.media import MediaType
+from kube.table.documents import Show, table_document, table_options
 from kube.table.partial import partial_object_metadata
 from kube.table.printers import printer_for
 
@@ -32,14 +34,17 @@ async def respond_object(
     Raises:
         StatusError: 406.
     """
-    media = negotiate(exchange.accept)
+    media = media_of(exchange)
     if media.is_plain_json:
         await exchange.respond(code, resource.serve(body))
         return
+    if media.kind == "PartialObjectMetadataList":
+        raise wrong_shape(resource, media, resource.kind, "not a list")
     obj = resource.decode_stored(body)
     if media.kind == "Table":
         stored = orjson.loads(body) if resource.converted else obj
-        obj = _table_of(server, exchange, media, stored, resource.storage)
+        show = resource.from_storage if resource.converted else None
+        obj = _table_of(server, exchange, media, stored, resource.storage, show)
     elif media.kind == "PartialObjectMetadata":
         obj = partial_object_metadata(obj, META_VERSIONS[media.version])
     await respond_negotiated(exchange, media, obj, code)
@@ -72,7 +77,7 @@ async def respond_printed(
     Raises:
         StatusError: 406.
     """
-    media = negotiate(exchange.accept)
+    media = media_of(exchange)
     if media.kind == "Table":
         document = _table_of(server, exchange, media, document, printer_name)
     elif media.kind == "PartialObjectMetadata":
@@ -81,7 +86,12 @@ async def respond_printed(
 
 
 def _table_of(
-    server: Server, exchange: Exchange, media: MediaType, document: JsonObject, printer_name: str
+    server: Server,
+    exchange: Exchange,
+    media: MediaType,
+    document: JsonObject,
+    printer_name: str,
+    show: Show | None = None,
 ) -> JsonObject:
     """Return the Table of one object, or of a list."""
     options = table_options(exchange.parameter("includeObject"), media.version)
@@ -89,7 +99,7 @@ def _table_of(
     list_meta = {"resourceVersion": version} if version else {}
     shown = document["items"] if document["kind"].endswith("List") else [document]
     printer = printer_for(printer_name)
-    return table_document(printer, shown, list_meta, server.clock.now_s(), options)
+    return table_document(printer, shown, list_meta, server.clock.now_s(), options, show=show)
 
 
 async def respond_document(exchange: Exchange, document: JsonObject, code: int = 200) -> None:
@@ -98,8 +108,14 @@ async def respond_document(exchange: Exchange, document: JsonObject, code: int =
     Raises:
         StatusError: 406.
     """
-    media = negotiate(exchange.accept)
+    media = media_of(exchange)
     await respond_negotiated(exchange, media, document, code)
+
+
+async def respond_error(exchange: Exchange, error: st.StatusError) -> None:
+    """Answer with a Status, in an encoding that the client accepts if there is one."""
+    exchange.headers.extend(error.headers)
+    await respond_negotiated(exchange, media_of_error(exchange), error.status, error.code)
 
 
 async def respond_negotiated(
@@ -111,5 +127,6 @@ async def respond_negotiated(
     elif media.encoding == "cbor":
         await exchange.respond(code, codec_cbor.encode(document), CBOR_TYPE)
     else:
-        indent = orjson.OPT_INDENT_2 if media.pretty else 0
-        await exchange.respond(code, orjson.dumps(document, option=indent) + b"\n", JSON_TYPE)
+        # Upstream ends only what is not indented with a newline.
+        end, indent = (b"", orjson.OPT_INDENT_2) if media.pretty else (b"\n", 0)
+        await exchange.respond(code, orjson.dumps(document, option=indent) + end, JSON_TYPE)

@@ -14,13 +14,16 @@ from apiserver.options import DeleteOptions, delete_options, list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
 from apiserver.verbs.answer import respond_document, respond_object
+from apiserver.verbs.negotiation import media_of
+from apiserver.verbs.plan import plan_list
+from apiserver.verbs.read import ListReader, expired
 from apiserver.verbs.selection import select
 from apiserver.verbs.update import find
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
+from storage.errors import Compacted
 from storage.record import Record
-from storage.scan import Query
 from storage.txn import Committed, Delete, Put
 
 ORPHAN: Final = "orphan"
@@ -311,38 +314,34 @@ def _propagation(
 
 
 async def delete_collection(server: Server, exchange: Exchange, target: Target) -> None:
-    """Delete every object that the list options select."""
+    """Delete every object that the list options select, and answer with their list.
+
+    With a limit they are those of one page, as they are of an exact revision if one is named.
+    """
     resource = target.resource
+    media = media_of(exchange)
     listing = list_options(exchange)
-    options = await _read_options(exchange)
-    await server.fresh(resource)
     chosen = select(resource, target, listing)
-    query = Query(resource.storage, chosen.namespace, match=chosen.match, index=chosen.by_index)
-    found: list[Record] = []
-    with server.store.scan(query) as scan:
-        for chunk in scan:
-            found += (record for record in chunk if chosen.admits(record.name))
-    items: list[bytes] = []
+    options = await _read_options(exchange)
+    plan = await plan_list(server, target, listing)
+    reader = ListReader(server, resource, chosen, plan)
+    try:
+        found = list(reader.records())
+    except Compacted as error:
+        raise expired(plan) from error
     for start in range(0, len(found), _COLLECTION_WORKERS):
         batch = found[start : start + _COLLECTION_WORKERS]
-        outcomes = await asyncio.gather(
+        await asyncio.gather(
             *(_delete_found(server, resource, record, options.copy()) for record in batch)
         )
-        items += (body for body in outcomes if body is not None)
-    head = resource.list_head + b',"metadata":{"resourceVersion":"%d"},"items":[' % (
-        server.store.current_revision(resource.storage)
-    )
-    stripped = (b"{" + resource.serve(body)[resource.item_strip :] for body in items)
-    await exchange.respond(200, head + b",".join(stripped) + b"]}\n")
+    await reader.answer_with(exchange, media, found)
 
 
 async def _delete_found(
     server: Server, resource: Resource, record: Record, options: DeleteOptions
-) -> bytes | None:
+) -> None:
     try:
-        outcome = await delete_object(server, resource, (record.namespace, record.name), options)
+        await delete_object(server, resource, (record.namespace, record.name), options)
     except st.StatusError as error:
-        if error.code == 404:
-            return None
-        raise
-    return outcome.body
+        if error.code != 404:
+            raise

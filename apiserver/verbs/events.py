@@ -10,11 +10,11 @@ import orjson
 from apiserver.protocol import frame
 from apiserver.resources import Resource
 from apiserver.verbs.answer import META_VERSIONS
-from kube import codec_cbor, codec_yaml
+from kube import codec_cbor
 from kube import status as st
 from kube.json_types import JsonObject
 from kube.media import MediaType
-from kube.table.documents import event_table_bytes, table_options
+from kube.table.documents import IncludeObject, event_table_bytes, table_options
 from kube.table.partial import partial_object_metadata
 from kube.table.printers import printer_for
 from runtime.clock import Clock
@@ -98,7 +98,7 @@ def error_line(error: st.StatusError, encoder: EventEncoder) -> bytes:
 
 def bookmark_object(resource: Resource, revision: int, *, initial_end: bool) -> JsonObject:
     """Return the object of a bookmark: a revision and nothing else."""
-    metadata: JsonObject = {"resourceVersion": str(revision), "creationTimestamp": None}
+    metadata: JsonObject = {"resourceVersion": str(revision)}
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
     return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
@@ -156,7 +156,7 @@ def redated(record: Record, revision: int) -> bytes:
 
 
 class ShapedEvents:
-    """Tables, PartialObjectMetadata, YAML and CBOR: made for each watch."""
+    """Tables, PartialObjectMetadata and CBOR: made for each watch."""
 
     is_shared = False
 
@@ -174,10 +174,8 @@ class ShapedEvents:
         match media.encoding:
             case "cbor":
                 self.content_type = b"application/cbor-seq"
-            case "yaml":
-                self.content_type = b"application/yaml;stream=watch"
             case _:
-                self.content_type = b"application/json;stream=watch"
+                self.content_type = b"application/json"
 
     def event(self, event: Event, kind: str) -> bytes:
         """Return an event."""
@@ -192,7 +190,6 @@ class ShapedEvents:
     def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
         """Return a bookmark."""
         obj = bookmark_object(self._resource, revision, initial_end=initial_end)
-        del obj["metadata"]["creationTimestamp"]
         if self._media.kind == "Table":
             return self._tabulate("BOOKMARK", obj)
         return self.wrap("BOOKMARK", self._shape(obj))
@@ -203,19 +200,21 @@ class ShapedEvents:
         match self._media.encoding:
             case "cbor":
                 return codec_cbor.encode(event)
-            case "yaml":
-                return b"---\n" + codec_yaml.encode(event)
             case _:
                 return orjson.dumps(event) + b"\n"
 
     def _line(self, kind: str, body: bytes) -> bytes:
-        if self._media.kind == "Table" and not self._resource.converted:
-            return self._tabulate(kind, orjson.loads(body))
+        if self._media.kind == "Table":
+            # Cells are those of the stored shape; the row carries the version asked for.
+            whole = self._table.include is IncludeObject.OBJECT
+            shown = self._resource.serve(body) if whole else None
+            return self._tabulate(kind, orjson.loads(body), shown)
         return self.wrap(kind, self._shape(self._resource.decode_stored(body)))
 
-    def _tabulate(self, kind: str, obj: JsonObject) -> bytes:
+    def _tabulate(self, kind: str, obj: JsonObject, body: bytes | None = None) -> bytes:
+        now_s, is_first = self._clock.now_s(), self._is_first
         table = event_table_bytes(
-            self._printer, obj, self._clock.now_s(), self._table, is_first=self._is_first
+            self._printer, obj, now_s, self._table, is_first=is_first, body=body
         )
         self._is_first = False
         if self._media.encoding == "json":

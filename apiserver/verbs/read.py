@@ -7,24 +7,28 @@ next is read when the connection has taken the last. Only Tables and other shape
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import Any, Final, NamedTuple
+from dataclasses import replace
+from itertools import chain
+from typing import Any, Final
 
 import orjson
 
-from apiserver.errors import expired_continue, from_storage_error, too_large_revision
+from apiserver.errors import expired_continue, expired_list, from_storage_error
 from apiserver.exchange import JSON_TYPE, Exchange
-from apiserver.options import EXACT, ListOptions, list_options
+from apiserver.options import list_options
 from apiserver.resources import Resource, Target
-from apiserver.server import FRESH_TIMEOUT_S, Server
+from apiserver.server import Server
 from apiserver.verbs.answer import META_VERSIONS, respond_negotiated, respond_object
+from apiserver.verbs.list_layout import COMPACT, INDENTED
+from apiserver.verbs.negotiation import media_of, wrong_shape
+from apiserver.verbs.plan import Plan, await_revision, parse_revision, plan_list
 from apiserver.verbs.selection import Selection, select
-from apiserver.verbs.tokens import INCONSISTENT, Position, decode_token, encode_token
+from apiserver.verbs.tokens import INCONSISTENT, encode_token
 from kube import status as st
-from kube.field import quote
 from kube.json_types import JsonObject
-from kube.media import MediaType, negotiate
+from kube.media import MediaType
 from kube.table.documents import table_document, table_options
 from kube.table.partial import partial_object_metadata
 from kube.table.printers import printer_for
@@ -33,41 +37,6 @@ from storage.record import Record
 from storage.scan import Query, Scan
 
 _CHUNK_BYTES: Final = 128 << 10
-_REVISION_MAX: Final = (1 << 64) - 1
-_REVISION_DIGITS_MAX: Final = len(str(_REVISION_MAX))
-
-
-def parse_revision(text: str) -> int:
-    """Return a resourceVersion as a number.
-
-    Raises:
-        StatusError: 400, it is none.
-    """
-    if not (text.isascii() and text.isdigit()):
-        raise st.bad_request(
-            f"Invalid value: {quote(text)}: strconv.ParseUint: parsing {quote(text)}: "
-            "invalid syntax"
-        )
-    digits = text.lstrip("0") or "0"
-    # Looked at before it is converted, which a text of thousands of digits does not survive.
-    if len(digits) > _REVISION_DIGITS_MAX or int(digits) > _REVISION_MAX:
-        raise st.bad_request(
-            f"Invalid value: {quote(text)}: strconv.ParseUint: parsing {quote(text)}: "
-            "value out of range"
-        )
-    return int(digits)
-
-
-async def await_revision(server: Server, resource: Resource, revision: int) -> None:
-    """Wait until the replica is at `revision`.
-
-    Raises:
-        StatusError: 504 with cause ResourceVersionTooLarge.
-    """
-    try:
-        await server.store.wait_for(resource.storage, revision, FRESH_TIMEOUT_S)
-    except StorageError as error:
-        raise from_storage_error(error, resource.group_resource) from error
 
 
 async def get(server: Server, exchange: Exchange, target: Target) -> None:
@@ -84,36 +53,18 @@ async def get(server: Server, exchange: Exchange, target: Target) -> None:
     await respond_object(server, exchange, resource, record.body)
 
 
-class _Plan(NamedTuple):
-    """What a list reads.
-
-    Attributes:
-        revision: an exact one, None: the latest.
-        after: the object after which it starts.
-        limit: at most so many, 0: all.
-        inconsistent: goes on after its first revision has been compacted.
-        left: how many objects follow `after`, None: not known.
-    """
-
-    revision: int | None
-    after: tuple[str, str] | None
-    limit: int
-    inconsistent: bool = False
-    left: int | None = None
-
-
 async def list_(server: Server, exchange: Exchange, target: Target) -> None:
     """Answer with the objects that the list options select."""
     resource = target.resource
+    media = media_of(exchange)
     options = list_options(exchange)
-    media = negotiate(exchange.accept)
     chosen = select(resource, target, options)
-    plan = await _plan(server, resource, options)
-    reader = _Reader(server, resource, chosen, plan)
+    plan = await plan_list(server, target, options)
+    reader = ListReader(server, resource, chosen, plan)
     try:
         await reader.answer(exchange, media)
     except Compacted as error:
-        raise _expired(server, resource, plan, error) from error
+        raise expired(plan) from error
     except StorageError as error:
         if exchange.code:
             # The answer has begun: the only honest end is a broken one.
@@ -122,78 +73,70 @@ async def list_(server: Server, exchange: Exchange, target: Target) -> None:
         raise from_storage_error(error, resource.group_resource) from error
 
 
-async def _plan(server: Server, resource: Resource, options: ListOptions) -> _Plan:
-    """Settle which revision a list shows: upstream's table of resourceVersion and match."""
-    limit = max(options.limit, 0)
-    version = options.resource_version
-    if options.continue_token:
-        if version not in ("", "0"):
-            text = "specifying resource version is not allowed when using continue"
-            raise st.bad_request(text)
-        return await _plan_continued(server, resource, options.continue_token, limit)
-    if not version:
-        await server.fresh(resource)
-        return _Plan(None, None, limit)
-    revision = parse_revision(version)
-    if revision == 0:
-        return _Plan(None, None, 0)
-    exact = options.match == EXACT or (not options.match and limit > 0)
-    if not exact:
-        await await_revision(server, resource, revision)
-        return _Plan(None, None, limit)
-    current = await server.fresh(resource)
-    if revision > current:
-        raise too_large_revision(revision, current)
-    return _Plan(revision, None, limit)
-
-
-async def _plan_continued(server: Server, resource: Resource, token: str, limit: int) -> _Plan:
-    position: Position = decode_token(token, namespaced=resource.namespaced)
-    if position.revision == INCONSISTENT:
-        await server.fresh(resource)
-        return _Plan(None, position.after, limit, inconsistent=True)
-    if position.revision < 0:
-        raise st.bad_request("continue key is not valid: incorrect encoded resourceVersion")
-    if position.revision > server.store.current_revision(resource.storage):
-        await await_revision(server, resource, position.revision)
-    return _Plan(position.revision, position.after, limit, left=position.left)
-
-
-def _expired(server: Server, resource: Resource, plan: _Plan, error: Compacted) -> st.StatusError:
+def expired(plan: Plan) -> st.StatusError:
+    """410: the revision of a list is gone; with a token to go on if it is a later page."""
     if plan.after is None:
-        return from_storage_error(error)
-    return expired_continue(encode_token(INCONSISTENT, plan.after, namespaced=resource.namespaced))
+        return expired_list()
+    token = encode_token(INCONSISTENT, plan.after, all_namespaces=plan.all_namespaces)
+    return expired_continue(token)
 
 
-class _Reader:
-    """One list being answered."""
+class ListReader:
+    """One list being answered.
 
-    def __init__(self, server: Server, resource: Resource, chosen: Selection, plan: _Plan) -> None:
+    Attributes:
+        revision: that it shows, once it is being read.
+    """
+
+    def __init__(self, server: Server, resource: Resource, chosen: Selection, plan: Plan) -> None:
         self._server = server
         self._resource = resource
         self._chosen = chosen
         self._plan = plan
+        self._layout = COMPACT
         self.revision = 0
         self.more = False
         self.last: tuple[str, str] | None = None
         self.remaining: int | None = None
 
     async def answer(self, exchange: Exchange, media: MediaType) -> None:
-        """Write the list in the negotiated shape and encoding."""
-        resource, chosen = self._resource, self._chosen
-        if media.is_plain_json and not resource.converted:
-            if chosen.name is None and not (chosen.not_names or chosen.not_namespaces):
-                if self._plan.limit:
-                    await self._answer_page(exchange)
-                else:
-                    await self._stream(exchange)
-                return
-            bodies = (record.body for record in self._records())
-            items = b",".join(b"{" + body[resource.item_strip :] for body in bodies)
-            await exchange.respond(200, self._head() + items + b"]}\n")
+        """Write the list in the negotiated shape and encoding.
+
+        Raises:
+            StatusError: 406, it has not the shape asked for.
+            Compacted: the revision is gone.
+        """
+        if not self._joins(media) or self._chosen.by_key or self._chosen.empty:
+            await self.answer_with(exchange, media, self.records())
             return
-        objects = [resource.decode_stored(record.body) for record in self._records()]
+        if media.pretty:
+            self._layout = INDENTED
+        if self._plan.limit:
+            await self._answer_page(exchange)
+        else:
+            await self._stream(exchange)
+
+    async def answer_with(
+        self, exchange: Exchange, media: MediaType, records: Iterable[Record]
+    ) -> None:
+        """Write a list of these records, which are of `records`."""
+        resource = self._resource
+        if self._joins(media):
+            layout = INDENTED if media.pretty else COMPACT
+            strip = resource.item_strip
+            bodies = [record.body[strip:] for record in records]
+            head = layout.head(resource, self._list_meta())
+            await exchange.respond(200, layout.whole(head, bodies))
+            return
+        # The cells of a Table are made from the stored shape.
+        is_stored = media.kind == "Table" and resource.converted
+        decode = orjson.loads if is_stored else resource.decode_stored
+        objects = [decode(record.body) for record in records]
         await self._answer_decoded(exchange, media, objects)
+
+    def _joins(self, media: MediaType) -> bool:
+        """Tell whether the list can be put together from stored bodies."""
+        return media.encoding == "json" and not media.kind and not self._resource.converted
 
     def _query(self) -> Query:
         chosen, plan = self._chosen, self._plan
@@ -209,31 +152,24 @@ class _Reader:
 
     async def _stream(self, exchange: Exchange) -> None:
         """Write a whole list in chunks; memory stays at one chunk, however long the list."""
-        resource, store = self._resource, self._server.store
-        if self._chosen.empty:
-            self.revision = store.current_revision(resource.storage)
-            await exchange.respond(200, self._head() + b"]}\n")
-            return
-        # An item is `{` and its body behind the constant kind and apiVersion.
+        resource, store, layout = self._resource, self._server.store, self._layout
         with closing(store.scan_bodies(self._query(), strip=resource.item_strip)) as scan:
             self.revision = scan.revision
             head = self._head()
             first = next(scan, [])
             following = next(scan, None)
             if following is None:
-                tail = b"]}\n"
-                body = b"{" + b",{".join(first) if first else b""
-                await exchange.respond(200, head + body + tail)
+                await exchange.respond(200, layout.whole(head, first))
                 return
             await exchange.start(200, JSON_TYPE)
-            opening = head + b"{"
+            opening, ending = head + layout.before, head + layout.nothing
             for chunk in _joined(first, following, scan):
-                await exchange.write(opening + b",{".join(chunk))
-                opening = b",{"
+                await exchange.write(opening + layout.items(chunk))
+                opening, ending = layout.between, layout.after
                 # A fast reader never makes us wait, and others want their turn.
                 await asyncio.sleep(0)
             # Filters may have left nothing of several chunks.
-            await exchange.write(b"]}\n" if opening == b",{" else head + b"]}\n")
+            await exchange.write(ending)
             await exchange.finish()
 
     async def _answer_page(self, exchange: Exchange) -> None:
@@ -249,13 +185,12 @@ class _Reader:
                 if scan.returned >= self._plan.limit:
                     self._note_rest(scan)
                     break
-        items = b"{" + b",{".join(pieces) if pieces else b""
-        head = self._head()
-        if len(items) <= _CHUNK_BYTES:
-            await exchange.respond(200, head + items + b"]}\n")
+        body = self._layout.whole(self._head(), pieces)
+        if len(body) <= _CHUNK_BYTES:
+            await exchange.respond(200, body)
             return
         await exchange.start(200, JSON_TYPE)
-        await exchange.write(head + items + b"]}\n")
+        await exchange.write(body)
         await exchange.finish()
 
     def _note_rest(self, scan: Scan[Any]) -> None:
@@ -266,7 +201,7 @@ class _Reader:
             # Counting takes as long as there are objects; only the first page has to.
             self.remaining = scan.remaining() if left is None else max(1, left - scan.returned)
 
-    def _records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
         """Yield the chosen records: by name, or from a scan."""
         chosen, store, resource = self._chosen, self._server.store, self._resource
         self.revision = self._plan.revision or store.current_revision(resource.storage)
@@ -275,15 +210,32 @@ class _Reader:
         if chosen.name is not None and (chosen.namespace or not resource.namespaced):
             yield from self._named(chosen.namespace or "", chosen.name)
             return
+        if chosen.by_key:
+            yield from self._picked()
+            return
         with closing(store.scan(self._query())) as scan:
             self.revision = scan.revision
             for chunk in scan:
-                for record in chunk:
-                    if chosen.admits(record.name, record.namespace):
-                        yield record
+                yield from chunk
                 if self._plan.limit and scan.returned >= self._plan.limit:
                     self._note_rest(scan)
                     break
+
+    def _picked(self) -> Iterator[Record]:
+        """Yield what conditions on names and namespaces leave, whole pages of it."""
+        query = replace(self._query(), limit=None)
+        taken = 0
+        with closing(self._server.store.scan(query)) as scan:
+            self.revision = scan.revision
+            for record in chain.from_iterable(scan):
+                if not self._chosen.admits(record.name, record.namespace):
+                    continue
+                if taken and taken == self._plan.limit:
+                    self.more = True
+                    return
+                taken += 1
+                self.last = (record.namespace, record.name)
+                yield record
 
     def _named(self, namespace: str, name: str) -> Iterator[Record]:
         store, storage = self._server.store, self._resource.storage
@@ -299,19 +251,19 @@ class _Reader:
     def _list_meta(self) -> JsonObject:
         meta: JsonObject = {"resourceVersion": str(self.revision)}
         if self.more and self.last is not None:
-            revision = INCONSISTENT if self._plan.inconsistent else self.revision
-            # What was inconsistent once goes on at the revision it was taken up again.
-            revision = self.revision if self._plan.inconsistent else revision
+            # What was taken up again inconsistently goes on at the revision of that.
             meta["continue"] = encode_token(
-                revision, self.last, namespaced=self._resource.namespaced, left=self.remaining
+                self.revision,
+                self.last,
+                all_namespaces=self._plan.all_namespaces,
+                left=self.remaining,
             )
             if self.remaining:
                 meta["remainingItemCount"] = self.remaining
         return meta
 
     def _head(self) -> bytes:
-        meta = orjson.dumps(self._list_meta())
-        return self._resource.list_head + b',"metadata":' + meta + b',"items":['
+        return self._layout.head(self._resource, self._list_meta())
 
     async def _answer_decoded(
         self, exchange: Exchange, media: MediaType, objects: list[JsonObject]
@@ -323,11 +275,15 @@ class _Reader:
         self, exchange: Exchange, media: MediaType, objects: list[JsonObject]
     ) -> JsonObject:
         resource = self._resource
+        if media.kind == "PartialObjectMetadata":
+            raise wrong_shape(resource, media, resource.info.list_kind, "a list")
         if media.kind == "Table":
             options = table_options(exchange.parameter("includeObject"), media.version)
             printer = printer_for(resource.storage)
             now_s = self._server.clock.now_s()
-            return table_document(printer, objects, self._list_meta(), now_s, options)
+            show = resource.from_storage if resource.converted else None
+            meta = self._list_meta()
+            return table_document(printer, objects, meta, now_s, options, show=show)
         if media.kind == "PartialObjectMetadataList":
             version = META_VERSIONS[media.version]
             kind, api_version = media.kind, version

@@ -5,20 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from apiserver.field_labels import NAME, NAMESPACE, resolve
 from apiserver.options import ListOptions
 from apiserver.resources import Resource, Target
 from kube import status as st
 from kube.selector_parser import parse_field_selector, parse_label_selector
-from kube.selectors import (
-    FieldSelector,
-    FieldTerm,
-    LabelSelector,
-    MetaMatch,
-    compile_selectors,
-)
-
-_CACHED_LENGTH_MAX: Final = 1024
-_NAME, _NAMESPACE = "metadata.name", "metadata.namespace"
+from kube.selectors import FieldSelector, FieldTerm, MetaMatch, compile_selectors
 
 
 class Selection(NamedTuple):
@@ -43,6 +35,11 @@ class Selection(NamedTuple):
     not_namespaces: frozenset[str] = frozenset()
     empty: bool = False
 
+    @property
+    def by_key(self) -> bool:
+        """Whether `admits` leaves out anything of what storage finds."""
+        return bool(self.name is not None or self.not_names or self.not_namespaces)
+
     def admits(self, name: str, namespace: str = "") -> bool:
         """Tell whether an object of this key is meant, beyond what storage filters by."""
         if self.empty or (self.name is not None and name != self.name):
@@ -50,22 +47,25 @@ class Selection(NamedTuple):
         return name not in self.not_names and namespace not in self.not_namespaces
 
 
-def _compiled(labels: str, fields: str) -> tuple[LabelSelector, FieldSelector, MetaMatch | None]:
-    """Parse and compile both selectors, once for each text.
+_CACHED_LENGTH_MAX: Final = 1024
+
+
+def _compiled(
+    resource: Resource, labels: str, fields: str
+) -> tuple[FieldSelector, MetaMatch | None]:
+    """Parse and compile both selectors, once for each type and text.
 
     Raises:
         StatusError: 400, worded as upstream's parsers.
     """
     try:
         label_selector = parse_label_selector(labels)
-    except ValueError as error:
-        raise st.bad_request(str(error)) from error
-    try:
         field_selector = parse_field_selector(fields)
     except ValueError as error:
         raise st.bad_request(str(error)) from error
-    rest = field_selector.without((_NAME, _NAMESPACE))
-    return label_selector, field_selector, compile_selectors(label_selector, rest)
+    resolved = resolve(resource, field_selector)
+    rest = resolved.without((NAME, NAMESPACE))
+    return resolved, compile_selectors(label_selector, rest)
 
 
 _compiled_before: Final = lru_cache(maxsize=4096)(_compiled)
@@ -83,16 +83,18 @@ def select(resource: Resource, target: Target, options: ListOptions) -> Selectio
         return Selection(namespace, path_name, None, None, filtered=path_name is not None)
     labels, field_text = options.label_selector, options.field_selector
     short = len(labels) + len(field_text) <= _CACHED_LENGTH_MAX
-    _, fields, match = (_compiled_before if short else _compiled)(labels, field_text)
+    fields, match = (_compiled_before if short else _compiled)(resource, labels, field_text)
     keys = _KeyTerms(namespace, path_name)
     index = None
     for term in fields.terms:
-        if term.field in (_NAME, _NAMESPACE):
+        if term.field in (NAME, NAMESPACE):
             keys.add(term)
-        elif term.field not in resource.hooks.fields:
-            raise st.bad_request(_unknown_field(resource, term.field))
         elif not term.negated and term.value and term.field in resource.hooks.indexed:
             index = (term.field, term.value)
+    if not resource.namespaced and keys.namespace is not None:
+        # Their namespace is the empty one.
+        keys.empty = keys.empty or keys.namespace != ""
+        keys.namespace = None
     if path_name is not None and keys.empty:
         raise st.bad_request("fieldSelector metadata.name doesn't match requested name")
     return Selection(
@@ -119,7 +121,7 @@ class _KeyTerms:
 
     def add(self, term: FieldTerm) -> None:
         """Take one condition in."""
-        is_name = term.field == _NAME
+        is_name = term.field == NAME
         if term.negated:
             (self.not_names if is_name else self.not_namespaces).add(term.value)
             return
@@ -130,9 +132,3 @@ class _KeyTerms:
             self.name = term.value
         else:
             self.namespace = term.value
-
-
-def _unknown_field(resource: Resource, field: str) -> str:
-    if resource.hooks.fields:
-        return f"field label not supported: {field}"
-    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'

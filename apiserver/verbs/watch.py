@@ -16,7 +16,7 @@ from apiserver.errors import from_storage_error
 from apiserver.exchange import Exchange
 from apiserver.options import NOT_OLDER_THAN, ListOptions, list_options
 from apiserver.resources import Resource, Target
-from apiserver.server import Server
+from apiserver.server import FRESH_TIMEOUT_S, Server
 from apiserver.verbs.events import (
     EventEncoder,
     error_line,
@@ -24,7 +24,7 @@ from apiserver.verbs.events import (
     make_encoder,
     plain_type,
 )
-from apiserver.verbs.read import await_revision, parse_revision
+from apiserver.verbs.plan import parse_revision
 from apiserver.verbs.selection import Selection, select
 from kube import status as st
 from kube.media import negotiate
@@ -40,27 +40,28 @@ BOOKMARK_BEFORE_END_S: Final = 2.0
 _TIMEOUT_S_MIN: Final = 1800.0
 _CAPACITY: Final = 10_000
 _WRITE_BYTES_MAX: Final = 256 << 10
+_STREAMED_CODES: Final = (410, 504)
 
 
 async def watch(server: Server, exchange: Exchange, target: Target) -> None:
     """Answer with a stream of events."""
     resource = target.resource
-    options = list_options(exchange, force_watch=True)
-    chosen = select(resource, target, options)
     media = negotiate(exchange.accept, stream=True)
+    options = list_options(exchange)
+    chosen = select(resource, target, options)
     encoder = make_encoder(resource, media, exchange.parameter("includeObject"), server.clock)
-    initial, from_revision = await _start_of(server, resource, options)
     stream = _Stream(server, exchange, resource, chosen, encoder, options)
     try:
+        initial, from_revision = await _start_of(server, resource, options)
         await stream.open(initial=initial, from_revision=from_revision)
     except StorageError as error:
         await _refuse(exchange, encoder, from_storage_error(error, resource.group_resource))
 
 
 async def _refuse(exchange: Exchange, encoder: EventEncoder, error: st.StatusError) -> None:
-    """Report a failure: 410 inside the stream, as upstream's clients expect it."""
+    """Report a failure: that of a revision inside the stream, as upstream's clients expect it."""
     if exchange.code == 0:
-        if error.code != 410:
+        if error.code not in _STREAMED_CODES:
             raise error
         await exchange.start(200, encoder.content_type)
     await exchange.write(error_line(error, encoder))
@@ -78,7 +79,7 @@ async def _start_of(
     """
     version, initial = options.resource_version, options.send_initial_events
     if initial is None and version in ("", "0"):
-        # Old clients' way to say so; with bookmarks they get no end mark either.
+        # A watch by its path alone.
         if not version:
             await server.fresh(resource)
         return True, None
@@ -91,7 +92,7 @@ async def _start_of(
     if not initial:
         return False, revision or None
     if revision:
-        await await_revision(server, resource, revision)
+        await server.store.wait_for(resource.storage, revision, FRESH_TIMEOUT_S)
     return True, None
 
 

@@ -10,10 +10,10 @@ and the metadata objects within have the meta.k8s.io version that the client ask
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, TypeAlias
 
 import orjson
 
@@ -22,6 +22,8 @@ from kube.json_types import JsonObject
 from kube.table.layout import Printer
 from kube.table.partial import META_V1, META_V1BETA1, partial_object_metadata
 
+Show: TypeAlias = Callable[[JsonObject], JsonObject]
+"""Turns an object of the storage version into the version a client asked for."""
 TABLE_TAIL: Final = b"]}\n"
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 _VERSIONS: Final = {"v1": META_V1, "v1beta1": META_V1BETA1}
@@ -75,8 +77,15 @@ def table_document(
     list_meta: JsonObject,
     now_s: float,
     options: TableOptions,
+    *,
+    show: Show | None = None,
 ) -> JsonObject:
-    """Return a whole Table; its rows are in the printer's order where it has one."""
+    """Return a whole Table; its rows are in the printer's order where it has one.
+
+    `show` is for objects whose stored shape is not the one asked for.
+    """
+    if options.include is not IncludeObject.OBJECT:
+        show = None
     if printer.order is not None:
         objects = sorted(objects, key=printer.order)
     return {
@@ -84,7 +93,10 @@ def table_document(
         "apiVersion": options.api_version,
         "metadata": list_meta,
         "columnDefinitions": printer.columns,
-        "rows": [row(printer, obj, now_s, options) for obj in objects],
+        "rows": [
+            row(printer, obj, now_s, options, None if show is None else show(obj))
+            for obj in objects
+        ],
     }
 
 

@@ -106,10 +106,6 @@ def _phase(obj: JsonObject) -> str:
     return str(obj.get("status", {}).get("phase", ""))
 
 
-def _name(obj: JsonObject) -> str:
-    return str(obj.get("metadata", {}).get("name", ""))
-
-
 HOOKS: Final = {
     "namespaces": TypeHooks(
         default=default,
@@ -119,7 +115,7 @@ HOOKS: Final = {
         validate_update=validate_update,
         validate_status=validate_status,
         name_check=name_is_dns_label,
-        fields={"status.phase": _phase, "name": _name},
+        fields={"status.phase": _phase},
         has_status=True,
     )
 }

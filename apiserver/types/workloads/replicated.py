@@ -249,7 +249,6 @@ HOOKS: Final[dict[str, TypeHooks]] = {
         validate_update=_validate_replica_set_update,
         validate_status=_validate_set_status,
         warnings=replicated_warnings,
-        fields={"status.replicas": status_replicas},
         generation=True,
         has_status=True,
     ),

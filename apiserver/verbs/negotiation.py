@@ -1,0 +1,61 @@
+"""What an answer is to look like: the Accept header, and the older ways to ask for indentation.
+
+The query parameter `pretty` decides where it is given; without it, clients that people use by hand
+get indented JSON, as upstream. Only JSON is ever indented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from apiserver.exchange import Exchange
+from apiserver.resources import Resource
+from kube import status as st
+from kube.media import PLAIN_JSON, MediaType, negotiate
+
+_BY_HAND: Final = (b"curl", b"Wget", b"Mozilla/5.0")
+_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+
+
+def media_of(exchange: Exchange) -> MediaType:
+    """Return in which encoding and shape a request is to be answered.
+
+    Raises:
+        StatusError: 406, nothing it accepts is served.
+    """
+    media = negotiate(exchange.accept)
+    by_hand = exchange.user_agent.startswith(_BY_HAND)
+    if not by_hand and b"pretty" not in exchange.scope["query_string"]:
+        return media
+    wanted = exchange.parameter("pretty")
+    pretty = wanted in _TRUE if wanted else by_hand
+    return _indented(media) if pretty and media.encoding == "json" else media
+
+
+def media_of_error(exchange: Exchange) -> MediaType:
+    """Return how to tell a client of a failure: in JSON, where it wants what cannot be had."""
+    try:
+        return media_of(exchange)
+    except st.StatusError:
+        return PLAIN_JSON
+
+
+@lru_cache(maxsize=64)
+def _indented(media: MediaType) -> MediaType:
+    return replace(media, pretty=True)
+
+
+def wrong_shape(resource: Resource, media: MediaType, kind: str, what: str) -> st.StatusError:
+    """406: the shape asked for is one of lists and this is an object, or the other way round.
+
+    Args:
+        resource: of which type it is.
+        media: names the shape.
+        kind: of what would be answered.
+        what: "a list" or "not a list".
+    """
+    package = resource.storage.rpartition("/")[0].partition(".")[0] or "core"
+    message = f"you requested {media.kind}, but the requested object is {what} (*{package}.{kind})"
+    return st.StatusError(406, "NotAcceptable", message)
