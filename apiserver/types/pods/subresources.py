@@ -77,7 +77,7 @@ def assign_pod_to_node(pod: JsonObject, binding: JsonObject, now: str) -> None:
 
 
 def check_binding_name(name: str, binding: JsonObject) -> None:
-    """Check that the Binding's own name, if given, is the one in the URL.
+    """Check that the Binding's own name is the one in the URL.
 
     Raises:
         StatusError: 400, it is another.
