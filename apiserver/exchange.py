@@ -226,6 +226,13 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
+    async def respond_empty(self) -> None:
+        """Write an answer without content (204)."""
+        self.code = 204
+        headers = self._extra_headers() if self.warnings or self.headers else ()
+        await self._send({"type": "http.response.start", "status": 204, "headers": [*headers]})
+        await self._send({"type": "http.response.body", "body": b""})
+
     async def respond_error(self, error: st.StatusError) -> None:
         """Answer with a Status, in JSON whatever was asked for, as no encoder can fail there."""
         self.headers.extend(error.headers)
