@@ -12,11 +12,15 @@ from fastapi import FastAPI, Request, Response
 from apiserver.metrics import CONTENT_TYPE, Metrics
 from apiserver.settings import STATUS_PATH
 from kube import media
+from kube import status as st
 from kube.discovery import AggregatedVersion, Discovery, aggregated_content_type, etag
+from kube.field import quote
 from kube.openapi import V2_PROTOBUF_ACCEPTED, V2_PROTOBUF_TYPE, OpenApi
 from kube.version import VERSION_INFO
 
 JSON: Final = "application/json"
+_ANY_METHOD: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+"""Upstream's health handlers look at the path only."""
 Check = Callable[[], str]
 """A health check: "" when all is well, else the reason."""
 
@@ -32,8 +36,9 @@ class Health:
         checks = self._checks[endpoint]
         if name:
             if name not in checks:
-                return Response("404 page not found\n", 404, media_type="text/plain")
-            checks = {name: checks[name]}
+                return _plain("404 page not found\n", 404)
+            reason = checks[name]()
+            return _plain(f"internal server error: {reason}\n", 500) if reason else _plain("ok")
         excluded = set(query.getlist("exclude"))
         results = {key: "" if key in excluded else check() for key, check in checks.items()}
         lines = []
@@ -41,13 +46,14 @@ class Health:
             if key in excluded:
                 lines.append(f"[+]{key} excluded: ok")
             else:
-                lines.append(f"[-]{key} failed: {reason}" if reason else f"[+]{key} ok")
+                # Anybody may ask here: the reason is told only where a single check is asked for.
+                lines.append(f"[-]{key} failed: reason withheld" if reason else f"[+]{key} ok")
+        if unknown := ",".join(quote(key) for key in sorted(excluded - checks.keys())):
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {unknown}")
         if any(results.values()):
-            return Response(
-                "\n".join([*lines, f"{endpoint} check failed\n"]), 500, media_type="text/plain"
-            )
+            return _plain("\n".join([*lines, f"{endpoint} check failed\n"]), 500)
         told = "\n".join([*lines, f"{endpoint} check passed\n"])
-        return Response(told if "verbose" in query else "ok", media_type="text/plain")
+        return _plain(told if "verbose" in query else "ok")
 
 
 def make_app(
@@ -84,21 +90,26 @@ def make_app(
 
     @app.exception_handler(404)
     async def not_found(_request: Request, _error: Exception) -> Response:
-        return Response("404 page not found\n", 404, media_type="text/plain")
+        return _plain("404 page not found\n", 404)
+
+    @app.exception_handler(405)
+    async def wrong_method(_request: Request, _error: Exception) -> Response:
+        status = st.wrong_method().status
+        return Response(orjson.dumps(status) + b"\n", 405, media_type=JSON)
 
     return app
 
 
 def _add_health(app: FastAPI, health: Health) -> None:
-    @app.get("/livez")
-    @app.get("/readyz")
-    @app.get("/healthz")
+    @app.api_route("/livez", methods=_ANY_METHOD)
+    @app.api_route("/readyz", methods=_ANY_METHOD)
+    @app.api_route("/healthz", methods=_ANY_METHOD)
     async def check_all(request: Request) -> Response:
         return health.answer(request.url.path.strip("/"), "", request.query_params)
 
-    @app.get("/livez/{name:path}")
-    @app.get("/readyz/{name:path}")
-    @app.get("/healthz/{name:path}")
+    @app.api_route("/livez/{name:path}", methods=_ANY_METHOD)
+    @app.api_route("/readyz/{name:path}", methods=_ANY_METHOD)
+    @app.api_route("/healthz/{name:path}", methods=_ANY_METHOD)
     async def check_one(name: str, request: Request) -> Response:
         endpoint = request.url.path.strip("/").partition("/")[0]
         return health.answer(endpoint, name, request.query_params)
@@ -174,8 +185,12 @@ def _add_openapi(app: FastAPI, openapi: OpenApi) -> None:
 
 def _found(body: bytes | None) -> Response:
     if body is None:
-        return Response("404 page not found\n", 404, media_type="text/plain")
+        return _plain("404 page not found\n", 404)
     return Response(body, media_type=JSON)
+
+
+def _plain(text: str, code: int = 200) -> Response:
+    return Response(text, code, {"x-content-type-options": "nosniff"}, "text/plain")
 
 
 def _with_etag(request: Request, body: bytes, tag: str, content_type: str) -> Response:

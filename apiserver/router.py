@@ -114,7 +114,7 @@ class Router:
                     target = self._server.catalog.find(path)
                 except KeyError:
                     exchange.user = self._authenticate(exchange)
-                    raise _no_resource() from None
+                    raise st.nothing_there() from None
                 if target is not None:
                     await self._serve_resource(exchange, target)
                     return
@@ -216,6 +216,8 @@ class Router:
         if not self._authorizer.allows(exchange.user, attributes):
             raise refuse(exchange.user, attributes)
         if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
+            if path.startswith("/api/") or path.split("/")[2] in self._groups:
+                raise st.nothing_there()
             await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
             return
         await self._behind(scope, receive, send)
@@ -224,7 +226,7 @@ class Router:
         parts = path.strip("/").split("/")
         if parts[0] == "api":
             return len(parts) == 1 or parts[1:] == ["v1"]
-        return len(parts) <= 3 and "/".join(parts[1:]) in self._groups
+        return len(parts) == 1 or (len(parts) <= 3 and "/".join(parts[1:]) in self._groups)
 
     async def _fail(self, exchange: Exchange, error: st.StatusError) -> None:
         if exchange.code:
@@ -281,14 +283,8 @@ def _served_groups(registry: Registry) -> frozenset[str]:
     return frozenset(names)
 
 
-def _no_resource() -> st.StatusError:
-    text = "the server could not find the requested resource"
-    return st.StatusError(404, "NotFound", text, details={})
-
-
 def _no_method(exchange: Exchange, target: Target) -> st.StatusError:
     if target.subresource and target.subresource_info is None:
-        return _no_resource()
+        return st.nothing_there()
     exchange.headers.append((b"connection", b"close"))
-    text = "the server does not allow this method on the requested resource"
-    return st.StatusError(405, "MethodNotAllowed", text, details={})
+    return st.wrong_method()

@@ -10,10 +10,12 @@ from apiserver.exchange import JSON_TYPE, Exchange
 from apiserver.resources import Resource
 from apiserver.server import Server
 from kube import codec_cbor, codec_yaml
+from kube import status as st
 from kube.json_types import JsonObject
+from kube.kinds import split_group_version
 from kube.media import MediaType, negotiate
 from kube.table.documents import table_document, table_options
-from kube.table.partial import partial_object_metadata
+from kube.table.partial import partial_list, partial_object_metadata
 from kube.table.printers import printer_for
 
 YAML_TYPE: Final = b"application/yaml"
@@ -42,6 +44,8 @@ async def respond_object(
         obj = _table_of(server, exchange, media, stored, resource.storage)
     elif media.kind == "PartialObjectMetadata":
         obj = partial_object_metadata(obj, META_VERSIONS[media.version])
+    elif media.kind == "PartialObjectMetadataList":
+        raise st.wrong_shape(media.kind, resource.group, resource.kind, is_list=False)
     await respond_negotiated(exchange, media, obj, code)
 
 
@@ -75,8 +79,16 @@ async def respond_printed(
     media = negotiate(exchange.accept)
     if media.kind == "Table":
         document = _table_of(server, exchange, media, document, printer_name)
-    elif media.kind == "PartialObjectMetadata":
-        document = partial_object_metadata(document, META_VERSIONS[media.version])
+    elif media.kind.startswith("PartialObjectMetadata"):
+        kind: str = document["kind"]
+        if (is_list := kind.endswith("List")) != media.kind.endswith("List"):
+            group = split_group_version(document["apiVersion"])[0]
+            raise st.wrong_shape(media.kind, group, kind, is_list=is_list)
+        if is_list:
+            version = META_VERSIONS[media.version]
+            document = partial_list(document["items"], document["metadata"], version)
+        else:
+            document = partial_object_metadata(document, META_VERSIONS[media.version])
     await respond_negotiated(exchange, media, document, 200)
 
 

@@ -314,6 +314,8 @@ class _Reader:
             printer = printer_for(resource.storage)
             now_s = self._server.clock.now_s()
             return table_document(printer, objects, self._list_meta(), now_s, options)
+        if media.kind == "PartialObjectMetadata":
+            raise st.wrong_shape(media.kind, resource.group, resource.info.list_kind, is_list=True)
         if media.kind == "PartialObjectMetadataList":
             version = META_VERSIONS[media.version]
             kind, api_version = media.kind, version
