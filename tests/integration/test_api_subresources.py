@@ -1,0 +1,366 @@
+"""Subresources of several types: status, scale, finalize, approval, token; unknown ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.api_calls import (
+    JSON_PATCH,
+    MERGE,
+    STRATEGIC,
+    UNKNOWN_UID,
+    Collection,
+    Json,
+    check_status,
+    collection,
+    deployment,
+    named,
+    pod,
+)
+from tests.integration.cluster import Cluster
+
+STALE = (
+    "the object has been modified; please apply your changes to the latest version and try again"
+)
+NO_METHOD = "the server does not allow this method on the requested resource"
+NOT_THERE = "the server could not find the requested resource"
+
+
+@pytest.fixture
+def deployments(cluster: Cluster, namespace: str) -> Collection:
+    """Deployments of a new namespace."""
+    return collection(cluster, namespace, "deployments", "apps/v1")
+
+
+@pytest.fixture
+def pods(cluster: Cluster, namespace: str) -> Collection:
+    """Pods of a new namespace."""
+    return collection(cluster, namespace, "pods")
+
+
+def test_a_status_update_changes_the_status_alone(deployments: Collection) -> None:
+    made = deployments.made(deployment("a"))
+    wanted = {**made, "status": {"replicas": 3}}
+    wanted["spec"] = {**made["spec"], "replicas": 9}
+    updated = deployments.put("a/status", wanted)
+    assert updated.code == 200
+    assert updated.json["status"] == {"replicas": 3}
+    assert updated.json["spec"] == made["spec"]
+    assert updated.json["metadata"]["generation"] == 1
+    assert deployments.get("a/status").json == deployments.get("a").json == updated.json
+
+
+def test_a_main_update_keeps_the_status(deployments: Collection) -> None:
+    deployments.made(deployment("a"))
+    deployments.patch("a/status", {"status": {"replicas": 3}})
+    current = deployments.get("a").json
+    current["status"] = {"replicas": 7}
+    current["spec"]["replicas"] = 2
+    assert deployments.put("a", current).json["status"] == {"replicas": 3}
+
+
+def test_a_status_update_without_a_spec_is_taken(deployments: Collection) -> None:
+    made = deployments.made(deployment("a"))
+    updated = deployments.put("a/status", named("a", status={"replicas": 1}))
+    assert (updated.code, updated.json["spec"]) == (200, made["spec"])
+
+
+def test_a_status_update_of_a_pod_changes_labels_but_no_owners(pods: Collection) -> None:
+    made = pods.made(pod("a"))
+    made["metadata"]["labels"] = {"k": "v"}
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": UNKNOWN_UID}
+    made["metadata"]["ownerReferences"] = [owner]
+    made["status"] = {"phase": "Running"}
+    updated = pods.put("a/status", made).json
+    assert updated["status"]["phase"] == "Running"
+    assert updated["metadata"]["labels"] == {"k": "v"}
+    assert "ownerReferences" not in updated["metadata"]
+
+
+@pytest.mark.parametrize("plural", ["deployments", "replicasets", "statefulsets", "daemonsets"])
+def test_a_status_update_keeps_the_labels_of_deployments_only(
+    cluster: Cluster, namespace: str, plural: str
+) -> None:
+    workloads = collection(cluster, namespace, plural, "apps/v1")
+    body = deployment("a")
+    if plural == "daemonsets":
+        del body["spec"]["replicas"]
+    made = workloads.made(body)
+    made["metadata"]["labels"] = {"k": "v"}
+    updated = workloads.put("a/status", made)
+    assert updated.code == 200
+    labels = updated.json["metadata"].get("labels")
+    assert labels == (None if plural == "deployments" else {"k": "v"})
+
+
+def test_a_stale_status_update_is_a_conflict(pods: Collection) -> None:
+    made = pods.made(pod("a"))
+    pods.patch("a", {"metadata": {"labels": {"k": "v"}}})
+    answer = pods.put("a/status", made)
+    check_status(answer, 409, "Conflict", f'Operation cannot be fulfilled on pods "a": {STALE}')
+
+
+def test_a_status_update_of_what_is_not_there_is_not_found(pods: Collection) -> None:
+    answer = pods.put("a/status", named("a"))
+    check_status(answer, 404, "NotFound", 'pods "a" not found')
+
+
+CONDITION = {"type": "Ready", "status": "True"}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "patch"),
+    [
+        (MERGE, {"status": {"phase": "Running", "conditions": [CONDITION]}, "spec": {"x": 1}}),
+        (STRATEGIC, {"status": {"phase": "Running", "conditions": [CONDITION]}}),
+        (
+            JSON_PATCH,
+            [
+                {"op": "add", "path": "/status/conditions", "value": [CONDITION]},
+                {"op": "replace", "path": "/status/phase", "value": "Running"},
+            ],
+        ),
+    ],
+)
+def test_a_status_takes_all_kinds_of_patches(
+    pods: Collection, content_type: str, patch: Any
+) -> None:
+    before = pods.made(pod("a"))
+    patched = pods.patch("a/status", patch, content_type=content_type).json
+    assert patched["status"]["phase"] == "Running"
+    assert [one["type"] for one in patched["status"]["conditions"]] == ["Ready"]
+    assert patched["spec"] == before["spec"]
+
+
+def test_a_strategic_patch_merges_conditions_by_type(pods: Collection) -> None:
+    pods.made(pod("a"))
+    pods.patch("a/status", {"status": {"conditions": [CONDITION]}}, content_type=STRATEGIC)
+    more = {"status": {"conditions": [{"type": "Other", "status": "False"}]}}
+    merged = pods.patch("a/status", more, content_type=STRATEGIC).json["status"]["conditions"]
+    assert {one["type"] for one in merged} == {"Ready", "Other"}
+    replaced = pods.patch("a/status", more, content_type=MERGE).json["status"]["conditions"]
+    assert [one["type"] for one in replaced] == ["Other"]
+
+
+def test_a_bad_status_is_invalid(deployments: Collection) -> None:
+    deployments.made(deployment("a"))
+    answer = deployments.patch("a/status", {"status": {"replicas": -1}})
+    assert (answer.code, answer.json["reason"]) == (422, "Invalid")
+    assert answer.json["details"]["causes"][0]["field"] == "status.replicas"
+
+
+def test_a_dry_run_of_a_status_changes_nothing(pods: Collection) -> None:
+    before = pods.made(pod("a"))
+    shown = pods.patch("a/status", {"status": {"phase": "Running"}}, "?dryRun=All")
+    assert shown.json["status"]["phase"] == "Running"
+    assert pods.get("a").json == before
+
+
+SCALABLE = [
+    ("v1", "replicationcontrollers"),
+    ("apps/v1", "deployments"),
+    ("apps/v1", "replicasets"),
+    ("apps/v1", "statefulsets"),
+]
+
+
+def _scalable(plural: str) -> Json:
+    body = deployment("a", replicas=2)
+    if plural == "replicationcontrollers":
+        body["spec"]["selector"] = {"app": "a"}
+    return body
+
+
+@pytest.mark.parametrize(("version", "plural"), SCALABLE)
+def test_scale_is_read_updated_and_patched(
+    cluster: Cluster, namespace: str, version: str, plural: str
+) -> None:
+    workloads = collection(cluster, namespace, plural, version)
+    made = workloads.made(_scalable(plural))
+    scale = workloads.get("a/scale").json
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    assert scale == {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: made["metadata"][key] for key in kept},
+        "spec": {"replicas": 2},
+        "status": {"replicas": 0, "selector": "app=a"},
+    }
+    scale["spec"]["replicas"] = 3
+    assert workloads.put("a/scale", scale).json["spec"] == {"replicas": 3}
+    for number, (content_type, patch) in enumerate(
+        [
+            (MERGE, {"spec": {"replicas": 4}}),
+            (STRATEGIC, {"spec": {"replicas": 5}}),
+            (JSON_PATCH, [{"op": "replace", "path": "/spec/replicas", "value": 6}]),
+        ],
+        start=4,
+    ):
+        patched = workloads.patch("a/scale", patch, content_type=content_type).json
+        assert patched["spec"] == {"replicas": number}
+    now = workloads.get("a").json
+    assert now["spec"] == {**made["spec"], "replicas": 6}
+    assert now["metadata"]["generation"] == 5
+
+
+def test_scale_to_zero_has_no_replicas_written(deployments: Collection) -> None:
+    deployments.made(deployment("a"))
+    assert deployments.put("a/scale", named("a", spec={})).json["spec"] == {}
+    assert deployments.get("a").json["spec"]["replicas"] == 0
+
+
+def test_a_stale_scale_is_a_conflict(deployments: Collection) -> None:
+    deployments.made(deployment("a"))
+    scale = deployments.get("a/scale").json
+    deployments.patch("a", {"metadata": {"labels": {"k": "v"}}})
+    scale["spec"]["replicas"] = 5
+    message = f'Operation cannot be fulfilled on deployments.apps "a": {STALE}'
+    check_status(deployments.put("a/scale", scale), 409, "Conflict", message)
+
+
+def test_a_scale_of_another_uid_is_a_conflict(deployments: Collection) -> None:
+    deployments.made(deployment("a"))
+    scale = {"metadata": {"name": "a", "uid": UNKNOWN_UID}, "spec": {"replicas": 5}}
+    answer = deployments.put("a/scale", scale)
+    assert (answer.code, answer.json["reason"]) == (409, "Conflict")
+    assert f"Precondition failed: UID in precondition: {UNKNOWN_UID}" in answer.json["message"]
+
+
+def test_a_negative_scale_is_invalid(deployments: Collection) -> None:
+    deployments.made(deployment("a"))
+    message = (
+        'Scale.autoscaling "a" is invalid: spec.replicas: Invalid value: -1: '
+        "must be greater than or equal to 0"
+    )
+    wanted = {"spec": {"replicas": -1}}
+    for answer in (
+        deployments.put("a/scale", named("a", **wanted)),
+        deployments.patch("a/scale", wanted),
+    ):
+        check_status(answer, 422, "Invalid", message)
+
+
+def test_a_scale_takes_no_object_of_another_kind(deployments: Collection) -> None:
+    made = deployments.made(deployment("a"))
+    message = (
+        'Deployment in version "v1" cannot be handled as a Scale: converting (v1.Deployment) to '
+        "(autoscaling.Scale): unknown conversion"
+    )
+    check_status(deployments.put("a/scale", made), 400, "BadRequest", message)
+    assert deployments.get("a").json == made
+
+
+def test_a_scale_that_cannot_be_decoded_is_named_a_scale(deployments: Collection) -> None:
+    deployments.made(deployment("a"))
+    answer = deployments.put("a/scale", named("a", spec={"replicas": "x"}))
+    assert answer.code == 400
+    assert answer.json["message"].startswith(
+        'Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal string'
+    )
+    patched = deployments.patch("a/scale", {"spec": {"replicas": "x"}})
+    assert (patched.code, patched.json["details"]["causes"][0]["field"]) == (422, "patch")
+
+
+def test_unknown_fields_of_a_scale_are_strictly_refused(deployments: Collection) -> None:
+    deployments.made(deployment("a"))
+    wanted = {"spec": {"replicas": 1, "foo": 2}}
+    strict = "?fieldValidation=Strict"
+    message = (
+        'Scale in version "v1" cannot be handled as a Scale: strict decoding error: '
+        'unknown field "spec.foo"'
+    )
+    updated = deployments.put("a/scale", named("a", **wanted), strict)
+    check_status(updated, 400, "BadRequest", message)
+    patched = deployments.patch("a/scale", wanted, strict)
+    assert patched.code == 422
+    assert 'strict decoding error: unknown field "spec.foo"' in patched.json["message"]
+
+
+def test_a_dry_run_of_a_scale_changes_nothing(deployments: Collection) -> None:
+    made = deployments.made(deployment("a"))
+    patch = {"spec": {"replicas": 9}}
+    shown = deployments.patch("a/scale", patch, "?dryRun=All").json
+    assert shown["spec"] == {"replicas": 9}
+    assert shown["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert deployments.get("a").json == made
+
+
+def test_the_scale_of_what_is_not_there_is_not_found(deployments: Collection) -> None:
+    message = 'deployments.apps "a" not found'
+    check_status(deployments.get("a/scale"), 404, "NotFound", message)
+    check_status(deployments.patch("a/scale", {}), 404, "NotFound", message)
+    check_status(deployments.put("a/scale", named("a")), 404, "NotFound", message)
+
+
+def test_finalize_changes_the_finalizers_alone(cluster: Cluster, namespace: str) -> None:
+    namespaces = collection(cluster, "", "namespaces")
+    before = namespaces.get(namespace).json
+    body = named(namespace, spec={"finalizers": ["kubernetes", "example.com/x"]})
+    body["metadata"]["labels"] = {"k": "v"}
+    body["status"] = {"phase": "Terminating"}
+    updated = namespaces.put(f"{namespace}/finalize", body).json
+    assert updated["spec"] == {"finalizers": ["kubernetes", "example.com/x"]}
+    assert updated["status"] == {"phase": "Active"}
+    # A main update cannot take them away.
+    kept = namespaces.put(namespace, {**updated, "spec": {}}).json
+    assert kept["spec"] == updated["spec"]
+    namespaces.put(f"{namespace}/finalize", before)
+
+
+def test_finalize_refuses_what_is_no_finalizer(cluster: Cluster, namespace: str) -> None:
+    body = named(namespace, spec={"finalizers": ["nope"]})
+    answer = collection(cluster, "", "namespaces").put(f"{namespace}/finalize", body)
+    message = (
+        f'Namespace "{namespace}" is invalid: spec.finalizers[0]: Invalid value: "nope": '
+        "name is neither a standard finalizer name nor is it fully qualified"
+    )
+    check_status(answer, 422, "Invalid", message)
+
+
+def test_a_deleted_namespace_goes_when_finalize_takes_its_last_finalizer(cluster: Cluster) -> None:
+    namespaces = collection(cluster, "", "namespaces")
+    namespaces.made(named("finalized"))
+    held = {"finalizers": ["example.com/x"]}
+    namespaces.put("finalized/finalize", named("finalized", spec=held))
+    assert namespaces.delete("finalized").json["status"]["phase"] == "Terminating"
+    assert namespaces.get("finalized").code == 200
+    assert namespaces.put("finalized/finalize", named("finalized", spec={})).code == 200
+    assert namespaces.get("finalized").code == 404
+
+
+def test_unknown_subresources_are_not_found(cluster: Cluster, deployments: Collection) -> None:
+    deployments.made(deployment("a"))
+    for answer in (
+        deployments.get("a/nope"),
+        deployments.get("nope/nope"),
+        deployments.put("a/binding", {}),
+        collection(cluster, "", "nodes").get("a/scale"),
+    ):
+        assert check_status(answer, 404, "NotFound", NOT_THERE) == {}
+        assert answer.json["details"] == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/apis/apps/v1/namespaces/x/deployments/a/status"),
+        ("POST", "/apis/apps/v1/namespaces/x/deployments/a/scale"),
+        ("POST", "/apis/apps/v1/namespaces/x/deployments/a"),
+        ("PUT", "/apis/apps/v1/namespaces/x/deployments"),
+        ("PATCH", "/apis/apps/v1/namespaces/x/deployments"),
+        ("GET", "/api/v1/namespaces/x/pods/a/binding"),
+        ("GET", "/api/v1/namespaces/x/pods/a/eviction"),
+        ("GET", "/api/v1/namespaces/x/serviceaccounts/a/token"),
+        ("GET", "/api/v1/namespaces/x/finalize"),
+        ("PATCH", "/api/v1/namespaces/x/finalize"),
+        ("DELETE", "/api/v1/namespaces"),
+        ("POST", "/api/v1/namespaces/x/pods/a/log"),
+        ("GET", "/apis/authentication.k8s.io/v1/tokenreviews"),
+    ],
+)
+def test_a_verb_that_is_not_served_is_not_allowed(cluster: Cluster, method: str, path: str) -> None:
+    answer = cluster.call(method, path, None if method == "GET" else {})
+    assert check_status(answer, 405, "MethodNotAllowed", NO_METHOD) == {}
+    assert answer.json["details"] == {}
