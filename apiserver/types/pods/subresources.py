@@ -120,6 +120,14 @@ def prepare_ephemeral_containers(new: JsonObject, old: JsonObject) -> None:
     new["spec"].pop("ephemeralContainers", None)
     if containers:
         new["spec"]["ephemeralContainers"] = containers
+    count_spec_change(new, old)
+
+
+def count_spec_change(new: JsonObject, old: JsonObject) -> None:
+    """Raise the generation if the spec is another."""
+    if new["spec"] != old["spec"]:
+        meta = new["metadata"]
+        meta["generation"] = meta.get("generation", 0) + 1
 
 
 def validate_ephemeral_containers(new: JsonObject, old: JsonObject) -> list[FieldError]:
