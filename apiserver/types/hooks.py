@@ -77,6 +77,7 @@ class TypeHooks:
         prepare_update: `(new, old)` before an update: keep the old status and so on.
         validate_update: `(new, old)` faults of the change, the new object's own included.
         prepare_status: `(new, old)` before a status update, spec kept and metadata seen to.
+        stamp_status: `(new, old, now)` after that: the times that the client left out.
         validate_status: `(new, old)` faults of a status change.
         warnings: `(new, old or None)` texts for Warning headers.
         name_check: `(name, prefix)` -> reasons why `name` cannot name such an object, worded as
@@ -101,6 +102,7 @@ class TypeHooks:
     prepare_update: Prepare = _leave_both
     validate_update: Compare = _accept_both
     prepare_status: Prepare = _leave_both
+    stamp_status: Callable[[JsonObject, JsonObject, str], None] | None = None
     validate_status: Compare = _accept_both
     warnings: Callable[[JsonObject, JsonObject | None], list[str]] = no_warnings
     name_check: NameCheck | None = None

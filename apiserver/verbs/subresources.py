@@ -130,6 +130,7 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
     is_patch = exchange.method == "PATCH"
     options = write_options(exchange, "PatchOptions" if is_patch else "UpdateOptions")
     make = await _maker(exchange, target, options, is_patch=is_patch)
+    now = times.format_seconds(int(server.clock.now_s()))
 
     def produce(record: Record, old: JsonObject) -> JsonObject:
         new = make(record)
@@ -138,6 +139,8 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
         resource.hooks.default(new)
         check_revision(resource, new, old)
         rules.prepare(new, old)
+        if resource.hooks.stamp_status is not None:
+            resource.hooks.stamp_status(new, old, now)
         keep_system_fields(new["metadata"], old["metadata"])
         check_changed(resource, new, old, rules.validate(new, old))
         return new
