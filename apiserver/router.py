@@ -21,6 +21,7 @@ from apiserver.resources import Target
 from apiserver.server import Server
 from kube import status as st
 from kube.kinds import Registry
+from kube.media import negotiate
 from storage.errors import StorageError
 
 Handler = Callable[[Server, Exchange, Target], Awaitable[None]]
@@ -136,9 +137,7 @@ class Router:
         try:
             exchange.user = self._authenticate(exchange)
             self._authorize(exchange, target, verb)
-            handler = self._verbs.find(target, verb)
-            if handler is None:
-                raise _no_method(exchange, target)
+            handler = self._handler(exchange, target, verb)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
             await self._run(handler, exchange, target, verb)
@@ -161,6 +160,20 @@ class Router:
             metrics.observe(self._labels_of(target, verb), exchange.code, taken_s)
             if self._log_access:
                 self._log_request(exchange, verb, taken_s)
+
+    def _handler(self, exchange: Exchange, target: Target, verb: str) -> Handler:
+        """Return what serves the request.
+
+        Raises:
+            StatusError: 404 or 405; 406, a write whose answer the client could not read: it must
+                hear so before anything is written.
+        """
+        handler = self._verbs.find(target, verb)
+        if handler is None:
+            raise _no_method(exchange, target)
+        if verb not in READ_VERBS and _is_answered_with_an_object(target):
+            negotiate(exchange.accept)
+        return handler
 
     async def _run(self, handler: Handler, exchange: Exchange, target: Target, verb: str) -> None:
         """Run a handler, within a time limit where it is not short by itself."""
@@ -259,6 +272,14 @@ class Router:
             exchange.sent_bytes,
             taken_s * 1000,
         )
+
+
+def _is_answered_with_an_object(target: Target) -> bool:
+    """Tell it from what only passes bytes on, which has options for a body at most."""
+    if not target.subresource:
+        return True
+    info = target.subresource_info
+    return info is not None and bool(info.schema_name)
 
 
 def parse_duration(text: str) -> float | None:
