@@ -44,6 +44,8 @@ _COLLECTION_VERBS: Final = {
     "POST": "create",
     "DELETE": "deletecollection",
 }
+_SHOWN_VERBS: Final = {"create": "POST", "update": "PUT", "": "other"}
+"""Metrics name requests by these where upstream does not by the verb."""
 _PAGE_NOT_FOUND: Final = b"404 page not found\n"
 
 
@@ -255,7 +257,12 @@ class Router:
             resource = target.resource
             known = target.subresource if target.subresource_info else ""
             labels = self._labels[key] = RequestLabels(
-                verb.upper(), resource.group, resource.version, resource.plural, known, scope
+                _SHOWN_VERBS.get(verb, verb.upper()),
+                resource.group,
+                resource.version,
+                resource.plural,
+                known,
+                scope,
             )
         return labels
 
