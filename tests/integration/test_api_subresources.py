@@ -364,3 +364,17 @@ def test_a_verb_that_is_not_served_is_not_allowed(cluster: Cluster, method: str,
     answer = cluster.call(method, path, None if method == "GET" else {})
     assert check_status(answer, 405, "MethodNotAllowed", NO_METHOD) == {}
     assert answer.json["details"] == {}
+
+
+def test_a_job_without_labels_has_those_of_its_pods_from_the_start(
+    cluster: Cluster, namespace: str
+) -> None:
+    """Defaults are applied to what is read back, when the selector has been generated."""
+    jobs = collection(cluster, namespace, "jobs", "batch/v1")
+    template = {"spec": {**pod("x")["spec"], "restartPolicy": "Never"}}
+    made = jobs.made(named("a", spec={"template": template}))
+    labels = made["metadata"]["labels"]
+    assert labels == made["spec"]["template"]["metadata"]["labels"]
+    assert labels["batch.kubernetes.io/job-name"] == "a"
+    assert jobs.names("?labelSelector=job-name%3Da") == ["a"]
+    assert jobs.patch("a/status", {"status": {"active": 1}}).json["metadata"]["labels"] == labels
