@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from kube.field import FieldError
 from kube.json_types import JsonObject
@@ -45,6 +45,25 @@ def _leave_both(_new: JsonObject, _old: JsonObject) -> None:
 def _accept_both(_new: JsonObject, _old: JsonObject) -> list[FieldError]:
     """Find no fault."""
     return []
+
+
+_METADATA_KEPT: Final = (
+    "annotations",
+    "deletionTimestamp",
+    "finalizers",
+    "generation",
+    "labels",
+    "ownerReferences",
+)
+
+
+def keep_metadata(new: JsonObject, old: JsonObject) -> None:
+    """Be the `prepare_status` of a type whose status writes change no metadata at all."""
+    for key in _METADATA_KEPT:
+        if key in old["metadata"]:
+            new["metadata"][key] = old["metadata"][key]
+        else:
+            new["metadata"].pop(key, None)
 
 
 def no_warnings(_new: JsonObject, _old: JsonObject | None) -> list[str]:

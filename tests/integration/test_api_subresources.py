@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -93,6 +93,70 @@ def test_a_status_update_keeps_the_labels_of_deployments_only(
     assert updated.code == 200
     labels = updated.json["metadata"].get("labels")
     assert labels == (None if plural == "deployments" else {"k": "v"})
+
+
+_RULE: Final = {
+    "apiGroups": [""],
+    "apiVersions": ["v1"],
+    "operations": ["CREATE"],
+    "resources": ["pods"],
+}
+STATUS_ALONE: Final[list[tuple[str, str, str, Json]]] = [
+    (
+        "storage.k8s.io/v1",
+        "volumeattachments",
+        "status-alone",
+        {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "v"}},
+    ),
+    (
+        "apiregistration.k8s.io/v1",
+        "apiservices",
+        "v1.example.com",
+        {
+            "group": "example.com",
+            "version": "v1",
+            "groupPriorityMinimum": 1,
+            "versionPriority": 1,
+            "insecureSkipTLSVerify": True,
+            "service": {"namespace": "x", "name": "y"},
+        },
+    ),
+    (
+        "admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicies",
+        "status-alone",
+        {
+            "validations": [{"expression": "true"}],
+            "matchConstraints": {"resourceRules": [_RULE]},
+        },
+    ),
+]
+CHANGES: Final = {
+    "labels": {"k": "v"},
+    "annotations": {"k": "v"},
+    "finalizers": ["example.com/x"],
+    "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": UNKNOWN_UID}],
+}
+
+
+@pytest.mark.parametrize(("version", "plural", "name", "spec"), STATUS_ALONE)
+def test_a_status_update_of_some_types_changes_no_metadata(
+    cluster: Cluster, version: str, plural: str, name: str, spec: Json
+) -> None:
+    objects = collection(cluster, "", plural, version)
+    made = objects.made(named(name, spec=spec))
+    answer = objects.patch(f"{name}/status", {"metadata": CHANGES})
+    assert (answer.code, answer.json["metadata"]) == (200, made["metadata"])
+    objects.delete(name)
+
+
+def test_a_status_update_of_most_types_changes_metadata(cluster: Cluster) -> None:
+    nodes = collection(cluster, "", "nodes")
+    nodes.made(named("metadata-too"))
+    changed = nodes.patch("metadata-too/status", {"metadata": CHANGES}).json["metadata"]
+    assert {key: changed[key] for key in CHANGES} == CHANGES
+    nodes.patch("metadata-too", {"metadata": {"finalizers": None}})
+    nodes.delete("metadata-too")
 
 
 def test_a_stale_status_update_is_a_conflict(pods: Collection) -> None:
