@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, Final
@@ -20,6 +21,7 @@ from kube.openapi import V2_PROTOBUF_ACCEPTED, V2_PROTOBUF_TYPE, OpenApi
 from kube.version import VERSION_INFO
 from runtime.clock import Clock
 
+_log: Final = logging.getLogger(__name__)
 JSON: Final = "application/json"
 _NOT_FOUND: Final = "404 page not found\n"
 _UNCACHED: Final = {"cache-control": "no-cache, private"}
@@ -51,11 +53,12 @@ class Health:
             if key in excluded:
                 lines.append(f"[+]{key} excluded: ok")
             else:
-                # Anybody may ask here: the reason is told only where a single check is asked for.
+                # Anybody may ask here: the log has the reason, and so has the check by itself.
                 lines.append(f"[-]{key} failed: reason withheld" if reason else f"[+]{key} ok")
         if unknown := ",".join(quote(key) for key in sorted(excluded - checks.keys())):
             lines.append(f"warn: some health checks cannot be excluded: no matches for {unknown}")
         if any(results.values()):
+            _log.info("%s failed: %s", endpoint, {key: why for key, why in results.items() if why})
             return _plain("\n".join([*lines, f"{endpoint} check failed\n"]), 500)
         told = "\n".join([*lines, f"{endpoint} check passed\n"])
         return _plain(told if "verbose" in query else "ok")
