@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any, Final
 
 import orjson
@@ -11,13 +13,21 @@ from fastapi import FastAPI, Request, Response
 
 from apiserver.metrics import CONTENT_TYPE, Metrics
 from apiserver.settings import STATUS_PATH
-from kube import media
+from kube import codec_yaml, media
 from kube import status as st
-from kube.discovery import AggregatedVersion, Discovery, aggregated_content_type, etag
+from kube.discovery import AGGREGATED_TYPE, Discovery, etag
+from kube.field import quote
 from kube.openapi import V2_PROTOBUF_ACCEPTED, V2_PROTOBUF_TYPE, OpenApi
 from kube.version import VERSION_INFO
+from runtime.clock import Clock
 
+_log: Final = logging.getLogger(__name__)
 JSON: Final = "application/json"
+_NOT_FOUND: Final = "404 page not found\n"
+_UNCACHED: Final = {"cache-control": "no-cache, private"}
+_YEAR_S: Final = 365 * 24 * 3600
+_ANY_METHOD: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+"""Upstream's health handlers look at the path only."""
 Check = Callable[[], str]
 """A health check: "" when all is well, else the reason."""
 
@@ -33,8 +43,9 @@ class Health:
         checks = self._checks[endpoint]
         if name:
             if name not in checks:
-                return Response("404 page not found\n", 404, media_type="text/plain")
-            checks = {name: checks[name]}
+                return _plain(_NOT_FOUND, 404)
+            reason = checks[name]()
+            return _plain(f"internal server error: {reason}\n", 500) if reason else _plain("ok")
         excluded = set(query.getlist("exclude"))
         results = {key: "" if key in excluded else check() for key, check in checks.items()}
         lines = []
@@ -42,13 +53,15 @@ class Health:
             if key in excluded:
                 lines.append(f"[+]{key} excluded: ok")
             else:
-                lines.append(f"[-]{key} failed: {reason}" if reason else f"[+]{key} ok")
+                # Anybody may ask here: the log has the reason, and so has the check by itself.
+                lines.append(f"[-]{key} failed: reason withheld" if reason else f"[+]{key} ok")
+        if unknown := ",".join(quote(key) for key in sorted(excluded - checks.keys())):
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {unknown}")
         if any(results.values()):
-            return Response(
-                "\n".join([*lines, f"{endpoint} check failed\n"]), 500, media_type="text/plain"
-            )
+            _log.info("%s failed: %s", endpoint, {key: why for key, why in results.items() if why})
+            return _plain("\n".join([*lines, f"{endpoint} check failed\n"]), 500)
         told = "\n".join([*lines, f"{endpoint} check passed\n"])
-        return Response(told if "verbose" in query else "ok", media_type="text/plain")
+        return _plain(told if "verbose" in query else "ok")
 
 
 def make_app(
@@ -57,53 +70,59 @@ def make_app(
     metrics: Metrics,
     health: Health,
     status: Callable[[], dict[str, Any]],
+    clock: Clock,
 ) -> FastAPI:
     """Return the app; all it serves is read-only."""
     app = FastAPI(title="Ultraplane", docs_url=None, redoc_url=None, openapi_url=None)
     _add_health(app, health)
     _add_discovery(app, discovery)
-    _add_openapi(app, openapi)
+    _add_openapi(app, openapi, clock)
 
     @app.get("/version")
     @app.get("/version/")
     async def version() -> Response:
-        return Response(orjson.dumps(VERSION_INFO, option=orjson.OPT_INDENT_2), media_type=JSON)
+        return _json(orjson.dumps(VERSION_INFO, option=orjson.OPT_INDENT_2))
 
     @app.get("/metrics")
     async def render_metrics() -> Response:
-        return Response(metrics.render(), media_type=CONTENT_TYPE.decode())
+        return Response(metrics.render(), 200, _UNCACHED, CONTENT_TYPE.decode())
 
     @app.get(STATUS_PATH)
     async def partitions() -> Response:
-        return Response(orjson.dumps(status()), media_type=JSON)
+        return _json(orjson.dumps(status()))
 
     @app.get("/")
     async def paths() -> Response:
         names = sorted({getattr(route, "path", "") for route in app.routes})
         shown = [name for name in names if "{" not in name and name != "/"]
-        return Response(orjson.dumps({"paths": shown}), media_type=JSON)
+        return _json(orjson.dumps({"paths": shown}))
 
     @app.exception_handler(404)
     async def not_found(_request: Request, _error: Exception) -> Response:
-        return Response("404 page not found\n", 404, media_type="text/plain")
+        return _plain(_NOT_FOUND, 404)
+
+    @app.exception_handler(405)
+    async def wrong_method(_request: Request, _error: Exception) -> Response:
+        return _refusal(st.wrong_method())
 
     @app.exception_handler(st.StatusError)
-    async def refused(_request: Request, error: st.StatusError) -> Response:
-        return Response(orjson.dumps(error.status) + b"\n", error.code, media_type=JSON)
+    async def refused(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, st.StatusError)
+        return _refusal(error)
 
     return app
 
 
 def _add_health(app: FastAPI, health: Health) -> None:
-    @app.get("/livez")
-    @app.get("/readyz")
-    @app.get("/healthz")
+    @app.api_route("/livez", methods=_ANY_METHOD)
+    @app.api_route("/readyz", methods=_ANY_METHOD)
+    @app.api_route("/healthz", methods=_ANY_METHOD)
     async def check_all(request: Request) -> Response:
         return health.answer(request.url.path.strip("/"), "", request.query_params)
 
-    @app.get("/livez/{name:path}")
-    @app.get("/readyz/{name:path}")
-    @app.get("/healthz/{name:path}")
+    @app.api_route("/livez/{name:path}", methods=_ANY_METHOD)
+    @app.api_route("/readyz/{name:path}", methods=_ANY_METHOD)
+    @app.api_route("/healthz/{name:path}", methods=_ANY_METHOD)
     async def check_one(name: str, request: Request) -> Response:
         endpoint = request.url.path.strip("/").partition("/")[0]
         return health.answer(endpoint, name, request.query_params)
@@ -113,10 +132,13 @@ def _add_discovery(app: FastAPI, discovery: Discovery) -> None:
     def whole(request: Request, *, core: bool) -> Response:
         wanted = media.negotiate(request.headers.get("accept", "").encode())
         if wanted.kind != "APIGroupDiscoveryList":
-            return Response(discovery.api() if core else discovery.apis(), media_type=JSON)
-        version: AggregatedVersion = "v2" if wanted.version == "v2" else "v2beta1"
-        body = discovery.aggregated(core=core, version=version)
-        return _with_etag(request, body, etag(body), aggregated_content_type(version))
+            response = _found(request, discovery.api() if core else discovery.apis())
+            response.headers["vary"] = "Accept"
+            return response
+        body = discovery.aggregated(core=core)
+        response = _with_etag(request, body, etag(body), AGGREGATED_TYPE)
+        response.headers["cache-control"] = "public"
+        return response
 
     @app.get("/api")
     @app.get("/api/")
@@ -129,19 +151,19 @@ def _add_discovery(app: FastAPI, discovery: Discovery) -> None:
         return whole(request, core=False)
 
     @app.get("/api/{version}")
-    async def core_resources(version: str) -> Response:
-        return _found(discovery.resources("", version))
+    async def core_resources(version: str, request: Request) -> Response:
+        return _found(request, discovery.resources("", version))
 
     @app.get("/apis/{group}")
-    async def group(group: str) -> Response:
-        return _found(discovery.group(group))
+    async def group(group: str, request: Request) -> Response:
+        return _found(request, discovery.group(group))
 
     @app.get("/apis/{group}/{version}")
-    async def resources(group: str, version: str) -> Response:
-        return _found(discovery.resources(group, version))
+    async def resources(group: str, version: str, request: Request) -> Response:
+        return _found(request, discovery.resources(group, version))
 
 
-def _add_openapi(app: FastAPI, openapi: OpenApi) -> None:
+def _add_openapi(app: FastAPI, openapi: OpenApi, clock: Clock) -> None:
     @app.get("/openapi/v2")
     async def v2(request: Request) -> Response:
         accepted = request.headers.get("accept", "")
@@ -155,36 +177,54 @@ def _add_openapi(app: FastAPI, openapi: OpenApi) -> None:
 
     @app.get("/openapi/v3")
     async def index() -> Response:
-        return Response(openapi.v3_index(), media_type=JSON)
+        return _json(openapi.v3_index())
 
     @app.get("/openapi/v3/{path:path}")
     async def v3(path: str, request: Request) -> Response:
         name = path.rstrip("/")
         known, asked = openapi.v3_hash(name), request.query_params.get("hash")
         if known is None:
-            return _found(None)
+            return _plain(_NOT_FOUND, 404)
         if asked is not None and asked != known:
             return Response(
                 status_code=301, headers={"location": f"/openapi/v3/{name}?hash={known}"}
             )
         body = await asyncio.to_thread(openapi.v3, name)
-        if body is None:
-            return _found(None)
+        assert body is not None, "what has a hash is there"
         response = _with_etag(request, body, f'"{known}"', JSON)
         if asked is not None:
             # The hash in the URL names this very content for ever.
             response.headers["cache-control"] = "public, immutable"
+            response.headers["expires"] = formatdate(clock.now_s() + _YEAR_S, usegmt=True)
         return response
 
 
-def _found(body: bytes | None) -> Response:
+def _found(request: Request, body: bytes | None) -> Response:
+    """Answer with a discovery document in the encoding asked for."""
     if body is None:
-        return Response("404 page not found\n", 404, media_type="text/plain")
-    return Response(body, media_type=JSON)
+        return _plain(_NOT_FOUND, 404)
+    wanted = media.negotiate(request.headers.get("accept", "").encode())
+    if wanted.encoding == "yaml":
+        encoded = codec_yaml.encode(orjson.loads(body))
+        return Response(encoded, 200, _UNCACHED, "application/yaml")
+    return _json(body)
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, 200, _UNCACHED, JSON)
+
+
+def _refusal(error: st.StatusError) -> Response:
+    return Response(orjson.dumps(error.status) + b"\n", error.code, _UNCACHED, JSON)
+
+
+def _plain(text: str, code: int = 200) -> Response:
+    headers = {**_UNCACHED, "x-content-type-options": "nosniff"}
+    return Response(text, code, headers, "text/plain")
 
 
 def _with_etag(request: Request, body: bytes, tag: str, content_type: str) -> Response:
-    headers = {"ETag": tag, "Vary": "Accept"}
+    headers = {**_UNCACHED, "ETag": tag, "Vary": "Accept"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     response = Response(body, headers=headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from apiserver.authn import Authenticator, read_token_file
 from apiserver.authz import Authorizer
@@ -16,6 +16,7 @@ from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.service_claims import PORT_CLAIMS, ServiceClaims
 from apiserver.settings import ServerSettings
 from apiserver.twins import Twins
+from apiserver.verbs import node_parts
 from apiserver.verbs.answer import respond_printed
 from apiserver.verbs.delete import delete, delete_collection
 from apiserver.verbs.evict import evict
@@ -27,24 +28,10 @@ from apiserver.verbs.reviews import Reviews
 from apiserver.verbs.subresources import PARTS, bind, get_scale, write_part, write_scale
 from apiserver.verbs.token import TokenRequests
 from apiserver.verbs.watch import watch
-from kube import status as st
 from kube.builtin_kinds import builtin_registry
 from runtime.clock import Clock
 from storage.housekeeping import Retention
 from storage.store import Store, StoreOptions
-
-_NODE_PARTS: Final = ("log", "exec", "attach", "portforward", "proxy")
-
-
-async def reach_node(server: Server, exchange: Exchange, target: Target) -> None:
-    """Refuse what only a node's kubelet can answer, saying why there is none to ask."""
-    record = await server.read(target.resource, target.namespace, target.name)
-    if target.resource.storage == "pods" and b"\x01spec.nodeName=" not in record.meta:
-        raise st.bad_request(f"pod {target.name} does not have a host assigned")
-    what = f"{target.resource.plural}/{target.subresource}"
-    raise st.service_unavailable(
-        f"{what} of {target.name} cannot be served: no node of this cluster has a kubelet endpoint"
-    )
 
 
 async def component_statuses(server: Server, exchange: Exchange, _target: Target) -> None:
@@ -125,9 +112,12 @@ def make_verbs(
         parts[storage, name, "get"] = get
         parts[storage, name, "patch"] = writer
         parts[storage, name, "update"] = writer
-    for name in _NODE_PARTS:
-        for verb in ("get", "create", "update", "patch", "delete"):
-            parts["*", name, verb] = reach_node
+    parts["pods", "log", "get"] = node_parts.log
+    for verb in ("get", "create"):
+        for name in ("exec", "attach", "portforward"):
+            parts["pods", name, verb] = node_parts.stream
+    for verb in ("get", "create", "update", "patch", "delete"):
+        parts["*", "proxy", verb] = node_parts.proxy
     reviews = Reviews(authenticator, authorizer).create
     virtual: dict[tuple[str, str], Handler] = {
         (f"{group}/{name}", "create"): reviews

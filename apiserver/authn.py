@@ -145,9 +145,6 @@ class Authenticator:
         return impersonate(user, exchange.impersonation) if exchange.impersonation else user
 
     def _identify(self, exchange: Exchange) -> User:
-        header = exchange.authorization
-        if header:
-            return self._by_token(header)
         connection = exchange.connection
         if connection is not None:
             if connection.user is None:
@@ -155,8 +152,10 @@ class Authenticator:
                 found = user_of_certificate(certificate) if certificate else None
                 connection.user = found or ANONYMOUS
             known: User = connection.user
-            return known
-        return ANONYMOUS
+            if known is not ANONYMOUS:
+                return known  # upstream looks at certificates first, too
+        header = exchange.authorization
+        return self._by_token(header) if header else ANONYMOUS
 
     def check_token(self, token: str) -> User | None:
         """Return the user of a bearer token, None if it names nobody (for TokenReview)."""
@@ -171,11 +170,12 @@ class Authenticator:
             return user
         scheme, _, token = header.partition(b" ")
         token = token.strip()
-        if scheme.lower() == b"bearer" and token:
-            for known, candidate in self._by_header.items():
-                if hmac.compare_digest(known[7:], token):
-                    return candidate
-            found = self._check_service_account(token.decode("latin-1"))
-            if found is not None:
-                return found
-        raise st.unauthorized()
+        if scheme.lower() != b"bearer" or not token:
+            return ANONYMOUS  # nothing here knows such credentials, so they name nobody
+        for known, candidate in self._by_header.items():
+            if hmac.compare_digest(known[7:], token):
+                return candidate
+        found = self._check_service_account(token.decode("latin-1"))
+        if found is None:
+            raise st.unauthorized()
+        return found

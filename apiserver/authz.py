@@ -1,7 +1,7 @@
 """What a user may do. The seam for RBAC: until roles are evaluated, only system:masters may act.
 
 Everybody, also who is not authenticated, may ask for health and the version, as upstream's
-system:public-info-viewer allows.
+system:public-info-viewer allows, and everybody authenticated for discovery (system:discovery).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ _ABOUT_ONESELF: Final = frozenset(
 )
 """Upstream's system:basic-user: everybody authenticated may ask what they are and may do."""
 PUBLIC_PATHS: Final = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
+_DISCOVERY_PATHS: Final = frozenset({"/api", "/apis", "/openapi"})
+_DISCOVERY_ROOTS: Final = ("/api/", "/apis/", "/openapi/")
 
 
 class Attributes(NamedTuple):
@@ -42,15 +44,17 @@ class Authorizer:
         if attributes.resource in _ABOUT_ONESELF and not user.is_anonymous:
             return attributes.verb == "create"
         path = attributes.path
-        return not attributes.resource and (
-            path in PUBLIC_PATHS or path.startswith(("/livez/", "/readyz/", "/healthz/"))
+        if attributes.resource or attributes.verb != "get":
+            return False
+        if path in PUBLIC_PATHS:
+            return True
+        return not user.is_anonymous and (
+            path in _DISCOVERY_PATHS or path.startswith(_DISCOVERY_ROOTS)
         )
 
 
 def refuse(user: User, attributes: Attributes) -> st.StatusError:
-    """Return upstream's 403 (401 for who is not authenticated) for a request not allowed."""
-    if user.is_anonymous:
-        return st.unauthorized()
+    """Return upstream's 403 for a request not allowed."""
     if not attributes.resource:
         why = f"User {quote(user.name)} cannot {attributes.verb} path {quote(attributes.path)}"
         return st.forbidden("", "", "", why)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from apiserver.exchange import Exchange
 from apiserver.resources import Resource
@@ -11,11 +11,10 @@ from kube import field as fld
 from kube import status as st
 from kube.builtin_kinds import builtin_registry
 from kube.json_types import JsonObject
-from kube.kinds import join_group_version, split_group_version
+from kube.kinds import SubresourceInfo, join_group_version, split_group_version
 from kube.schema.decode import (
     Decoded,
     DecodeError,
-    Decoder,
     builtin_decoder,
     refusal,
     strict_refusal,
@@ -30,8 +29,12 @@ CBOR: Final = "application/cbor"
 PROTOBUF: Final = codec_protobuf.MEDIA_TYPE
 # What upstream names in its refusal; CBOR is read too, but stands behind a gate there.
 ACCEPTED: Final = (JSON, YAML, PROTOBUF)
+_OLD_EVICTION: Final = ("policy/v1beta1", "Eviction")
+"""Taken for the newer version still: drains of old clients send it."""
 _READABLE: Final = frozenset({*ACCEPTED, CBOR})
 _COMMON: Final = {media.encode(): media for media in _READABLE} | {b"": JSON}
+Wanted: TypeAlias = Resource | SubresourceInfo
+"""What has the kind, group and version that a body should be of."""
 
 
 def media_type_of(header: bytes) -> str:
@@ -66,7 +69,7 @@ def parse(body: bytes, media_type: str) -> Any:
 
 
 def read_object(
-    resource: Resource, body: bytes, media_type: str, decoder: Decoder | None = None
+    resource: Resource, body: bytes, media_type: str, part: SubresourceInfo | None = None
 ) -> tuple[JsonObject, Decoded]:
     """Decode a body as an object of `resource`, in its served version; nothing is defaulted yet.
 
@@ -74,16 +77,16 @@ def read_object(
         resource: the type wanted.
         body: the request's body.
         media_type: of the body.
-        decoder: of a subresource's kind, when the body is not of the resource's own.
+        part: the subresource whose kind the body has to be of, where that is a kind of its own.
 
     Raises:
         StatusError: 400, worded as upstream's decoder.
     """
-    return decode_object(resource, parse_for(resource, body, media_type), decoder)
+    return decode_object(resource, parse_for(part or resource, body, media_type), part)
 
 
-def parse_for(resource: Resource, body: bytes, media_type: str) -> Any:
-    """Return a body that should hold an object of `resource` as plain data.
+def parse_for(wanted: Wanted, body: bytes, media_type: str) -> Any:
+    """Return a body that should hold an object of a kind as plain data.
 
     Raises:
         StatusError: 400, it is not well formed.
@@ -91,13 +94,13 @@ def parse_for(resource: Resource, body: bytes, media_type: str) -> Any:
     try:
         return parse(body, media_type)
     except ValueError as error:
-        raise st.bad_request(refusal(resource.kind, resource.version, error)) from error
+        raise st.bad_request(refusal(wanted.kind, wanted.version, error)) from error
 
 
 def decode_object(
-    resource: Resource, obj: Any, decoder: Decoder | None = None
+    resource: Resource, obj: Any, part: SubresourceInfo | None = None
 ) -> tuple[JsonObject, Decoded]:
-    """Decode parsed data as an object of `resource`.
+    """Decode parsed data as an object of `resource`, or of its subresource `part`.
 
     Raises:
         StatusError: 400, worded as upstream's decoder.
@@ -110,49 +113,55 @@ def decode_object(
             'Kind string "json:\\"kind,omitempty\\"" }'
         )
         raise st.bad_request(text)
-    if decoder is None:
-        check_version_kind(resource, obj)
-        decoder = builtin_decoder(resource.info.schema_name)
+    wanted = part or resource
+    check_version_kind(wanted, obj)
     try:
-        decoded = decoder.decode(obj)
+        decoded = builtin_decoder(_schema_name(resource, part)).decode(obj)
     except DecodeError as error:
-        raise st.bad_request(refusal(resource.kind, resource.version, error)) from error
+        raise st.bad_request(refusal(wanted.kind, wanted.version, error)) from error
     if not isinstance(obj.get("metadata"), dict):
         obj["metadata"] = {}
     return obj, decoded
 
 
-def check_version_kind(resource: Resource, obj: JsonObject) -> None:
-    """Check that an object says to be of `resource`'s kind and version; what it leaves out is set.
+def _schema_name(resource: Resource, part: SubresourceInfo | None) -> str:
+    return resource.info.schema_name if part is None else part.schema_name
+
+
+def check_version_kind(wanted: Wanted, obj: JsonObject) -> None:
+    """Check that an object says to be of the wanted kind and version; what it leaves out is set.
 
     Raises:
         StatusError: 400, worded as upstream.
     """
     api_version, kind = obj.get("apiVersion"), obj.get("kind")
-    if api_version == resource.api_version and kind == resource.kind:
+    if api_version == wanted.api_version and kind == wanted.kind:
         return
     if not api_version:
-        obj["apiVersion"] = api_version = resource.api_version
+        obj["apiVersion"] = api_version = wanted.api_version
     if not kind:
-        obj["kind"] = kind = resource.kind
+        obj["kind"] = kind = wanted.kind
     if not isinstance(api_version, str) or not isinstance(kind, str):
         raise st.bad_request(
             "couldn't get version/kind; json parse error: apiVersion and kind must be strings"
         )
+    if (api_version, kind) == _OLD_EVICTION and kind == wanted.kind:
+        obj["apiVersion"] = wanted.api_version
+        return
     try:
         group, version = split_group_version(api_version)
     except ValueError as error:
         raise st.bad_request(str(error)) from error
-    if kind != resource.kind or (group, version) != (resource.group, resource.version):
-        _refuse_kind(resource, group, version, kind)
-    if api_version != resource.api_version:
+    if kind != wanted.kind or (group, version) != (wanted.group, wanted.version):
+        _refuse_kind(wanted, group, version, kind)
+    if api_version != wanted.api_version:
         raise st.bad_request(
             f"the API version in the data ({api_version}) does not match the expected API version "
-            f"({resource.api_version})"
+            f"({wanted.api_version})"
         )
 
 
-def _refuse_kind(resource: Resource, group: str, version: str, kind: str) -> None:
+def _refuse_kind(wanted: Wanted, group: str, version: str, kind: str) -> None:
     """Refuse an object that is no kind of this server, or not the one wanted.
 
     Raises:
@@ -161,19 +170,19 @@ def _refuse_kind(resource: Resource, group: str, version: str, kind: str) -> Non
     if builtin_registry().by_kind(group, version, kind) is None:
         shown = join_group_version(group, version)
         why = f'no kind "{kind}" is registered for version "{shown}" in scheme "{_SCHEME}"'
-    elif kind != resource.kind:
-        package = resource.group.partition(".")[0] or "core"
-        why = f"converting ({version}.{kind}) to ({package}.{resource.kind}): unknown conversion"
+    elif kind != wanted.kind:
+        package = wanted.group.partition(".")[0] or "core"
+        why = f"converting ({version}.{kind}) to ({package}.{wanted.kind}): unknown conversion"
     else:
         return
     raise st.bad_request(
-        f"{kind} in version {fld.quote(version)} cannot be handled as a {resource.kind}: {why}"
+        f"{kind} in version {fld.quote(version)} cannot be handled as a {wanted.kind}: {why}"
     )
 
 
 def apply_field_validation(
     exchange: Exchange,
-    resource: Resource,
+    wanted: Wanted,
     directive: str,
     found: tuple[str, ...],
 ) -> None:
@@ -183,7 +192,7 @@ def apply_field_validation(
         StatusError: 400 under Strict.
     """
     if directive == "Strict":
-        raise st.bad_request(strict_refusal(resource.kind, resource.version, found))
+        raise st.bad_request(strict_refusal(wanted.kind, wanted.version, found))
     for text in found:
         exchange.warn(text)
 
@@ -193,7 +202,7 @@ def strict_faults(
     body: bytes,
     media_type: str,
     decoded: Decoded,
-    decoder: Decoder | None = None,
+    part: SubresourceInfo | None = None,
 ) -> tuple[str, ...]:
     """Return upstream's strict decoding errors of a body."""
     if media_type == YAML:
@@ -203,23 +212,22 @@ def strict_faults(
         return ()  # fields have numbers there, and upstream skips those it does not know
     if media_type != JSON:
         return decoded.unknown
-    if decoder is None:
-        decoder = builtin_decoder(resource.info.schema_name)
+    decoder = builtin_decoder(_schema_name(resource, part))
     return strict_errors(body, decoder.struct, decoded)
 
 
 async def read_request(
-    exchange: Exchange, resource: Resource, directive: str, decoder: Decoder | None = None
+    exchange: Exchange, resource: Resource, directive: str, part: SubresourceInfo | None = None
 ) -> JsonObject:
-    """Read, decode and strictly check a request's object.
+    """Read, decode and strictly check a request's object, of `part`'s kind if that is given.
 
     Raises:
         StatusError: 400, 413 or 415.
     """
     media_type = media_type_of(exchange.content_type)
     body = await exchange.body()
-    obj, decoded = read_object(resource, body, media_type, decoder)
-    check_strictly(exchange, resource, body, (decoded, decoder), directive)
+    obj, decoded = read_object(resource, body, media_type, part)
+    check_strictly(exchange, resource, body, (decoded, part), directive)
     return obj
 
 
@@ -227,7 +235,7 @@ def check_strictly(
     exchange: Exchange,
     resource: Resource,
     body: bytes,
-    found: tuple[Decoded, Decoder | None],
+    found: tuple[Decoded, SubresourceInfo | None],
     directive: str,
 ) -> None:
     """Refuse or warn of unknown and duplicate fields of a body, as fieldValidation says.
@@ -236,7 +244,7 @@ def check_strictly(
         exchange: the request.
         resource: the type it is about.
         body: the request's body.
-        found: what decoding the body found, and the decoder if it was not the resource's own.
+        found: what decoding the body found, and the subresource if it was of that one's kind.
         directive: Strict, Warn or Ignore.
 
     Raises:
@@ -247,4 +255,4 @@ def check_strictly(
     media_type = media_type_of(exchange.content_type)
     texts = strict_faults(resource, body, media_type, *found)
     if texts:
-        apply_field_validation(exchange, resource, directive, texts)
+        apply_field_validation(exchange, found[1] or resource, directive, texts)

@@ -233,6 +233,13 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
+    async def respond_empty(self) -> None:
+        """Write an answer without content (204)."""
+        self.code = 204
+        headers = self._extra_headers() if self.warnings or self.headers else ()
+        await self._send({"type": "http.response.start", "status": 204, "headers": [*headers]})
+        await self._send({"type": "http.response.body", "body": b""})
+
     async def start(self, code: int, content_type: bytes) -> None:
         """Begin a streamed answer."""
         self.code = code

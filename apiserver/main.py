@@ -185,6 +185,7 @@ class _ApiServer:
             metrics,
             self._health(),
             lambda: assembly.partition_status(self._store),
+            self._clock,
         )
         return Router(self._server, authenticator, authorizer, verbs, app)
 

@@ -24,6 +24,7 @@ from kube import status as st
 from kube.field import quote
 from kube.go_durations import parse_go_duration
 from kube.kinds import Registry
+from kube.media import negotiate
 from storage.errors import StorageError
 
 Handler = Callable[[Server, Exchange, Target], Awaitable[None]]
@@ -46,6 +47,8 @@ _COLLECTION_VERBS: Final = {
     "POST": "create",
     "DELETE": "deletecollection",
 }
+_SHOWN_VERBS: Final = {"create": "POST", "update": "PUT", "": "other"}
+"""Metrics name requests by these where upstream does not by the verb."""
 _PAGE_NOT_FOUND: Final = b"404 page not found\n"
 
 
@@ -117,7 +120,7 @@ class Router:
                     target = self._server.catalog.find(path)
                 except KeyError:
                     exchange.user = self._authenticate(exchange)
-                    raise _no_resource() from None
+                    raise st.nothing_there() from None
                 if target is not None:
                     await self._serve_resource(exchange, target)
                     return
@@ -139,9 +142,7 @@ class Router:
         try:
             exchange.user = self._authenticate(exchange)
             self._authorize(exchange, target, verb)
-            handler = self._verbs.find(target, verb)
-            if handler is None or exchange.method == "HEAD":
-                raise _no_method(exchange, target, verb)
+            handler = self._handler(exchange, target, verb)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
             await self._run(handler, exchange, target, verb)
@@ -162,6 +163,20 @@ class Router:
             metrics.observe(self._labels_of(target, verb), exchange.code, taken_s)
             if self._log_access:
                 self._log_request(exchange, verb, taken_s)
+
+    def _handler(self, exchange: Exchange, target: Target, verb: str) -> Handler:
+        """Return what serves the request.
+
+        Raises:
+            StatusError: 404 or 405; 406, a write whose answer the client could not read: it must
+                hear so before anything is written.
+        """
+        handler = self._verbs.find(target, verb)
+        if handler is None or exchange.method == "HEAD":
+            raise _no_method(exchange, target, verb)
+        if verb not in READ_VERBS and _is_answered_with_an_object(target):
+            negotiate(exchange.accept)
+        return handler
 
     async def _run(self, handler: Handler, exchange: Exchange, target: Target, verb: str) -> None:
         """Run a handler, within a time limit where it is not short by itself."""
@@ -219,6 +234,8 @@ class Router:
         if not self._authorizer.allows(exchange.user, attributes):
             raise refuse(exchange.user, attributes)
         if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
+            if path.startswith("/api/") or path.split("/")[2] in self._groups:
+                raise st.nothing_there()
             await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
             return
         await self._behind(scope, receive, send)
@@ -227,7 +244,7 @@ class Router:
         parts = path.strip("/").split("/")
         if parts[0] == "api":
             return len(parts) == 1 or parts[1:] == ["v1"]
-        return len(parts) <= 3 and "/".join(parts[1:]) in self._groups
+        return len(parts) == 1 or (len(parts) <= 3 and "/".join(parts[1:]) in self._groups)
 
     async def _fail(self, exchange: Exchange, error: st.StatusError) -> None:
         if exchange.code:
@@ -244,7 +261,12 @@ class Router:
         if labels is None:
             resource = target.resource
             labels = self._labels[key] = RequestLabels(
-                verb.upper(), resource.group, resource.version, resource.plural, known, scope
+                _SHOWN_VERBS.get(verb, verb.upper()),
+                resource.group,
+                resource.version,
+                resource.plural,
+                known,
+                scope,
             )
         return labels
 
@@ -277,6 +299,14 @@ def _wanted_limit_s(text: str) -> float:
         raise st.bad_request(f"invalid timeout specified in the request URL - {error}") from error
 
 
+def _is_answered_with_an_object(target: Target) -> bool:
+    """Tell it from what only passes bytes on, which has options for a body at most."""
+    if not target.subresource:
+        return True
+    info = target.subresource_info
+    return info is not None and bool(info.schema_name)
+
+
 def _served_groups(registry: Registry) -> frozenset[str]:
     names: set[str] = set()
     for group in registry.groups.values():
@@ -295,20 +325,14 @@ def _unexpected(exchange: Exchange, error: Exception) -> st.StatusError:
     return st.internal_error(repr(error))
 
 
-def _no_resource() -> st.StatusError:
-    text = "the server could not find the requested resource"
-    return st.StatusError(404, "NotFound", text, details={})
-
-
 def _no_method(exchange: Exchange, target: Target, verb: str) -> st.StatusError:
     resource = target.resource
     if target.subresource and target.subresource_info is None:
-        return _no_resource()
+        return st.nothing_there()
     if verb == "watch" and "watch" not in resource.info.verbs:
         if target.watch:
-            return _no_resource()  # there is no such path
+            return st.nothing_there()  # there is no such path
         if "list" in resource.info.verbs:
             return st.method_not_allowed(resource.group, resource.plural, verb)
     exchange.headers.append((b"connection", b"close"))
-    text = "the server does not allow this method on the requested resource"
-    return st.StatusError(405, "MethodNotAllowed", text, details={})
+    return st.wrong_method()

@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import orjson
 
 from kube.json_types import JsonObject
 from kube.kinds import GroupInfo, Registry, ResourceInfo, SubresourceInfo, join_group_version
 
-AggregatedVersion = Literal["v2", "v2beta1"]
 AGGREGATED_GROUP: Final = "apidiscovery.k8s.io"
+AGGREGATED_VERSION: Final = "v2"
 AGGREGATED_KIND: Final = "APIGroupDiscoveryList"
 _ANY_CLIENT: Final = "0.0.0.0/0"
 
 
-def aggregated_content_type(version: AggregatedVersion) -> str:
-    """Return the Content-Type of an aggregated document; clients parse it to know what they got."""
-    return f"application/json;g={AGGREGATED_GROUP};v={version};as={AGGREGATED_KIND}"
+AGGREGATED_TYPE: Final = (
+    f"application/json;g={AGGREGATED_GROUP};v={AGGREGATED_VERSION};as={AGGREGATED_KIND}"
+)
+"""The Content-Type of an aggregated document; clients parse it to know what they got."""
 
 
 def etag(document: bytes) -> str:
@@ -77,13 +78,13 @@ class Discovery:
             ("resources", group, version), lambda: _resource_list(group, version, infos)
         )
 
-    def aggregated(self, *, core: bool, version: AggregatedVersion) -> bytes:
+    def aggregated(self, *, core: bool) -> bytes:
         """Return everything below `/api` (`core`) or `/apis` in one document."""
         return self._cached(
-            ("aggregated", "core" if core else "named", version),
+            ("aggregated", "core" if core else "named"),
             lambda: {
                 "kind": AGGREGATED_KIND,
-                "apiVersion": f"{AGGREGATED_GROUP}/{version}",
+                "apiVersion": f"{AGGREGATED_GROUP}/{AGGREGATED_VERSION}",
                 "metadata": {},
                 "items": [
                     self._aggregated_group(group)

@@ -68,6 +68,11 @@ class SubresourceInfo:
     verbs: tuple[str, ...]
     schema_name: str = ""
 
+    @property
+    def api_version(self) -> str:
+        """Group and version of its objects, as they write it."""
+        return join_group_version(self.group, self.version)
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceInfo:

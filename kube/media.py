@@ -23,7 +23,6 @@ _ENCODINGS: Final = ("json", "yaml", "cbor")
 _ALIASES: Final = {"cbor-seq": "cbor"}
 _META_KINDS: Final = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
 _META_VERSIONS: Final = frozenset({"v1", "v1beta1"})
-_DISCOVERY_VERSIONS: Final = frozenset({"v2", "v2beta1"})
 _CACHED_LENGTH_MAX: Final = 1024
 _INSERTION_SORT_MAX: Final = 12
 
@@ -185,6 +184,6 @@ def _is_shape(kind: str, group: str, version: str) -> bool:
         case "meta.k8s.io":
             return kind in _META_KINDS and version in _META_VERSIONS
         case "apidiscovery.k8s.io":
-            return kind == "APIGroupDiscoveryList" and version in _DISCOVERY_VERSIONS
+            return kind == "APIGroupDiscoveryList" and version == "v2"
         case _:
             return False

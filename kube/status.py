@@ -47,7 +47,7 @@ class StatusError(Exception):
         }
         if reason:
             self.status["reason"] = reason
-        if details:
+        if details is not None:
             self.status["details"] = details
         self.status["code"] = code
 
@@ -170,9 +170,35 @@ def method_not_allowed(group: str, resource: str, action: str) -> StatusError:
     return StatusError(405, "MethodNotAllowed", message, details=_details(group, resource))
 
 
+def wrong_method() -> StatusError:
+    """405: there is no such method at this path; upstream's router says so, not the resource."""
+    text = "the server does not allow this method on the requested resource"
+    return StatusError(405, "MethodNotAllowed", text, details={})
+
+
+def nothing_there() -> StatusError:
+    """404: upstream's router knows nothing at this path."""
+    text = "the server could not find the requested resource"
+    return StatusError(404, "NotFound", text, details={})
+
+
 def not_acceptable(accepted: Sequence[str]) -> StatusError:
     """406: none of the media types the client accepts can be served."""
     message = f"only the following media types are accepted: {', '.join(accepted)}"
+    return StatusError(406, "NotAcceptable", message)
+
+
+def wrong_shape(asked: str, group: str, kind: str, *, is_list: bool) -> StatusError:
+    """406: metadata of a list was asked for as that of one object, or the other way round.
+
+    Args:
+        asked: the kind asked for.
+        group, kind: of what there is; upstream names its Go type.
+        is_list: whether that is a list.
+    """
+    what = "is a list" if is_list else "is not a list"
+    package = group.partition(".")[0] or "core"
+    message = f"you requested {asked}, but the requested object {what} (*{package}.{kind})"
     return StatusError(406, "NotAcceptable", message)
 
 

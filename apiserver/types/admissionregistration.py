@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from apiserver.types.formats import is_dns1035_label
-from apiserver.types.hooks import Change, Check, TypeHooks
+from apiserver.types.hooks import Change, Check, TypeHooks, keep_metadata
 from apiserver.types.meta import (
     check_string,
     is_dns1123_subdomain,
@@ -298,6 +298,7 @@ def _hooks(default: Change, validate: Check, *, has_status: bool = False) -> Typ
         validate_update=lambda new, _old: validate(new),
         generation=True,
         has_status=has_status,
+        prepare_status=keep_metadata,
         allow_unconditional_update=False,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.hooks import TypeHooks
+from apiserver.types.hooks import TypeHooks, keep_metadata
 from apiserver.types.meta import (
     check_string,
     is_dns1035_label,
@@ -99,6 +99,7 @@ HOOKS: Final = {
         validate_update=lambda new, _old: validate(new),
         name_check=name_is_path_segment,
         has_status=True,
+        prepare_status=keep_metadata,
         allow_unconditional_update=False,
     )
 }

@@ -169,6 +169,30 @@ def prepare_update(new: JsonObject, old: JsonObject) -> None:
     new["spec"] = old.get("spec", {})
 
 
+def prepare_status(new: JsonObject, old: JsonObject) -> None:
+    """Keep decisions as they were made, if the new status has as many of them."""
+    conditions = new.get("status", {}).get("conditions") or []
+    for kind in _DECISIONS:
+        before = _found(old, kind)
+        places = [index for index, one in enumerate(conditions) if one.get("type") == kind]
+        if len(places) == len(before):
+            for index, decision in zip(places, before, strict=True):
+                conditions[index] = decision
+
+
+def stamp_status(new: JsonObject, old: JsonObject, now: str) -> None:
+    """Set the times of conditions that have none; a transition is one of type and status."""
+    for condition in new.get("status", {}).get("conditions") or ():
+        condition.setdefault("lastUpdateTime", now)
+        if "lastTransitionTime" not in condition:
+            same = (
+                one.get("lastTransitionTime")
+                for one in _found(old, condition.get("type", ""))
+                if one.get("status") == condition.get("status")
+            )
+            condition["lastTransitionTime"] = next(filter(None, same), now)
+
+
 def _found(obj: JsonObject, kind: str) -> list[JsonObject]:
     conditions = obj.get("status", {}).get("conditions") or []
     return [condition for condition in conditions if condition.get("type") == kind]
@@ -279,6 +303,8 @@ HOOKS: Final = {
         validate_create=validate,
         prepare_update=prepare_update,
         validate_update=validate_update,
+        prepare_status=prepare_status,
+        stamp_status=stamp_status,
         validate_status=validate_status,
         name_check=_any_name,
         fields={"spec.signerName": _signer},

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from kube.field import FieldError
 from kube.json_types import JsonObject
@@ -45,6 +45,25 @@ def _leave_both(_new: JsonObject, _old: JsonObject) -> None:
 def _accept_both(_new: JsonObject, _old: JsonObject) -> list[FieldError]:
     """Find no fault."""
     return []
+
+
+_METADATA_KEPT: Final = (
+    "annotations",
+    "deletionTimestamp",
+    "finalizers",
+    "generation",
+    "labels",
+    "ownerReferences",
+)
+
+
+def keep_metadata(new: JsonObject, old: JsonObject) -> None:
+    """Be the `prepare_status` of a type whose status writes change no metadata at all."""
+    for key in _METADATA_KEPT:
+        if key in old["metadata"]:
+            new["metadata"][key] = old["metadata"][key]
+        else:
+            new["metadata"].pop(key, None)
 
 
 def no_warnings(_new: JsonObject, _old: JsonObject | None) -> list[str]:
@@ -77,6 +96,7 @@ class TypeHooks:
         prepare_update: `(new, old)` before an update: keep the old status and so on.
         validate_update: `(new, old)` faults of the change, the new object's own included.
         prepare_status: `(new, old)` before a status update, spec kept and metadata seen to.
+        stamp_status: `(new, old, now)` after that: the times that the client left out.
         validate_status: `(new, old)` faults of a status change.
         warnings: `(new, old or None)` texts for Warning headers.
         name_check: `(name, prefix)` -> reasons why `name` cannot name such an object, worded as
@@ -101,6 +121,7 @@ class TypeHooks:
     prepare_update: Prepare = _leave_both
     validate_update: Compare = _accept_both
     prepare_status: Prepare = _leave_both
+    stamp_status: Callable[[JsonObject, JsonObject, str], None] | None = None
     validate_status: Compare = _accept_both
     warnings: Callable[[JsonObject, JsonObject | None], list[str]] = no_warnings
     name_check: NameCheck | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from apiserver.types.hooks import TypeHooks
+from apiserver.types.hooks import TypeHooks, keep_metadata
 from apiserver.types.meta import (
     check_string,
     is_dns1123_label,
@@ -149,6 +149,7 @@ HOOKS: Final = {
         validate_create=validate_claim,
         validate_update=lambda new, old: _same_spec(new, old) + validate_claim(new),
         has_status=True,
+        prepare_status=keep_metadata,
     ),
     f"{GROUP}/resourceclaimtemplates": TypeHooks(
         default=default_template,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from apiserver.types.core.persistent_volumes import driver_name_errors
-from apiserver.types.hooks import TypeHooks
+from apiserver.types.hooks import TypeHooks, keep_metadata
 from apiserver.types.meta import (
     byte_length,
     check_string,
@@ -269,6 +269,7 @@ HOOKS: Final = {
         validate_create=validate_attachment,
         validate_update=validate_attachment_update,
         has_status=True,
+        prepare_status=keep_metadata,
         allow_unconditional_update=False,
     ),
     "storage.k8s.io/csistoragecapacities": TypeHooks(

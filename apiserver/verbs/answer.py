@@ -9,13 +9,14 @@ import orjson
 from apiserver.exchange import JSON_TYPE, Exchange
 from apiserver.resources import Resource
 from apiserver.server import Server
-from apiserver.verbs.negotiation import media_of, media_of_error, wrong_shape
+from apiserver.verbs.negotiation import media_of, media_of_error
 from kube import codec_cbor, codec_yaml
 from kube import status as st
 from kube.json_types import JsonObject
+from kube.kinds import split_group_version
 from kube.media import MediaType
 from kube.table.documents import Show, table_document, table_options
-from kube.table.partial import partial_object_metadata
+from kube.table.partial import partial_list, partial_object_metadata
 from kube.table.printers import printer_for
 
 YAML_TYPE: Final = b"application/yaml"
@@ -38,8 +39,6 @@ async def respond_object(
     if media.is_plain_json:
         await exchange.respond(code, resource.serve(body))
         return
-    if media.kind == "PartialObjectMetadataList":
-        raise wrong_shape(resource, media, resource.kind, "not a list")
     obj = resource.decode_stored(body)
     if media.kind == "Table":
         stored = orjson.loads(body) if resource.converted else obj
@@ -47,6 +46,8 @@ async def respond_object(
         obj = _table_of(server, exchange, media, stored, resource.storage, show)
     elif media.kind == "PartialObjectMetadata":
         obj = partial_object_metadata(obj, META_VERSIONS[media.version])
+    elif media.kind == "PartialObjectMetadataList":
+        raise st.wrong_shape(media.kind, resource.group, resource.kind, is_list=False)
     await respond_negotiated(exchange, media, obj, code)
 
 
@@ -80,8 +81,16 @@ async def respond_printed(
     media = media_of(exchange)
     if media.kind == "Table":
         document = _table_of(server, exchange, media, document, printer_name)
-    elif media.kind == "PartialObjectMetadata":
-        document = partial_object_metadata(document, META_VERSIONS[media.version])
+    elif media.kind.startswith("PartialObjectMetadata"):
+        kind: str = document["kind"]
+        if (is_list := kind.endswith("List")) != media.kind.endswith("List"):
+            group = split_group_version(document["apiVersion"])[0]
+            raise st.wrong_shape(media.kind, group, kind, is_list=is_list)
+        if is_list:
+            version = META_VERSIONS[media.version]
+            document = partial_list(document["items"], document["metadata"], version)
+        else:
+            document = partial_object_metadata(document, META_VERSIONS[media.version])
     await respond_negotiated(exchange, media, document, 200)
 
 

@@ -12,44 +12,59 @@ import orjson
 
 from apiserver.documents import read_request
 from apiserver.exchange import Exchange
+from apiserver.metadata import ensure_namespace
 from apiserver.options import DeleteOptions, WriteOptions, delete_options, write_options
 from apiserver.resources import Resource, Target
 from apiserver.server import Server
+from apiserver.types.pods.conditions import set_condition
 from apiserver.verbs.answer import respond_document
 from apiserver.verbs.delete import delete_object
-from apiserver.verbs.put import check_name
 from apiserver.verbs.update import Change, Part
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
-from kube.schema.decode import builtin_decoder
 from kube.selector_parser import label_selector_of
 from storage.record import Record
 from storage.scan import Query
 
-_SCHEMA: Final = "io.k8s.api.policy.v1.Eviction"
 _BUDGETS: Final = "policy/poddisruptionbudgets"
 _DISRUPTED_MAX: Final = 2000
 _FINISHED: Final = ("Succeeded", "Failed")
 _REFUSED: Final = "Cannot evict pod as it would violate the pod's disruption budget."
+_TOO_MANY_BUDGETS: Final[JsonObject] = {
+    "kind": "Status",
+    "apiVersion": "v1",
+    "metadata": {},
+    "status": "Failure",
+    "message": (
+        "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
+        "support."
+    ),
+    "code": 500,
+}
+"""Upstream sends this failure as the answer of a create that went well, with HTTP status 201."""
 
 
 async def evict(server: Server, exchange: Exchange, target: Target) -> None:
     """Delete a pod if its disruption budget allows it."""
     pods = target.resource
     options = write_options(exchange, "CreateOptions")
-    decoder = builtin_decoder(_SCHEMA)
-    eviction = await read_request(exchange, pods, options.field_validation, decoder)
-    eviction["metadata"].setdefault("name", target.name)
-    check_name(eviction, target.namespace, target.name)
+    part = target.subresource_info
+    eviction = await read_request(exchange, pods, options.field_validation, part)
+    ensure_namespace(pods, target.namespace, eviction["metadata"])
+    if eviction["metadata"].get("name") != target.name:
+        raise st.bad_request("name in URL does not match name in Eviction object")
     deletion = delete_options(exchange, eviction.get("deleteOptions") or {})
     deletion.dry_run = deletion.dry_run or options.dry_run
     record = await server.read(pods, target.namespace, target.name)
     pod: JsonObject = orjson.loads(record.body)
     if not _is_free_to_go(pod):
-        budget = await _budget_of(server, pod)
-        if budget is not None:
-            await _spend(server, exchange, budget, pod, deletion)
+        budgets = await _budgets_of(server, pod)
+        if len(budgets) > 1:
+            await respond_document(exchange, _TOO_MANY_BUDGETS, 201)
+            return
+        if budgets:
+            await _spend(server, exchange, budgets[0], pod, deletion)
             if deletion.uid is None:
                 # The allowance was taken for this very pod.
                 deletion.uid = pod["metadata"]["uid"]
@@ -72,7 +87,7 @@ def _is_free_to_go(pod: JsonObject) -> bool:
     )
 
 
-async def _budget_of(server: Server, pod: JsonObject) -> JsonObject | None:
+async def _budgets_of(server: Server, pod: JsonObject) -> list[JsonObject]:
     budgets = server.catalog.by_storage[_BUDGETS]
     await server.fresh(budgets)
     labels = pod["metadata"].get("labels") or {}
@@ -83,12 +98,7 @@ async def _budget_of(server: Server, pod: JsonObject) -> JsonObject | None:
                 budget: JsonObject = orjson.loads(record.body)
                 if label_selector_of(budget["spec"].get("selector")).matches(labels):
                     found.append(budget)
-    if len(found) > 1:
-        raise st.internal_error(
-            "This pod has more than one PodDisruptionBudget, which the eviction subresource does "
-            "not support."
-        )
-    return found[0] if found else None
+    return found
 
 
 async def _spend(
@@ -138,11 +148,11 @@ def _take(budget: JsonObject, pod_name: str, now: str) -> None:
     allowed = status.get("disruptionsAllowed", 0)
     if allowed < 0:
         why = "pdb disruptions allowed is negative"
-        raise st.forbidden("policy", "poddisruptionbudgets", name, why)
+        raise st.forbidden("policy", "poddisruptionbudget", name, why)
     disrupted = status.setdefault("disruptedPods", {})
     if len(disrupted) > _DISRUPTED_MAX:
         why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
-        raise st.forbidden("policy", "poddisruptionbudgets", name, why)
+        raise st.forbidden("policy", "poddisruptionbudget", name, why)
     if allowed == 0:
         error = st.too_many_requests(_REFUSED, 0)
         del error.status["details"]["retryAfterSeconds"]
@@ -154,4 +164,13 @@ def _take(budget: JsonObject, pod_name: str, now: str) -> None:
         error.status["details"]["causes"] = [{"reason": "DisruptionBudget", "message": text}]
         raise error
     status["disruptionsAllowed"] = allowed - 1
+    if allowed == 1:
+        exhausted = {
+            "type": "DisruptionAllowed",
+            "status": "False",
+            "observedGeneration": status.get("observedGeneration", 0),
+            "reason": "InsufficientPods",
+            "message": "",
+        }
+        set_condition(status, exhausted, now)
     disrupted[pod_name] = now

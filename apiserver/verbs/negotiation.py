@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Final
 
 from apiserver.exchange import Exchange
-from apiserver.resources import Resource
 from kube import status as st
 from kube.media import PLAIN_JSON, MediaType, negotiate
 
@@ -45,17 +44,3 @@ def media_of_error(exchange: Exchange) -> MediaType:
 @lru_cache(maxsize=64)
 def _indented(media: MediaType) -> MediaType:
     return replace(media, pretty=True)
-
-
-def wrong_shape(resource: Resource, media: MediaType, kind: str, what: str) -> st.StatusError:
-    """406: the shape asked for is one of lists and this is an object, or the other way round.
-
-    Args:
-        resource: of which type it is.
-        media: names the shape.
-        kind: of what would be answered.
-        what: "a list" or "not a list".
-    """
-    package = resource.storage.rpartition("/")[0].partition(".")[0] or "core"
-    message = f"you requested {media.kind}, but the requested object is {what} (*{package}.{kind})"
-    return st.StatusError(406, "NotAcceptable", message)

@@ -17,6 +17,7 @@ from apiserver.verbs.update import Change, Part
 from kube import field as fld
 from kube import status as st
 from kube.json_types import JsonObject
+from kube.kinds import SubresourceInfo
 from kube.patch import json_patch, merge_patch, strategic_merge, unknown_operation_fields
 from kube.schema.compile import builtin_schemas
 from kube.schema.decode import strict_refusal
@@ -121,21 +122,26 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
 
 
 def decode_patched(
-    exchange: Exchange, resource: Resource, patched: Any, options: WriteOptions
+    exchange: Exchange,
+    resource: Resource,
+    patched: Any,
+    options: WriteOptions,
+    part: SubresourceInfo | None = None,
 ) -> JsonObject:
-    """Decode what a patch has made.
+    """Decode what a patch has made, of the kind of `part` where that has a kind of its own.
 
     Raises:
         StatusError: 422 with the field "patch", as upstream.
     """
     shown = orjson.dumps(patched)
     try:
-        obj, decoded = decode_object(resource, patched)
+        obj, decoded = decode_object(resource, patched, part)
     except st.StatusError as error:
         raise _invalid(shown, error.message) from error
     unknown = decoded.unknown
     if unknown and options.field_validation == "Strict":
-        text = strict_refusal(resource.kind, resource.version, unknown)
+        wanted = part or resource
+        text = strict_refusal(wanted.kind, wanted.version, unknown)
         raise _invalid(shown, text.partition(": ")[2])
     if options.field_validation == "Warn":
         for text in unknown:

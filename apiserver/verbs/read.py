@@ -22,7 +22,7 @@ from apiserver.resources import Resource, Target
 from apiserver.server import Server
 from apiserver.verbs.answer import META_VERSIONS, respond_negotiated, respond_object
 from apiserver.verbs.list_layout import COMPACT, INDENTED
-from apiserver.verbs.negotiation import media_of, wrong_shape
+from apiserver.verbs.negotiation import media_of
 from apiserver.verbs.plan import Plan, await_revision, parse_revision, plan_list
 from apiserver.verbs.selection import Selection, select
 from apiserver.verbs.tokens import INCONSISTENT, encode_token
@@ -275,8 +275,6 @@ class ListReader:
         self, exchange: Exchange, media: MediaType, objects: list[JsonObject]
     ) -> JsonObject:
         resource = self._resource
-        if media.kind == "PartialObjectMetadata":
-            raise wrong_shape(resource, media, resource.info.list_kind, "a list")
         if media.kind == "Table":
             options = table_options(exchange.parameter("includeObject"), media.version)
             printer = printer_for(resource.storage)
@@ -284,6 +282,8 @@ class ListReader:
             show = resource.from_storage if resource.converted else None
             meta = self._list_meta()
             return table_document(printer, objects, meta, now_s, options, show=show)
+        if media.kind == "PartialObjectMetadata":
+            raise st.wrong_shape(media.kind, resource.group, resource.info.list_kind, is_list=True)
         if media.kind == "PartialObjectMetadataList":
             version = META_VERSIONS[media.version]
             kind, api_version = media.kind, version

@@ -12,8 +12,9 @@ from typing import Final
 
 import orjson
 
-from apiserver.documents import decode_object, read_request
+from apiserver.documents import read_request
 from apiserver.exchange import Exchange
+from apiserver.metadata import ensure_namespace
 from apiserver.options import WriteOptions, write_options
 from apiserver.resources import Target
 from apiserver.server import Server
@@ -23,7 +24,7 @@ from apiserver.types.pods import resize
 from apiserver.types.pods import subresources as pod_parts
 from apiserver.types.workloads.scale import apply_scale, scale_of, validate_scale
 from apiserver.verbs.answer import respond_document, respond_object, respond_printed
-from apiserver.verbs.patching import Patch, patch_type_of
+from apiserver.verbs.patching import Patch, decode_patched, patch_type_of
 from apiserver.verbs.put import check_name
 from apiserver.verbs.update import (
     Change,
@@ -36,14 +37,11 @@ from kube import status as st
 from kube import times
 from kube.field import FieldError
 from kube.json_types import JsonObject
-from kube.schema.decode import builtin_decoder
 from kube.table.printers import SCALE
 from storage.record import Record
 
 Prepare = Callable[[JsonObject, JsonObject], None]
 Validate = Callable[[JsonObject, JsonObject], list[FieldError]]
-_SCALE: Final = "io.k8s.api.autoscaling.v1.Scale"
-_BINDING: Final = "io.k8s.api.core.v1.Binding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +63,22 @@ async def write_scale(server: Server, exchange: Exchange, target: Target) -> Non
     resource = target.resource
     is_patch = exchange.method == "PATCH"
     options = write_options(exchange, "PatchOptions" if is_patch else "UpdateOptions")
-    decoder = builtin_decoder(_SCALE)
+    part = target.subresource_info
+    assert part is not None
     if is_patch:
         patch_type_of(exchange.content_type)
         body = await exchange.body()
-        change = Patch(resource, exchange.content_type, body, schema=_SCALE)
+        change = Patch(resource, exchange.content_type, body, schema=part.schema_name)
+        change.check_strictly(exchange, options)
     else:
-        given = await read_request(exchange, resource, options.field_validation, decoder)
+        given = await read_request(exchange, resource, options.field_validation, part)
         check_name(given, target.namespace, target.name)
         pristine = orjson.dumps(given)
 
     def produce(_record: Record, old: JsonObject) -> JsonObject:
         if is_patch:
             scale = change.apply(scale_of(old))
-            scale, _ = decode_object(resource, scale, decoder)
+            scale = decode_patched(exchange, resource, scale, options, part)
         else:
             scale = orjson.loads(pristine)
         faults = validate_scale(scale)
@@ -98,12 +98,11 @@ async def bind(server: Server, exchange: Exchange, target: Target) -> None:
     """Assign a pod to a node: POST to pods/binding, or to bindings with the pod's name inside."""
     pods = server.catalog.by_storage["pods"]
     options = write_options(exchange, "CreateOptions")
-    decoder = builtin_decoder(_BINDING)
-    binding = await read_request(exchange, pods, options.field_validation, decoder)
+    part = target.subresource_info
+    binding = await read_request(exchange, target.resource, options.field_validation, part)
+    ensure_namespace(pods, target.namespace, binding["metadata"])
     name = target.name or binding["metadata"].get("name", "")
-    if target.name:
-        binding["metadata"].setdefault("name", target.name)
-        pod_parts.check_binding_name(target.name, binding)
+    pod_parts.check_binding_name(name, binding)
     faults = pod_parts.validate_binding(binding)
     if faults:
         raise st.invalid("", "Binding", name, faults)
@@ -131,6 +130,7 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
     is_patch = exchange.method == "PATCH"
     options = write_options(exchange, "PatchOptions" if is_patch else "UpdateOptions")
     make = await _maker(exchange, target, options, is_patch=is_patch)
+    now = times.format_seconds(int(server.clock.now_s()))
 
     def produce(record: Record, old: JsonObject) -> JsonObject:
         new = make(record)
@@ -139,6 +139,8 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
         resource.hooks.default(new)
         check_revision(resource, new, old)
         rules.prepare(new, old)
+        if resource.hooks.stamp_status is not None:
+            resource.hooks.stamp_status(new, old, now)
         keep_system_fields(new["metadata"], old["metadata"])
         check_changed(resource, new, old, rules.validate(new, old))
         return new
@@ -159,10 +161,11 @@ async def _maker(
         return lambda _record: orjson.loads(given)
     patch_type_of(exchange.content_type)
     change = Patch(resource, exchange.content_type, await exchange.body())
+    change.check_strictly(exchange, options)
 
     def patched(record: Record) -> JsonObject:
-        obj, _ = decode_object(resource, change.apply(resource.decode_stored(record.body)))
-        return obj
+        changed = change.apply(resource.decode_stored(record.body))
+        return decode_patched(exchange, resource, changed, options)
 
     return patched
 

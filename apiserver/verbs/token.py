@@ -8,19 +8,18 @@ import orjson
 
 from apiserver.documents import read_request
 from apiserver.exchange import Exchange
+from apiserver.metadata import ensure_namespace
 from apiserver.options import write_options
 from apiserver.resources import Target
 from apiserver.server import Server
 from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.verbs.answer import respond_document
-from apiserver.verbs.put import check_name
 from kube import field as fld
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
-from kube.schema.decode import builtin_decoder
+from kube.kinds import split_group_version
 
-_SCHEMA: Final = "io.k8s.api.authentication.v1.TokenRequest"
 _GROUP: Final = "authentication.k8s.io"
 _LIFETIME_S: Final = 3600
 _LIFETIME_S_MIN: Final = 600
@@ -38,20 +37,21 @@ class TokenRequests:
         """Answer with the request, completed by a token."""
         options = write_options(exchange, "CreateOptions")
         accounts = target.resource
-        decoder = builtin_decoder(_SCHEMA)
-        request = await read_request(exchange, accounts, options.field_validation, decoder)
+        part = target.subresource_info
+        request = await read_request(exchange, accounts, options.field_validation, part)
+        ensure_namespace(accounts, target.namespace, request["metadata"])
+        if (given := request["metadata"].get("name", "")) not in ("", target.name):
+            text = "must match the service account name if specified"
+            faults = [fld.invalid("metadata.name", given, text)]
+            raise st.invalid(_GROUP, "TokenRequest", target.name, faults)
         record = await server.read(accounts, target.namespace, target.name)
         account = orjson.loads(record.body)
-        metadata = request["metadata"]
-        if metadata.get("name") or metadata.get("namespace"):
-            metadata.setdefault("name", target.name)
-            check_name(request, target.namespace, target.name)
         spec = request.setdefault("spec", {})
         lifetime_s = spec.setdefault("expirationSeconds", _LIFETIME_S)
-        _check(lifetime_s, target.name)
+        _check(lifetime_s)
         audiences = spec.get("audiences") or [self._tokens.issuer]
         spec["audiences"] = audiences
-        bound = await self._find_bound(server, spec.get("boundObjectRef"), target.namespace)
+        bound = await self._find_bound(server, spec.get("boundObjectRef"), target)
         token, expires_s = self._tokens.issue(account, audiences, lifetime_s, bound)
         if options.dry_run:
             token = ""
@@ -70,18 +70,25 @@ class TokenRequests:
 
     @staticmethod
     async def _find_bound(
-        server: Server, reference: JsonObject | None, namespace: str
+        server: Server, reference: JsonObject | None, target: Target
     ) -> tuple[str, JsonObject] | None:
         if not reference:
             return None
         kind = reference.get("kind", "")
-        if kind not in _BOUND:
-            raise st.bad_request(f"cannot bind token to object of type {kind}")
+        group, version = _group_version(reference.get("apiVersion", ""))
+        if group or kind not in _BOUND:
+            shown = f"{group}/{version}, Kind={kind}"
+            raise st.bad_request(f"cannot bind token to object of type {shown}")
         claim, storage = _BOUND[kind]
         resource = server.catalog.by_storage[storage]
-        space = namespace if resource.namespaced else ""
+        space = target.namespace if resource.namespaced else ""
         record = await server.read(resource, space, reference.get("name", ""))
         obj: JsonObject = orjson.loads(record.body)
+        if kind == "Pod" and obj["spec"].get("serviceAccountName") != target.name:
+            raise st.bad_request(
+                f"cannot bind token for serviceaccount {fld.quote(target.name)} to pod running "
+                "with different serviceaccount name."
+            )
         uid = reference.get("uid")
         actual = obj["metadata"]["uid"]
         if uid and uid != actual:
@@ -89,11 +96,18 @@ class TokenRequests:
                 f"the UID in the bound object reference ({uid}) does not match the UID in record. "
                 "The object might have been deleted and then recreated"
             )
-            raise st.conflict("", storage, reference.get("name", ""), why)
+            raise st.conflict("", kind, reference.get("name", ""), why)
         return claim, obj
 
 
-def _check(lifetime_s: int, name: str) -> None:
+def _group_version(api_version: str) -> tuple[str, str]:
+    try:
+        return split_group_version(api_version)
+    except ValueError:
+        return "", ""  # upstream takes what it cannot read for nothing
+
+
+def _check(lifetime_s: int) -> None:
     path = "spec.expirationSeconds"
     faults = []
     if lifetime_s < _LIFETIME_S_MIN:
@@ -104,4 +118,4 @@ def _check(lifetime_s: int, name: str) -> None:
         text = "may not specify a duration larger than 2^32 seconds"
         faults.append(fld.invalid(path, lifetime_s, text))
     if faults:
-        raise st.invalid(_GROUP, "TokenRequest", name, faults)
+        raise st.invalid(_GROUP, "TokenRequest", "", faults)

@@ -144,8 +144,7 @@ class Change:
                 companion = self.server.companions.get(resource.storage)
                 claims = NO_CLAIMS
                 if companion is not None:
-                    now = times.format_seconds(int(self.server.clock.now_s()))
-                    claims = companion.on_update(new, old, now)
+                    claims = companion.on_update(new, old, self._now())
                 admit_update(resource, new, old)
                 prepare_main(resource, new, old)
                 for text in resource.hooks.warnings(new, old):
@@ -153,11 +152,14 @@ class Change:
                 return new, claims
             case Part.STATUS:
                 check_revision(resource, new, old)
-                return prepare_status(resource, new, old), NO_CLAIMS
+                return prepare_status(resource, new, old, self._now()), NO_CLAIMS
             case Part.OWN:
                 return new, NO_CLAIMS
             case _:
                 assert_never(self.part)
+
+    def _now(self) -> str:
+        return times.format_seconds(int(self.server.clock.now_s()))
 
     async def _confirm(self, record: Record) -> Updated | Record | None:
         """Answer a write that changes nothing, once it is certain that the object is still so."""
@@ -271,7 +273,7 @@ def prepare_main(resource: Resource, new: JsonObject, old: JsonObject) -> None:
     check_changed(resource, new, old, faults)
 
 
-def prepare_status(resource: Resource, new: JsonObject, old: JsonObject) -> JsonObject:
+def prepare_status(resource: Resource, new: JsonObject, old: JsonObject, now: str) -> JsonObject:
     """Return the old object with the new one's status (and metadata), prepared and validated.
 
     Raises:
@@ -289,6 +291,8 @@ def prepare_status(resource: Resource, new: JsonObject, old: JsonObject) -> Json
     if "generation" in old_meta:
         new_meta["generation"] = old_meta["generation"]
     hooks.prepare_status(merged, old)
+    if hooks.stamp_status is not None:
+        hooks.stamp_status(merged, old, now)
     keep_system_fields(new_meta, old_meta)
     check_changed(resource, merged, old, hooks.validate_status(merged, old))
     return merged

@@ -42,6 +42,13 @@ def test_typed_objects_live_through_all_verbs(api: client.ApiClient, namespace: 
     assert gone.value.status == 404
 
 
+def test_a_certificate_is_looked_at_before_a_token(api: client.ApiClient) -> None:
+    """One authenticator's success is enough, and the one for certificates is asked first."""
+    api.default_headers["Authorization"] = "Bearer wrong"
+    review = client.AuthenticationV1Api(api).create_self_subject_review({})
+    assert "system:masters" in review.status.user_info.groups
+
+
 def test_lists_go_on_page_by_page(api: client.ApiClient, namespace: str) -> None:
     core = client.CoreV1Api(api)
     for number in range(5):

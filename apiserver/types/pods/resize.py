@@ -8,7 +8,7 @@ from typing import Any
 from apiserver.types.pods.annotations import MIRROR_POD
 from apiserver.types.pods.pod_spec import validate_pod
 from apiserver.types.pods.qos import qos_class
-from apiserver.types.pods.subresources import keep_the_rest
+from apiserver.types.pods.subresources import count_spec_change, keep_the_rest
 from kube.field import FieldError, forbidden, invalid
 from kube.json_types import JsonObject
 
@@ -33,6 +33,7 @@ def prepare_resize(new: JsonObject, old: JsonObject) -> None:
     _put(spec, "resources", resources)
     spec.update((name, containers) for name, containers in lists.items() if containers)
     new["spec"] = spec
+    count_spec_change(new, old)
 
 
 def validate_resize(new: JsonObject, old: JsonObject) -> list[FieldError]:

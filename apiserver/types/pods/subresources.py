@@ -77,7 +77,7 @@ def assign_pod_to_node(pod: JsonObject, binding: JsonObject, now: str) -> None:
 
 
 def check_binding_name(name: str, binding: JsonObject) -> None:
-    """Check that the Binding's own name, if given, is the one in the URL.
+    """Check that the Binding's own name is the one in the URL.
 
     Raises:
         StatusError: 400, it is another.
@@ -120,6 +120,14 @@ def prepare_ephemeral_containers(new: JsonObject, old: JsonObject) -> None:
     new["spec"].pop("ephemeralContainers", None)
     if containers:
         new["spec"]["ephemeralContainers"] = containers
+    count_spec_change(new, old)
+
+
+def count_spec_change(new: JsonObject, old: JsonObject) -> None:
+    """Raise the generation if the spec is another."""
+    if new["spec"] != old["spec"]:
+        meta = new["metadata"]
+        meta["generation"] = meta.get("generation", 0) + 1
 
 
 def validate_ephemeral_containers(new: JsonObject, old: JsonObject) -> list[FieldError]:

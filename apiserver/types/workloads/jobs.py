@@ -39,11 +39,14 @@ def default_job(obj: JsonObject) -> None:
     """Default a Job."""
     spec = obj.setdefault("spec", {})
     template = spec.setdefault("template", {})
+    _default_labels(obj.setdefault("metadata", {}), template)
+    default_job_spec(spec)
+
+
+def _default_labels(meta: JsonObject, template: JsonObject) -> None:
     labels = template.get("metadata", {}).get("labels")
-    meta = obj.setdefault("metadata", {})
     if labels and not meta.get("labels"):
         meta["labels"] = dict(labels)
-    default_job_spec(spec)
 
 
 def default_job_spec(spec: JsonObject) -> None:
@@ -85,6 +88,8 @@ def prepare_job_create(obj: JsonObject) -> None:
     labels.setdefault(CONTROLLER_UID, uid)
     selected = spec.setdefault("selector", {}).setdefault("matchLabels", {})
     selected.setdefault(CONTROLLER_UID, uid)
+    # Upstream defaults once more when it reads what it has stored, and sees the labels above then.
+    _default_labels(meta, spec["template"])
 
 
 def validate_job(obj: JsonObject) -> list[FieldError]:

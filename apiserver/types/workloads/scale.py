@@ -43,12 +43,12 @@ def scale_of(obj: JsonObject) -> JsonObject:
 def apply_scale(obj: JsonObject, scale: JsonObject) -> None:
     """Set a workload's wanted number of pods to that of `scale`, in place.
 
-    A resourceVersion in the Scale becomes the workload's, so that a stale one conflicts.
+    A resourceVersion or uid in the Scale becomes the workload's, so that a stale one conflicts.
     """
     obj["spec"]["replicas"] = scale.get("spec", {}).get("replicas", 0)
-    version = scale.get("metadata", {}).get("resourceVersion")
-    if version:
-        obj["metadata"]["resourceVersion"] = version
+    for key in ("resourceVersion", "uid"):
+        if wanted := scale.get("metadata", {}).get(key):
+            obj["metadata"][key] = wanted
 
 
 def validate_scale(scale: JsonObject) -> list[FieldError]:

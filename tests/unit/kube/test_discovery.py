@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kube.builtin_kinds import builtin_registry
-from kube.discovery import Discovery, aggregated_content_type, etag
+from kube.discovery import AGGREGATED_TYPE, Discovery, etag
 from kube.kinds import ResourceInfo, SubresourceInfo
 
 ROOT = Path(__file__).parents[3]
@@ -112,24 +112,16 @@ def test_resources_are_listed_by_full_name() -> None:
 
 
 def test_aggregated_documents_part_core_from_named_groups() -> None:
-    core = document(DISCOVERY.aggregated(core=True, version="v2"))
-    named = document(DISCOVERY.aggregated(core=False, version="v2"))
+    core = document(DISCOVERY.aggregated(core=True))
+    named = document(DISCOVERY.aggregated(core=False))
     assert [item["metadata"] for item in core["items"]] == [{}]
     assert {} not in [item["metadata"] for item in named["items"]]
-
-
-def test_aggregated_versions_differ_in_api_version_only() -> None:
-    stable = document(DISCOVERY.aggregated(core=False, version="v2"))
-    beta = document(DISCOVERY.aggregated(core=False, version="v2beta1"))
-    assert stable.pop("apiVersion") == "apidiscovery.k8s.io/v2"
-    assert beta.pop("apiVersion") == "apidiscovery.k8s.io/v2beta1"
-    assert stable == beta
 
 
 def test_aggregated_custom_resource_names_group_and_version() -> None:
     status = SubresourceInfo("status", "example.com", "v1", "Widget", ("get",))
     registry = builtin_registry().with_custom([widget(status)])
-    items = document(Discovery(registry).aggregated(core=False, version="v2"))["items"]
+    items = document(Discovery(registry).aggregated(core=False))["items"]
     (group,) = (item for item in items if item["metadata"]["name"] == "example.com")
     kind = {"group": "example.com", "version": "v1", "kind": "Widget"}
     (resource,) = group["versions"][0]["resources"]
@@ -149,7 +141,7 @@ def test_etag_is_quoted_upper_case_sha512() -> None:
 
 
 def test_content_type_names_group_version_and_kind() -> None:
-    assert aggregated_content_type("v2") == (
+    assert AGGREGATED_TYPE == (
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
     )
 
@@ -162,7 +154,7 @@ def test_core_list_agrees_with_a_real_server(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(REFERENCE.glob("aggregated_v2.json")), ids=lambda p: p.name)
 def test_aggregated_document_agrees_with_a_real_server(path: Path) -> None:
     theirs = json.loads(path.read_bytes())
-    ours = document(DISCOVERY.aggregated(core=False, version="v2"))
+    ours = document(DISCOVERY.aggregated(core=False))
     their_resources, our_resources = by_name(theirs), by_name(ours)
     shared = (their_resources.keys() & our_resources.keys()) - CHANGED
     assert len(shared) > 60

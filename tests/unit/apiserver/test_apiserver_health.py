@@ -1,0 +1,34 @@
+"""Health when something is wrong, which no test of a whole cluster can arrange."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.datastructures import QueryParams
+
+from apiserver.app import Health
+
+
+@pytest.fixture
+def health() -> Health:
+    """Health with one check that fails, for readiness alone."""
+    return Health({"ping": lambda: ""}, {"journal": lambda: "it is away"})
+
+
+def test_a_failed_check_is_named_and_its_reason_withheld(health: Health) -> None:
+    answer = health.answer("readyz", "", QueryParams())
+    assert answer.status_code == 500
+    assert answer.body == b"[+]ping ok\n[-]journal failed: reason withheld\nreadyz check failed\n"
+
+
+def test_a_check_by_itself_says_why_it_failed(health: Health) -> None:
+    answer = health.answer("readyz", "journal", QueryParams())
+    assert (answer.status_code, answer.body) == (500, b"internal server error: it is away\n")
+
+
+def test_a_failing_check_that_is_left_out_does_not_count(health: Health) -> None:
+    assert health.answer("readyz", "", QueryParams("exclude=journal")).body == b"ok"
+
+
+def test_life_does_not_depend_on_readiness(health: Health) -> None:
+    assert health.answer("livez", "", QueryParams()).body == b"ok"
+    assert health.answer("livez", "journal", QueryParams()).status_code == 404
