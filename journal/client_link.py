@@ -29,6 +29,7 @@ from journal.protocol import (
     decode_error,
     decode_failed,
     encode,
+    watch_peer,
 )
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class ClientLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
         self._transport = cast("asyncio.Transport", transport)
+        watch_peer(self._transport)
         # The session bounds what is under way, and `expire` what has piled up here beyond that.
         self._transport.set_write_buffer_limits(high=1 << 30)
         self.write(encode(Kind.HELLO, HELLO.pack(HELLO_MAGIC, PROTOCOL_VERSION)))

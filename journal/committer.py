@@ -165,6 +165,7 @@ class Committer:
         self._busy = False
         self._scheduled = False
         self._must_roll = False
+        self._lacks_space = False
         self._idle_waiters: list[asyncio.Future[None]] = []
 
     def submit(self, key: bytes, keyed_body: bytes, count: int, done: Done) -> None:
@@ -310,6 +311,9 @@ class Committer:
 
     def _publish(self, group: Group, seconds: float) -> None:
         position = self.position
+        if self._lacks_space:
+            self._lacks_space = False
+            _log.warning("stream %r: there is space again for the journal", self._stream)
         if group.new_segment is not None:
             self._must_roll = False
             position.segment_salt = group.new_segment.header.salt
@@ -346,7 +350,10 @@ class Committer:
         error = JournalFull(
             f"stream {self._stream!r}: no space left for the journal: {outcome.error}"
         )
-        _log.error("%s; nothing was written, appends succeed again when there is space", error)
+        if not self._lacks_space:
+            # Once, not for every refusal: the log may be on the disk that is full.
+            self._lacks_space = True
+            _log.error("%s; nothing was written, appends succeed again when there is space", error)
         return error
 
     def _close(self, group: Group, outcome: Outcome) -> None:

@@ -47,6 +47,7 @@ from journal.protocol import (
     encode_appended,
     encode_error,
     encode_failed,
+    watch_peer,
 )
 from journal.record import check_body
 from journal.stream_log import StreamLog
@@ -128,6 +129,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
         self._transport = cast("asyncio.Transport", transport)
+        watch_peer(self._transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         if not self._host.on_open(self):
             self.reject(TooManyConnections("the journal has all the connections it takes"))

@@ -40,6 +40,8 @@ There is no authentication: a Unix socket is its owner's alone, TCP is for netwo
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import struct
 import sys
 from array import array
@@ -53,6 +55,8 @@ from journal.errors import JournalError, ProtocolError, error_from_wire
 PROTOCOL_VERSION: Final = 1
 HELLO_MAGIC: Final = b"UPJC"
 FRAME_BYTES_MAX: Final = 16 << 20
+PEER_SILENT_SECONDS_MAX: Final = 20
+"""A TCP peer whose kernel does not answer for so long is gone."""
 
 FRAME_HEAD: Final = struct.Struct("<IB")
 APPEND_HEAD: Final = struct.Struct("<QI")
@@ -198,6 +202,23 @@ class FrameSplitter:
         if self._held_bytes:
             self._parts.append(data[position:] if position else data)
         return frames
+
+
+def watch_peer(transport: asyncio.Transport) -> None:
+    """Have the kernel find out when a TCP peer is gone without a word (power, network).
+
+    Else the service would keep its place for ever, and a client wait on a connection that leads
+    nowhere. A Unix socket's peer can't go so.
+    """
+    peer = transport.get_extra_info("socket")
+    if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PEER_SILENT_SECONDS_MAX // 2)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PEER_SILENT_SECONDS_MAX // 4)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+    # Keep-alives rest while bytes are unacknowledged; this is the limit then.
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * PEER_SILENT_SECONDS_MAX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 Invariants:
     - Every task of the project is spawned by a `TaskScope`; none can fail unnoticed or be garbage
       collected while it runs.
-    - A crash (any exception but cancellation) is logged with its traceback at once, cancels the
-      scope's other tasks, and is raised by `wait`, `stop` and the end of `async with`.
+    - A crash is logged with its traceback at once, cancels the scope's other tasks, and is raised
+      by `wait`, `stop` and the end of `async with`. Any exception is one; so is a cancellation
+      that nobody asked of the task: it awaited something that others cancelled.
     - After `stop` or `async with`, no task of the scope is running.
 """
 
@@ -141,9 +142,13 @@ class TaskScope:
 
     def _on_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
+        error: BaseException | None
+        if not task.cancelled():
+            error = task.exception()
+        elif task.cancelling():
+            error = None
+        else:
+            error = asyncio.CancelledError("nobody cancelled the task, but what it awaited")
         if error is None:
             return
         _log.critical(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -93,6 +94,23 @@ async def a_key_is_forgotten_after_the_window_and_not_before(harness: Harness) -
     assert await journal.append("pods", [b"a"], oldest) == KEYS_REMEMBERED + 2
 
 
+async def an_append_given_up_is_applied_once_or_not_at_all(harness: Harness) -> None:
+    """A cancelled caller knows nothing; its retry with the same key learns or repeats it, once."""
+    journal = harness.journal
+    await journal.append("pods", [b"first"], key())
+    given_up = key()
+    for turns in range(6):
+        append = asyncio.ensure_future(journal.append("pods", [b"a", b"b"], given_up))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        append.cancel()
+        with suppress(asyncio.CancelledError):
+            await append
+    assert await journal.append("pods", [b"a", b"b"], given_up) == 2
+    assert await journal.append("pods", [b"last"], key()) == 4
+    assert records_of(await read_until(journal, "pods", 1, 4)) == [b"first", b"a", b"b", b"last"]
+
+
 async def timestamps_never_go_back(harness: Harness) -> None:
     journal, clock = harness.journal, harness.clock
     start_ms = clock.now_ms()
@@ -139,6 +157,7 @@ CASES = [
     a_key_repeated_while_under_way_joins_it,
     a_key_belongs_to_its_stream,
     a_key_is_forgotten_after_the_window_and_not_before,
+    an_append_given_up_is_applied_once_or_not_at_all,
     timestamps_never_go_back,
     an_append_without_records_is_refused,
     a_key_of_another_length_is_refused,

@@ -150,6 +150,27 @@ def test_a_refused_group_is_gone_for_good_before_its_callers_hear_of_it(tmp_path
     asyncio.run(run())
 
 
+def test_a_full_disk_is_logged_once_and_its_end_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log may stand on the disk that is full."""
+
+    async def run() -> None:
+        disk = FaultyDisk()
+        async with engine_on(tmp_path, disk) as engine:
+            for _ in range(2):
+                disk.write_error = NO_SPACE
+                for _ in range(3):
+                    with pytest.raises(JournalFull):
+                        await engine.append("pods", [b"a"], key())
+                disk.write_error = 0
+                await engine.append("pods", [b"a"], key())
+
+    asyncio.run(run())
+    assert caplog.text.count("no space left") == 2
+    assert caplog.text.count("there is space again") == 2
+
+
 def test_a_lack_of_file_descriptors_refuses_and_heals(tmp_path: Path) -> None:
     async def run() -> None:
         disk = FaultyDisk()

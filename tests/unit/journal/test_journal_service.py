@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -256,5 +257,55 @@ def test_tcp_serves_as_well(tmp_path: Path) -> None:
             async with JournalClient(f"tcp:127.0.0.1:{service.tcp_port}") as journal:
                 assert await journal.append("pods", [b"a"], bytes(16)) == 1
             await service.stop()
+
+    asyncio.run(run())
+
+
+def test_a_tcp_peer_that_goes_without_a_word_is_found_out_on_both_sides(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path) as setup:
+            service = await serve(setup.engine, "tcp:127.0.0.1:0")
+            async with JournalClient(f"tcp:127.0.0.1:{service.tcp_port}") as journal:
+                await journal.wait_connected()
+                (connection,) = service._connections
+                assert journal._started is not None
+                for side in (connection, journal._started.link):
+                    assert side is not None
+                    assert side._transport is not None
+                    peer = side._transport.get_extra_info("socket")
+                    assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                    assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+            await service.stop()
+
+    asyncio.run(run())
+
+
+def test_nothing_is_shown_before_its_fsync_returned(tmp_path: Path) -> None:
+    """Invariant 1: not to a reader at the tail, nor to one that comes, nor as tail or bounds."""
+
+    async def run() -> None:
+        limits = Limits(segment_bytes=4096, group_bytes_max=4096, allocation_bytes=4096)
+        async with running_service(tmp_path, limits) as setup:
+            engine = setup.engine
+            await engine.append("pods", [bytes(3000)], os.urandom(16))
+            at_the_tail = asyncio.ensure_future(anext(engine.read("pods", 2)))
+            await asyncio.sleep(0)
+            for size in (100, 3000):  # into the open segment, and into a new one
+                held = setup.engine.stream("pods").last
+                setup.gate.clear()
+                append = asyncio.ensure_future(engine.append("pods", [bytes(size)], os.urandom(16)))
+                entered = engine.stream("pods").committer
+                await until(lambda found=entered: found._busy)  # type: ignore[misc]
+                late = asyncio.ensure_future(anext(engine.read("pods", held + 1)))
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                assert await engine.bounds("pods") == (1, held)
+                assert not append.done()
+                assert not late.done()
+                assert at_the_tail.done() == (held > 1)
+                setup.gate.set()
+                assert await append == held + 1
+                assert (await late)[0].first_sequence == held + 1
+            assert (await at_the_tail)[0].first_sequence == 2
 
     asyncio.run(run())

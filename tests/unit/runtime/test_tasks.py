@@ -76,6 +76,40 @@ def test_cancelling_the_block_from_outside_cancels_the_tasks() -> None:
     asyncio.run(run())
 
 
+def test_a_loop_that_ends_because_what_it_awaits_was_cancelled_is_heard_of() -> None:
+    async def run() -> None:
+        awaited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def follow() -> None:
+            await awaited
+
+        heard: list[TaskCrashed] = []
+        scope = TaskScope("test", on_crash=heard.append)
+        sibling = scope.spawn(_forever(), name="sibling")
+        follower = scope.spawn(follow(), name="follower")
+        await asyncio.sleep(0)
+        awaited.cancel()
+        await asyncio.wait([follower])
+        await asyncio.sleep(0)
+        assert [crash.task for crash in heard] == ["follower"]
+        with pytest.raises(TaskCrashed, match="nobody cancelled"):
+            await scope.stop()
+        assert sibling.cancelled()
+
+    asyncio.run(run())
+
+
+def test_a_task_that_is_cancelled_by_its_owner_has_not_crashed() -> None:
+    async def run() -> None:
+        async with TaskScope("test") as scope:
+            task = scope.spawn(_forever(), name="cancelled")
+            await asyncio.sleep(0)
+            task.cancel()
+        assert scope.crash is None
+
+    asyncio.run(run())
+
+
 def test_stop_ends_loops_and_refuses_more() -> None:
     async def run() -> None:
         scope = TaskScope("up")
