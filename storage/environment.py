@@ -172,7 +172,9 @@ def is_unusable(error: Exception) -> bool:
 
 def mark_written(path: Path) -> None:
     """Note that an environment's files were written since the machine was started."""
-    (path / _BOOT_NAME).write_text(_read_boot(_BOOT_ID))
+    note = path / _BOOT_NAME
+    note.touch(mode=0o600)
+    note.write_text(_read_boot(_BOOT_ID))
 
 
 def _check_boot(path: Path) -> None:

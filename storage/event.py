@@ -86,3 +86,8 @@ def parse_row(row: bytes) -> EventRow:
         row[EVENT_ROW.size : value_at],
         row[value_at:],
     )
+
+
+def type_of_row(row: bytes) -> bytes:
+    """Return the type id that a row's object key begins with, without taking the row apart."""
+    return row[EVENT_ROW.size : EVENT_ROW.size + 2]

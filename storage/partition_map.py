@@ -1,9 +1,17 @@
-"""Which partition a resource belongs to."""
+"""Which partition a resource belongs to.
+
+The map is part of where the data is: under another one, objects would seem to be gone, and their
+names free. So it is kept beside the checkpoints, and a start under another one is refused.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
+
+from storage.errors import RecoveryRefused
 
 DEFAULT: Final = "default"
 DEFAULT_PARTITIONS: Final[Mapping[str, Sequence[str]]] = {
@@ -35,3 +43,32 @@ class PartitionMap:
     def of(self, resource: str) -> str:
         """Return the partition of a resource."""
         return self._by_resource.get(resource, DEFAULT)
+
+    def check_unchanged(self, path: Path) -> None:
+        """Hold the map against the one that the data was written under, if `path` has it.
+
+        Raises:
+            RecoveryRefused: a resource has moved.
+        """
+        try:
+            written: dict[str, str] = json.loads(path.read_text())
+        except FileNotFoundError:
+            return
+        for resource in sorted({*written, *self._by_resource}):
+            was, wanted = written.get(resource, DEFAULT), self.of(resource)
+            if was != wanted:
+                raise RecoveryRefused(
+                    f"{resource} was in partition {was!r} when the data was written, and would be "
+                    f"in {wanted!r} now: its objects would seem gone. Put the partitions back "
+                    f"as {path} has them"
+                )
+
+    def keep(self, path: Path) -> None:
+        """Write the map down for `check_unchanged`, whole or not at all."""
+        if path.exists():
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps(self._by_resource, indent=1, sort_keys=True) + "\n")
+        temporary.rename(path)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from xxhash import xxh3_128
 
 from storage.environment import Environment, Txn
-from storage.event import EVENT_KEY, REVISION, Event, EventKind, EventRow, parse_row
+from storage.event import EVENT_KEY, REVISION, Event, EventKind, EventRow, parse_row, type_of_row
 from storage.record import Record, as_deleted, mod_revision_of, parse_value
 from storage.types_table import TypeTable
 
@@ -115,10 +115,9 @@ def read_history(
         if (count >= count_max or size_bytes >= PAGE_BYTES) and revision != last:
             return HistoryPage(events, last, exhausted=False)
         last = revision
-        row = parse_row(value)
         size_bytes += len(value)
-        if row.object_key[:2] in wanted:
-            event = _materialise(views, txn, row, revision)
+        if type_of_row(value) in wanted:
+            event = _materialise(views, txn, parse_row(value), revision)
             size_bytes += len(event.record.body)
             events.append(event)
     return HistoryPage(events, last, exhausted=True)

@@ -102,9 +102,12 @@ class Store:
             RecoveryRefused, DataLost, ReplicaLocked: an operator must decide.
             JournalUnavailable: the journal can't be asked now.
         """
+        kept_map = self._options.data_path / "partitions.json"
+        self._map.check_unchanged(kept_map)
         try:
             for name in self._map.names:
                 self._running[name] = await self._start_partition(name)
+            self._map.keep(kept_map)
         except BaseException as error:
             await self.stop()
             if isinstance(error, JournalError):

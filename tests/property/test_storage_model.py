@@ -119,7 +119,7 @@ class StorageMachine(RuleBasedStateMachine):
         transactions=st.lists(st.lists(drafts, min_size=1, max_size=3), min_size=1, max_size=8),
         compacted=st.none() | ages,
         passes=st.lists(st.builds(Pass, st.integers(1, 12), ages, st.none() | ages), max_size=4),
-        steps=st.integers(0, 2),
+        steps=st.sampled_from([0, 1, 2, 30]),
         readers=st.integers(0, 40),
     )
     def live(
@@ -281,7 +281,7 @@ class StorageMachine(RuleBasedStateMachine):
             expected = sum(k[0] == resource and namespace in (None, k[1]) for k in state)
             assert self.replica.partition.count(resource, namespace) == expected
 
-    @rule(back=ages, capacity=st.sampled_from([2, 1000]), node=nodes, key=keys)
+    @rule(back=ages, capacity=st.sampled_from([2, 5, 1000]), node=nodes, key=keys)
     def watch(self, back: int, capacity: int, node: str, key: Key) -> None:
         revision = self.retained(back)
         if revision is None or len(self.subscriptions) >= 40:
@@ -300,13 +300,29 @@ class StorageMachine(RuleBasedStateMachine):
             watcher = self.replica.partition.hub.watch(scope, revision, capacity)
             self.subscriptions.append(Subscription(watcher, revision, []))
 
+    @rule(back=ages)
+    def overrun(self, back: int) -> None:
+        """Let one catch up, and then not read until it has more than it may hold."""
+        revision = self.retained(back)
+        if revision is None:
+            return
+        hub = self.replica.partition.hub
+        subscription = Subscription(hub.watch(Scope("pods"), revision, 5), revision, [])
+        self.subscriptions.append(subscription)
+        while hub.catch_up():
+            pass
+        for name in NAMES * 2:
+            self.commit(put(name, namespace="a"))
+        self.apply_some(len(self.log))
+        self.read_watcher(subscription)
+
     def read_watcher(self, subscription: Subscription) -> None:
         watcher = subscription.watcher
         try:
             events = watcher.take()
         except WatcherEvicted:
             # Only one that was live can be too slow, and only by what came after its start.
-            assert watcher.capacity == 2
+            assert watcher.capacity < 1000
             self.check_progress(subscription)
             self.subscriptions.remove(subscription)
             return

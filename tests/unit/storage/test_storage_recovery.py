@@ -110,6 +110,31 @@ def test_files_from_before_the_machine_was_started_are_not_trusted(tmp_path: Pat
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"pods": ("pods",)}),
+        ({"pods": ("pods",)}, {}),
+        ({"pods": ("pods",)}, {"mine": ("pods",)}),
+    ],
+)
+def test_objects_do_not_vanish_by_another_map_of_partitions(
+    tmp_path: Path, before: dict[str, tuple[str, ...]], after: dict[str, tuple[str, ...]]
+) -> None:
+    async def run() -> None:
+        journal = MemoryEngine()
+        async with running_store(tmp_path, journal, partitions=before) as store:
+            await create(store, "web")
+        with pytest.raises(RecoveryRefused, match="pods was in partition"):
+            await Store(journal, options(tmp_path, partitions=after)).start()
+        # Said in another way, it is the same map.
+        same = before | {"default": ("x",)}
+        async with running_store(tmp_path, journal, partitions=same) as store:
+            assert store.get("pods", "default", "web") is not None
+
+    asyncio.run(run())
+
+
 def test_a_wiped_journal_is_refused(tmp_path: Path) -> None:
     async def run() -> None:
         journal = MemoryEngine()
