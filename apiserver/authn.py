@@ -96,9 +96,9 @@ def impersonate(user: User, headers: Sequence[tuple[bytes, bytes]]) -> User:
     for key, raw in headers:
         value = raw.decode("latin-1")
         if key == b"user":
-            name = value
+            name = name or value
         elif key == b"uid":
-            uid = value
+            uid = uid or value
         elif key == b"group":
             groups.append(value)
         elif key.startswith(b"extra-"):

@@ -76,7 +76,8 @@ class Exchange:
 
     Attributes:
         method, path: of the request; the path is percent-decoded.
-        accept, content_type, authorization, user_agent, accept_encoding: header values or b"".
+        accept, content_type, authorization, user_agent, accept_encoding: header values or b"";
+            of several with one name the first counts, as in Go, but Accepts are joined.
         impersonation: Impersonate-… headers, names shortened by that, in their order.
         user: who asks, set by authentication.
         warnings: texts for Warning headers, in order, without repeats.
@@ -125,9 +126,9 @@ class Exchange:
             if name == b"accept":
                 self.accept = self.accept + b"," + value if self.accept else value
             elif name == b"content-type":
-                self.content_type = value
+                self.content_type = self.content_type or value
             elif name == b"authorization":
-                self.authorization = value
+                self.authorization = self.authorization or value
             elif name == b"user-agent":
                 self.user_agent = value
             elif name == b"accept-encoding":

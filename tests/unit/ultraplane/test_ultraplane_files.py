@@ -50,8 +50,9 @@ def test_failed_write_leaves_the_old_content_and_no_rubbish(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         write_private(path, b"new")
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
 
@@ -121,3 +122,18 @@ def test_directory_in_use_for_something_else_is_not_closed_to_others(tmp_path: P
     with pytest.raises(UnsafeDirectory, match=r"chmod 700 '.*home of others'"):
         private_directory(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+def test_lock_is_held_though_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int, _content: bytes, _at: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    with (
+        DirectoryLock(tmp_path),
+        pytest.raises(DirectoryInUse),
+        DirectoryLock(tmp_path),
+    ):
+        pass
