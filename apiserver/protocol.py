@@ -25,6 +25,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import unquote
 
@@ -266,7 +267,8 @@ class ApiProtocol(HttpToolsProtocol):
         if not self._is_lost:
             # Otherwise the kernel keeps megabytes for a client that is no longer ours.
             connected = self.transport.get_extra_info("socket")
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            with suppress(OSError):  # it may be closed, and not yet known to be
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
     def _close(self) -> None:
