@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from apiserver import protocol
 from apiserver.warning_headers import warning_headers
 from kube import status as st
+from kube.text_cache import LARGE_BODY_BYTES, note_large_body
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -171,8 +172,13 @@ class Exchange:
             if whole is not None:
                 if len(whole) > self.body_bytes_max:
                     raise self._too_large()
+                if len(whole) > LARGE_BODY_BYTES:
+                    note_large_body(len(whole))
                 return whole
-        return await self._body_in_parts()
+        body = await self._body_in_parts()
+        if len(body) > LARGE_BODY_BYTES:
+            note_large_body(len(body))
+        return body
 
     async def _body_in_parts(self) -> bytes:
         message = await self._receive()

@@ -25,8 +25,11 @@ import re
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import unquote
 
+import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -45,7 +48,7 @@ HEAD_BYTES_MAX: Final = (1 << 20) + 4096
 PROGRESS_BYTES_MIN: Final = 64 << 10
 """Whoever takes less than this in `write_timeout_s` while more waits takes nothing."""
 _RESET: Final = struct.pack("ii", 1, 0)
-_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9a-fA-F]{2})")
+_BAD_ESCAPE: Final = re.compile("%(?![0-9a-fA-F]{2})")
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -144,21 +147,47 @@ class ApiProtocol(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """Start to answer; as uvicorn does it, with our refusals and without what is not used."""
         self._is_in_head = False
-        parser = self.parser
+        parser, scope = self.parser, self.scope
         version = parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            self._refuse(505 if version > "1.1" else 400)
-        if b"%" in self.url and _BAD_ESCAPE.search(self.url.partition(b"?")[0]):
-            self._refuse(400)
+        if version != "1.1":
+            if version != "1.0":
+                self._refuse(505 if version > "1.1" else 400)
+            scope["http_version"] = version
+        scope["method"] = parser.get_method().decode("ascii")
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        if "%" in path:
+            if _BAD_ESCAPE.search(path):
+                self._refuse(400)
+            path = unquote(path)
+        scope["path"], scope["raw_path"] = path, url.path
+        scope["query_string"] = url.query or b""
         upgrades = parser.should_upgrade()
         if upgrades and any(n in _BODY_HEADERS and value != b"0" for n, value in self.headers):
             # The parser would take the body for what is spoken after the upgrade.
             self._refuse(400)
-        super().on_headers_complete()
-        if upgrades:
-            # Nothing is spoken here but HTTP/1.1, and the parser reads no further request.
-            self.cycle.keep_alive = False
+        before = self.cycle
+        self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            # Nothing is spoken here but HTTP/1.1: after an upgrade no request would be read.
+            keep_alive=version == "1.1" and not upgrades and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._overhead_bytes = 0
@@ -173,7 +202,10 @@ class ApiProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._is_reading = False
         self._disarm_read_timer()
-        super().on_message_complete()
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def _refuse(self, code: int) -> None:
         self._refusal_code = code
@@ -235,7 +267,8 @@ class ApiProtocol(HttpToolsProtocol):
         if not self._is_lost:
             # Otherwise the kernel keeps megabytes for a client that is no longer ours.
             connected = self.transport.get_extra_info("socket")
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            with suppress(OSError):  # it may be closed, and not yet known to be
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
     def _close(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
+
+from kube.text_cache import text_cache
 
 _NAME: Final = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE: Final = f"({_NAME})?"
@@ -40,7 +41,7 @@ def _too_long(limit: int) -> str:
     return f"must be no more than {limit} bytes"
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def key_faults(key: str) -> tuple[str, ...]:
     """Return what is wrong with a label key (`app`, `example.com/name`): nothing if it is good."""
     prefix, slash, name = key.rpartition("/")
@@ -66,7 +67,7 @@ def key_faults(key: str) -> tuple[str, ...]:
     return tuple(faults)
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def value_faults(value: str) -> tuple[str, ...]:
     """Return what is wrong with a label value: nothing if it is good; empty is good."""
     faults = []

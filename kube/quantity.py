@@ -8,8 +8,10 @@ binary quantities are capped at 2^63-1. A `Quantity` is immutable: an integer ti
 from __future__ import annotations
 
 import re
-from functools import lru_cache, total_ordering
+from functools import total_ordering
 from typing import Final
+
+from kube.text_cache import text_cache
 
 FORMAT_MESSAGE: Final = (
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
@@ -142,7 +144,7 @@ def _spell_binary(whole: int) -> str:
     return f"{whole}{_BINARY_SUFFIXES.get(power, '')}"
 
 
-@lru_cache(maxsize=_CACHED_TEXTS)
+@text_cache(maxsize=_CACHED_TEXTS)
 def parse(text: str) -> Quantity:
     """Return the quantity that `text` writes.
 
@@ -202,7 +204,7 @@ def _cap_binary(quantity: Quantity) -> Quantity:
     return Quantity(_INT64_MAX if quantity.nanos > 0 else -_INT64_MAX, 0, BINARY_SI)
 
 
-@lru_cache(maxsize=_CACHED_TEXTS)
+@text_cache(maxsize=_CACHED_TEXTS)
 def canonical(text: str) -> str:
     """Return `text` as upstream would write the quantity back: `1000m` is `1`.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Final
 
 from kube.field import FieldError, invalid, quote
@@ -23,6 +22,7 @@ from kube.selectors import (
     Requirement,
     parse_int64,
 )
+from kube.text_cache import text_cache
 
 _CACHED: Final = 1024
 _TOKEN: Final = re.compile(r"==|!=|[=!(),<>]|[^=!(),<> \t\r\n]+")
@@ -71,7 +71,7 @@ _OPERATORS: Final = {
 _END: Final = (_Kind.END, "")
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def parse_label_selector(text: str) -> LabelSelector:
     """Return the selector a labelSelector parameter writes; empty selects everything.
 
@@ -261,7 +261,7 @@ def label_selector_of_set(labels: Mapping[str, str] | None) -> LabelSelector:
     return LabelSelector(tuple(Requirement(key, Operator.IN, (value,)) for key, value in pairs))
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def parse_field_selector(text: str) -> FieldSelector:
     """Return the selector a fieldSelector parameter writes; empty selects everything.
 

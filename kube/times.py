@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from kube.field import quote
+from kube.text_cache import text_cache
 
 LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
 MICRO_LAYOUT: Final = "2006-01-02T15:04:05.000000Z07:00"
@@ -77,7 +78,7 @@ def epoch_seconds(text: str) -> int:
     return (parse_time(text) - _EPOCH) // timedelta(seconds=1)
 
 
-@lru_cache(maxsize=_CACHED_TEXTS)
+@text_cache(maxsize=_CACHED_TEXTS)
 def canonical_time(text: str) -> str:
     """Return `text` in UTC and whole seconds, as upstream writes it back.
 
@@ -88,7 +89,7 @@ def canonical_time(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else _write(moment, "seconds")
 
 
-@lru_cache(maxsize=_CACHED_TEXTS)
+@text_cache(maxsize=_CACHED_TEXTS)
 def canonical_micro_time(text: str) -> str:
     """Return `text` in UTC with six decimals.
 

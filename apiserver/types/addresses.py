@@ -8,10 +8,10 @@ unambiguous (fields that predate the strict rule). Rules and wording follow k8s.
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache
 from typing import Final, TypeAlias
 
 from kube.field import quote
+from kube.text_cache import text_cache
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -38,7 +38,7 @@ def _without_leading_zeros(text: str) -> str:
     return ".".join(octet.lstrip("0") or "0" for octet in octets)
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def parse_ip_sloppy(text: str) -> Address | None:
     """Return the address `text` means, leading zeros of octets forgiven; None: not an address.
 
@@ -61,7 +61,7 @@ def ip_family(text: str) -> str:
     return "" if address is None else f"IPv{address.version}"
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_valid_ip_legacy(text: str) -> list[str]:
     """Check an address in a field that predates the canonical rule."""
     if parse_ip_sloppy(text) is None:
@@ -74,7 +74,7 @@ def is_valid_ip_legacy(text: str) -> list[str]:
     return []
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_valid_ip(text: str) -> list[str]:
     """Check an address that must be in canonical form."""
     errors = is_valid_ip_legacy(text)
@@ -84,7 +84,7 @@ def is_valid_ip(text: str) -> list[str]:
     return errors
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def parse_cidr_sloppy(text: str) -> tuple[Address, Network] | None:
     """Return the address and the network that `text` means, or None."""
     head, slash, length = text.rpartition("/")
@@ -100,7 +100,7 @@ def parse_cidr_sloppy(text: str) -> tuple[Address, Network] | None:
     return interface.ip, interface.network
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_valid_cidr_legacy(text: str) -> list[str]:
     """Check a range in a field that predates the canonical rule."""
     parsed = parse_cidr_sloppy(text)
@@ -117,7 +117,7 @@ def is_valid_cidr_legacy(text: str) -> list[str]:
     return []
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_valid_cidr(text: str) -> list[str]:
     """Check a range that must be in canonical form."""
     errors = is_valid_cidr_legacy(text)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final, TypeAlias
+
+from kube.text_cache import text_cache
 
 StringCheck: TypeAlias = Callable[[str], list[str]]
 NameCheck: TypeAlias = Callable[[str, bool], list[str]]
@@ -113,7 +114,7 @@ def regex_error(text: str, pattern: str, *examples: str) -> str:
     return f"{text} (e.g. {shown}regex used for validation is '{pattern}')"
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_dns1123_label(value: str) -> list[str]:
     """Check a DNS label by RFC 1123 (`my-name`)."""
     if len(value) <= DNS_LABEL_BYTES_MAX and _match_label_1123(value):
@@ -129,7 +130,7 @@ def is_dns1123_label(value: str) -> list[str]:
     return errors
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_dns1123_subdomain(value: str) -> list[str]:
     """Check dot-separated DNS labels by RFC 1123 (`example.com`)."""
     if len(value) <= DNS_SUBDOMAIN_BYTES_MAX and _match_subdomain(value):
@@ -146,7 +147,7 @@ def _subdomain_faults(value: str, length_error: Callable[[int], str]) -> list[st
     return errors
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_dns1035_label(value: str) -> list[str]:
     """Check a DNS label by RFC 1035: as RFC 1123, but starting with a letter."""
     errors = []
@@ -157,7 +158,7 @@ def is_dns1035_label(value: str) -> list[str]:
     return errors
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_wildcard_dns1123_subdomain(value: str) -> list[str]:
     """Check a host name whose first label is `*`."""
     errors = []
@@ -168,7 +169,7 @@ def is_wildcard_dns1123_subdomain(value: str) -> list[str]:
     return errors
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_qualified_name(value: str) -> list[str]:
     """Check a label key: a name with an optional DNS prefix (`example.com/MyName`)."""
     prefix, slash, name = value.rpartition("/")
@@ -193,7 +194,7 @@ def is_qualified_name(value: str) -> list[str]:
     return errors
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_valid_label_value(value: str) -> list[str]:
     """Check a label's value; empty is good."""
     errors = []
@@ -220,7 +221,7 @@ def is_valid_user_or_group_id(value: int) -> list[str]:
     return is_in_range(value, 0, 2**31 - 1)
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_valid_port_name(port: str) -> list[str]:
     """Check an IANA service name: at most 15 of `[-a-z0-9]`, at least one letter."""
     errors = []
@@ -237,7 +238,7 @@ def is_valid_port_name(port: str) -> list[str]:
     return errors
 
 
-@lru_cache(maxsize=1024)
+@text_cache(maxsize=1024)
 def is_valid_percent(value: str) -> list[str]:
     """Check a percentage such as `25%`."""
     if _match_percent(value):
@@ -246,7 +247,7 @@ def is_valid_percent(value: str) -> list[str]:
     return [regex_error(text, _PERCENT, "1%", "93%")]
 
 
-@lru_cache(maxsize=1024)
+@text_cache(maxsize=1024)
 def is_http_header_name(value: str) -> list[str]:
     """Check an HTTP header's name."""
     if _match_header(value):
@@ -261,7 +262,7 @@ def _parent_directory_faults(value: str) -> list[str]:
     return ["must not start with '..'"] if value.startswith("..") else []
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_env_var_name(value: str) -> list[str]:
     """Check an environment variable's name, by the strict rule."""
     errors = []
@@ -271,7 +272,7 @@ def is_env_var_name(value: str) -> list[str]:
     return errors + _parent_directory_faults(value)
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_relaxed_env_var_name(value: str) -> list[str]:
     """Check an environment variable's name, by the rule in force for pods."""
     if not value:
@@ -281,7 +282,7 @@ def is_relaxed_env_var_name(value: str) -> list[str]:
     return []
 
 
-@lru_cache(maxsize=_CACHED)
+@text_cache(maxsize=_CACHED)
 def is_config_map_key(value: str) -> list[str]:
     """Check a key of a ConfigMap or Secret."""
     if len(value) <= DNS_SUBDOMAIN_BYTES_MAX and value[:1] != "." and _match_config_key(value):
@@ -295,7 +296,7 @@ def is_config_map_key(value: str) -> list[str]:
     return errors + _parent_directory_faults(value)
 
 
-@lru_cache(maxsize=1024)
+@text_cache(maxsize=1024)
 def is_c_identifier(value: str) -> list[str]:
     """Check an identifier of C."""
     if _match_c_identifier(value):
@@ -307,13 +308,13 @@ def is_c_identifier(value: str) -> list[str]:
     return [regex_error(text, _C_IDENTIFIER, "my_name", "MY_NAME", "MyName")]
 
 
-@lru_cache(maxsize=1024)
+@text_cache(maxsize=1024)
 def is_http_path(value: str) -> list[str]:
     """Check the characters of an HTTP path."""
     return [] if _match_http_path(value) else [regex_error("Invalid path", _HTTP_PATH)]
 
 
-@lru_cache(maxsize=1024)
+@text_cache(maxsize=1024)
 def is_condition_reason(value: str) -> list[str]:
     """Check the reason of a condition."""
     if _match_reason(value):

@@ -7,8 +7,9 @@ its pull policy becomes IfNotPresent, and validation or the kubelet reports the 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
+
+from kube.text_cache import text_cache
 
 _DOMAIN_PART: Final = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN: Final = rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
@@ -21,7 +22,7 @@ _match_reference = re.compile(
 _match_identifier = re.compile("[a-f0-9]{64}").fullmatch
 
 
-@lru_cache(maxsize=4096)
+@text_cache(maxsize=4096)
 def image_tag(image: str) -> str:
     """Return the tag of `image`: `latest` when it names neither tag nor digest, "" when unclear."""
     match = _match_reference(image)
@@ -30,7 +31,7 @@ def image_tag(image: str) -> str:
     return match["tag"] or ("" if match["digest"] else "latest")
 
 
-@lru_cache(maxsize=4096)
+@text_cache(maxsize=4096)
 def default_pull_policy(image: str) -> str:
     """Return the pull policy that a container of `image` gets when it states none."""
     return "Always" if image_tag(image) == "latest" else "IfNotPresent"

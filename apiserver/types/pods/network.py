@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 from apiserver.types.meta import (
@@ -16,6 +15,7 @@ from apiserver.types.meta import (
 )
 from kube.field import FieldError, forbidden, invalid, not_supported, required, too_long
 from kube.json_types import JsonObject
+from kube.text_cache import text_cache
 
 _POLICIES: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _NAMESERVERS_MAX: Final = 3
@@ -131,7 +131,7 @@ def _check_searches(searches: Sequence[str], path: str, errors: list[FieldError]
             errors.extend(invalid(f"{path}[{index}]", name, fault) for fault in faults)
 
 
-@lru_cache(maxsize=1024)
+@text_cache(maxsize=1024)
 def _search_faults(name: str) -> list[str]:
     """Check a search path: a DNS subdomain whose labels may hold underscores."""
     faults = []

@@ -7,17 +7,17 @@ lists of pods get.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final, TypeAlias
 
 from kube.quantity import Quantity, parse
+from kube.text_cache import text_cache
 
 Amounts: TypeAlias = dict[str, str]
 
 _NANOS_PER_MILLI: Final = 1_000_000
 
 
-@lru_cache(maxsize=8192)
+@text_cache(maxsize=8192)
 def nanos(text: str) -> int:
     """Return a quantity in billionths."""
     return parse(text).nanos

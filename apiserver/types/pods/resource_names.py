@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 from apiserver.types.meta import is_qualified_name
+from kube.text_cache import text_cache
 
 HUGE_PAGES: Final = "hugepages-"
 _CONTAINER_RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
@@ -67,7 +67,7 @@ def is_native(name: str) -> bool:
     return "/" not in name or "kubernetes.io/" in name
 
 
-@lru_cache(maxsize=1024)
+@text_cache(maxsize=1024)
 def is_extended(name: str) -> bool:
     """Whether the resource is a device or other thing counted by a third party."""
     if is_native(name) or name.startswith("requests."):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kube.field import quote
+from kube.text_cache import text_cache
 
 _DESCRIPTORS: Final = frozenset(
     {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
@@ -57,7 +57,7 @@ _FIELDS: Final = (
 )
 
 
-@lru_cache(maxsize=1024)
+@text_cache(maxsize=1024)
 def schedule_fault(schedule: str) -> str:
     """Return why `schedule` cannot be parsed, "" when it can."""
     try:
@@ -67,7 +67,7 @@ def schedule_fault(schedule: str) -> str:
     return ""
 
 
-@lru_cache(maxsize=1024)
+@text_cache(maxsize=1024)
 def zone_fault(name: str) -> str:
     """Return why there is no time zone `name`, "" when there is one."""
     if name in {"", "UTC", "Local"}:
