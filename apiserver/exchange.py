@@ -159,6 +159,23 @@ class Exchange:
         )
         return found
 
+    def body_at_hand(self) -> bytes | None:
+        """Return the whole body if it has come already; None: `body` waits for it.
+
+        Raises:
+            StatusError: 413 when it is over the limit.
+        """
+        cycle = getattr(self._receive, "__self__", None)
+        if not isinstance(cycle, RequestResponseCycle):
+            return None
+        whole = protocol.whole_body(cycle)
+        if whole is not None:
+            if len(whole) > self.body_bytes_max:
+                raise self._too_large()
+            if len(whole) > LARGE_BODY_BYTES:
+                note_large_body(len(whole))
+        return whole
+
     async def body(self) -> bytes:
         """Read the whole body.
 
@@ -166,15 +183,9 @@ class Exchange:
             StatusError: 413 when it is over the limit; little of the rest is read.
             ClientGone: the connection closed before the body was whole.
         """
-        cycle = getattr(self._receive, "__self__", None)
-        if isinstance(cycle, RequestResponseCycle):
-            whole = protocol.whole_body(cycle)
-            if whole is not None:
-                if len(whole) > self.body_bytes_max:
-                    raise self._too_large()
-                if len(whole) > LARGE_BODY_BYTES:
-                    note_large_body(len(whole))
-                return whole
+        whole = self.body_at_hand()
+        if whole is not None:
+            return whole
         body = await self._body_in_parts()
         if len(body) > LARGE_BODY_BYTES:
             note_large_body(len(body))

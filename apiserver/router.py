@@ -145,7 +145,10 @@ class Router:
             handler = self._handler(exchange, target, verb)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
-            await self._run(handler, exchange, target, verb)
+            if exchange.scope["query_string"] or verb in _TIMED:
+                await self._run_in_time(handler, exchange, target, verb)
+            else:
+                await handler(server, exchange, target)
         except st.StatusError as error:
             await self._fail(exchange, error)
         except StorageError as error:
@@ -178,9 +181,11 @@ class Router:
             negotiate(exchange.accept)
         return handler
 
-    async def _run(self, handler: Handler, exchange: Exchange, target: Target, verb: str) -> None:
-        """Run a handler, within a time limit where it is not short by itself."""
-        wanted = exchange.query.get("timeout") if exchange.scope["query_string"] else None
+    async def _run_in_time(
+        self, handler: Handler, exchange: Exchange, target: Target, verb: str
+    ) -> None:
+        """Run a handler within a limit, if it is not short by itself or the client sets one."""
+        wanted = exchange.query.get("timeout")
         if verb == "watch" or (wanted is None and verb not in _TIMED):
             await handler(self._server, exchange, target)
             return

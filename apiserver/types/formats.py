@@ -341,7 +341,9 @@ def mask_trailing_dash(name: str) -> str:
 
 
 def _named(check: StringCheck) -> NameCheck:
-    return lambda name, prefix: check(mask_trailing_dash(name) if prefix else name)
+    # Names are rarely seen twice: remembering them costs more than the check.
+    fresh: StringCheck = getattr(check, "__wrapped__", check)
+    return lambda name, prefix: fresh(mask_trailing_dash(name) if prefix else name)
 
 
 name_is_dns_subdomain: Final[NameCheck] = _named(is_dns1123_subdomain)

@@ -71,7 +71,9 @@ async def create_object(
             obj = orjson.loads(pristine)
         if generated:
             obj["metadata"]["name"] = generate_name(prefix)
-        await prepare_new(server, exchange.user, resource, obj)
+        if resource.namespaced and not server.live_namespaces.has(obj["metadata"]["namespace"]):
+            await admission.check_namespace(server, resource, obj)
+        prepare_new(server, exchange.user, resource, obj)
         body = await _store(server, resource, obj, dry_run=options.dry_run)
         if isinstance(body, bytes):
             for text in resource.hooks.warnings(obj, None):
@@ -82,15 +84,12 @@ async def create_object(
     raise st.generate_name_conflict(resource.group, resource.plural, obj["metadata"]["name"])
 
 
-async def prepare_new(server: Server, user: User, resource: Resource, obj: JsonObject) -> None:
-    """Run admission and fill in what the server owns, in place.
-
-    Raises:
-        StatusError: admission refuses.
-    """
+def prepare_new(server: Server, user: User, resource: Resource, obj: JsonObject) -> None:
+    """Run admission and fill in what the server owns, in place."""
     metadata = obj["metadata"]
     fill_system_fields(metadata, times.format_seconds(int(server.clock.now_s())))
-    await admission.admit_create(server, user, resource, obj)
+    if not resource.is_twin:
+        admission.admit_create(user, resource, obj)
     hooks = resource.hooks
     hooks.prepare_create(obj)
     if hooks.generation:

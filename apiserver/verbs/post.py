@@ -28,7 +28,9 @@ async def post(server: Server, exchange: Exchange, target: Target) -> None:
     resource = target.resource
     options = write_options(exchange, "CreateOptions")
     media_type = media_type_of(exchange.content_type)
-    body = await exchange.body()
+    body = exchange.body_at_hand()
+    if body is None:
+        body = await exchange.body()
     twins = server.twins.get(resource.storage) if media_type == JSON else None
     if twins is None:
         obj, decoded = decode_object(resource, parse_for(resource, body, media_type))

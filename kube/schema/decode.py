@@ -7,9 +7,8 @@ The object is changed in place. apiVersion and kind are plain fields here: the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kube.json_types import JsonObject
 from kube.schema.compile import builtin_schemas
@@ -28,8 +27,7 @@ class DecodeError(Exception):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """What decoding found besides the object itself.
 
     Attributes:

@@ -153,9 +153,8 @@ def test_a_field_that_comes_and_goes_is_added_and_deleted(
         pods.made(pod("other", "n2"))
         pods.made(pod("a"))
         pods.patch("a/status", {"status": {"phase": "Running"}})
-        bound = cluster.call(
-            "POST", f"{pods.path}/a/binding", {"target": {"kind": "Node", "name": "n1"}}
-        )
+        binding = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "n1"}}
+        bound = cluster.call("POST", f"{pods.path}/a/binding", binding)
         assert bound.code == 201
         pods.patch("a", {"metadata": {"labels": {"x": "y"}}})
         pods.delete("a", {"gracePeriodSeconds": 0})

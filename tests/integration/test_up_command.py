@@ -161,7 +161,13 @@ def test_closing_the_terminal_stops_a_cluster_in_order(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     command = [*_COMMAND, "up", "--port", "0", "--data-dir", str(tmp_path)]
     environment = {**os.environ, "ULTRAPLANE_MEMORY_DIR": f"{tmp_path}/memory"}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=theirs) as process:
+    # The tests themselves may run under nohup, which `up` would inherit and heed.
+    heeded = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=theirs)
+    finally:
+        signal.signal(signal.SIGHUP, heeded)
+    with process:
         os.close(theirs)
         seen = b""
         while b"Press Ctrl-C" not in seen:
