@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from apiserver import cycle as cycles
 from apiserver import protocol
 from apiserver.warning_headers import warning_headers
 from kube import status as st
@@ -168,7 +169,7 @@ class Exchange:
         cycle = getattr(self._receive, "__self__", None)
         if not isinstance(cycle, RequestResponseCycle):
             return None
-        whole = protocol.whole_body(cycle)
+        whole = cycles.whole_body(cycle)
         if whole is not None:
             if len(whole) > self.body_bytes_max:
                 raise self._too_large()
@@ -240,7 +241,7 @@ class Exchange:
             head = b"content-type: " + content_type + b"\r\n" + _CACHE_HEAD
             for name, value in extra:
                 head += name + b": " + value + b"\r\n"
-            if protocol.respond(cycle, code, head, body):
+            if cycles.respond(cycle, code, head, body):
                 return
         headers = [
             (b"content-type", content_type),
@@ -280,10 +281,10 @@ class Exchange:
             ClientGone: the client has gone, or its connection was cut as it took nothing.
         """
         if chunk:
-            await self.write_framed(protocol.frame(chunk))
+            await self.write_framed(cycles.frame(chunk))
 
     async def write_framed(self, framed: bytes) -> None:
-        """Write a part of a streamed answer that was framed before (`protocol.frame`).
+        """Write a part of a streamed answer that was framed before (`cycle.frame`).
 
         Many watches that send the same share the bytes.
 
@@ -291,10 +292,10 @@ class Exchange:
             ClientGone: as `write`.
         """
         cycle = getattr(self._send, "__self__", None)
-        if isinstance(cycle, RequestResponseCycle) and protocol.write_framed(cycle, framed):
+        if isinstance(cycle, RequestResponseCycle) and cycles.write_framed(cycle, framed):
             self.sent_bytes += len(framed)
             return
-        await self._write_slowly(protocol.unframe(framed))
+        await self._write_slowly(cycles.unframe(framed))
 
     async def _write_slowly(self, chunk: bytes) -> None:
         self.sent_bytes += len(chunk)

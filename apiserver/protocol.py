@@ -13,8 +13,6 @@ What it adds to uvicorn, and why:
 - connections over the limit are closed at once, and idle ones cost one timer, which outlives the
   requests in between: setting one after each answer costs more than looking at the clock;
 - the TLS client certificate is read once a connection, when first asked for;
-- `respond` writes a whole answer with one write: on the hot path uvicorn's two `send` calls and
-  their header checks cost more than the lookup they carry;
 - whoever streams an answer can be told at once that the client has gone.
 """
 
@@ -31,11 +29,9 @@ from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from apiserver.cycle import Cycle, Signal
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -169,7 +165,7 @@ class ApiProtocol(HttpToolsProtocol):
             # The parser would take the body for what is spoken after the upgrade.
             self._refuse(400)
         before = self.cycle
-        self.cycle = RequestResponseCycle(
+        self.cycle = cycle = Cycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,
@@ -177,17 +173,17 @@ class ApiProtocol(HttpToolsProtocol):
             access_logger=self.access_logger,
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=Signal(),  # type: ignore[arg-type]
             expect_100_continue=self.expect_100_continue,
             # Nothing is spoken here but HTTP/1.1: after an upgrade no request would be read.
             keep_alive=version == "1.1" and not upgrades and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            cycle.start(self.loop, self.tasks, self.app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._overhead_bytes = 0
@@ -284,7 +280,8 @@ class ApiProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
+            assert isinstance(cycle, Cycle)
+            cycle.start(self.loop, self.tasks, app)
             return
         self._idle_since_s = self.loop.time()
         if self.timeout_keep_alive_task is None:
@@ -332,74 +329,3 @@ class ApiProtocol(HttpToolsProtocol):
         self._read_timer = None
         if self.transport is not None and not self.transport.is_closing():
             self._close()
-
-
-def respond(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:
-    """Write a whole answer at once.
-
-    Args:
-        cycle: the request's cycle.
-        status: HTTP status code.
-        head: header lines, each ended by CRLF, without content-length and connection.
-        body: the whole body.
-
-    Returns:
-        False if the answer has to go the ordinary way (connection is to be closed, HEAD,
-        the write buffer is full); nothing was written then.
-    """
-    if cycle.disconnected:
-        return True
-    if cycle.waiting_for_100_continue:
-        # A body that was not asked for may come or not: the next request can't be told from it.
-        cycle.keep_alive = False
-    if (
-        not cycle.keep_alive
-        or cycle.response_started
-        or cycle.flow.write_paused
-        or cycle.scope["method"] == "HEAD"
-    ):
-        return False
-    parts = [STATUS_LINE[status]]
-    for name, value in cycle.default_headers:
-        parts += (name, b": ", value, b"\r\n")
-    parts += (head, b"content-length: %d\r\n\r\n" % len(body), body)
-    cycle.response_started = True
-    cycle.waiting_for_100_continue = False
-    cycle.response_complete = True
-    cycle.transport.write(b"".join(parts))
-    cycle.message_event.set()
-    cycle.on_response()
-    return True
-
-
-def whole_body(cycle: RequestResponseCycle) -> bytes | None:
-    """Return a request's body if all of it has come, None if it has to be waited for."""
-    if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
-        return None
-    body = bytes(cycle.body)
-    cycle.body = bytearray()
-    return body
-
-
-def frame(chunk: bytes) -> bytes:
-    """Return a part of a streamed answer as a chunk of HTTP/1.1; an empty one would end it."""
-    assert chunk
-    return b"%x\r\n%b\r\n" % (len(chunk), chunk)
-
-
-def unframe(framed: bytes) -> bytes:
-    """Return what `frame` was given."""
-    return framed[framed.index(b"\r\n") + 2 : -2]
-
-
-def write_framed(cycle: RequestResponseCycle, framed: bytes) -> bool:
-    """Write a framed part of a streamed answer; False if it has to go the ordinary way."""
-    if (
-        cycle.flow.write_paused
-        or cycle.disconnected
-        or not cycle.chunked_encoding
-        or cycle.scope["method"] == "HEAD"
-    ):
-        return False
-    cycle.transport.write(framed)
-    return True

@@ -164,10 +164,11 @@ def encode(ops: Sequence[Op], transaction_id: bytes) -> bytes:
 
 def _encode_put(op: Put, parts: list[bytes]) -> None:
     _, _, _, meta, body, splice_at, _, expires_at_ms = op
-    if not 0 <= splice_at <= len(body):
-        raise TransactionInvalid(f"splice point {splice_at} is outside of {len(body)} bytes")
+    body_bytes = len(body)
+    if not 0 <= splice_at <= body_bytes:
+        raise TransactionInvalid(f"splice point {splice_at} is outside of {body_bytes} bytes")
     head, names = _encode_key(_PUT, op)
-    value = _VALUE.pack(splice_at, expires_at_ms, len(meta), len(body))
+    value = _VALUE.pack(splice_at, expires_at_ms, len(meta), body_bytes)
     parts += (head, value, names, meta, body)
 
 
@@ -177,9 +178,10 @@ def _encode_key(kind: int, op: KeyedOp) -> tuple[bytes, bytes]:
     problem = _key_problem(resource, namespace, name)
     if problem:
         raise TransactionInvalid(problem)
-    if not ANY <= op.expected <= _LARGEST_REVISION:
-        raise TransactionInvalid(f"expected revision {op.expected} is none")
-    head = _KEYED.pack(kind, len(resource), len(namespace), len(name), op.expected)
+    expected = op.expected
+    if not ANY <= expected <= _LARGEST_REVISION:
+        raise TransactionInvalid(f"expected revision {expected} is none")
+    head = _KEYED.pack(kind, len(resource), len(namespace), len(name), expected)
     return head, resource + namespace + name
 
 
@@ -191,7 +193,7 @@ def _key_problem(resource: bytes, namespace: bytes, name: bytes) -> str:
     if len(namespace) + len(name) > KEY_BYTES_MAX:
         return f"namespace and name together have more than {KEY_BYTES_MAX} bytes"
     # NUL separates namespace from name in the replica's keys.
-    if b"\0" in name or b"\0" in namespace or b"\0" in resource:
+    if 0 in name or 0 in namespace or 0 in resource:
         return "a name holds a NUL byte"
     return ""
 

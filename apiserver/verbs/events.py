@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import orjson
 
-from apiserver.protocol import frame
+from apiserver.cycle import frame
 from apiserver.resources import Resource
 from apiserver.verbs.answer import META_VERSIONS
 from kube import codec_cbor

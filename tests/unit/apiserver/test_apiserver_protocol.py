@@ -10,7 +10,8 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from apiserver.protocol import HEAD_BYTES_MAX, ApiProtocol, frame, unframe
+from apiserver.cycle import frame, unframe
+from apiserver.protocol import HEAD_BYTES_MAX, ApiProtocol
 
 IDLE_S = 0.4
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
