@@ -15,7 +15,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -55,6 +59,29 @@ class Signal:
 
 class Cycle(RequestResponseCycle):
     """A request and its answer."""
+
+    # How every cycle begins; what changes is set on the object.
+    disconnected = False
+    more_body = True
+    response_started = False
+    response_complete = False
+    chunked_encoding = None
+    expected_content_length = 0
+
+    # uvicorn's own takes all of this one by one.
+    def __init__(self, connection: HttpToolsProtocol, *, keep_alive: bool) -> None:
+        self.scope = connection.scope
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.logger = connection.logger
+        self.access_logger = connection.access_logger
+        self.access_log = connection.access_log
+        self.default_headers = connection.server_state.default_headers
+        self.message_event = Signal()  # type: ignore[assignment]
+        self.waiting_for_100_continue = connection.expect_100_continue
+        self.keep_alive = keep_alive
+        self.on_response = connection.on_response_complete
+        self.body = bytearray()
 
     def start(
         self,

@@ -33,6 +33,9 @@ DISCARDED_BYTES_MAX: Final = 16 << 20
 they have sent all, and would find a reset connection in place of the 413."""
 _KNOWN_QUERY_BYTES_MAX: Final = 1024
 _NO_QUERY: Final[Query] = {}
+_HEADERS: Final = frozenset(
+    {b"accept", b"content-type", b"authorization", b"user-agent", b"accept-encoding"}
+)
 _CACHE_HEAD: Final = b"cache-control: no-cache, private\r\n"
 
 
@@ -125,6 +128,8 @@ class Exchange:
         self.code = 0
         self.sent_bytes = 0
         for name, value in scope["headers"]:
+            if name not in _HEADERS and not name.startswith(b"impersonate-"):
+                continue
             if name == b"accept":
                 self.accept = self.accept + b"," + value if self.accept else value
             elif name == b"content-type":
@@ -135,7 +140,7 @@ class Exchange:
                 self.user_agent = value
             elif name == b"accept-encoding":
                 self.accept_encoding = value
-            elif name.startswith(b"impersonate-"):
+            else:
                 self.impersonation = [*self.impersonation, (name[12:], value)]
 
     @property

@@ -39,12 +39,29 @@ class RequestLabels(NamedTuple):
     scope: str
 
 
-class _Histogram:
-    __slots__ = ("counts", "sum_s")
+class Series:
+    """The requests of one set of labels.
 
-    def __init__(self) -> None:
+    Attributes:
+        labels: what they have in common.
+        totals: how many were answered, by status code.
+        counts, sum_s: a histogram of how long that took.
+    """
+
+    __slots__ = ("counts", "labels", "sum_s", "totals")
+
+    def __init__(self, labels: RequestLabels) -> None:
+        self.labels = labels
+        self.totals: dict[int, int] = {}
         self.counts = [0] * (len(_BUCKETS_S) + 1)
         self.sum_s = 0.0
+
+    def observe(self, code: int, duration_s: float) -> None:
+        """Count one answered request."""
+        totals = self.totals
+        totals[code] = totals.get(code, 0) + 1
+        self.counts[bisect_left(_BUCKETS_S, duration_s)] += 1
+        self.sum_s += duration_s
 
 
 class Metrics:
@@ -58,8 +75,7 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self._totals: dict[tuple[RequestLabels, int], int] = {}
-        self._durations: dict[RequestLabels, _Histogram] = {}
+        self._series: dict[RequestLabels, Series] = {}
         self.inflight_read = 0
         self.inflight_write = 0
         self.watches: dict[tuple[str, str, str], int] = {}
@@ -70,21 +86,15 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
-    def observe(self, labels: RequestLabels, code: int, duration_s: float) -> None:
-        """Count one answered request."""
-        key = (labels, code)
-        totals = self._totals
-        if key in totals:
-            totals[key] += 1
-        elif len(totals) < _SERIES_MAX:
-            totals[key] = 1
-        histogram = self._durations.get(labels)
-        if histogram is None:
-            if len(self._durations) >= _SERIES_MAX:
-                return
-            histogram = self._durations[labels] = _Histogram()
-        histogram.counts[bisect_left(_BUCKETS_S, duration_s)] += 1
-        histogram.sum_s += duration_s
+    def series(self, labels: RequestLabels) -> Series:
+        """Return where requests with these labels are counted."""
+        series = self._series.get(labels)
+        if series is None:
+            series = Series(labels)
+            # Beyond the limit they are counted, but nobody is told.
+            if len(self._series) < _SERIES_MAX:
+                self._series[labels] = series
+        return series
 
     def render(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
@@ -96,17 +106,19 @@ class Metrics:
         total = CounterMetricFamily(
             "apiserver_request_total", "Requests by verb, resource and code.", labels=names
         )
-        for (labels, code), count in self._totals.items():
-            total.add_metric([*labels, "apiserver", str(code)], count)
+        seen = [series for series in self._series.values() if series.totals]
+        for series in seen:
+            for code, count in series.totals.items():
+                total.add_metric([*series.labels, "apiserver", str(code)], count)
         yield total
         duration = HistogramMetricFamily(
             "apiserver_request_duration_seconds",
             "Seconds from a request's headers to the end of its answer.",
             labels=[*RequestLabels._fields, "component"],
         )
-        for labels, histogram in self._durations.items():
+        for series in seen:
             duration.add_metric(
-                [*labels, "apiserver"], _cumulative(histogram.counts), histogram.sum_s
+                [*series.labels, "apiserver"], _cumulative(series.counts), series.sum_s
             )
         yield duration
         yield from self._collect_current()

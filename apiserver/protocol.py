@@ -31,7 +31,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from apiserver.cycle import Cycle, Signal
+from apiserver.cycle import Cycle
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PROTOCOL_KEY = "ultraplane.protocol"
 PEER_UNREAD: Any = object()
+_ASGI: Final[Any] = {"version": "3.0", "spec_version": "2.3"}
 HEAD_BYTES_MAX: Final = (1 << 20) + 4096
 """Go's limit of a request's head: DefaultMaxHeaderBytes and its slop."""
 PROGRESS_BYTES_MIN: Final = 64 << 10
@@ -88,6 +89,7 @@ class ApiProtocol(HttpToolsProtocol):
         self._unsent_bytes = 0
         self._idle_since_s: float | None = None
         self._gone: set[Callable[[], None]] = set()
+        self._extensions: dict[str, Any] = {PROTOCOL_KEY: self}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -114,7 +116,12 @@ class ApiProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_over:
             return
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade:
+            pass  # anybody may ask for an upgrade; the answer just does not grant it
         # A request that came whole, as most do, needs no timer.
         if self._is_reading:
             self._overhead_bytes += len(data)
@@ -125,8 +132,20 @@ class ApiProtocol(HttpToolsProtocol):
                 self._arm_read_timer()
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {PROTOCOL_KEY: self}  # type: ignore[dict-item]
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.scope = {  # type: ignore[typeddict-item]
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,  # type: ignore[typeddict-item]
+            "root_path": "",
+            "headers": self.headers,
+            "extensions": self._extensions,
+        }
         self._is_reading = self._is_in_head = True
         self._overhead_bytes = 0
         # Blank lines between requests do not end the idle time, but a request does.
@@ -165,20 +184,9 @@ class ApiProtocol(HttpToolsProtocol):
             # The parser would take the body for what is spoken after the upgrade.
             self._refuse(400)
         before = self.cycle
-        self.cycle = cycle = Cycle(
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=Signal(),  # type: ignore[arg-type]
-            expect_100_continue=self.expect_100_continue,
-            # Nothing is spoken here but HTTP/1.1: after an upgrade no request would be read.
-            keep_alive=version == "1.1" and not upgrades and parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+        # Nothing is spoken here but HTTP/1.1: after an upgrade no request would be read.
+        keep_alive = version == "1.1" and not upgrades and parser.should_keep_alive()
+        self.cycle = cycle = Cycle(self, keep_alive=keep_alive)
         if before is None or before.response_complete:
             cycle.start(self.loop, self.tasks, self.app)
         else:
@@ -226,12 +234,6 @@ class ApiProtocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete or not cycle.response_started:
             self.transport.write(b"".join((line, head, length, text)))
         self._close()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: each client may ask for an upgrade, and the answer just doesn't grant it."""
-
-    def _unset_keepalive_if_required(self) -> None:
-        """Do nothing: the idle timer looks at the clock when it fires."""
 
     # Writing ----------------------------------------------------------------------------------
 

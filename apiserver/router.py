@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from apiserver.authn import Authenticator
 from apiserver.authz import Attributes, Authorizer, refuse
 from apiserver.errors import from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
-from apiserver.metrics import RequestLabels
+from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
 from apiserver.resources import Target
 from apiserver.server import Server
@@ -31,6 +31,7 @@ Handler = Callable[[Server, Exchange, Target], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log: Final = logging.getLogger(__name__)
 _access: Final = logging.getLogger("apiserver.access")
+_PLANS_MAX: Final = 10_000
 READ_VERBS: Final = frozenset({"get", "list", "watch"})
 _TIMED: Final = frozenset({"list", "deletecollection"})
 _NAMED_VERBS: Final = {
@@ -87,6 +88,16 @@ class Verbs:
         return self.main.get(verb)
 
 
+class _Plan(NamedTuple):
+    """How a request is served: what its path, method and query decide."""
+
+    target: Target
+    verb: str
+    handler: Handler | None
+    attributes: Attributes
+    series: Series
+
+
 class Router:
     """The ASGI application that uvicorn calls."""
 
@@ -103,7 +114,8 @@ class Router:
         self._authorizer = authorizer
         self._verbs = verbs
         self._behind = behind
-        self._labels: dict[tuple[int, str, str, str], RequestLabels] = {}
+        self._creates: dict[str, _Plan] = {}
+        self._series: dict[tuple[int, str, str, str], Series] = {}
         self._body_bytes_max = server.settings.body_bytes_max
         self._log_access = server.settings.access_log
         self._groups = _served_groups(server.catalog.registry)
@@ -116,13 +128,11 @@ class Router:
         path = exchange.path
         try:
             if path.startswith("/api"):
-                try:
-                    target = self._server.catalog.find(path)
-                except KeyError:
-                    exchange.user = self._authenticate(exchange)
-                    raise st.nothing_there() from None
-                if target is not None:
-                    await self._serve_resource(exchange, target)
+                plan = self._creates.get(path) if exchange.method == "POST" else None
+                if plan is None:
+                    plan = self._plan(exchange)
+                if plan is not None:
+                    await self._serve_resource(exchange, plan)
                     return
             await self._serve_path(exchange, scope, receive, send)
         except st.StatusError as error:
@@ -130,9 +140,42 @@ class Router:
         except ClientGone:
             return
 
-    async def _serve_resource(self, exchange: Exchange, target: Target) -> None:
+    def _plan(self, exchange: Exchange) -> _Plan | None:
+        """Return how to serve a request, None if its path is not one of resources.
+
+        Raises:
+            StatusError: 404, there is no such resource; 400, the query can't be read.
+        """
+        path = exchange.path
+        try:
+            target = self._server.catalog.find(path)
+        except KeyError:
+            exchange.user = self._authenticate(exchange)
+            raise st.nothing_there() from None
+        if target is None:
+            return None
+        verb, resource = self._verb_of(exchange, target), target.resource
+        attributes = Attributes(
+            verb or exchange.method.lower(),
+            resource.group,
+            resource.version,
+            resource.plural,
+            target.subresource,
+            target.namespace,
+            target.name,
+            path,
+        )
+        handler = self._verbs.find(target, verb)
+        plan = _Plan(target, verb, handler, attributes, self._series_of(target, verb))
+        if verb == "create" and not target.name:
+            if len(self._creates) >= _PLANS_MAX:
+                del self._creates[next(iter(self._creates))]
+            self._creates[path] = plan
+        return plan
+
+    async def _serve_resource(self, exchange: Exchange, plan: _Plan) -> None:
         server, metrics = self._server, self._server.metrics
-        verb = self._verb_of(exchange, target)
+        target, verb, _, _, series = plan
         started_s = server.clock.monotonic_s()
         is_read = verb in READ_VERBS
         if is_read:
@@ -140,9 +183,7 @@ class Router:
         else:
             metrics.inflight_write += 1
         try:
-            exchange.user = self._authenticate(exchange)
-            self._authorize(exchange, target, verb)
-            handler = self._handler(exchange, target, verb)
+            handler = self._admit(exchange, plan)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
             if exchange.scope["query_string"] or verb in _TIMED:
@@ -163,18 +204,21 @@ class Router:
             else:
                 metrics.inflight_write -= 1
             taken_s = server.clock.monotonic_s() - started_s
-            metrics.observe(self._labels_of(target, verb), exchange.code, taken_s)
+            series.observe(exchange.code, taken_s)
             if self._log_access:
                 self._log_request(exchange, verb, taken_s)
 
-    def _handler(self, exchange: Exchange, target: Target, verb: str) -> Handler:
-        """Return what serves the request.
+    def _admit(self, exchange: Exchange, plan: _Plan) -> Handler:
+        """Return what serves the request, if its user may make it.
 
         Raises:
-            StatusError: 404 or 405; 406, a write whose answer the client could not read: it must
-                hear so before anything is written.
+            StatusError: 401 or 403; 404 or 405, it has no such verb; 406, a write whose answer the
+                client could not read: it must hear so before anything is written.
         """
-        handler = self._verbs.find(target, verb)
+        target, verb, handler, attributes, _ = plan
+        exchange.user = user = self._authenticate(exchange)
+        if not self._authorizer.allows(user, attributes):
+            raise refuse(user, attributes)
         if handler is None or exchange.method == "HEAD":
             raise _no_method(exchange, target, verb)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
@@ -215,21 +259,6 @@ class Router:
                 return "watch"
         return "" if verb == "create" and target.name else verb
 
-    def _authorize(self, exchange: Exchange, target: Target, verb: str) -> None:
-        resource = target.resource
-        attributes = Attributes(
-            verb or exchange.method.lower(),
-            resource.group,
-            resource.version,
-            resource.plural,
-            target.subresource,
-            target.namespace,
-            target.name,
-            exchange.path,
-        )
-        if not self._authorizer.allows(exchange.user, attributes):
-            raise refuse(exchange.user, attributes)
-
     async def _serve_path(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
     ) -> None:
@@ -257,15 +286,15 @@ class Router:
             return
         await respond_error(exchange, error)
 
-    def _labels_of(self, target: Target, verb: str) -> RequestLabels:
+    def _series_of(self, target: Target, verb: str) -> Series:
         scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
         # Anybody may ask for any subresource: only those that there are may become labels.
         known = target.subresource if target.subresource_info else ""
         key = (id(target.resource), verb, known, scope)
-        labels = self._labels.get(key)
-        if labels is None:
+        series = self._series.get(key)
+        if series is None:
             resource = target.resource
-            labels = self._labels[key] = RequestLabels(
+            labels = RequestLabels(
                 _SHOWN_VERBS.get(verb, verb.upper()),
                 resource.group,
                 resource.version,
@@ -273,7 +302,8 @@ class Router:
                 known,
                 scope,
             )
-        return labels
+            series = self._series[key] = self._server.metrics.series(labels)
+        return series
 
     @staticmethod
     def _log_request(exchange: Exchange, verb: str, taken_s: float) -> None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from storage.environment import Environment, Txn
 from storage.errors import CorruptTransaction, UnsupportedTransaction
@@ -99,16 +99,12 @@ class Position(NamedTuple):
     """What the log's Init named it."""
 
 
-class _Found(NamedTuple):
-    """What a key names before its transaction: its type's entry, its key, its stored value."""
-
-    entry: TypeEntry | None
-    key: bytes
-    old: bytes | None
+_Found: TypeAlias = tuple[TypeEntry | None, bytes, bytes | None]
+"""What a key names before its transaction: its type's entry, its key, its stored value."""
 
 
 _KEYLESS: Final = (Compact, Init)
-_NOTHING: Final = _Found(None, b"", None)
+_NOTHING: Final = (None, b"", None)
 
 
 class Applied(NamedTuple):
@@ -221,7 +217,7 @@ class Applier:
             if not _holds(op.expected, old) or (old is None and isinstance(op, Delete)):
                 actual = None if old is None else parse_value(op.resource, key, old)
                 return Rejected(op_index, actual)
-            found.append(_Found(entry, key, old))
+            found.append((entry, key, old))
         perform = self._perform
         if len(ops) == 1:
             return Committed(revision, (perform(ops[0], found[0], revision, 0),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 
 import orjson
@@ -51,20 +52,19 @@ async def respond_object(
     await respond_negotiated(exchange, media, obj, code)
 
 
-async def respond_created(
+def respond_created(
     server: Server, exchange: Exchange, resource: Resource, body: bytes, *, dry_run: bool
-) -> None:
+) -> Awaitable[None]:
     """Answer with a new object; one of a dry run was never written and shows no revision.
 
     Raises:
         StatusError: 406.
     """
     if not dry_run:
-        await respond_object(server, exchange, resource, body, 201)
-        return
+        return respond_object(server, exchange, resource, body, 201)
     document: JsonObject = orjson.loads(resource.serve(body))
     del document["metadata"]["resourceVersion"]
-    await respond_document(exchange, document, 201)
+    return respond_document(exchange, document, 201)
 
 
 async def respond_printed(

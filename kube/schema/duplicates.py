@@ -30,6 +30,9 @@ def may_have_duplicates(body: bytes, key_count: int) -> bool:
     """
     if key_count < 0:
         return True
+    # Each pair has a colon: if there are no more of them than keys, no key was lost.
+    if body.count(b":") == key_count:
+        return False
     # A quote inside a string is escaped, so an unescaped one before a colon ends a key.
     found = body.count(b'":')
     if b"\\" in body:

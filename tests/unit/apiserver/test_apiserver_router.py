@@ -59,7 +59,7 @@ def test_made_up_subresources_are_not_remembered() -> None:
             assert await _ask(router, path) == 403
 
     asyncio.run(run())
-    assert len(router._labels) == 1
+    assert len(router._series) == 1
 
 
 def test_long_queries_are_not_remembered() -> None:
