@@ -240,14 +240,19 @@ class Exchange:
         self.code = code
         self.sent_bytes = len(body)
         cycle = getattr(self._send, "__self__", None)
-        extra = self._extra_headers() if self.warnings or self.headers else ()
-        closing = any(name == b"connection" for name, _ in extra)
-        if isinstance(cycle, RequestResponseCycle) and not closing:
-            head = b"content-type: " + content_type + b"\r\n" + _CACHE_HEAD
-            for name, value in extra:
-                head += name + b": " + value + b"\r\n"
-            if cycles.respond(cycle, code, head, body):
-                return
+        extra: Sequence[tuple[bytes, bytes]] = ()
+        head = b"content-type: %b\r\n%b" % (content_type, _CACHE_HEAD)
+        closing = False
+        if self.warnings or self.headers:
+            extra = self._extra_headers()
+            closing = any(name == b"connection" for name, _ in extra)
+            head += b"".join([b"%b: %b\r\n" % header for header in extra])
+        if (
+            isinstance(cycle, RequestResponseCycle)
+            and not closing
+            and cycles.respond(cycle, code, head, body)
+        ):
+            return
         headers = [
             (b"content-type", content_type),
             (b"cache-control", b"no-cache, private"),

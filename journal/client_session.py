@@ -119,7 +119,8 @@ class ClientSession:
         """Send an append of one record; see `JournalClient.submit_for`."""
         if len(record) + 4 > self._append_bytes_max or len(key) != KEY_BYTES:
             check_append((record,), key, self._append_bytes_max)
-        self._submit(stream, encode_keyed_record(key, record), waiter, deadline_s, translate)
+        keyed_body = encode_keyed_record(key, record)
+        self._submit(stream, keyed_body, waiter, deadline_s, translate)
 
     def _submit(
         self,
@@ -137,9 +138,10 @@ class ClientSession:
         identity = self._next_identity
         self._next_identity = identity + 1
         self._appends[identity] = append
-        self.budget.take(len(keyed_body))
+        size_bytes = len(keyed_body)
+        self.budget.take(size_bytes)
         if self.link is not None:
-            self._enqueue(identity, append)
+            self._enqueue(identity, append, size_bytes)
 
     def request(
         self, kind: Kind, argument: bytes, name: str, deadline_s: float
@@ -181,7 +183,7 @@ class ClientSession:
                 self.budget.give(len(append.keyed_body))
                 continue
             self.resent += append.sent
-            self._enqueue(identity, append)
+            self._enqueue(identity, append, len(append.keyed_body))
         for request in self._requests.values():
             self.send(request.frame)
         for reader in self._readers.values():
@@ -293,15 +295,13 @@ class ClientSession:
         if len(self._names) < _NAMES_MAX:
             self._names.add(stream)
 
-    def _enqueue(self, identity: int, append: _Append) -> None:
+    def _enqueue(self, identity: int, append: _Append, size_bytes: int) -> None:
         parts = self._outgoing.get(append.stream)
         if parts is None:
             parts = self._outgoing[append.stream] = []
         append.sent = True
-        keyed_body = append.keyed_body
-        parts.append(APPEND_HEAD.pack(identity, len(keyed_body)))
-        parts.append(keyed_body)
-        self._outgoing_bytes += len(keyed_body)
+        parts += (APPEND_HEAD.pack(identity, size_bytes), append.keyed_body)
+        self._outgoing_bytes += size_bytes
         if self._outgoing_bytes >= COALESCED_BYTES_MAX:
             self._flush()
         elif not self._flush_scheduled:

@@ -26,7 +26,15 @@ from typing import Final, NamedTuple, TypeAlias
 
 from storage.environment import Environment, Txn
 from storage.errors import CorruptTransaction, UnsupportedTransaction
-from storage.event import EVENT_KEY, EVENT_ROW, REVISION, Event, EventKind
+from storage.event import (
+    DELETE_VALUE,
+    EVENT_KEY,
+    EVENT_ROW,
+    PUT_VALUE,
+    REVISION,
+    Event,
+    EventKind,
+)
 from storage.record import (
     HEADER,
     Record,
@@ -296,7 +304,8 @@ class Applier:
                     event.kind is EventKind.DELETE
                 ):
                     txn.delete(expiry_key, db=self._environment.expiry)
-        head = EVENT_ROW.pack(self._timestamp_ms, superseded, event.kind.value, len(key))
+        kind = PUT_VALUE if event.kind is EventKind.PUT else DELETE_VALUE
+        head = EVENT_ROW.pack(self._timestamp_ms, superseded, kind, len(key))
         # Revisions only grow: appending fills pages whole and costs half of a keyed insert.
         row = b"".join((head, key, old or b""))
         txn.put(event_key, row, append=True, db=self._environment.events)

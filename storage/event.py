@@ -34,6 +34,11 @@ class EventKind(Enum):
     DELETE = 2
 
 
+PUT_VALUE: Final[int] = EventKind.PUT.value
+DELETE_VALUE: Final[int] = EventKind.DELETE.value
+"""As rows have them: an enumeration's `value` takes as long as packing the row."""
+
+
 class Event:
     """One object's change at one revision; one instance is shared by all watchers.
 

@@ -163,7 +163,7 @@ def encode(ops: Sequence[Op], transaction_id: bytes) -> bytes:
 
 
 def _encode_put(op: Put, parts: list[bytes]) -> None:
-    _, _, _, meta, body, splice_at, _, expires_at_ms = op
+    meta, body, splice_at, expires_at_ms = op[3], op[4], op[5], op[7]
     body_bytes = len(body)
     if not 0 <= splice_at <= body_bytes:
         raise TransactionInvalid(f"splice point {splice_at} is outside of {body_bytes} bytes")
@@ -186,16 +186,14 @@ def _encode_key(kind: int, op: KeyedOp) -> tuple[bytes, bytes]:
 
 
 def _key_problem(resource: bytes, namespace: bytes, name: bytes) -> str:
-    if not 0 < len(resource) <= RESOURCE_BYTES_MAX:
+    if 0 < len(resource) <= RESOURCE_BYTES_MAX and name:
+        if len(namespace) + len(name) > KEY_BYTES_MAX:
+            return f"namespace and name together have more than {KEY_BYTES_MAX} bytes"
+        # NUL separates namespace from name in the replica's keys.
+        return "a name holds a NUL byte" if 0 in resource + namespace + name else ""
+    if name:
         return f"a resource name has 1 to {RESOURCE_BYTES_MAX} bytes, not {len(resource)}"
-    if not name:
-        return "an object's name is empty"
-    if len(namespace) + len(name) > KEY_BYTES_MAX:
-        return f"namespace and name together have more than {KEY_BYTES_MAX} bytes"
-    # NUL separates namespace from name in the replica's keys.
-    if 0 in name or 0 in namespace or 0 in resource:
-        return "a name holds a NUL byte"
-    return ""
+    return "an object's name is empty"
 
 
 def _repeats_a_key(ops: Sequence[Op]) -> bool:

@@ -324,11 +324,13 @@ def validate_object_meta(
         path: the metadata's own path.
     """
     errors: list[FieldError] = []
+    check = name_check or name_is_dns_subdomain
     if prefix := meta.get("generateName"):
-        check = name_check or name_is_dns_subdomain
         faults = check(prefix, True)  # noqa: FBT003 (the contract of NameCheck)
         errors.extend(invalid(f"{path}.generateName", prefix, fault) for fault in faults)
-    errors += validate_name(meta.get("name", ""), name_check, path)
+    name = meta.get("name")
+    if not name or check(name, False):  # noqa: FBT003
+        errors += validate_name(name or "", check, path)
     namespace = meta.get("namespace")
     if not namespaced:
         if namespace:
