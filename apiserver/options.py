@@ -71,7 +71,7 @@ def write_options(exchange: Exchange, kind: str, *, apply: bool = False) -> Writ
     Raises:
         StatusError: 422 as upstream's ValidateCreateOptions and its like.
     """
-    query = exchange.query
+    query = exchange.query if exchange.scope["query_string"] else None
     if not query:
         if apply:
             faults = [fld.required("fieldManager", "is required for apply patch")]

@@ -23,7 +23,7 @@ from journal.errors import CorruptStream, JournalError, SequenceAhead, SequenceT
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 from storage.applier import Applier, Entry, Position, Sent
-from storage.environment import Environment
+from storage.environment import Environment, Txn
 from storage.errors import (
     CommitTimeout,
     Compacted,
@@ -98,6 +98,9 @@ class Partition:
         self._tail_check = TailCheck(self._ask_tail)
         self._deadlines = Deadlines()
         self._pending: dict[bytes, _Pending] = {}
+        # Between two passes all reads see the same: they share a transaction, which ends before the
+        # next pass begins, so that it never keeps the applier from using pages again.
+        self._latest: Txn | None = None
         # Unique to this object's life, so that ids never repeat in any log.
         self._id_prefix = os.urandom(8)
         self._next_id = 0
@@ -145,6 +148,12 @@ class Partition:
                 one.future.set_exception(CommitTimeout(f"the outcome is unknown: {error}"))
         self.hub.close()
         self.snapshots.close()
+        self._end_latest()
+
+    def _end_latest(self) -> None:
+        txn, self._latest = self._latest, None
+        if txn is not None:
+            txn.abort()
 
     async def commit(self, ops: Sequence[Op], timeout_s: float) -> Outcome:
         """Append a transaction and wait until it is applied here.
@@ -217,14 +226,13 @@ class Partition:
         if entry is None:
             return None
         key = entry.object_key(namespace, name)
-        txn = self.environment.read()
-        try:
-            if revision is None:
-                value = txn.get(key, db=self.environment.objects)
-            else:
-                value = value_at(self.views, txn, key, revision)
-        finally:
-            txn.abort()
+        txn = self._latest
+        if txn is None:
+            txn = self._latest = self.environment.read()
+        if revision is None:
+            value = txn.get(key, db=self.environment.objects)
+        else:
+            value = value_at(self.views, txn, key, revision)
         return None if value is None else parse_value(resource, key, value)
 
     def check_retained(self, revision: int) -> None:
@@ -266,6 +274,7 @@ class Partition:
         Raises:
             StorageFull: no space; may be tried again. Otherwise as `Applier.apply`.
         """
+        self._end_latest()
         pending = self._pending
         applied = self._applier.apply(entries, pending)
         position = self._applier.position
