@@ -25,6 +25,7 @@ class ServerItself:
     """The caller of what the server does by itself; nobody reads its warnings."""
 
     user: User = field(default_factory=lambda: User("system:apiserver", (MASTERS,)))
+    is_large: bool = False
 
     def warn(self, text: str) -> None:
         """Log a warning that a client would have got."""

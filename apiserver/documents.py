@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
+from apiserver.aside import aside
 from apiserver.exchange import Exchange
 from apiserver.resources import Resource
 from kube import codec_cbor, codec_json, codec_protobuf, codec_yaml
@@ -217,15 +218,41 @@ def strict_faults(
 
 
 async def read_request(
-    exchange: Exchange, resource: Resource, directive: str, part: SubresourceInfo | None = None
+    exchange: Exchange,
+    resource: Resource,
+    directive: str,
+    part: SubresourceInfo | None = None,
+    *,
+    body: bytes | None = None,
 ) -> JsonObject:
     """Read, decode and strictly check a request's object, of `part`'s kind if that is given.
+
+    Args:
+        exchange: the request.
+        resource: the type it is about.
+        directive: Strict, Warn or Ignore.
+        part: the subresource whose kind is wanted.
+        body: of the request, if it was read already.
 
     Raises:
         StatusError: 400, 413 or 415.
     """
     media_type = media_type_of(exchange.content_type)
-    body = await exchange.body()
+    if body is None:
+        body = await exchange.body()
+    if exchange.is_large:
+        return await aside(_read_strictly, exchange, resource, body, media_type, directive, part)
+    return _read_strictly(exchange, resource, body, media_type, directive, part)
+
+
+def _read_strictly(
+    exchange: Exchange,
+    resource: Resource,
+    body: bytes,
+    media_type: str,
+    directive: str,
+    part: SubresourceInfo | None,
+) -> JsonObject:
     obj, decoded = read_object(resource, body, media_type, part)
     check_strictly(exchange, resource, body, (decoded, part), directive)
     return obj

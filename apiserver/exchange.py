@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from apiserver import cycle as cycles
 from apiserver import protocol
+from apiserver.aside import LARGE_BYTES
 from apiserver.warning_headers import warning_headers
 from kube import status as st
 from kube.text_cache import LARGE_BODY_BYTES, note_large_body
@@ -71,6 +72,11 @@ class Caller(Protocol):
 
     user: Any
 
+    @property
+    def is_large(self) -> bool:
+        """Whether the object is so large that others must not wait while it is looked at."""
+        ...
+
     def warn(self, text: str) -> None:
         """Take a warning for the client."""
         ...
@@ -85,6 +91,7 @@ class Exchange:
             of several with one name the first counts, as in Go, but Accepts are joined.
         impersonation: Impersonate-… headers, names shortened by that, in their order.
         user: who asks, set by authentication.
+        is_large: whether the body that was read is (apiserver.aside).
         warnings: texts for Warning headers, in order, without repeats.
         code: status code once an answer has started, else 0.
         sent_bytes: body bytes written so far.
@@ -102,6 +109,7 @@ class Exchange:
         "content_type",
         "headers",
         "impersonation",
+        "is_large",
         "method",
         "path",
         "scope",
@@ -122,6 +130,7 @@ class Exchange:
         self.accept = self.content_type = self.authorization = b""
         self.user_agent = self.accept_encoding = b""
         self.user: Any = None
+        self.is_large = False
         self.impersonation: Sequence[tuple[bytes, bytes]] = ()
         self.warnings: list[str] = []
         self.headers: list[tuple[bytes, bytes]] = []
@@ -179,7 +188,7 @@ class Exchange:
             if len(whole) > self.body_bytes_max:
                 raise self._too_large()
             if len(whole) > LARGE_BODY_BYTES:
-                note_large_body(len(whole))
+                self._note_large(len(whole))
         return whole
 
     async def body(self) -> bytes:
@@ -194,8 +203,12 @@ class Exchange:
             return whole
         body = await self._body_in_parts()
         if len(body) > LARGE_BODY_BYTES:
-            note_large_body(len(body))
+            self._note_large(len(body))
         return body
+
+    def _note_large(self, length: int) -> None:
+        note_large_body(length)
+        self.is_large = length > LARGE_BYTES
 
     async def _body_in_parts(self) -> bytes:
         message = await self._receive()

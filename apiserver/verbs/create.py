@@ -7,8 +7,9 @@ from typing import Final
 import orjson
 
 from apiserver import admission
+from apiserver.aside import aside
 from apiserver.authn import User
-from apiserver.companions import NO_CLAIMS
+from apiserver.companions import NO_CLAIMS, Claims, Companion
 from apiserver.exchange import Caller
 from apiserver.metadata import (
     ensure_namespace,
@@ -25,7 +26,7 @@ from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
 from storage.record import Record
-from storage.txn import ABSENT, Committed, Delete, Put
+from storage.txn import ABSENT, Committed, KeyedOp, Put
 
 _NAME_ATTEMPTS_MAX: Final = 8
 """Upstream's maxNameGenerationCreateAttempts."""
@@ -62,7 +63,10 @@ async def create_object(
         raise st.bad_request("resourceVersion should not be set on objects to be created")
     wipe_system_fields(metadata)
     ensure_namespace(resource, namespace, metadata)
-    resource.hooks.default(obj)
+    if exchange.is_large:
+        await aside(resource.hooks.default, obj)
+    else:
+        resource.hooks.default(obj)
     prefix = metadata.get("generateName", "")
     generated = bool(prefix) and not metadata.get("name")
     pristine = orjson.dumps(obj) if generated else b""
@@ -74,7 +78,7 @@ async def create_object(
         if resource.namespaced and not server.live_namespaces.has(obj["metadata"]["namespace"]):
             await admission.check_namespace(server, resource, obj)
         prepare_new(server, exchange.user, resource, obj)
-        body = await _store(server, resource, obj, dry_run=options.dry_run)
+        body = await _store(server, exchange, resource, obj, dry_run=options.dry_run)
         if isinstance(body, bytes):
             for text in resource.hooks.warnings(obj, None):
                 exchange.warn(text)
@@ -118,7 +122,7 @@ def check_new(resource: Resource, obj: JsonObject) -> None:
 
 
 async def _store(
-    server: Server, resource: Resource, obj: JsonObject, *, dry_run: bool
+    server: Server, exchange: Caller, resource: Resource, obj: JsonObject, *, dry_run: bool
 ) -> bytes | Record:
     """Commit a new object; return its body, or the object that is there already."""
     metadata = obj["metadata"]
@@ -138,7 +142,10 @@ async def _store(
         if companion is not None:
             obj["spec"] = orjson.loads(asked)
             claims = companion.on_create(obj, metadata["creationTimestamp"])
-        check_new(resource, obj)
+        if exchange.is_large:
+            await aside(check_new, resource, obj)
+        else:
+            check_new(resource, obj)
         if dry_run:
             return resource.encode(obj)[0]
         ops = (_put_of(server, resource, obj), *claims.ops)
@@ -150,12 +157,19 @@ async def _store(
         if outcome.op_index == 0:
             assert outcome.actual is not None
             return outcome.actual
-        lost = ops[outcome.op_index]
         assert companion is not None
-        assert isinstance(lost, Put | Delete)
-        if lost.name not in claims.chosen and isinstance(lost, Put):
-            raise companion.explain(lost, obj)
+        _check_lost(companion, claims, ops[outcome.op_index], obj)
     raise st.conflict(resource.group, resource.plural, name)
+
+
+def _check_lost(companion: Companion, claims: Claims, lost: KeyedOp, obj: JsonObject) -> None:
+    """Another write was quicker to claim what `lost` was to: choose again, if we chose it.
+
+    Raises:
+        StatusError: the client did.
+    """
+    if isinstance(lost, Put) and lost.name not in claims.chosen:
+        raise companion.explain(lost, obj)
 
 
 def _put_of(server: Server, resource: Resource, obj: JsonObject) -> Put:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 
+from apiserver.aside import aside
 from apiserver.documents import decode_object, parse
 from apiserver.exchange import Exchange
 from apiserver.options import WriteOptions, write_options
@@ -103,8 +104,12 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
     patch_type_of(exchange.content_type)
     body = await exchange.body()
     options = write_options(exchange, "PatchOptions")
-    change = Patch(resource, exchange.content_type, body)
-    change.check_strictly(exchange, options)
+    if exchange.is_large:
+        change = await aside(Patch, resource, exchange.content_type, body)
+        await aside(change.check_strictly, exchange, options)
+    else:
+        change = Patch(resource, exchange.content_type, body)
+        change.check_strictly(exchange, options)
     part = Part.STATUS if target.subresource == "status" else Part.MAIN
 
     def produce(record: Record, _old: JsonObject) -> JsonObject:

@@ -11,6 +11,7 @@ from apiserver.documents import (
     decode_object,
     media_type_of,
     parse_for,
+    read_request,
 )
 from apiserver.exchange import Exchange
 from apiserver.options import WriteOptions, write_options
@@ -32,7 +33,10 @@ async def post(server: Server, exchange: Exchange, target: Target) -> None:
     if body is None:
         body = await exchange.body()
     twins = server.twins.get(resource.storage) if media_type == JSON else None
-    if twins is None:
+    if exchange.is_large:
+        obj = await read_request(exchange, resource, options.field_validation, body=body)
+        stored = await create_object(server, exchange, resource, target.namespace, obj, options)
+    elif twins is None:
         obj, decoded = decode_object(resource, parse_for(resource, body, media_type))
         check_strictly(exchange, resource, body, (decoded, None), options.field_validation)
         stored = await create_object(server, exchange, resource, target.namespace, obj, options)

@@ -16,6 +16,7 @@ from typing import NamedTuple, assert_never
 import orjson
 
 from apiserver.admission import admit_update
+from apiserver.aside import aside
 from apiserver.companions import NO_CLAIMS, Claims
 from apiserver.exchange import Exchange
 from apiserver.metadata import ensure_namespace, spec_changed
@@ -112,7 +113,10 @@ class Change:
         """Try once; a record is the newer state to try again from, None: the object is gone."""
         server, resource = self.server, self.resource
         old: JsonObject = orjson.loads(record.body)
-        new, claims = self._prepare(record, old)
+        if self.exchange.is_large and resource.storage not in server.companions:
+            new, claims = await aside(self._prepare, record, old)
+        else:
+            new, claims = self._prepare(record, old)
         if is_finalized(resource, new, old):
             return await self._remove(record, new, old)
         if new == old:
