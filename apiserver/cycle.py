@@ -120,14 +120,14 @@ def _nothing(*_: Any) -> None:
     pass
 
 
-def respond(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:
+def respond(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes, end: bytes) -> bool:
     """Write a whole answer at once.
 
     Args:
         cycle: the request's cycle.
         status: HTTP status code.
         head: header lines, each ended by CRLF, without content-length and connection.
-        body: the whole body.
+        body, end: the whole body, in two parts.
 
     Returns:
         False if the answer has to go the ordinary way (connection is to be closed, HEAD,
@@ -148,7 +148,7 @@ def respond(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) 
     parts = [STATUS_LINE[status]]
     for name, value in cycle.default_headers:
         parts += (name, b": ", value, b"\r\n")
-    parts += (head, b"content-length: %d\r\n\r\n" % len(body), body)
+    parts += (head, b"content-length: %d\r\n\r\n" % (len(body) + len(end)), body, end)
     cycle.response_started = True
     cycle.waiting_for_100_continue = False
     cycle.response_complete = True

@@ -248,10 +248,12 @@ class Exchange:
         self.headers.extend(warning_headers(self.warnings))
         return self.headers
 
-    async def respond(self, code: int, body: bytes, content_type: bytes = JSON_TYPE) -> None:
-        """Write a whole answer."""
+    async def respond(
+        self, code: int, body: bytes, content_type: bytes = JSON_TYPE, end: bytes = b""
+    ) -> None:
+        """Write a whole answer, `body` and then `end`."""
         self.code = code
-        self.sent_bytes = len(body)
+        self.sent_bytes = len(body) + len(end)
         cycle = getattr(self._send, "__self__", None)
         extra: Sequence[tuple[bytes, bytes]] = ()
         head = b"content-type: %b\r\n%b" % (content_type, _CACHE_HEAD)
@@ -263,17 +265,17 @@ class Exchange:
         if (
             isinstance(cycle, RequestResponseCycle)
             and not closing
-            and cycles.respond(cycle, code, head, body)
+            and cycles.respond(cycle, code, head, body, end)
         ):
             return
         headers = [
             (b"content-type", content_type),
             (b"cache-control", b"no-cache, private"),
-            (b"content-length", str(len(body)).encode()),
+            (b"content-length", b"%d" % self.sent_bytes),
             *extra,
         ]
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send({"type": "http.response.body", "body": body + end})
 
     async def respond_empty(self) -> None:
         """Write an answer without content (204)."""

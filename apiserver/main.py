@@ -28,7 +28,7 @@ from kube.discovery import Discovery
 from kube.openapi import OpenApi
 from kube.status import StatusError
 from runtime.clock import SystemClock
-from runtime.tasks import TaskScope
+from runtime.tasks import TaskCrashed, TaskScope
 from storage.errors import JournalUnavailable
 from storage.store import Store
 
@@ -91,7 +91,9 @@ class _ApiServer:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._clock = SystemClock()
-        self._journal = JournalClient(settings.journal_address, clock=self._clock)
+        self._journal = JournalClient(
+            settings.journal_address, clock=self._clock, on_crash=self._on_crash
+        )
         self._catalog = assembly.make_catalog(settings)
         self._store = Store(
             self._journal,
@@ -100,10 +102,12 @@ class _ApiServer:
         )
         self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
         self._is_bootstrapped = False
+        self._has_crashed = False
+        self._http: _Listeners | None = None
 
     async def serve(self) -> None:
         """Serve until told to stop."""
-        http = _Listeners(self._http_config(), self._server)
+        self._http = http = _Listeners(self._http_config(), self._server)
         await self._journal.start()
         try:
             async with TaskScope("apiserver") as scope:
@@ -113,8 +117,15 @@ class _ApiServer:
         finally:
             await self._store.stop()
             await self._journal.close()
-        if not http.started:
+        if self._has_crashed or not http.started:
             sys.exit(1)
+
+    def _on_crash(self, crash: TaskCrashed) -> None:
+        """End, to be started again: without its journal client this process can only wait."""
+        _log.critical("%s", crash)
+        self._has_crashed = True
+        if self._http is not None:
+            self._http.should_exit = True
 
     async def _open_store(self) -> None:
         """Recover the replica and complete a fresh cluster; /readyz fails until then."""

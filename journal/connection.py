@@ -61,6 +61,8 @@ SUBSCRIPTIONS_MAX: Final = 256
 UNDER_WAY_BYTES_MAX: Final = 16 << 20
 UNDER_WAY_COUNT_MAX: Final = 16_384
 WRITE_BUFFER_BYTES: Final = 4 << 20
+HELLO_SECONDS_MAX: Final = 10.0
+"""Whoever says nothing takes the place of somebody who would."""
 FRAME_SLACK_BYTES: Final = 2 << 20
 """What a frame may hold besides the largest append: other appends sent with it."""
 
@@ -94,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._splitter = FrameSplitter(host.engine.limits.append_bytes_max + FRAME_SLACK_BYTES)
         self._greeted = False
+        self._hello_timer: asyncio.TimerHandle | None = None
         self._under_way = Budget(UNDER_WAY_BYTES_MAX, UNDER_WAY_COUNT_MAX)
         self._subscriptions: dict[int, Subscription] = {}
         self._acknowledged: list[int] = []
@@ -131,6 +134,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         watch_peer(self._transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._hello_timer = self._loop.call_later(HELLO_SECONDS_MAX, self._check_greeted)
         if not self._host.on_open(self):
             self.reject(TooManyConnections("the journal has all the connections it takes"))
 
@@ -140,8 +144,14 @@ class Connection(asyncio.Protocol):
             _log.info("journal connection of %s was lost: %s", self.peer, exc)
         self._transport = None
         self.writable = False
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
         self._end_subscriptions()
         self._host.on_closed(self)
+
+    def _check_greeted(self) -> None:
+        if not self._greeted:
+            self.reject(ProtocolError(f"no HELLO within {HELLO_SECONDS_MAX:g} s"))
 
     def pause_writing(self) -> None:
         """Called by the event loop: the client takes its answers too slowly."""

@@ -70,15 +70,29 @@ async def run_service(
         await engine.close()
 
 
+SEGMENT_MIB_MAX: Final = 4000
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="journal.main", description="Serve the journal.")
     parser.add_argument("--data-dir", type=Path, required=True, help="where the streams live")
     parser.add_argument("--listen", required=True, help="unix:/path or tcp:host:port")
-    parser.add_argument("--segment-mib", type=int, default=64, help="size of a segment file")
+    parser.add_argument(
+        "--segment-mib",
+        type=_segment_mib,
+        default=64,
+        help=f"size of a segment file, 1 to {SEGMENT_MIB_MAX}",
+    )
     parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
     )
     return parser.parse_args(arguments)
+
+
+def _segment_mib(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= SEGMENT_MIB_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to {SEGMENT_MIB_MAX}")
+    return int(text)
 
 
 def limits_for(segment_mib: int) -> Limits:

@@ -38,7 +38,8 @@ async def respond_object(
     """
     media = media_of(exchange)
     if media.is_plain_json:
-        await exchange.respond(code, resource.serve(body))
+        # Objects end in a line feed, as Go's encoder writes them; stored ones do not.
+        await exchange.respond(code, resource.serve(body), end=b"\n")
         return
     obj = resource.decode_stored(body)
     if media.kind == "Table":

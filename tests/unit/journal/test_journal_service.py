@@ -14,6 +14,7 @@ from journal import connection as connection_module
 from journal.client import JournalClient
 from journal.engine import Limits
 from journal.errors import Overloaded, ProtocolError, TooManyConnections, UnsupportedFormat
+from journal.main import main
 from journal.protocol import (
     APPEND_HEAD,
     HELLO,
@@ -117,6 +118,43 @@ def test_another_protocol_version_is_refused_by_name(tmp_path: Path) -> None:
             assert "protocol 99" in str(error)
 
     asyncio.run(run())
+
+
+def test_who_does_not_greet_is_told_so_and_gives_up_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "HELLO_SECONDS_MAX", 0.01)
+
+    async def run() -> None:
+        async with running_service(tmp_path) as setup, raw_connection(setup.address) as raw:
+            frame = await raw.receive()
+            assert frame is not None
+            assert "no HELLO" in str(decode_error(frame[1]))
+            assert await raw.receive() is None
+
+    asyncio.run(run())
+
+
+def test_who_greeted_may_be_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "HELLO_SECONDS_MAX", 0.01)
+
+    async def run() -> None:
+        async with running_service(tmp_path) as setup, raw_connection(setup.address) as raw:
+            await raw.greet()
+            await asyncio.sleep(0.05)
+            raw.send(Kind.STATS, ID.pack(1))
+            assert await raw.receive() is not None
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "4096", "1.5", "x"])
+def test_a_segment_size_out_of_range_is_refused_with_the_range(
+    size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--data-dir", "nowhere", "--listen", "unix:nowhere", f"--segment-mib={size}"])
+    assert "is not 1 to 4000" in capsys.readouterr().err
 
 
 def test_a_bad_append_fails_alone_among_good_ones(tmp_path: Path) -> None:
