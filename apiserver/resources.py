@@ -148,7 +148,7 @@ class Resource:
 
 
 _COLLECTIONS_MAX: Final = 10_000
-_COLLECTION_LENGTH_MAX: Final = 512
+COLLECTION_LENGTH_MAX: Final = 512
 
 
 class Target(NamedTuple):
@@ -202,7 +202,7 @@ class Catalog:
         target = self._parse(path)
         if (
             target is not None
-            and len(path) <= _COLLECTION_LENGTH_MAX
+            and len(path) <= COLLECTION_LENGTH_MAX
             and not (target.name or target.watch or path.endswith("/"))
         ):
             if len(self._collections) >= _COLLECTIONS_MAX:

@@ -17,7 +17,7 @@ from apiserver.errors import from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
 from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
-from apiserver.resources import Target
+from apiserver.resources import COLLECTION_LENGTH_MAX, Target
 from apiserver.server import Server
 from apiserver.verbs.answer import respond_error
 from kube import status as st
@@ -167,7 +167,8 @@ class Router:
         )
         handler = self._verbs.find(target, verb)
         plan = _Plan(target, verb, handler, attributes, self._series_of(target, verb))
-        if verb == "create" and not target.name:
+        # Strangers must not fill it with long paths: nobody has been asked who they are yet.
+        if verb == "create" and not target.name and len(path) <= COLLECTION_LENGTH_MAX:
             if len(self._creates) >= _PLANS_MAX:
                 del self._creates[next(iter(self._creates))]
             self._creates[path] = plan

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from apiserver import router as router_module
 from apiserver.authn import Authenticator
 from apiserver.authz import Authorizer
 from apiserver.exchange import _parse_known, parse_query
@@ -35,7 +36,7 @@ def _router(*, access_log: bool = False) -> Router:
     return Router(server, authenticator, Authorizer(), Verbs({}, {}, {}), behind)
 
 
-async def _ask(router: Router, path: str) -> int:
+async def _ask(router: Router, path: str, method: str = "GET") -> int:
     codes: list[int] = []
 
     async def send(message: Any) -> None:
@@ -45,7 +46,7 @@ async def _ask(router: Router, path: str) -> int:
     async def receive() -> Any:
         return {"type": "http.request", "body": b""}
 
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": []}
     await router(scope, receive, send)
     return codes[0]
 
@@ -60,6 +61,21 @@ def test_made_up_subresources_are_not_remembered() -> None:
 
     asyncio.run(run())
     assert len(router._series) == 1
+
+
+def test_plans_of_creates_are_remembered_by_short_paths_up_to_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(router_module, "_PLANS_MAX", 3)
+    router = _router()
+
+    async def run() -> None:
+        for number in range(5):
+            assert await _ask(router, f"/api/v1/namespaces/a{number}/pods", "POST") == 403
+        assert await _ask(router, f"/api/v1/namespaces/{'a' * 60_000}/pods", "POST") == 403
+
+    asyncio.run(run())
+    assert [plan.target.namespace for plan in router._creates.values()] == ["a2", "a3", "a4"]
 
 
 def test_long_queries_are_not_remembered() -> None:
