@@ -160,6 +160,7 @@ class _ApiServer:
         ApiProtocol.write_timeout_s = settings.write_timeout_s
         return uvicorn.Config(
             self._make_router(),
+            interface="asgi3",
             http=ApiProtocol,
             ws="none",
             lifespan="off",

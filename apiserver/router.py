@@ -120,25 +120,22 @@ class Router:
         self._log_access = server.settings.access_log
         self._groups = _served_groups(server.catalog.registry)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
-        if scope["type"] != "http":
-            return
+        assert scope["type"] == "http", "neither lifespan nor websockets are switched on"
         exchange = Exchange(scope, receive, send, self._body_bytes_max)
         path = exchange.path
-        try:
-            if path.startswith("/api"):
-                plan = self._creates.get(path) if exchange.method == "POST" else None
-                if plan is None:
+        plan = None
+        if path.startswith("/api"):
+            plan = self._creates.get(path) if exchange.method == "POST" else None
+            if plan is None:
+                try:
                     plan = self._plan(exchange)
-                if plan is not None:
-                    await self._serve_resource(exchange, plan)
-                    return
-            await self._serve_path(exchange, scope, receive, send)
-        except st.StatusError as error:
-            await self._fail(exchange, error)
-        except ClientGone:
-            return
+                except st.StatusError as error:
+                    return self._fail(exchange, error)
+        if plan is not None:
+            return self._serve_resource(exchange, plan)
+        return self._serve_path(exchange, scope, receive, send)
 
     def _plan(self, exchange: Exchange) -> _Plan | None:
         """Return how to serve a request, None if its path is not one of resources.
@@ -191,12 +188,12 @@ class Router:
                 await self._run_in_time(handler, exchange, target, verb)
             else:
                 await handler(server, exchange, target)
-        except st.StatusError as error:
-            await self._fail(exchange, error)
-        except StorageError as error:
-            await self._fail(exchange, from_storage_error(error, target.resource.group_resource))
-        except (ClientGone, asyncio.CancelledError):
+        except (st.StatusError, StorageError) as error:
+            await self._fail(exchange, _status_of(error, target))
+        except asyncio.CancelledError:
             raise
+        except ClientGone:
+            pass  # nobody is left to be answered
         except Exception as error:  # noqa: BLE001 (nothing may pass as a hang or a bare 500)
             await self._fail(exchange, _unexpected(exchange, error))
         finally:
@@ -264,16 +261,21 @@ class Router:
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
     ) -> None:
         path = exchange.path
-        exchange.user = self._authenticate(exchange)
-        attributes = Attributes(exchange.method.lower(), path=path)
-        if not self._authorizer.allows(exchange.user, attributes):
-            raise refuse(exchange.user, attributes)
-        if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
-            if path.startswith("/api/") or path.split("/")[2] in self._groups:
-                raise st.nothing_there()
-            await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
-            return
-        await self._behind(scope, receive, send)
+        try:
+            exchange.user = self._authenticate(exchange)
+            attributes = Attributes(exchange.method.lower(), path=path)
+            if not self._authorizer.allows(exchange.user, attributes):
+                raise refuse(exchange.user, attributes)
+            if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
+                if path.startswith("/api/") or path.split("/")[2] in self._groups:
+                    raise st.nothing_there()
+                await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
+            else:
+                await self._behind(scope, receive, send)
+        except st.StatusError as error:
+            await self._fail(exchange, error)
+        except ClientGone:
+            pass  # nobody is left to be answered
 
     def _is_discovery(self, path: str) -> bool:
         parts = path.strip("/").split("/")
@@ -350,6 +352,12 @@ def _served_groups(registry: Registry) -> frozenset[str]:
             names.add(group.name)
             names.update(f"{group.name}/{version}" for version in group.versions)
     return frozenset(names)
+
+
+def _status_of(error: st.StatusError | StorageError, target: Target) -> st.StatusError:
+    if isinstance(error, st.StatusError):
+        return error
+    return from_storage_error(error, target.resource.group_resource)
 
 
 def _unexpected(exchange: Exchange, error: Exception) -> st.StatusError:

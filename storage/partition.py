@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
@@ -22,10 +21,10 @@ from journal.engine import Batch
 from journal.errors import CorruptStream, JournalError, SequenceAhead, SequenceTrimmed
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
-from storage.applier import Applier, Entry, Position, Sent
+from storage.applier import Applier, Entry, Position
+from storage.commits import Commits
 from storage.environment import Environment, Txn
 from storage.errors import (
-    CommitTimeout,
     Compacted,
     JournalUnavailable,
     PartitionFailed,
@@ -36,7 +35,7 @@ from storage.journal_port import JournalPort
 from storage.reads import HistoryPage, Views, read_history, state_hash, value_at
 from storage.record import Record, parse_value
 from storage.scan import SnapshotPool
-from storage.txn import Op, Outcome, encode
+from storage.txn import Op, Outcome
 from storage.types_table import TypeTable
 from storage.waiters import Deadlines, RevisionWaiters, TailCheck
 from storage.walks import count_keys, key_prefix
@@ -48,16 +47,6 @@ ENTRIES_PER_PASS: Final = 256
 BYTES_PER_PASS: Final = 4 << 20
 RETRY_SECONDS: Final = 0.5
 _FATAL: Final = (SequenceTrimmed, SequenceAhead, CorruptStream)
-
-
-class _Pending(Sent):
-    """A commit under way: what was sent, and who waits for its outcome."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, record: bytes, ops: tuple[Op, ...], future: asyncio.Future[Outcome]) -> None:
-        super().__init__(record, ops)
-        self.future = future
 
 
 class Partition:
@@ -97,13 +86,10 @@ class Partition:
         self._waiters = RevisionWaiters()
         self._tail_check = TailCheck(self._ask_tail)
         self._deadlines = Deadlines()
-        self._pending: dict[bytes, _Pending] = {}
+        self._commits = Commits()
         # Between two passes all reads see the same: they share a transaction, which ends before the
         # next pass begins, so that it never keeps the applier from using pages again.
         self._latest: Txn | None = None
-        # Unique to this object's life, so that ids never repeat in any log.
-        self._id_prefix = os.urandom(8)
-        self._next_id = 0
         self.target = 0
         position = self._applier.position
         self.hub.publish((), position.applied_sequence, position.compact_revision)
@@ -142,10 +128,7 @@ class Partition:
             self.failure = error
         self._waiters.fail(error)
         self._tail_check.fail(error)
-        pending, self._pending = self._pending, {}
-        for one in pending.values():
-            if not one.future.done():
-                one.future.set_exception(CommitTimeout(f"the outcome is unknown: {error}"))
+        self._commits.fail(error)
         self.hub.close()
         self.snapshots.close()
         self._end_latest()
@@ -155,29 +138,22 @@ class Partition:
         if txn is not None:
             txn.abort()
 
-    async def commit(self, ops: Sequence[Op], timeout_s: float) -> Outcome:
-        """Append a transaction and wait until it is applied here.
+    def commit(self, ops: Sequence[Op], timeout_s: float) -> asyncio.Future[Outcome]:
+        """Append a transaction; the result is its outcome, once it is applied here.
 
         Raises:
             TransactionInvalid, TransactionTooLarge, JournalUnavailable: nothing was written.
-            CommitTimeout: unknown; it may be applied, now or later.
+            CommitTimeout: from the result; it may be applied, now or later.
         """
         self._check()
         self.port.check_available()
-        self._next_id += 1
-        transaction_id = self._id_prefix + self._next_id.to_bytes(8, "big")
-        record = encode(ops, transaction_id)
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._pending[transaction_id] = _Pending(record, tuple(ops), future)
-        self._deadlines.add(future, timeout_s)
+        commit = self._commits.begin(self._loop, ops, timeout_s)
         try:
-            self.port.submit(future, record, transaction_id, timeout_s)
-            return await future
-        except TimeoutError as error:
-            raise CommitTimeout(f"no outcome within {timeout_s} s; it may still come") from error
-        finally:
-            self._deadlines.discard(future)
-            self._pending.pop(transaction_id, None)
+            self.port.submit(commit.future, commit.record, commit.id, timeout_s)
+        except BaseException:
+            self._commits.discard(commit)
+            raise
+        return commit.future
 
     async def fresh(self, timeout_s: float) -> int:
         """Wait until everything acknowledged before this call is applied; return the revision.
@@ -275,14 +251,11 @@ class Partition:
             StorageFull: no space; may be tried again. Otherwise as `Applier.apply`.
         """
         self._end_latest()
-        pending = self._pending
-        applied = self._applier.apply(entries, pending)
+        commits = self._commits
+        applied = self._applier.apply(entries, commits.under_way)
         position = self._applier.position
-        if pending:
-            for transaction_id, outcome in applied.outcomes:
-                one = pending.pop(transaction_id, None)
-                if one is not None and not one.future.done():
-                    one.future.set_result(outcome)
+        if commits.under_way:
+            commits.settle(applied.outcomes)
         self.hub.publish(applied.events, position.applied_sequence, position.compact_revision)
         self._waiters.release(position.applied_sequence)
         self.tail_known = max(self.tail_known, position.applied_sequence)

@@ -151,7 +151,7 @@ class Store:
         for one in tuple(self._running.values()):
             await one.partition.wait_for(one.partition.target, timeout_s)
 
-    def commit(self, ops: Sequence[KeyedOp], timeout_s: float) -> Awaitable[Outcome]:
+    def commit(self, ops: Sequence[KeyedOp], timeout_s: float) -> asyncio.Future[Outcome]:
         """Run a transaction; all objects must be of one partition.
 
         Raises:

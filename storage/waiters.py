@@ -36,23 +36,15 @@ class Deadlines:
         Raises:
             TimeoutError: it was not done in time; it is now, with this.
         """
-        self.add(future, timeout_s)
-        try:
-            return await future
-        finally:
-            self.discard(future)
-
-    def add(self, future: asyncio.Future[Any], timeout_s: float) -> None:
-        """Let a future fail with TimeoutError after a time, until `discard`."""
         loop = future.get_loop()
         self._waiting[future] = loop.time() + timeout_s
         if not self._armed:
             self._armed = True
             loop.call_later(SWEEP_SECONDS, self._sweep, loop)
-
-    def discard(self, future: asyncio.Future[Any]) -> None:
-        """Set no limit to a future that was added."""
-        del self._waiting[future]
+        try:
+            return await future
+        finally:
+            del self._waiting[future]
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = loop.time()

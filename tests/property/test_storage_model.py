@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -19,9 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from storage import catch_up, reads
 from storage.checkpoint import install_checkpoint, write_checkpoint
+from storage.commits import Commit
 from storage.errors import Compacted, StorageFull, WatcherEvicted
 from storage.event import REVISION, Event
-from storage.partition import _Pending
 from storage.record import field_value
 from storage.scan import Query
 from storage.txn import (
@@ -154,7 +155,7 @@ class StorageMachine(RuleBasedStateMachine):
             self.fail_for_space(records, full_at % len(records))
         outcomes = self.replica.apply_records(records)
         assert [future.result() for future in waiting] == outcomes[:own]
-        assert not partition._pending
+        assert not partition._commits.under_way
         for offset, outcome in enumerate(outcomes):
             failed = self.failures[done + offset]
             if failed is None:
@@ -167,8 +168,9 @@ class StorageMachine(RuleBasedStateMachine):
     def send(self, record: bytes, ops: tuple[Op, ...]) -> asyncio.Future[Outcome]:
         """Have the replica know a transaction as one of its own, which it need not decode."""
         future: asyncio.Future[Outcome] = self.loop.create_future()
-        pending = self.replica.partition._pending
-        pending[transaction_id_of(record)] = _Pending(record, ops, future)
+        pending = self.replica.partition._commits.under_way
+        transaction_id = transaction_id_of(record)
+        pending[transaction_id] = Commit(transaction_id, record, ops, future, math.inf)
         return future
 
     def fail_for_space(self, records: list[bytes], at: int) -> None:

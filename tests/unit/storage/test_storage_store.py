@@ -16,6 +16,7 @@ from runtime.clock import SimulatedClock
 from runtime.tasks import TaskCrashed
 from storage import checkpoint
 from storage.checkpoint import Checkpointer
+from storage.commits import SWEEP_SECONDS
 from storage.errors import (
     CommitTimeout,
     JournalUnavailable,
@@ -172,7 +173,24 @@ def test_a_refused_append_tells_whether_it_was_written(
             journal.refusal = refusal
             with pytest.raises(expected):
                 await create(store, "web")
-            assert not default(store)._pending
+            await asyncio.sleep(2 * SWEEP_SECONDS)
+            assert not default(store)._commits.under_way
+
+    asyncio.run(run())
+
+
+def test_a_commit_whose_caller_gave_up_is_applied_and_forgotten(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = Moody()
+        async with running_store(tmp_path, journal) as store:
+            journal.answers.clear()
+            given_up = store.commit((put("web"),), 5)
+            given_up.cancel()
+            await asyncio.sleep(2 * SWEEP_SECONDS)
+            assert not default(store)._commits.under_way
+            journal.answers.set()
+            await store.wait_for("pods", 2, 5)
+            assert store.get("pods", "default", "web") is not None
 
     asyncio.run(run())
 
@@ -184,7 +202,7 @@ def test_a_commit_without_an_outcome_times_out_and_may_still_be_applied(tmp_path
             journal.answers.clear()
             with pytest.raises(CommitTimeout, match="may still come"):
                 await store.commit((put("web"),), 0.01)
-            assert not default(store)._pending
+            assert not default(store)._commits.under_way
             journal.answers.set()
             await store.wait_for("pods", 2, 5)
             assert store.get("pods", "default", "web") is not None
