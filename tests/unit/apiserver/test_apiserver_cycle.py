@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
 from apiserver.cycle import Signal
-from apiserver.protocol import ApiProtocol
+from tests.unit.apiserver.serving import served
 
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 OK = [(b"content-length", b"2")]
-
-
-@asynccontextmanager
-async def _served(
-    app: Any,
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, ServerState]]:
-    loop = asyncio.get_running_loop()
-    config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off")
-    state = ServerState()
-    server = await loop.create_server(
-        lambda: ApiProtocol(config=config, server_state=state, app_state={}, _loop=loop),
-        "127.0.0.1",
-        0,
-    )
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            async with asyncio.timeout(30):
-                yield reader, writer, state
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
 
 
 async def _answer(send: Any, body: bytes = b"ok") -> None:
@@ -58,7 +31,7 @@ async def _says_nothing(_scope: Any, _receive: Any, _send: Any) -> None:
 @pytest.mark.parametrize("app", [_raises, _says_nothing])
 def test_an_app_that_does_not_answer_is_a_500_and_the_end_of_the_connection(app: Any) -> None:
     async def run() -> None:
-        async with _served(app) as (reader, writer, state):
+        async with served(app) as (reader, writer, state):
             writer.write(GET)
             told = await reader.read()
             assert told.startswith(b"HTTP/1.1 500 ")
@@ -75,7 +48,7 @@ def test_an_app_that_fails_in_the_middle_of_its_answer_breaks_the_connection() -
         raise ValueError("a bug")
 
     async def run() -> None:
-        async with _served(app) as (reader, writer, state):
+        async with served(app) as (reader, writer, state):
             writer.write(GET)
             told = await reader.read()
             assert told.startswith(b"HTTP/1.1 200 ")
@@ -96,7 +69,7 @@ def test_a_body_that_comes_late_is_waited_for_and_pipelined_requests_keep_their_
         await _answer(send, body or scope["path"].encode())
 
     async def run() -> None:
-        async with _served(app) as (reader, writer, state):
+        async with served(app) as (reader, writer, state):
             writer.write(b"POST /a HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n")
             await asyncio.sleep(0.02)
             assert len(state.tasks) == 1

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import uvicorn
 from uvicorn.server import ServerState
 
 from apiserver.cycle import frame, unframe
-from apiserver.protocol import HEAD_BYTES_MAX, ApiProtocol
+from apiserver.protocol import HEAD_BYTES_MAX
+from tests.unit.apiserver.serving import served
 
 IDLE_S = 0.4
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -26,29 +25,10 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-@asynccontextmanager
-async def _connected() -> AsyncIterator[
+def _connected() -> AbstractAsyncContextManager[
     tuple[asyncio.StreamReader, asyncio.StreamWriter, ServerState]
 ]:
-    loop = asyncio.get_running_loop()
-    options: dict[str, Any] = {"ws": "none", "lifespan": "off", "timeout_keep_alive": IDLE_S}
-    config = uvicorn.Config(_app, log_config=None, **options)
-    state = ServerState()
-
-    def connection() -> ApiProtocol:
-        return ApiProtocol(config=config, server_state=state, app_state={}, _loop=loop)
-
-    server = await loop.create_server(connection, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            async with asyncio.timeout(30):
-                yield reader, writer, state
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
+    return served(_app, timeout_keep_alive=IDLE_S)
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
