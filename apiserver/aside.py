@@ -12,10 +12,14 @@ import asyncio
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
+
+from kube import status as st
 
 LARGE_BYTES: Final = 128 << 10
 """Bodies up to this size cost less than a change of threads is worth."""
+WAITING_MAX: Final = 64
+"""Whoever comes when so many are there is told to come back: each holds up to 3 MiB."""
 _SWITCH_S: Final = 0.0005
 _thread: Final = ThreadPoolExecutor(1, thread_name_prefix="large-bodies")
 
@@ -23,10 +27,22 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
+class _Load:
+    """How many bodies are looked at, or wait for it."""
+
+    count = 0
+
+
 async def aside(
     function: Callable[Given, Result], *args: Given.args, **options: Given.kwargs
 ) -> Result:
-    """Return what a function that touches nothing but its arguments returns; raise as it does."""
+    """Return what a function that touches nothing but its arguments returns; raise as it does.
+
+    Raises:
+        StatusError: 429, too many wait already.
+    """
+    if _Load.count >= WAITING_MAX:
+        raise st.too_many_requests("Too many requests, please try again later.", 1)
 
     def work() -> Result:
         before_s = sys.getswitchinterval()
@@ -36,4 +52,14 @@ async def aside(
         finally:
             sys.setswitchinterval(before_s)
 
-    return await asyncio.get_running_loop().run_in_executor(_thread, work)
+    working = asyncio.get_running_loop().run_in_executor(_thread, work)
+    _Load.count += 1
+    # When it has really ended: work in a thread goes on though nobody waits for it any more.
+    working.add_done_callback(_end)
+    return await asyncio.shield(working)
+
+
+def _end(working: asyncio.Future[Any]) -> None:
+    _Load.count -= 1
+    if not working.cancelled():
+        working.exception()  # looked at, or the loop complains when nobody waits for it

@@ -218,42 +218,33 @@ def strict_faults(
 
 
 async def read_request(
-    exchange: Exchange,
-    resource: Resource,
-    directive: str,
-    part: SubresourceInfo | None = None,
-    *,
-    body: bytes | None = None,
+    exchange: Exchange, resource: Resource, directive: str, part: SubresourceInfo | None = None
 ) -> JsonObject:
     """Read, decode and strictly check a request's object, of `part`'s kind if that is given.
 
-    Args:
-        exchange: the request.
-        resource: the type it is about.
-        directive: Strict, Warn or Ignore.
-        part: the subresource whose kind is wanted.
-        body: of the request, if it was read already.
-
     Raises:
-        StatusError: 400, 413 or 415.
+        StatusError: 400, 413 or 415; 429, too many large ones are being looked at.
     """
-    media_type = media_type_of(exchange.content_type)
-    if body is None:
-        body = await exchange.body()
+    media_type_of(exchange.content_type)  # what can't be read here need not come
+    body = await exchange.body()
     if exchange.is_large:
-        return await aside(_read_strictly, exchange, resource, body, media_type, directive, part)
-    return _read_strictly(exchange, resource, body, media_type, directive, part)
+        return await aside(read_strictly, exchange, resource, body, directive, part)
+    return read_strictly(exchange, resource, body, directive, part)
 
 
-def _read_strictly(
+def read_strictly(
     exchange: Exchange,
     resource: Resource,
     body: bytes,
-    media_type: str,
     directive: str,
-    part: SubresourceInfo | None,
+    part: SubresourceInfo | None = None,
 ) -> JsonObject:
-    obj, decoded = read_object(resource, body, media_type, part)
+    """Decode and strictly check the object in a request's body, of `part`'s kind if given.
+
+    Raises:
+        StatusError: 400 or 415.
+    """
+    obj, decoded = read_object(resource, body, media_type_of(exchange.content_type), part)
     check_strictly(exchange, resource, body, (decoded, part), directive)
     return obj
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apiserver.aside import aside
 from apiserver.documents import (
     JSON,
     check_strictly,
@@ -11,7 +12,7 @@ from apiserver.documents import (
     decode_object,
     media_type_of,
     parse_for,
-    read_request,
+    read_strictly,
 )
 from apiserver.exchange import Exchange
 from apiserver.options import WriteOptions, write_options
@@ -33,12 +34,11 @@ async def post(server: Server, exchange: Exchange, target: Target) -> None:
     if body is None:
         body = await exchange.body()
     twins = server.twins.get(resource.storage) if media_type == JSON else None
-    if exchange.is_large:
-        obj = await read_request(exchange, resource, options.field_validation, body=body)
-        stored = await create_object(server, exchange, resource, target.namespace, obj, options)
-    elif twins is None:
-        obj, decoded = decode_object(resource, parse_for(resource, body, media_type))
-        check_strictly(exchange, resource, body, (decoded, None), options.field_validation)
+    if twins is None or exchange.is_large:
+        if exchange.is_large:
+            obj = await aside(read_strictly, exchange, resource, body, options.field_validation)
+        else:
+            obj = read_strictly(exchange, resource, body, options.field_validation)
         stored = await create_object(server, exchange, resource, target.namespace, obj, options)
     else:
         stored = await _create_like(server, exchange, target, twins, (body, options))
