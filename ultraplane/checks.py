@@ -57,13 +57,14 @@ def _check_authorities(name: str, path: Path) -> None:
 
 
 def _check_tokens(path: Path) -> None:
+    _read("auth.token_file", path)
+    # What reads it takes time to load, and few set this.
+    from apiserver.authn import TokenFileError, read_token_file  # noqa: PLC0415
+
     try:
-        lines = _read("auth.token_file", path).decode().splitlines(keepends=True)
-        for number, row in enumerate(csv.reader(lines), start=1):
-            if row and not row[0].startswith("#") and (len(row) < 3 or not row[0]):
-                raise SettingUseless(
-                    f"auth.token_file {path}, line {number}: must be token,user,uid[,groups]"
-                )
+        read_token_file(path)
+    except TokenFileError as error:
+        raise SettingUseless(f"auth.token_file {error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise SettingUseless(f"auth.token_file {path} is no CSV in UTF-8: {error}") from error
 
