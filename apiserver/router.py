@@ -190,8 +190,6 @@ class Router:
                 await handler(server, exchange, target)
         except (st.StatusError, StorageError) as error:
             await self._fail(exchange, _status_of(error, target))
-        except asyncio.CancelledError:
-            raise
         except ClientGone:
             pass  # nobody is left to be answered
         except Exception as error:  # noqa: BLE001 (nothing may pass as a hang or a bare 500)

@@ -8,14 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from storage.applier import Sent
 from storage.errors import CommitTimeout
 from storage.txn import Op, Outcome, encode
-
-SWEEP_SECONDS: Final = 0.05
-"""How often it is looked for commits that are late, or that nobody waits for any more."""
+from storage.waiters import SWEEP_SECONDS
 
 
 class Commit(Sent):
@@ -93,6 +90,7 @@ class Commits:
                 commit.future.set_exception(CommitTimeout(f"the outcome is unknown: {error}"))
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Drop commits that are late, or that nobody waits for any more."""
         now_s = loop.time()
         ended = [
             commit

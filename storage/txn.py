@@ -186,14 +186,16 @@ def _encode_key(kind: int, op: KeyedOp) -> tuple[bytes, bytes]:
 
 
 def _key_problem(resource: bytes, namespace: bytes, name: bytes) -> str:
-    if 0 < len(resource) <= RESOURCE_BYTES_MAX and name:
-        if len(namespace) + len(name) > KEY_BYTES_MAX:
-            return f"namespace and name together have more than {KEY_BYTES_MAX} bytes"
-        # NUL separates namespace from name in the replica's keys.
-        return "a name holds a NUL byte" if 0 in resource + namespace + name else ""
-    if name:
+    if not 0 < len(resource) <= RESOURCE_BYTES_MAX:
         return f"a resource name has 1 to {RESOURCE_BYTES_MAX} bytes, not {len(resource)}"
-    return "an object's name is empty"
+    if not name:
+        return "an object's name is empty"
+    if len(namespace) + len(name) > KEY_BYTES_MAX:
+        return f"namespace and name together have more than {KEY_BYTES_MAX} bytes"
+    # NUL separates namespace from name in the replica's keys.
+    if 0 in name or 0 in namespace or 0 in resource:
+        return "a name holds a NUL byte"
+    return ""
 
 
 def _repeats_a_key(ops: Sequence[Op]) -> bool:

@@ -25,6 +25,15 @@ from tests.integration.cluster import Cluster
 
 PATIENCE_S = 30.0
 FINALIZER = "example.com/hold"
+ONE_IS_HELD = {
+    "NamespaceContentRemaining": (
+        "Some resources are remaining: configmaps. has 1 resource instances"
+    ),
+    "NamespaceFinalizersRemaining": (
+        f"Some content in the namespace has finalizers remaining: {FINALIZER} in 1 resource "
+        "instances"
+    ),
+}
 ROOT_CA = "kube-root-ca.crt"
 FINE = {
     "NamespaceDeletionDiscoveryFailure": "All resources successfully discovered",
@@ -146,13 +155,7 @@ def test_a_finalizer_of_an_object_holds_its_namespace_and_conditions_say_so(
     _wait_for_conditions(
         namespaces,
         namespace,
-        NamespaceContentRemaining=(
-            "Some resources are remaining: configmaps. has 1 resource instances"
-        ),
-        NamespaceFinalizersRemaining=(
-            "Some content in the namespace has finalizers remaining: "
-            f"{FINALIZER} in 1 resource instances"
-        ),
+        **ONE_IS_HELD,
     )
     assert config_maps.patch("b", {"metadata": {"finalizers": None}}).code == 200
     _wait_until_gone(namespaces, namespace)
@@ -346,13 +349,7 @@ def test_a_namespace_being_deleted_gets_nothing_back(
     _wait_for_conditions(
         namespaces,
         namespace,
-        NamespaceContentRemaining=(
-            "Some resources are remaining: configmaps. has 1 resource instances"
-        ),
-        NamespaceFinalizersRemaining=(
-            "Some content in the namespace has finalizers remaining: "
-            f"{FINALIZER} in 1 resource instances"
-        ),
+        **ONE_IS_HELD,
     )
     assert accounts.names() == []
     released = {"metadata": {"finalizers": None}}

@@ -16,7 +16,6 @@ from runtime.clock import SimulatedClock
 from runtime.tasks import TaskCrashed
 from storage import checkpoint
 from storage.checkpoint import Checkpointer
-from storage.commits import SWEEP_SECONDS
 from storage.errors import (
     CommitTimeout,
     JournalUnavailable,
@@ -31,6 +30,7 @@ from storage.journal_port import JournalPort
 from storage.scan import Query
 from storage.store import Store
 from storage.txn import ABSENT, Committed, Rejected
+from storage.waiters import SWEEP_SECONDS
 from storage.watch_hub import WatchHub
 from storage.watcher import Scope
 from tests.unit.storage.replicas import drain, options, put, running_store
