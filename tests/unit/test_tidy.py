@@ -30,6 +30,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
             "cryptography",
             "fastapi",
             "httptools",
+            "isal",
             "jwt",
             "orjson",
             "prometheus_client",
