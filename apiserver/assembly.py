@@ -61,6 +61,7 @@ def store_options(settings: ServerSettings, catalog: Catalog) -> StoreOptions:
         checkpoint_seconds=storage.checkpoint_interval_s,
         retention=Retention(storage.compaction_age_s, storage.compaction_revisions_max),
         map_bytes=storage.map_bytes_max,
+        plain_bytes_max=storage.plain_bytes_max,
     )
 
 
