@@ -149,6 +149,8 @@ def partition_status(store: Store) -> dict[str, Any]:
                     count for resource, count in objects.items() if resource != PORT_CLAIMS
                 ),
                 "bytes": known["bytes"],
+                "object_bytes": known["object_bytes"],
+                "plain_bytes": known["plain_bytes"],
                 "lag": max(0, known["journal_tail"] - known["revision"]),
                 "watchers": known["watchers"],
                 "failure": known["failure"],

@@ -37,6 +37,7 @@ from storage.event import (
     EventKind,
 )
 from storage.record import (
+    HEADER,
     Record,
     as_deleted,
     field_value,
@@ -61,7 +62,6 @@ from storage.txn import (
     transaction_id_of,
 )
 from storage.types_table import INDEX_VALUE_BYTES_MAX, TypeEntry, TypeTable
-from storage.values import pack_plain
 
 FORMAT_VERSION: Final = 2
 READABLE_FORMATS: Final = frozenset({1, 2})
@@ -268,8 +268,11 @@ class Applier:
             entry.plain_bytes -= len(old_meta) + len(previous.body)
         entry.plain_bytes += len(meta) + len(body)
         packer = self._values.packers.get(entry.prefix)
-        pack = pack_plain if packer is None else packer.pack
-        value = pack((created, revision, expires_at_ms, splice_at), meta, body)
+        if packer is None:
+            header = HEADER.pack(created, revision, expires_at_ms, splice_at, len(meta))
+            value = b"".join((header, meta, body))
+        else:
+            value = packer.pack((created, revision, expires_at_ms, splice_at), meta, body)
         self._txn.put(key, value, db=self._environment.objects)
         if expires_at_ms:
             expiry_key = REVISION.pack(expires_at_ms) + key

@@ -78,8 +78,12 @@ def write_checkpoint(
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(directory)
-    for older in list_checkpoints(directory)[KEPT:]:
-        older.path.unlink()
+    # One of the same state, which may be stored differently, is no second one.
+    others = [kept for kept in list_checkpoints(directory) if kept.path != path]
+    distinct = [kept for kept in others if kept.sequence != sequence][: KEPT - 1]
+    for kept in others:
+        if kept not in distinct:
+            kept.path.unlink()
     return Checkpoint(sequence, digest, path)
 
 

@@ -163,8 +163,3 @@ def is_plain(value: bytes) -> bool:
     """Return whether a stored value is not compressed."""
     # The highest byte of the shape, little-endian.
     return value[HEADER_BYTES - 1] < COMPRESSED >> 24
-
-
-def pack_plain(head: tuple[int, int, int, int], meta: bytes, body: bytes) -> bytes:
-    """Return the stored value of a record, not compressed; arguments as `Packer.pack`."""
-    return b"".join((HEADER.pack(*head, len(meta)), meta, body))
