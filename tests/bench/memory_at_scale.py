@@ -6,6 +6,9 @@ stored of them (tests/bench/cluster_pods.py), and go to the journal as the API s
 transactions do. What is counted: the processes' own memory (RssAnon), and the bytes of the
 replica's files on tmpfs, which the API server has mapped (RssShmem); no page is counted twice.
 
+Pods come faster than they could be created; still faster, and a checkpoint being written keeps
+more pages from being used again, which the files never give back.
+
 Reads are measured before compression begins and at the end, over one connection, of random pods.
 """
 
@@ -102,15 +105,16 @@ class Loader:
         put = Put("pods", *key, meta, body, resource.splice_at, ABSENT)
         return encode((put,), self._prefix + len(self.names).to_bytes(8, "big"))
 
-    async def load(self, cluster: Cluster, count: int) -> None:
-        """Append `count` pods."""
+    async def load(self, cluster: Cluster, count: int, rate: float) -> None:
+        """Append `count` pods, `rate` a second."""
         async with JournalClient(cluster.journal, deadline_s=120) as journal:
             under_way: set[asyncio.Task[int]] = set()
-            for _ in range(0, count, _RECORDS_PER_APPEND):
+            begun_s = time.monotonic()
+            for done_count in range(0, count, _RECORDS_PER_APPEND):
                 records = [self.record() for _ in range(_RECORDS_PER_APPEND)]
                 append = journal.append("pods", records, os.urandom(16))
                 under_way.add(asyncio.ensure_future(append))
-                await asyncio.sleep(0)
+                await asyncio.sleep(max(0.0, begun_s + done_count / rate - time.monotonic()))
                 if len(under_way) >= _APPENDS_UNDER_WAY:
                     done, under_way = await asyncio.wait(
                         under_way, return_when=asyncio.FIRST_COMPLETED
@@ -222,6 +226,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pods", type=int, default=100_000)
+    parser.add_argument("--rate", type=float, default=10_000.0, help="pods loaded a second")
     parser.add_argument("--compression", choices=("auto", "off"), default="auto")
     parser.add_argument("--bytes-max", type=float, default=float("inf"), help="the bar")
     parser.add_argument("--data-dir", help="where to keep the data; a temporary directory")
@@ -236,7 +241,7 @@ def main() -> int:
         loader = Loader(stored_pod(cluster.endpoint))
         for count, marker in ((FIRST, "before"), (given.pods - FIRST, "after")):
             begun_s = time.monotonic()
-            asyncio.run(loader.load(cluster, count))
+            asyncio.run(loader.load(cluster, count, given.rate))
             say(f"\nloaded in {time.monotonic() - begun_s:,.1f} s")
             settle(cluster)
             total = report_memory(cluster, loader)
