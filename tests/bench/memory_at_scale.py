@@ -238,7 +238,7 @@ def main() -> int:
     ):
         for number in range(cluster_pods.NAMESPACES):
             cluster.endpoint.create("/api/v1/namespaces", objects.namespace(f"team-{number}"))
-        loader = Loader(stored_pod(cluster.endpoint))
+        loader, total = Loader(stored_pod(cluster.endpoint)), 0.0
         for count, marker in ((FIRST, "before"), (given.pods - FIRST, "after")):
             begun_s = time.monotonic()
             asyncio.run(loader.load(cluster, count, given.rate))

@@ -153,24 +153,29 @@ class Replica:
 
     def dump(self) -> dict[str, list[tuple[bytes, bytes]]]:
         """Return the content of every table, as it is without compression."""
-        environment, plain = self.environment, self.environment.values.plain
-        tables = ("objects", "versions", "events", "index", "expiry", "types", "meta")
-        txn = environment.read()
-        try:
-            content = {name: list(txn.cursor(getattr(environment, name))) for name in tables}
-        finally:
-            txn.abort()
-        content["objects"] = [(key, plain(value)) for key, value in content["objects"]]
-        for at, (key, row) in enumerate(content["events"]):
-            previous = parse_row(row).previous_value
-            if previous:
-                content["events"][at] = key, row.removesuffix(previous) + plain(previous)
-        return content
+        return dump(self.environment)
 
     def close(self) -> None:
         """Give the files back."""
         self.partition.snapshots.close()
         self.environment.close()
+
+
+def dump(environment: Environment) -> dict[str, list[tuple[bytes, bytes]]]:
+    """Return the content of every table, as it is without compression."""
+    plain = environment.values.plain
+    tables = ("objects", "versions", "events", "index", "expiry", "types", "meta")
+    txn = environment.read()
+    try:
+        content = {name: list(txn.cursor(getattr(environment, name))) for name in tables}
+    finally:
+        txn.abort()
+    content["objects"] = [(key, plain(value)) for key, value in content["objects"]]
+    for at, (key, row) in enumerate(content["events"]):
+        previous = parse_row(row).previous_value
+        if previous:
+            content["events"][at] = key, row.removesuffix(previous) + plain(previous)
+    return content
 
 
 def drain(scan: Scan[_T]) -> list[_T]:
