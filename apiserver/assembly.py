@@ -61,6 +61,7 @@ def store_options(settings: ServerSettings, catalog: Catalog) -> StoreOptions:
         checkpoint_seconds=storage.checkpoint_interval_s,
         retention=Retention(storage.compaction_age_s, storage.compaction_revisions_max),
         map_bytes=storage.map_bytes_max,
+        plain_bytes_max=storage.plain_bytes_max,
     )
 
 
@@ -148,6 +149,8 @@ def partition_status(store: Store) -> dict[str, Any]:
                     count for resource, count in objects.items() if resource != PORT_CLAIMS
                 ),
                 "bytes": known["bytes"],
+                "object_bytes": known["object_bytes"],
+                "plain_bytes": known["plain_bytes"],
                 "lag": max(0, known["journal_tail"] - known["revision"]),
                 "watchers": known["watchers"],
                 "failure": known["failure"],

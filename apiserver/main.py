@@ -231,12 +231,24 @@ class _ApiServer:
         size = GaugeMetricFamily(
             "apiserver_storage_size_bytes", "Bytes of the replica.", labels=["partition"]
         )
+        plain = GaugeMetricFamily(
+            "ultraplane_storage_plain_bytes",
+            "Bytes of the objects, as they are when not compressed.",
+            labels=["partition"],
+        )
+        pages = GaugeMetricFamily(
+            "ultraplane_storage_object_bytes",
+            "Bytes of the pages that hold the objects.",
+            labels=["partition"],
+        )
         revision = GaugeMetricFamily(
             "ultraplane_storage_revision", "Applied revision.", labels=["partition"]
         )
         for name, known in self._store.status().items():
             size.add_metric([name], known["bytes"])
+            plain.add_metric([name], known["plain_bytes"])
+            pages.add_metric([name], known["object_bytes"])
             revision.add_metric([name], known["revision"])
             for resource, count in known["objects"].items():
                 objects.add_metric([resource], count)
-        return [objects, size, revision]
+        return [objects, size, plain, pages, revision]

@@ -34,6 +34,7 @@ class StorageSettings:
         compaction_interval_s: how often the housekeeper looks.
         checkpoint_interval_s: time between two checkpoints of a partition that has changed.
         map_bytes_max: the largest a partition may grow in memory.
+        plain_bytes_max: types with more bytes are compressed; None: none is.
     """
 
     partitions: Mapping[str, tuple[str, ...]]
@@ -42,6 +43,7 @@ class StorageSettings:
     compaction_interval_s: float
     checkpoint_interval_s: float
     map_bytes_max: int
+    plain_bytes_max: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

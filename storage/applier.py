@@ -1,8 +1,9 @@
 """The deterministic state machine: log entries in, tables changed, outcomes and events out.
 
 Invariants:
-    - Pure: what a table holds follows from the log alone, byte for byte, however the log was cut
-      into passes. No clock, no randomness, no configuration (but which fields are indexed).
+    - Pure: what a table says follows from the log alone, byte for byte, however the log was cut
+      into passes. No clock, no randomness, no configuration (but which fields are indexed). Values
+      are equal when they are so uncompressed: which are compressed, and how, is this replica's own.
     - A pass is one LMDB write transaction, which also stores the sequence applied so far: a crash
       leaves all of a pass or nothing, and readers never see a part of one.
     - Every record of the log is applied or stops the replica; none is skipped.
@@ -40,9 +41,7 @@ from storage.record import (
     Record,
     as_deleted,
     field_value,
-    meta_of,
     mod_revision_of,
-    parse_value,
     splice,
 )
 from storage.txn import (
@@ -64,7 +63,9 @@ from storage.txn import (
 )
 from storage.types_table import INDEX_VALUE_BYTES_MAX, TypeEntry, TypeTable
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+READABLE_FORMATS: Final = frozenset({1, 2})
+"""1 knows no dictionaries: it is 2 that has compressed nothing yet."""
 _STATE: Final = struct.Struct("<IQQQQ8s16s")
 _STATE_KEY: Final = b"state"
 _NO_DIGEST: Final = bytes(8)
@@ -135,6 +136,7 @@ class Applier:
     def __init__(self, environment: Environment, types: TypeTable) -> None:
         self._environment = environment
         self._types = types
+        self._values = environment.values
         self.position = Position()
         self._txn: Txn
         self._events: list[Event] = []
@@ -223,7 +225,7 @@ class Applier:
                 key = entry.object_key(op.namespace, op.name)
                 old = read(key, db=objects)
             if not _holds(op.expected, old) or (old is None and isinstance(op, Delete)):
-                actual = None if old is None else parse_value(op.resource, key, old)
+                actual = None if old is None else self._values.parse(op.resource, key, old)
                 return Rejected(op_index, actual)
             found.append((entry, key, old))
         perform = self._perform
@@ -243,7 +245,7 @@ class Applier:
             assert old is not None
             return self._delete(entry, key, old, EVENT_KEY.pack(revision, op_index))
         if isinstance(op, Check):
-            return None if old is None else parse_value(op.resource, key, old)
+            return None if old is None else self._values.parse(op.resource, key, old)
         if isinstance(op, Compact):
             self._compact(min(op.revision, revision))
         elif self._identity == _NO_IDENTITY:
@@ -261,10 +263,17 @@ class Applier:
         if old is None:
             entry.count += 1
         else:
-            previous = parse_value(resource, key, old)
+            previous = self._values.parse(resource, key, old)
             created, old_meta = previous.create_revision, previous.meta
-        header = HEADER.pack(created, revision, expires_at_ms, splice_at, len(meta))
-        self._txn.put(key, b"".join((header, meta, body)), db=self._environment.objects)
+            entry.plain_bytes -= len(old_meta) + len(previous.body)
+        entry.plain_bytes += len(meta) + len(body)
+        packer = self._values.packers.get(entry.prefix)
+        if packer is None:
+            header = HEADER.pack(created, revision, expires_at_ms, splice_at, len(meta))
+            value = b"".join((header, meta, body))
+        else:
+            value = packer.pack((created, revision, expires_at_ms, splice_at), meta, body)
+        self._txn.put(key, value, db=self._environment.objects)
         if expires_at_ms:
             expiry_key = REVISION.pack(expires_at_ms) + key
             self._txn.put(expiry_key, b"", db=self._environment.expiry)
@@ -278,11 +287,12 @@ class Applier:
         return record
 
     def _delete(self, entry: TypeEntry, key: bytes, old: bytes, event_key: bytes) -> Record:
-        previous = parse_value(entry.resource, key, old)
+        previous = self._values.parse(entry.resource, key, old)
         revision: int = EVENT_KEY.unpack(event_key)[0]
         record = as_deleted(previous, revision)
         self._txn.delete(key, db=self._environment.objects)
         entry.count -= 1
+        entry.plain_bytes -= len(previous.meta) + len(previous.body)
         if entry.indexes:
             self._reindex(entry, key, previous.meta, None)
         event = Event(EventKind.DELETE, record, previous, revision)
@@ -378,7 +388,7 @@ def rebuild_indexes(environment: Environment, types: TypeTable) -> bool:
             return False
         txn.drop(environment.index, delete=False)
         for key, value in txn.cursor(environment.objects):
-            meta = meta_of(value)
+            meta = environment.values.meta(value)
             for prefix, needle in types.of_key(key).indexes:
                 found = field_value(meta, needle)
                 if found is not None:

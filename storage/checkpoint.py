@@ -30,6 +30,8 @@ from storage.partition import Partition
 _log = logging.getLogger(__name__)
 
 KEPT: Final = 2
+OBJECTS_PER_ENTRY: Final = 4
+"""A checkpoint copies all objects: it waits until at least a quarter as many entries are new."""
 CHECK_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 30.0
 """After a failed one: it has cost as much as one that succeeds."""
@@ -59,7 +61,11 @@ def list_checkpoints(directory: Path) -> list[Checkpoint]:
 def write_checkpoint(
     environment: Environment, txn: Txn, sequence: int, directory: Path
 ) -> Checkpoint:
-    """Write what `txn` sees, durably, and drop older checkpoints; blocks: for a thread."""
+    """Write what `txn` sees, durably, and drop older checkpoints; blocks: for a thread.
+
+    `txn` ends as soon as its pages are copied: pages that are given up meanwhile can't be used
+    again, and the replica's file, which never shrinks, grows by as many.
+    """
     _make_directory(directory)
     for leftover in directory.glob("*.tmp"):
         leftover.unlink()
@@ -69,6 +75,7 @@ def write_checkpoint(
             # It holds what the cluster keeps secret.
             os.fchmod(file.fileno(), 0o600)
             environment.copy_to(file.fileno(), txn)
+            txn.abort()
             os.fsync(file.fileno())
         digest = _digest_of(temporary)
         path = directory / f"{sequence:020d}-{digest}.mdb"
@@ -78,8 +85,12 @@ def write_checkpoint(
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(directory)
-    for older in list_checkpoints(directory)[KEPT:]:
-        older.path.unlink()
+    # One of the same state, which may be stored differently, is no second one.
+    others = [kept for kept in list_checkpoints(directory) if kept.path != path]
+    distinct = [kept for kept in others if kept.sequence != sequence][: KEPT - 1]
+    for kept in others:
+        if kept not in distinct:
+            kept.path.unlink()
     return Checkpoint(sequence, digest, path)
 
 
@@ -138,7 +149,10 @@ class Checkpointer:
         waited_s = self._clock.monotonic_s() - self._last_s
         if self.last_error and waited_s < RETRY_SECONDS:
             return False
-        return behind >= self._entries_max or (behind > 0 and waited_s >= self._seconds_max)
+        if behind > 0 and waited_s >= self._seconds_max:
+            return True
+        objects = sum(entry.count for entry in self._partition.types)
+        return behind >= max(self._entries_max, objects // OBJECTS_PER_ENTRY)
 
     async def run(self) -> None:
         """Write checkpoints when due; a failed one is tried again after a while."""

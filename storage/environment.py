@@ -7,7 +7,8 @@ Tables (all integers big-endian where they are ordered, little-endian in values)
     versions  object key, mod revision u64                  -> event key of what superseded it
     index     type id u16, field number u8, value           -> namespace, NUL, name (several)
     expiry    expires at ms u64, object key                 -> nothing
-    types     type id u16                                   -> count u64, changed u64, resource
+    types     type id u16                                   -> storage/types_table.py
+    dictionaries  number u16                                -> storage/dictionaries.py
     meta      "state"                                       -> storage/applier.py
 
 The files need no fsync: what a crash of the process leaves is consistent, as LMDB writes new pages
@@ -25,12 +26,15 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import lmdb
 
-from storage.errors import ReplicaLocked, StorageError, StorageFull
+from storage.dictionaries import load_dictionary, read_dictionaries
+from storage.errors import DictionaryDamaged, ReplicaLocked, StorageError, StorageFull
+from storage.values import Values
 
 # Quoted: the classes are generic to type checkers only.
 Txn: TypeAlias = "lmdb.Transaction[bytes]"
@@ -61,9 +65,12 @@ class EnvironmentUnsynced(StorageError):
 class Environment:
     """An open environment, exclusively ours to write.
 
+    Attributes:
+        values: reads what the tables hold of objects.
+
     Raises:
         ReplicaLocked: another process has it open for writing.
-        lmdb.Error: the files are not an intact environment (see `is_unusable`).
+        lmdb.Error, DictionaryDamaged: the files are not an intact environment (see `is_unusable`).
     """
 
     def __init__(self, path: Path, *, map_bytes: int = MAP_BYTES) -> None:
@@ -94,7 +101,10 @@ class Environment:
             self.index = self._table("index", several=True)
             self.expiry = self._table("expiry")
             self.types = self._table("types")
+            self.dictionaries = self._table("dictionaries")
             self.meta = self._table("meta")
+            read_dictionaries(self)
+            self.values = Values(partial(load_dictionary, self))
         except BaseException:
             if opened is not None:
                 opened.close()
@@ -152,9 +162,15 @@ class Environment:
 
     def history_bytes(self, txn: Txn) -> int:
         """Return the bytes of the pages that hold history."""
-        stat = txn.stat(self.events)
-        pages: int = stat["leaf_pages"] + stat["overflow_pages"]
-        return pages * int(stat["psize"])
+        return _bytes_of(txn, self.events)
+
+    def object_bytes(self) -> int:
+        """Return the bytes of the pages that hold objects."""
+        txn = self.read()
+        try:
+            return _bytes_of(txn, self.objects)
+        finally:
+            txn.abort()
 
     def close(self) -> None:
         """Close the files; open read transactions must have been aborted. May be repeated."""
@@ -165,9 +181,17 @@ class Environment:
         os.close(self._lock_fd)
 
 
+def _bytes_of(txn: Txn, table: Table) -> int:
+    stat = txn.stat(table)
+    pages: int = stat["leaf_pages"] + stat["overflow_pages"]
+    return pages * int(stat["psize"])
+
+
 def is_unusable(error: Exception) -> bool:
     """Return whether opening failed because the files are damaged or of another kind."""
-    return isinstance(error, lmdb.Error | EnvironmentTruncated | EnvironmentUnsynced)
+    return isinstance(
+        error, lmdb.Error | DictionaryDamaged | EnvironmentTruncated | EnvironmentUnsynced
+    )
 
 
 def mark_written(path: Path) -> None:

@@ -91,6 +91,10 @@ class StorageFull(StorageError):
     """No space for the replica on its tmpfs (or map); applying pauses until there is."""
 
 
+class DictionaryDamaged(StorageError):
+    """Compressed values can't be read; rebuild the environment from elsewhere."""
+
+
 class RecoveryRefused(StorageError):
     """The replica's state and the journal contradict each other; nothing was touched.
 

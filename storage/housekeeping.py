@@ -19,7 +19,6 @@ from runtime.clock import Clock
 from storage.errors import CommitTimeout, JournalUnavailable
 from storage.event import EVENT_KEY, EVENT_ROW, REVISION
 from storage.partition import Partition
-from storage.record import parse_value
 from storage.txn import Compact, Delete
 
 _log = logging.getLogger(__name__)
@@ -120,7 +119,8 @@ class Housekeeper:
                 object_key = key[8:]
                 value = txn.get(object_key, db=environment.objects)
                 assert value is not None, "an expiry names an object that is gone"
-                record = parse_value(types.of_key(object_key).resource, object_key, value)
+                resource = types.of_key(object_key).resource
+                record = environment.values.parse(resource, object_key, value)
                 deletes.append(
                     Delete(record.resource, record.namespace, record.name, record.mod_revision)
                 )

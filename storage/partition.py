@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from journal.engine import Batch
@@ -33,7 +34,7 @@ from storage.errors import (
 )
 from storage.journal_port import JournalPort
 from storage.reads import HistoryPage, Views, read_history, state_hash, value_at
-from storage.record import Record, parse_value
+from storage.record import Record
 from storage.scan import SnapshotPool
 from storage.txn import Op, Outcome
 from storage.types_table import TypeTable
@@ -209,7 +210,7 @@ class Partition:
             value = txn.get(key, db=self.environment.objects)
         else:
             value = value_at(self.views, txn, key, revision)
-        return None if value is None else parse_value(resource, key, value)
+        return None if value is None else self.environment.values.parse(resource, key, value)
 
     def check_retained(self, revision: int) -> None:
         """Refuse a revision that can't be read.
@@ -243,6 +244,17 @@ class Partition:
             return state_hash(self.views, txn, self.revision)
         finally:
             txn.abort()
+
+    @contextmanager
+    def rewriting(self) -> Iterator[Txn]:
+        """Change how something is stored, not what it says, in a transaction between two passes.
+
+        Raises:
+            StorageFull: no space; nothing was changed.
+        """
+        self._end_latest()
+        with self.environment.write() as txn:
+            yield txn
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """Apply entries in one pass, and tell everyone.

@@ -14,7 +14,7 @@ from xxhash import xxh3_128
 
 from storage.environment import Environment, Txn
 from storage.event import EVENT_KEY, REVISION, Event, EventKind, EventRow, parse_row, type_of_row
-from storage.record import Record, as_deleted, mod_revision_of, parse_value
+from storage.record import Record, as_deleted, mod_revision_of
 from storage.types_table import TypeTable
 
 PAGE_BYTES: Final = 4 << 20
@@ -119,16 +119,18 @@ def read_history(
         if type_of_row(value) in wanted:
             event = _materialise(views, txn, parse_row(value), revision)
             size_bytes += len(event.record.body)
+            if event.previous is not None:
+                size_bytes += len(event.previous.body)
             events.append(event)
     return HistoryPage(events, last, exhausted=True)
 
 
 def _materialise(views: Views, txn: Txn, row: EventRow, revision: int) -> Event:
-    key = row.object_key
+    key, parse = row.object_key, views.environment.values.parse
     resource = views.types.of_key(key).resource
     previous: Record | None = None
     if row.previous_revision:
-        previous = parse_value(resource, key, row.previous_value)
+        previous = parse(resource, key, row.previous_value)
     if row.kind is EventKind.DELETE:
         assert previous is not None, "a delete has deleted nothing"
         return Event(row.kind, as_deleted(previous, revision), previous, revision)
@@ -138,13 +140,17 @@ def _materialise(views: Views, txn: Txn, row: EventRow, revision: int) -> Event:
         superseding = txn.get(version_key, db=views.environment.versions)
         assert superseding is not None, "a change's value is gone while its event is not"
         value = superseded_value(views, txn, superseding)
-    return Event(row.kind, parse_value(resource, key, value), previous, revision)
+    return Event(row.kind, parse(resource, key, value), previous, revision)
 
 
 def state_hash(views: Views, txn: Txn, revision: int) -> str:
-    """Return a digest of all objects and the revision: equal for replicas in the same state."""
-    digest = xxh3_128()
-    for key, value in txn.cursor(views.environment.objects):
+    """Return a digest of all objects and the revision: equal for replicas in the same state.
+
+    Of values as they are when not compressed: that they are is no part of the state.
+    """
+    digest, plain = xxh3_128(), views.environment.values.plain
+    for key, stored in txn.cursor(views.environment.objects):
+        value = plain(stored)
         digest.update(b"%d:%d:" % (len(key), len(value)))
         digest.update(key)
         digest.update(value)

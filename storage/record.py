@@ -1,6 +1,6 @@
 """One stored object: its in-memory form, its bytes in LMDB, and what is read without parsing it.
 
-A stored value, little-endian:
+A stored value, little-endian, where it is not compressed (storage/values.py):
 
      0          8        16          24         28         32
      +----------+--------+-----------+----------+----------+------+------+
@@ -55,52 +55,10 @@ def splice(body: bytes, splice_at: int, revision: int) -> bytes:
     return b"%b%d%b" % (body[:splice_at], revision, body[splice_at:])
 
 
-def pack_value(record: Record) -> bytes:
-    """Return the stored bytes of a record."""
-    meta = record.meta
-    return b"".join(
-        (
-            HEADER.pack(
-                record.create_revision,
-                record.mod_revision,
-                record.expires_at_ms,
-                record.splice_at,
-                len(meta),
-            ),
-            meta,
-            record.body,
-        )
-    )
-
-
-def parse_value(resource: str, object_key: bytes, value: bytes) -> Record:
-    """Return the record stored as `value` under `object_key` (type id, namespace, NUL, name)."""
-    create, mod, expires_at_ms, splice_at, meta_bytes = HEADER.unpack_from(value)
-    body_at = HEADER_BYTES + meta_bytes
-    namespace, _, name = object_key[2:].decode().partition("\0")
-    return Record(
-        resource,
-        namespace,
-        name,
-        create,
-        mod,
-        value[HEADER_BYTES:body_at],
-        value[body_at:],
-        splice_at,
-        expires_at_ms,
-    )
-
-
 def mod_revision_of(value: bytes) -> int:
     """Return the revision that wrote a stored value."""
     revision: int = REVISIONS.unpack_from(value)[1]
     return revision
-
-
-def meta_of(value: bytes) -> bytes:
-    """Return the search blob of a stored value."""
-    length: int = HEADER.unpack_from(value)[4]
-    return value[HEADER_BYTES : HEADER_BYTES + length]
 
 
 def as_deleted(record: Record, revision: int) -> Record:

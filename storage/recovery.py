@@ -21,7 +21,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.applier import FORMAT_VERSION, Position, read_position
+from storage.applier import READABLE_FORMATS, Position, read_position
 from storage.checkpoint import install_checkpoint, list_checkpoints
 from storage.environment import DATA_NAME, Environment, is_unusable, remove_environment
 from storage.errors import DataLost, RecoveryRefused
@@ -96,7 +96,7 @@ def _open_usable(path: Path, map_bytes: int) -> Environment | None:
         _log.warning("%s is damaged and will be rebuilt: %s", data, error)
         return None
     position = _position_of(environment)
-    if position.format_version == FORMAT_VERSION and position.applied_sequence:
+    if position.format_version in READABLE_FORMATS and position.applied_sequence:
         return environment
     environment.close()
     _log.warning("%s can't be used (%s) and will be rebuilt", data, position)

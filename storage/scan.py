@@ -23,6 +23,7 @@ from storage.errors import SnapshotExpired, TooManySnapshots
 from storage.reads import Views
 from storage.record import HEADER, HEADER_BYTES, Record, field_needle, field_value
 from storage.types_table import INDEX_VALUE_BYTES_MAX, TypeEntry
+from storage.values import COMPRESSED, META_BYTES_MAX
 from storage.walks import Walk, count_keys, key_prefix, walk_at, walk_index, walk_latest
 
 Match = Callable[[bytes], bool]
@@ -238,12 +239,16 @@ class RecordScan(Scan[Record]):
     def _fill(self, room: int) -> tuple[list[Record], bool]:
         prefix, match, resource = self._prefix, self._match, self._query.resource
         unpack, chunk, size = HEADER.unpack_from, [], 0
-        for looked_at, (key, value) in enumerate(self._source, 1):
+        content_of = self._views.environment.values.content
+        for looked_at, (key, stored) in enumerate(self._source, 1):
             if not key.startswith(prefix):
                 break
-            create, mod, expires_at_ms, splice_at, meta_bytes = unpack(value)
-            body_at = HEADER_BYTES + meta_bytes
-            meta = value[HEADER_BYTES:body_at]
+            create, mod, expires_at_ms, splice_at, shape = unpack(stored)
+            value, meta_at, body_at = stored, HEADER_BYTES, HEADER_BYTES + shape
+            if shape >= COMPRESSED:
+                meta_at, body_at = 0, shape & META_BYTES_MAX
+                value = content_of(shape, stored)
+            meta = value[meta_at:body_at]
             if match is None or match(meta):
                 namespace, _, name = key[2:].decode().partition("\0")
                 body = value[body_at:]
@@ -275,13 +280,17 @@ class BodyScan(Scan[bytes]):
     def _fill(self, room: int) -> tuple[list[bytes], bool]:
         prefix, match, strip = self._prefix, self._match, self._strip
         unpack, chunk, size = HEADER.unpack_from, [], 0
-        body_at_least = HEADER_BYTES + strip
-        for looked_at, (key, value) in enumerate(self._source, 1):
+        content_of = self._views.environment.values.content
+        for looked_at, (key, stored) in enumerate(self._source, 1):
             if not key.startswith(prefix):
                 break
-            meta_bytes = unpack(value)[4]
-            if match is None or match(value[HEADER_BYTES : HEADER_BYTES + meta_bytes]):
-                chunk.append(value[body_at_least + meta_bytes :])
+            shape = unpack(stored)[4]
+            value, meta_at, body_at = stored, HEADER_BYTES, HEADER_BYTES + shape
+            if shape >= COMPRESSED:
+                meta_at, body_at = 0, shape & META_BYTES_MAX
+                value = content_of(shape, stored)
+            if match is None or match(value[meta_at:body_at]):
+                chunk.append(value[body_at + strip :])
                 self._last = key
                 size += len(value)
             else:

@@ -20,6 +20,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
 from storage.applier import rebuild_indexes
 from storage.checkpoint import Checkpointer
+from storage.compressing import PLAIN_BYTES_MAX, Compressing
 from storage.environment import MAP_BYTES
 from storage.errors import JournalUnavailable, PartitionFailed
 from storage.housekeeping import Housekeeper, Retention
@@ -53,6 +54,8 @@ class StoreOptions:
     checkpoint_entries: int = 100_000
     checkpoint_seconds: float = 600.0
     map_bytes: int = MAP_BYTES
+    plain_bytes_max: int | None = PLAIN_BYTES_MAX
+    """Types with more bytes are compressed; None: none is."""
 
 
 class _Running:
@@ -289,6 +292,9 @@ class Store:
                 await partition.commit((Init(os.urandom(16)),), INIT_SECONDS)
             housekeeper = Housekeeper(partition, self._clock, options.retention)
             scope.spawn(housekeeper.run(), name=f"housekeeping-{name}")
+            if options.plain_bytes_max is not None:
+                compressing = Compressing(partition, self._clock, options.plain_bytes_max)
+                scope.spawn(compressing.run(), name=f"compressing-{name}")
             scope.spawn(checkpointer.run(), name=f"checkpoints-{name}")
         except BaseException:
             await asyncio.gather(scope.stop(), return_exceptions=True)
@@ -323,6 +329,8 @@ def _status(one: _Running) -> dict[str, Any]:
         "objects": {entry.resource: entry.count for entry in partition.types},
         "changes": position.event_count,
         "bytes": partition.environment.used_bytes,
+        "object_bytes": partition.environment.object_bytes(),
+        "plain_bytes": sum(entry.plain_bytes for entry in partition.types),
         "watchers": len(partition.hub),
         "evictions": partition.hub.evictions,
         "open_scans": len(partition.snapshots),

@@ -1,19 +1,26 @@
 """Resource names, their small numeric ids, and what is counted and indexed for each.
 
 Ids are given in the order in which resources first appear in the log, so all replicas agree on
-them; object keys carry the id instead of the name, as LMDB keys end at 511 bytes.
+them; object keys carry the id instead of the name, as LMDB keys end at 511 bytes. A row,
+little-endian:
+
+    count u64 | changed revision u64 | NUL | plain bytes u64 | resource
+
+Format 1 has the resource at once; none begins with a NUL.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Final
 
 from storage.environment import Environment, Txn
-from storage.record import field_needle
+from storage.record import HEADER_BYTES, field_needle
 
-_ROW: Final = struct.Struct("<QQ")
+_ROW: Final = struct.Struct("<QQBQ")
+_OLD_ROW: Final = struct.Struct("<QQ")
 _ID: Final = struct.Struct(">H")
 INDEX_VALUE_BYTES_MAX: Final = 400
 """Field values of that length and longer ones share an index entry by their beginning; scans test
@@ -27,16 +34,26 @@ class TypeEntry:
         prefix: its id as object keys begin with it.
         count: its objects.
         changed_revision: the last revision at which one of them changed.
+        plain_bytes: of meta and body of its objects, as they are when not compressed.
         indexes: for each declared field, how its index keys begin and its needle.
     """
 
-    __slots__ = ("changed_revision", "count", "dirty", "indexes", "prefix", "resource")
+    __slots__ = (
+        "changed_revision",
+        "count",
+        "dirty",
+        "indexes",
+        "plain_bytes",
+        "prefix",
+        "resource",
+    )
 
     def __init__(self, resource: str, type_id: int, fields: tuple[str, ...]) -> None:
         self.resource = resource
         self.prefix = _ID.pack(type_id)
         self.count = 0
         self.changed_revision = 0
+        self.plain_bytes = 0
         self.dirty = False
         self.indexes = tuple(
             (self.prefix + bytes((number,)), field_needle(field))
@@ -86,8 +103,8 @@ class TypeTable:
         """Write the changed rows."""
         for entry in self._by_resource.values():
             if entry.dirty:
-                row = _ROW.pack(entry.count, entry.changed_revision) + entry.resource.encode()
-                txn.put(entry.prefix, row, db=environment.types)
+                row = _ROW.pack(entry.count, entry.changed_revision, 0, entry.plain_bytes)
+                txn.put(entry.prefix, row + entry.resource.encode(), db=environment.types)
                 entry.dirty = False
 
     def load(self, environment: Environment, txn: Txn) -> None:
@@ -95,8 +112,15 @@ class TypeTable:
         self._by_resource.clear()
         self._by_prefix.clear()
         for key, row in txn.cursor(environment.types):
-            entry = self._add(row[_ROW.size :].decode(), _ID.unpack(key)[0])
-            entry.count, entry.changed_revision = _ROW.unpack_from(row)
+            type_id = _ID.unpack(key)[0]
+            if row[_OLD_ROW.size]:
+                entry = self._add(row[_OLD_ROW.size :].decode(), type_id)
+                entry.count, entry.changed_revision = _OLD_ROW.unpack_from(row)
+                entry.plain_bytes = _plain_bytes(environment, txn, key)
+                entry.dirty = True
+            else:
+                entry = self._add(row[_ROW.size :].decode(), type_id)
+                entry.count, entry.changed_revision, _, entry.plain_bytes = _ROW.unpack_from(row)
 
     def declaration(self) -> bytes:
         """Return what the index table's content depends on besides the log."""
@@ -106,3 +130,12 @@ class TypeTable:
         entry = TypeEntry(resource, type_id, self._fields.get(resource, ()))
         self._by_resource[resource] = self._by_prefix[entry.prefix] = entry
         return entry
+
+
+def _plain_bytes(environment: Environment, txn: Txn, prefix: bytes) -> int:
+    """Add up a type's values: all are plain where the row does not know their bytes."""
+    cursor = txn.cursor(environment.objects)
+    if not cursor.set_range(prefix):
+        return 0
+    values = takewhile(lambda item: item[0].startswith(prefix), cursor)
+    return sum(len(value) - HEADER_BYTES for _, value in values)

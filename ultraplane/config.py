@@ -70,6 +70,11 @@ def _listening_address(text: str) -> str:
     return text
 
 
+def _off(value: Any) -> Any:
+    # YAML reads `off` as a boolean.
+    return "off" if value is False else value
+
+
 def _switch_text(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
@@ -244,6 +249,20 @@ class StorageSection(Section):
         ge=1 << 24,
         description="The largest a partition may grow. Address space, not memory, is reserved.",
     )
+    compression: Annotated[Literal["auto", "off"], BeforeValidator(_off)] = Field(
+        default="auto",
+        description="auto: resources with more than compression_threshold_mib of objects are kept "
+        "compressed in memory, if that makes them much smaller. off: none is from now on; what is "
+        "compressed already stays so until it is written again.",
+    )
+    compression_threshold_mib: int = Field(
+        default=64, ge=1, description="See compression; 64 are about 20,000 pods."
+    )
+
+    @property
+    def plain_bytes_max(self) -> int | None:
+        """How many bytes a resource may have that is not compressed; None: any."""
+        return None if self.compression == "off" else self.compression_threshold_mib << 20
 
     @model_validator(mode="after")
     def _partitions_are_a_map(self) -> Self:

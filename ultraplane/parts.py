@@ -58,6 +58,7 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             compaction_interval_s=storage.compaction_interval_s,
             checkpoint_interval_s=storage.checkpoint_interval_s,
             map_bytes_max=storage.map_bytes_max,
+            plain_bytes_max=storage.plain_bytes_max,
         ),
     )
 

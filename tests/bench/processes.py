@@ -38,6 +38,15 @@ class Meter:
         return sum(int(_stat(pid)[_RSS_PAGES]) * _PAGE_BYTES for pid in self.pids.values())
 
 
+def memory_bytes(pid: int, kind: str) -> int:
+    """Return a process's resident memory of a kind: RssAnon, RssFile or RssShmem."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, size = line.partition(":")
+        if name == kind:
+            return int(size.split()[0]) << 10
+    raise ValueError(f"there is no {kind}")
+
+
 def children_of(parent: int) -> list[int]:
     """Return the ids of the processes that `parent` started and that still run."""
     found = []

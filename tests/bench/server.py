@@ -78,8 +78,8 @@ def start_ultraplane(directory: Path) -> Iterator[Server]:
 
 
 def _ultraplane(command: list[str], endpoint: Endpoint, directory: Path) -> Iterator[Server]:
-    with _child(command, directory / "ultraplane.log") as child:
-        _await_ready({"ultraplane": child}, lambda: endpoint.answers("/readyz"), directory)
+    with run_child(command, directory / "ultraplane.log") as child:
+        await_ready({"ultraplane": child}, lambda: endpoint.answers("/readyz"), directory)
         yield Server(endpoint, Meter(_parts_of(child.pid)))
 
 
@@ -101,8 +101,8 @@ def start_bare(directory: Path) -> Iterator[Server]:
         *("--host", HOST, "--port", str(endpoint.port)),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
     ]
-    with _child(command, directory / "bare.log", {bare_app.DIRECTORY: str(directory)}) as child:
-        _await_ready({"bare": child}, lambda: endpoint.answers("/"), directory)
+    with run_child(command, directory / "bare.log", {bare_app.DIRECTORY: str(directory)}) as child:
+        await_ready({"bare": child}, lambda: endpoint.answers("/"), directory)
         yield Server(endpoint, Meter({"bare": child.pid}))
 
 
@@ -115,9 +115,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def _child(
+def run_child(
     command: list[str], log: Path, extra: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command that is ended at the end; what it says goes to `log`."""
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -134,9 +135,14 @@ def _child(
                 child.kill()
 
 
-def _await_ready(
+def await_ready(
     children: dict[str, subprocess.Popen[bytes]], is_ready: Callable[[], bool], directory: Path
 ) -> None:
+    """Wait until processes, whose logs are in `directory` by name, are ready.
+
+    Raises:
+        StartFailed: one ended, or it took too long.
+    """
     deadline_s = time.monotonic() + START_S_MAX
     while not is_ready():
         for name, child in children.items():

@@ -1,6 +1,7 @@
 """What the storage tests kill: a process that applies a log, and one that commits to a journal.
 
 `apply <environment>` applies the made-up log of `log_record` for ever, saying each revision;
+`compress <environment>` does so too, and rewrites everything with other dictionaries in between;
 `commit <directory> <prefix>` commits pods to the journal at <directory>/s, saying each name once it
 is acknowledged.
 """
@@ -18,6 +19,7 @@ from storage.environment import Environment
 from storage.store import Store, StoreOptions
 from storage.txn import ABSENT, ANY, Committed, Compact, Delete, Op, Put, encode
 from storage.types_table import TypeTable
+from tests.unit.storage.replicas import Replica
 
 INDEXES = {"pods": ("spec.nodeName",)}
 BODY = b'{"metadata":{"resourceVersion":""}}'
@@ -78,6 +80,15 @@ def run_apply(path: Path) -> None:
         say(str(applier.position.applied_sequence))
 
 
+def run_compress(path: Path) -> None:
+    """Apply for ever, compressing what there is before each pass, and say each revision."""
+    replica = Replica(path)
+    while True:
+        replica.compress()
+        replica.partition.apply(entries_after(replica.partition.revision, PASS_ENTRIES))
+        say(str(replica.partition.revision))
+
+
 async def run_commit(directory: Path, prefix: str) -> None:
     """Commit for ever, saying each name that was acknowledged."""
     body_at = BODY.index(b'""') + 1
@@ -103,5 +114,7 @@ async def run_commit(directory: Path, prefix: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "apply":
         run_apply(Path(sys.argv[2]))
+    elif sys.argv[1] == "compress":
+        run_compress(Path(sys.argv[2]))
     else:
         asyncio.run(run_commit(Path(sys.argv[2]), sys.argv[3]))

@@ -15,9 +15,9 @@ import pytest
 
 from journal.client import JournalClient
 from storage.applier import Position
-from storage.environment import Environment
 from storage.store import Store
 from storage.txn import ABSENT, Committed, Put
+from storage.values import is_plain
 from tests.integration.storage_child import (
     BODY,
     PASS_ENTRIES,
@@ -26,9 +26,9 @@ from tests.integration.storage_child import (
     store_options,
 )
 from tests.integration.test_journal_process import journal_process
+from tests.unit.storage.replicas import dump
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = ("objects", "versions", "events", "index", "expiry", "types", "meta")
 
 pytestmark = pytest.mark.slow
 
@@ -73,23 +73,19 @@ async def put_pod(store: Store, name: str) -> Committed:
     return outcome
 
 
-def dump(environment: Environment) -> dict[str, list[tuple[bytes, bytes]]]:
-    """Return the content of every table."""
-    txn = environment.read()
-    try:
-        return {name: list(txn.cursor(getattr(environment, name))) for name in TABLES}
-    finally:
-        txn.abort()
-
-
-def test_a_replica_killed_while_applying_is_whole_and_goes_on(tmpfs: Path) -> None:
+@pytest.mark.parametrize("doing", ["apply", "compress"])
+def test_a_replica_killed_while_applying_is_whole_and_goes_on(tmpfs: Path, doing: str) -> None:
     reached = 0
     for round_number in range(8):
-        with child("apply", str(tmpfs / "killed")) as process:
+        with child(doing, str(tmpfs / "killed")) as process:
             # A different place in each round; the child goes on while the signal travels.
             for _ in range(3 + round_number):
                 reached = int(read_line(process))
     environment, applier = open_applier(tmpfs / "killed")
+    txn = environment.read()
+    packed = sum(not is_plain(value) for _, value in txn.cursor(environment.objects))
+    txn.abort()
+    assert bool(packed) == (doing == "compress")
     position: Position = applier.position
     assert position.applied_sequence >= reached
     assert position.applied_sequence % PASS_ENTRIES == 0, "a part of a pass is visible"

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from storage import catch_up, reads
+from storage import compressing as compressing_module
 from storage.checkpoint import install_checkpoint, write_checkpoint
 from storage.commits import Commit
 from storage.errors import Compacted, StorageFull, WatcherEvicted
@@ -83,10 +84,11 @@ class StorageMachine(RuleBasedStateMachine):
         self.patch.setattr(catch_up, "ROWS_PER_STEP", 3)
         self.patch.setattr(catch_up, "MEMBERS_PER_STEP", 4)
         self.patch.setattr(reads, "PAGE_BYTES", 400)
+        self.patch.setattr(compressing_module, "STEP_KEYS", 2)
 
-    @initialize()
-    def open(self) -> None:
-        self.replica = Replica(self.root / "replica")
+    @initialize(compressing=st.booleans())
+    def open(self, *, compressing: bool) -> None:
+        self.replica = Replica(self.root / "replica", compressing=compressing)
 
     def commit(self, *ops: Op) -> None:
         self.log.append((record_of(*ops), ops))
@@ -350,11 +352,18 @@ class StorageMachine(RuleBasedStateMachine):
         assert [described(event) for event in seen] == wanted
         assert subscription.seen[: len(seen)] == seen
 
-    @rule()
-    def restart(self) -> None:
+    @rule(compressing=st.booleans())
+    def restart(self, *, compressing: bool) -> None:
         self.replica.close()
-        self.replica = Replica(self.root / f"replica{self.homes or ''}")
+        home = self.root / f"replica{self.homes or ''}"
+        self.replica = Replica(home, compressing=compressing)
         self.subscriptions.clear()
+
+    @rule()
+    def compress(self) -> None:
+        before = self.replica.dump()
+        self.replica.compress()
+        assert self.replica.dump() == before
 
     @rule()
     def recover_from_checkpoint(self) -> None:

@@ -48,6 +48,7 @@ SETTINGS = ServerSettings(
         compaction_interval_s=30.0,
         checkpoint_interval_s=300.0,
         map_bytes_max=1 << 30,
+        plain_bytes_max=64 << 20,
     ),
 )
 

@@ -12,15 +12,20 @@ from journal.memory import MemoryEngine
 from runtime.clock import SimulatedClock
 from runtime.tasks import TaskScope
 from storage.applier import Applied, Applier, Entry, Sent, rebuild_indexes
+from storage.compressing import Compressing
+from storage.dictionaries import add_dictionary
 from storage.environment import Environment
+from storage.event import parse_row
 from storage.journal_port import JournalPort
 from storage.partition import Partition
 from storage.scan import BodyScan, Query, RecordScan, Scan
 from storage.store import Store, StoreOptions
 from storage.txn import ANY, Op, Outcome, Put, encode
 from storage.types_table import TypeTable
+from storage.values import is_plain
 
 INDEXES = {"pods": ("spec.nodeName",)}
+TYPES_MAX = 4
 BODY = b'{"metadata":{"resourceVersion":""}}'
 SPLICE_AT = BODY.index(b'""') + 1
 _T = TypeVar("_T")
@@ -61,7 +66,13 @@ def record_of(*ops: Op) -> bytes:
 class Replica:
     """A partition without a journal: the test feeds it."""
 
-    def __init__(self, path: Path, indexes: dict[str, tuple[str, ...]] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        indexes: dict[str, tuple[str, ...]] | None = None,
+        *,
+        compressing: bool = False,
+    ) -> None:
         self.path = path
         self.clock = SimulatedClock()
         self.environment = Environment(path, map_bytes=64 << 20)
@@ -70,6 +81,8 @@ class Replica:
         port = JournalPort(MemoryEngine(), "pods", self._scope, self.clock.monotonic_s)
         self.partition = Partition("pods", self.environment, types, port, self.clock)
         rebuild_indexes(self.environment, types)
+        if compressing:
+            self.compress()
         self.outcomes: list[Outcome] = []
         applier = self.partition._applier
         applier.apply = self._remember(applier)  # type: ignore[method-assign]
@@ -83,6 +96,28 @@ class Replica:
             return applied
 
         return apply
+
+    def compress(self) -> None:
+        """Compress from now on, by dictionaries of its own, and rewrite what is there."""
+        environment = self.environment
+        data = b"".join(meta(node=node) + BODY for node in ("n0", "n1", "n2", "")) * 4
+        with self.partition.rewriting() as txn:
+            for type_id in range(TYPES_MAX):
+                assert add_dictionary(environment, txn, type_id.to_bytes(2, "big"), 0.9, data)
+        compressing = Compressing(self.partition, self.clock)
+        while compressing.step():
+            pass
+
+    def compressed(self) -> int:
+        """Return how many stored values are compressed, superseded ones included."""
+        txn, environment = self.environment.read(), self.environment
+        try:
+            values = [value for _, value in txn.cursor(environment.objects)]
+            rows = [parse_row(row) for _, row in txn.cursor(environment.events)]
+        finally:
+            txn.abort()
+        values += [row.previous_value for row in rows if row.previous_value]
+        return sum(not is_plain(value) for value in values)
 
     def apply_records(self, records: Sequence[bytes], timestamp_ms: int = 0) -> list[Outcome]:
         """Apply records in one pass and return their outcomes."""
@@ -117,19 +152,30 @@ class Replica:
         return [f"{record.namespace}/{record.name}" for record in drain(self.scan(query))]
 
     def dump(self) -> dict[str, list[tuple[bytes, bytes]]]:
-        """Return the content of every table."""
-        environment = self.environment
-        tables = ("objects", "versions", "events", "index", "expiry", "types", "meta")
-        txn = environment.read()
-        try:
-            return {name: list(txn.cursor(getattr(environment, name))) for name in tables}
-        finally:
-            txn.abort()
+        """Return the content of every table, as it is without compression."""
+        return dump(self.environment)
 
     def close(self) -> None:
         """Give the files back."""
         self.partition.snapshots.close()
         self.environment.close()
+
+
+def dump(environment: Environment) -> dict[str, list[tuple[bytes, bytes]]]:
+    """Return the content of every table, as it is without compression."""
+    plain = environment.values.plain
+    tables = ("objects", "versions", "events", "index", "expiry", "types", "meta")
+    txn = environment.read()
+    try:
+        content = {name: list(txn.cursor(getattr(environment, name))) for name in tables}
+    finally:
+        txn.abort()
+    content["objects"] = [(key, plain(value)) for key, value in content["objects"]]
+    for at, (key, row) in enumerate(content["events"]):
+        previous = parse_row(row).previous_value
+        if previous:
+            content["events"][at] = key, row.removesuffix(previous) + plain(previous)
+    return content
 
 
 def drain(scan: Scan[_T]) -> list[_T]:

@@ -33,10 +33,10 @@ from storage.types_table import INDEX_VALUE_BYTES_MAX
 from tests.unit.storage.replicas import Replica, body_at, meta, put, record_of
 
 
-@pytest.fixture
-def replica(tmp_path: Path) -> Iterator[Replica]:
+@pytest.fixture(params=[False, True], ids=["plain", "compressed"])
+def replica(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replica]:
     """Return an empty replica."""
-    one = Replica(tmp_path / "replica")
+    one = Replica(tmp_path / "replica", compressing=request.param)
     yield one
     one.close()
 

@@ -13,10 +13,10 @@ from storage.txn import ANY, Compact, Delete, Put
 from tests.unit.storage.replicas import SPLICE_AT, Replica, drain, put, record_of
 
 
-@pytest.fixture
-def replica(tmp_path: Path) -> Iterator[Replica]:
+@pytest.fixture(params=[False, True], ids=["plain", "compressed"])
+def replica(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replica]:
     """Return a replica of ten pods in each of two namespaces."""
-    one = Replica(tmp_path / "replica")
+    one = Replica(tmp_path / "replica", compressing=request.param)
     one.apply_records(
         [
             record_of(put(f"p{number}", namespace=space, labels=f"n={number % 2}"))

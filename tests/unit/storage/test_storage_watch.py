@@ -17,10 +17,10 @@ from storage.watcher import Scope, Watcher, WatcherState
 from tests.unit.storage.replicas import Replica, body_at, put, record_of
 
 
-@pytest.fixture
-def replica(tmp_path: Path) -> Iterator[Replica]:
+@pytest.fixture(params=[False, True], ids=["plain", "compressed"])
+def replica(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replica]:
     """Return an empty replica."""
-    one = Replica(tmp_path / "replica")
+    one = Replica(tmp_path / "replica", compressing=request.param)
     yield one
     one.close()
 
