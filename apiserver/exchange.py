@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from apiserver import cycle as cycles
 from apiserver import protocol
 from apiserver.aside import LARGE_BYTES
+from apiserver.compression import GZIP_BYTES_MIN, GZIP_HEADERS, accepts_gzip, gzip_whole
 from apiserver.warning_headers import warning_headers
 from kube import status as st
 from kube.text_cache import LARGE_BODY_BYTES, note_large_body
@@ -148,7 +149,7 @@ class Exchange:
             elif name == b"user-agent":
                 self.user_agent = value
             elif name == b"accept-encoding":
-                self.accept_encoding = value
+                self.accept_encoding = self.accept_encoding or value
             else:
                 self.impersonation = [*self.impersonation, (name[12:], value)]
 
@@ -251,9 +252,13 @@ class Exchange:
     async def respond(
         self, code: int, body: bytes, content_type: bytes = JSON_TYPE, end: bytes = b""
     ) -> None:
-        """Write a whole answer, `body` and then `end`."""
+        """Write a whole answer, `body` and then `end`; compressed if it is large."""
         self.code = code
         self.sent_bytes = len(body) + len(end)
+        if self.sent_bytes > GZIP_BYTES_MIN and accepts_gzip(self.accept_encoding):
+            body, end = await gzip_whole(body + end), b""
+            self.headers.extend(GZIP_HEADERS)
+            self.sent_bytes = len(body)
         cycle = getattr(self._send, "__self__", None)
         extra: Sequence[tuple[bytes, bytes]] = ()
         head = b"content-type: %b\r\n%b" % (content_type, _CACHE_HEAD)

@@ -23,10 +23,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from storage.environment import Txn
 from storage.errors import PartitionFailed, TooManySnapshots
-from storage.reads import Views
+from storage.reads import PAUSE, Views
 from storage.record import HEADER, HEADER_BYTES, Record, field_needle, field_value
 from storage.types_table import INDEX_VALUE_BYTES_MAX, TypeEntry
-from storage.walks import PAUSE, Walk, count_keys, key_prefix, walk_at, walk_index, walk_latest
+from storage.walks import Walk, count_keys, key_prefix, walk_at, walk_index, walk_latest
 
 Match = Callable[[bytes], bool]
 CHUNK_BYTES: Final = 256 << 10
@@ -273,7 +273,8 @@ class RecordScan(Scan[Record]):
 
     def _fill(self, room: int) -> tuple[list[Record], bool]:
         prefix, match, resource = self._prefix, self._match, self._query.resource
-        unpack, chunk, size = HEADER.unpack_from, [], 0
+        unpack, size = HEADER.unpack_from, 0
+        chunk: list[Record] = []
         for looked_at, (key, value) in enumerate(self._source, 1):
             if not key.startswith(prefix):
                 break
@@ -314,7 +315,8 @@ class BodyScan(Scan[bytes]):
 
     def _fill(self, room: int) -> tuple[list[bytes], bool]:
         prefix, match, strip = self._prefix, self._match, self._strip
-        unpack, chunk, size = HEADER.unpack_from, [], 0
+        unpack, size = HEADER.unpack_from, 0
+        chunk: list[bytes] = []
         body_at_least = HEADER_BYTES + strip
         for looked_at, (key, value) in enumerate(self._source, 1):
             if not key.startswith(prefix):
