@@ -41,7 +41,7 @@ async def respond_parts(
             await stream.write(b"".join(gathered))
             gathered, size_bytes = [], 0
         # A fast reader never makes us wait, and others want their turn.
-        await turns.take()
+        await turns.next()
     rest = b"".join(gathered)
     if stream is None:
         await exchange.respond(200, rest, content_type)

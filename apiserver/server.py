@@ -64,7 +64,7 @@ class Server:
         companions: what writes of a type take along, by storage resource.
         shutting_down: called functions end watches when the server stops.
         live_namespaces: where objects may be created.
-        turns: of those who work at length, as lists do.
+        list_steps: whose turn it is to make a piece of a list, which takes a millisecond or two.
     """
 
     settings: ServerSettings
@@ -76,7 +76,7 @@ class Server:
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
     live_namespaces: LiveNamespaces = field(init=False)
-    turns: Turns = field(default_factory=Turns)
+    list_steps: Turns = field(default_factory=lambda: Turns(1))
 
     def __post_init__(self) -> None:
         self.live_namespaces = LiveNamespaces(self.store)

@@ -1,7 +1,8 @@
-"""Turns: long work in small steps, one step in each turn of the event loop, whoever's it is.
+"""Turns: of many tasks that each have long work in steps, a few make a step at a time.
 
-`asyncio.sleep(0)` gives others their turn too, but then twenty who work at length all take a step
-between two looks at the sockets, and whatever is short waits for all twenty, several times over.
+Two hundred tasks that each work for a millisecond and then let others run (`asyncio.sleep(0)`) keep
+everybody else waiting for 200 ms, as all of them are run before the event loop looks for anything
+new. Here at most `steps_max` go on before it does.
 """
 
 from __future__ import annotations
@@ -11,27 +12,33 @@ from collections import deque
 
 
 class Turns:
-    """Hands out turns in the order in which they were asked for. Belongs to one event loop."""
+    """Who is to go on, in the order in which they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps_max: int) -> None:
+        self._steps_max = steps_max
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._is_armed = False
+        self._is_set_up = False
 
-    async def take(self) -> None:
-        """Return when it is the caller's turn to do one step."""
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def next(self) -> None:
+        """Return when it is the caller's turn, at the earliest at the event loop's next one."""
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
+        turn = loop.create_future()
         self._waiting.append(turn)
-        if not self._is_armed:
-            self._is_armed = True
-            loop.call_soon(self._give, loop)
+        if not self._is_set_up:
+            self._is_set_up = True
+            loop.call_soon(self._go_on, loop)
         await turn
 
-    def _give(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._waiting:
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        left = self._steps_max
+        while self._waiting and left:
             turn = self._waiting.popleft()
-            if not turn.done():  # else it was cancelled
+            if not turn.done():  # or its task was cancelled
                 turn.set_result(None)
-                loop.call_soon(self._give, loop)
-                return
-        self._is_armed = False
+                left -= 1
+        self._is_set_up = bool(self._waiting)
+        if self._waiting:
+            loop.call_soon(self._go_on, loop)

@@ -23,10 +23,19 @@ from typing import Any, Final, Generic, TypeVar
 
 from storage.environment import Txn
 from storage.errors import PartitionFailed, TooManySnapshots
-from storage.reads import PAUSE, Views
+from storage.reads import Views
 from storage.record import HEADER, HEADER_BYTES, Record, field_needle, field_value
 from storage.types_table import INDEX_VALUE_BYTES_MAX, TypeEntry
-from storage.walks import Walk, count_keys, key_prefix, walk_at, walk_index, walk_latest
+from storage.walks import (
+    Paced,
+    Walk,
+    all_objects,
+    count_keys,
+    key_prefix,
+    walk_at,
+    walk_index,
+    walk_latest,
+)
 
 Match = Callable[[bytes], bool]
 CHUNK_BYTES: Final = 256 << 10
@@ -148,13 +157,13 @@ class Scan(ABC, Generic[_T]):
         start = prefix
         if query.start_after is not None:
             start = max(start, entry.object_key(*query.start_after))
-        start = max(start, self._seen)
+        start = max(start, self._seen, self._last)
         # If nothing of the type has changed since, the latest state is the one asked for.
         self._searched = self.revision < entry.changed_revision
         self._by_index = False
         self._match, index_key = _filters(entry, query, searched=self._searched)
         if self._searched:
-            self._source = walk_at(views, txn, prefix, start, self.revision)
+            self._source = Paced(walk_at(views, txn, prefix, start, self.revision))
         elif index_key:
             self._by_index = True
             self._source = walk_index(views, txn, index_key, prefix, start)
@@ -188,7 +197,10 @@ class Scan(ABC, Generic[_T]):
         if not room:
             self.close()
             raise StopIteration
+        source = self._source
         chunk, ended = self._fill(room)
+        if ended and isinstance(source, Paced):
+            ended = not source.has_paused
         self.returned += len(chunk)
         if ended:
             self.close()
@@ -215,10 +227,11 @@ class Scan(ABC, Generic[_T]):
 
         To be asked when `remaining` may be; known at once.
         """
-        following = next(filter(_is_object, self._source), None)
+        source = all_objects(self._source)
+        following = next(source, None)
         if following is None or not following[0].startswith(self._prefix):
             return False
-        self._source = chain((following,), self._source)
+        self._source = chain((following,), source)
         return True
 
     def remaining(self) -> int:
@@ -233,7 +246,7 @@ class Scan(ABC, Generic[_T]):
             return 0
         if self._searched or self._by_index:
             # The walk goes on behind the last chunk; it is used up by this.
-            objects = filter(_is_object, self._source)
+            objects = all_objects(self._source)
             return sum(1 for key, _ in objects if key.startswith(self._prefix))
         if start_after is None and self._query.namespace is None and self._match is None:
             return self._count - self.returned
@@ -278,9 +291,6 @@ class RecordScan(Scan[Record]):
         for looked_at, (key, value) in enumerate(self._source, 1):
             if not key.startswith(prefix):
                 break
-            if value is PAUSE:
-                self._seen = max(self._seen, self._last)
-                return chunk, False
             create, mod, expires_at_ms, splice_at, meta_bytes = unpack(value)
             body_at = HEADER_BYTES + meta_bytes
             meta = value[HEADER_BYTES:body_at]
@@ -321,9 +331,6 @@ class BodyScan(Scan[bytes]):
         for looked_at, (key, value) in enumerate(self._source, 1):
             if not key.startswith(prefix):
                 break
-            if value is PAUSE:
-                self._seen = max(self._seen, self._last)
-                return chunk, False
             meta_bytes = unpack(value)[4]
             if match is None or match(value[HEADER_BYTES : HEADER_BYTES + meta_bytes]):
                 chunk.append(value[body_at_least + meta_bytes :])
@@ -335,10 +342,6 @@ class BodyScan(Scan[bytes]):
                 self._seen = key
                 return chunk, False
         return chunk, True
-
-
-def _is_object(item: tuple[bytes, bytes]) -> bool:
-    return item[1] is not PAUSE
 
 
 def _filters(entry: TypeEntry, query: Query, *, searched: bool) -> tuple[Match | None, bytes]:

@@ -12,9 +12,39 @@ from storage.record import mod_revision_of
 from storage.types_table import TypeEntry
 
 Walk: TypeAlias = Iterator[tuple[bytes, bytes]]
-"""Object keys and stored values, or PAUSE in place of a value."""
+"""Object keys and stored values; of `walk_at` also PAUSE in place of a value."""
 # Large objects are read though they are passed over: 2 KiB count as one more.
 _PASSED_SHIFT: Final = 11
+
+
+class Paced:
+    """A walk that ends at each PAUSE, and goes on from there when it is iterated again.
+
+    Attributes:
+        has_paused: whether its last end was a PAUSE.
+    """
+
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+        self.has_paused = False
+
+    def __iter__(self) -> Walk:
+        return self
+
+    def __next__(self) -> tuple[bytes, bytes]:
+        self.has_paused = False
+        item = next(self.walk)
+        if item[1] is PAUSE:
+            self.has_paused = True
+            raise StopIteration
+        return item
+
+
+def all_objects(walk: Walk) -> Walk:
+    """Return the rest of a walk without any PAUSE."""
+    if isinstance(walk, Paced):
+        return filter(lambda item: item[1] is not PAUSE, walk.walk)
+    return walk
 
 
 def key_prefix(entry: TypeEntry, namespace: str | None) -> bytes:

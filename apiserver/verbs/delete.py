@@ -333,7 +333,7 @@ async def delete_collection(server: Server, exchange: Exchange, target: Target) 
     try:
         for chunk in source.records():
             found += chunk
-            await server.turns.take()
+            await server.list_steps.next()
     except Compacted as error:
         raise expired(plan) from error
     for start in range(0, len(found), _COLLECTION_WORKERS):

@@ -44,12 +44,12 @@ async def answer_list(
     with closing(chunks):
         if isinstance(how, Format):
             with closing(parts_of(source, chunks, how)) as parts:
-                await respond_parts(exchange, how.content_type, parts, server.turns)
+                await respond_parts(exchange, how.content_type, parts, server.list_steps)
             return
         bodies: list[bytes] = []
         for chunk in chunks:
             bodies += chunk
-            await server.turns.take()
+            await server.list_steps.next()
     await respond_negotiated(exchange, media, _whole(source, bodies, how), 200)
 
 
@@ -72,7 +72,7 @@ async def answer_records(
         for start in range(0, len(records), _RECORDS_A_CHUNK)
     )
     parts = parts_of(source, chunks, how)
-    await respond_parts(exchange, how.content_type, parts, server.turns)
+    await respond_parts(exchange, how.content_type, parts, server.list_steps)
 
 
 async def _settled(server: Server, source: ListSource, chunks: _Chunks, *, strips: bool) -> _Chunks:
@@ -86,7 +86,7 @@ async def _settled(server: Server, source: ListSource, chunks: _Chunks, *, strip
                 kept.append(chunk)
             else:
                 kept.clear()
-            await server.turns.take()
+            await server.list_steps.next()
     if kept_bytes <= PAGE_BYTES_MAX:
         return (chunk for chunk in kept)
     return source.again().bodies(strips=strips)
@@ -105,13 +105,13 @@ def parts_of(
     for chunk in chain((first,), chunks):
         if not chunk:
             yield b""
-        for some in _turns(chunk, how.turn_bytes):
+        for some in _groups(chunk, how.turn_bytes):
             yield lead + how.items(some)
             has_items, lead = True, layout.between
     yield layout.ending if has_items else layout.empty
 
 
-def _turns(chunk: Sequence[bytes], turn_bytes: int | None) -> Iterator[Sequence[bytes]]:
+def _groups(chunk: Sequence[bytes], turn_bytes: int | None) -> Iterator[Sequence[bytes]]:
     """Cut a chunk into what is made into bytes in one turn: at least one body."""
     if turn_bytes is None:
         if chunk:

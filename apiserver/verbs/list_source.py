@@ -57,17 +57,17 @@ class ListSource:
             StorageError: as `storage.scan.Scan`.
         """
         strip = self.resource.item_strip if strips else 0
-        if not self._is_scanned:
+        if not self.is_scanned:
             for records in self.records():
                 yield [record.body[strip:] for record in records]
             return
-        yield from self._scanned(self._store.scan_bodies(self._query(), strip=strip))
+        yield from self._scanned(self._store.scan_bodies(self.query(), strip=strip))
 
     def records(self) -> Generator[list[Record], None, None]:
         """Yield the chosen records in chunks; raises as `bodies`."""
         chosen, store = self._chosen, self._store
-        if self._is_scanned:
-            yield from self._scanned(store.scan(self._query()))
+        if self.is_scanned:
+            yield from self._scanned(store.scan(self.query()))
             return
         self.revision = self._plan.revision or store.current_revision(self.resource.storage)
         if chosen.empty:
@@ -78,11 +78,12 @@ class ListSource:
         yield from self._picked()
 
     @property
-    def _is_scanned(self) -> bool:
+    def is_scanned(self) -> bool:
         """Whether storage finds just what is chosen."""
         return not (self._chosen.by_key or self._chosen.empty)
 
-    def _query(self) -> Query:
+    def query(self) -> Query:
+        """Return what storage is asked for."""
         chosen, plan = self._chosen, self._plan
         return Query(
             self.resource.storage,
@@ -116,7 +117,7 @@ class ListSource:
     def _picked(self) -> Generator[list[Record], None, None]:
         """Yield what conditions on names and namespaces leave, whole pages of it."""
         taken = 0
-        with closing(self._store.scan(replace(self._query(), limit=None))) as scan:
+        with closing(self._store.scan(replace(self.query(), limit=None))) as scan:
             self.revision = scan.revision
             for chunk in scan:
                 found = [r for r in chunk if self._chosen.admits(r.name, r.namespace)]
