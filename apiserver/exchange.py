@@ -19,7 +19,13 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from apiserver import cycle as cycles
 from apiserver import protocol
 from apiserver.aside import LARGE_BYTES
-from apiserver.compression import GZIP_BYTES_MIN, GZIP_HEADERS, accepts_gzip, gzip_whole
+from apiserver.compression import (
+    GZIP_BYTES_MIN,
+    GZIP_HEADERS,
+    accepts_gzip,
+    gzip_batch,
+    gzip_whole,
+)
 from apiserver.warning_headers import warning_headers
 from kube import status as st
 from kube.text_cache import LARGE_BODY_BYTES, note_large_body
@@ -94,6 +100,7 @@ class Exchange:
         user: who asks, set by authentication.
         is_large: whether the body that was read is (apiserver.aside).
         warnings: texts for Warning headers, in order, without repeats.
+        gzips_parts: whether each part of a streamed answer is compressed by itself.
         code: status code once an answer has started, else 0.
         sent_bytes: body bytes written so far.
     """
@@ -108,6 +115,7 @@ class Exchange:
         "body_bytes_max",
         "code",
         "content_type",
+        "gzips_parts",
         "headers",
         "impersonation",
         "is_large",
@@ -131,7 +139,7 @@ class Exchange:
         self.accept = self.content_type = self.authorization = b""
         self.user_agent = self.accept_encoding = b""
         self.user: Any = None
-        self.is_large = False
+        self.is_large = self.gzips_parts = False
         self.impersonation: Sequence[tuple[bytes, bytes]] = ()
         self.warnings: list[str] = []
         self.headers: list[tuple[bytes, bytes]] = []
@@ -289,9 +297,16 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": 204, "headers": [*headers]})
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def start(self, code: int, content_type: bytes) -> None:
-        """Begin a streamed answer."""
+    async def start(self, code: int, content_type: bytes, *, gzips_parts: bool = False) -> None:
+        """Begin a streamed answer; with `gzips_parts` compressed, if the client takes that.
+
+        Each part is compressed by itself then, so that a reader has all of it when it has come;
+        what was framed before has to be already.
+        """
         self.code = code
+        if gzips_parts and accepts_gzip(self.accept_encoding):
+            self.gzips_parts = True
+            self.headers.extend(GZIP_HEADERS)
         headers = [
             (b"content-type", content_type),
             (b"cache-control", b"no-cache, private"),
@@ -311,7 +326,8 @@ class Exchange:
             ClientGone: the client has gone, or its connection was cut as it took nothing.
         """
         if chunk:
-            await self.write_framed(cycles.frame(chunk))
+            part = gzip_batch(chunk) if self.gzips_parts else chunk
+            await self.write_framed(cycles.frame(part))
 
     async def write_framed(self, framed: bytes) -> None:
         """Write a part of a streamed answer that was framed before (`cycle.frame`).
