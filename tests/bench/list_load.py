@@ -74,7 +74,7 @@ class Creates:
 
 def run(endpoint: Endpoint, given: argparse.Namespace) -> dict[str, float | bool]:
     """Read and create, and return what came of it."""
-    headers = {"Accept-Encoding": "gzip"} if given.gzip else {}
+    headers = {"Accept": given.accept, **({"Accept-Encoding": "gzip"} if given.gzip else {})}
     with ThreadPoolExecutor(given.readers + _WRITERS) as pool:
         creates, writing = None, []
         if given.create_body:
@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=1)
     parser.add_argument("--rate", type=float, default=0.0, help="bytes a second of each reader")
     parser.add_argument("--gzip", action="store_true")
+    parser.add_argument("--accept", default="application/json")
     parser.add_argument("--create-path", default="")
     parser.add_argument("--create-body", default="", help="a file")
     parser.add_argument("--creates-per-second", type=float, default=100.0)
