@@ -326,7 +326,9 @@ async def delete_collection(server: Server, exchange: Exchange, target: Target) 
     listing = list_options(exchange)
     chosen = select(resource, target, listing)
     options = await _read_options(exchange)
-    plan = await plan_list(server, target, listing)
+    plan = await plan_list(
+        server, target, listing, is_single=chosen.is_single(namespaced=resource.namespaced)
+    )
     how = list_format(server, exchange, resource, media)
     source = ListSource(server.store, resource, chosen, plan)
     found: list[Record] = []

@@ -72,7 +72,7 @@ class ListSource:
         self.revision = self._plan.revision or store.current_revision(self.resource.storage)
         if chosen.empty:
             return
-        if chosen.name is not None and (chosen.namespace or not self.resource.namespaced):
+        if chosen.name is not None and chosen.is_single(namespaced=self.resource.namespaced):
             yield self._named(chosen.namespace or "", chosen.name)
             return
         yield from self._picked()
@@ -132,9 +132,6 @@ class ListSource:
                     return
 
     def _named(self, namespace: str, name: str) -> list[Record]:
-        after = self._plan.after
-        if after is not None and (namespace, name) <= after:
-            return []
         record = self._store.get(self.resource.storage, namespace, name, self._plan.revision)
         if record is None or not self._chosen.admits(name, namespace):
             return []

@@ -39,7 +39,9 @@ async def list_(server: Server, exchange: Exchange, target: Target) -> None:
     media = media_of(exchange)
     options = list_options(exchange)
     chosen = select(resource, target, options)
-    plan = await plan_list(server, target, options)
+    plan = await plan_list(
+        server, target, options, is_single=chosen.is_single(namespaced=resource.namespaced)
+    )
     how = list_format(server, exchange, resource, media)
     source = ListSource(server.store, resource, chosen, plan)
     try:
