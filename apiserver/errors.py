@@ -30,8 +30,6 @@ def from_storage_error(
             return st.timeout("the write was not confirmed in time; it may have taken effect", 1)
         case errors.TransactionTooLarge() | errors.TransactionInvalid():
             return st.too_large(str(error))
-        case errors.SnapshotExpired():
-            return st.expired("the list took too long to read; start it again")
         case errors.TooManySnapshots():
             return st.too_many_requests("too many lists are being read, please try again later", 1)
         case errors.StorageFull() | errors.JournalUnavailable():

@@ -19,6 +19,13 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from apiserver import cycle as cycles
 from apiserver import protocol
 from apiserver.aside import LARGE_BYTES
+from apiserver.compression import (
+    GZIP_BYTES_MIN,
+    GZIP_HEADERS,
+    accepts_gzip,
+    gzip_batch,
+    gzip_whole,
+)
 from apiserver.warning_headers import warning_headers
 from kube import status as st
 from kube.text_cache import LARGE_BODY_BYTES, note_large_body
@@ -93,6 +100,7 @@ class Exchange:
         user: who asks, set by authentication.
         is_large: whether the body that was read is (apiserver.aside).
         warnings: texts for Warning headers, in order, without repeats.
+        gzips_parts: whether each part of a streamed answer is compressed by itself.
         code: status code once an answer has started, else 0.
         sent_bytes: body bytes written so far.
     """
@@ -107,6 +115,7 @@ class Exchange:
         "body_bytes_max",
         "code",
         "content_type",
+        "gzips_parts",
         "headers",
         "impersonation",
         "is_large",
@@ -130,7 +139,7 @@ class Exchange:
         self.accept = self.content_type = self.authorization = b""
         self.user_agent = self.accept_encoding = b""
         self.user: Any = None
-        self.is_large = False
+        self.is_large = self.gzips_parts = False
         self.impersonation: Sequence[tuple[bytes, bytes]] = ()
         self.warnings: list[str] = []
         self.headers: list[tuple[bytes, bytes]] = []
@@ -148,7 +157,7 @@ class Exchange:
             elif name == b"user-agent":
                 self.user_agent = value
             elif name == b"accept-encoding":
-                self.accept_encoding = value
+                self.accept_encoding = self.accept_encoding or value
             else:
                 self.impersonation = [*self.impersonation, (name[12:], value)]
 
@@ -251,9 +260,13 @@ class Exchange:
     async def respond(
         self, code: int, body: bytes, content_type: bytes = JSON_TYPE, end: bytes = b""
     ) -> None:
-        """Write a whole answer, `body` and then `end`."""
+        """Write a whole answer, `body` and then `end`; compressed if it is large."""
         self.code = code
         self.sent_bytes = len(body) + len(end)
+        if self.sent_bytes > GZIP_BYTES_MIN and accepts_gzip(self.accept_encoding):
+            body, end = await gzip_whole(body + end), b""
+            self.headers.extend(GZIP_HEADERS)
+            self.sent_bytes = len(body)
         cycle = getattr(self._send, "__self__", None)
         extra: Sequence[tuple[bytes, bytes]] = ()
         head = b"content-type: %b\r\n%b" % (content_type, _CACHE_HEAD)
@@ -284,9 +297,16 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": 204, "headers": [*headers]})
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def start(self, code: int, content_type: bytes) -> None:
-        """Begin a streamed answer."""
+    async def start(self, code: int, content_type: bytes, *, gzips_parts: bool = False) -> None:
+        """Begin a streamed answer; with `gzips_parts` compressed, if the client takes that.
+
+        Each part is compressed by itself then, so that a reader has all of it when it has come;
+        what was framed before has to be already.
+        """
         self.code = code
+        if gzips_parts and accepts_gzip(self.accept_encoding):
+            self.gzips_parts = True
+            self.headers.extend(GZIP_HEADERS)
         headers = [
             (b"content-type", content_type),
             (b"cache-control", b"no-cache, private"),
@@ -306,7 +326,8 @@ class Exchange:
             ClientGone: the client has gone, or its connection was cut as it took nothing.
         """
         if chunk:
-            await self.write_framed(cycles.frame(chunk))
+            part = gzip_batch(chunk) if self.gzips_parts else chunk
+            await self.write_framed(cycles.frame(part))
 
     async def write_framed(self, framed: bytes) -> None:
         """Write a part of a streamed answer that was framed before (`cycle.frame`).

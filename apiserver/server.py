@@ -14,6 +14,7 @@ from apiserver.settings import ServerSettings
 from apiserver.twins import Twins
 from kube import status as st
 from runtime.clock import Clock
+from runtime.turns import Turns
 from storage.errors import StorageError
 from storage.record import Record
 from storage.store import Store
@@ -63,6 +64,7 @@ class Server:
         companions: what writes of a type take along, by storage resource.
         shutting_down: called functions end watches when the server stops.
         live_namespaces: where objects may be created.
+        list_steps: whose turn it is to make a piece of a list, which takes a millisecond or two.
     """
 
     settings: ServerSettings
@@ -74,6 +76,7 @@ class Server:
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
     live_namespaces: LiveNamespaces = field(init=False)
+    list_steps: Turns = field(default_factory=lambda: Turns(1))
 
     def __post_init__(self) -> None:
         self.live_namespaces = LiveNamespaces(self.store)

@@ -71,10 +71,6 @@ class PartitionFailed(JournalUnavailable):
     """The partition's replica stopped for a reason only an operator can remove (logged)."""
 
 
-class SnapshotExpired(StorageError):
-    """The scan was held open too long, and its snapshot was taken back; continue at a revision."""
-
-
 class TooManySnapshots(StorageError):
     """As many scans are open as allowed; retry when some have ended."""
 

@@ -75,7 +75,7 @@ class Partition:
         self.environment = environment
         self.types = types
         self.views = Views(environment, types)
-        self.snapshots = SnapshotPool(clock.monotonic_s)
+        self.snapshots = SnapshotPool(clock.monotonic_s, self.check_retained)
         self.hub = WatchHub(self._read_history, clock.monotonic_s)
         self.port = port
         self.tail_known = 0

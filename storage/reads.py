@@ -17,6 +17,9 @@ from storage.event import EVENT_KEY, REVISION, Event, EventKind, EventRow, parse
 from storage.record import Record, as_deleted, mod_revision_of
 from storage.types_table import TypeTable
 
+PAUSE: Final = b""
+"""In place of a value: so much was passed over to get here that others should have their turn."""
+PASSED_MAX: Final = 4096
 PAGE_BYTES: Final = 4 << 20
 """A page of history ends after so many, be its changes ever so few: they take time and memory."""
 
@@ -70,6 +73,8 @@ def versions_at(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of objects as of `revision` that have changed since, in key order.
 
+    Among them, where many versions are none of `revision`, a PAUSE now and then.
+
     Args:
         views: the tables.
         txn: the snapshot.
@@ -80,6 +85,7 @@ def versions_at(
     cursor = txn.cursor(views.environment.versions)
     if not cursor.set_range(start):
         return
+    passed = 0
     for version_key, superseding in cursor.iternext():
         if not version_key.startswith(prefix):
             return
@@ -87,6 +93,11 @@ def versions_at(
         written = REVISION.unpack(version_key[-8:])[0]
         if key > start and written <= revision < EVENT_KEY.unpack(superseding)[0]:
             yield key, superseded_value(views, txn, superseding)
+            continue
+        passed += 1
+        if passed >= PASSED_MAX:
+            passed = 0
+            yield key, PAUSE
 
 
 def read_history(

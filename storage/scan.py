@@ -4,10 +4,13 @@ Invariants:
     - All chunks of a scan show the same revision, whatever is applied meanwhile.
     - A chunk is bounded by bytes and by objects looked at, so that a scan, however few objects its
       filter lets through, never holds the event loop for long; chunks may therefore be empty.
+    - Nothing is shown twice or left out when a scan goes on from another snapshot.
     - No object is parsed: filters see `meta` only, and `BodyScan` copies nothing but bodies.
 
 A snapshot keeps LMDB from reusing pages, so open ones are limited in number and age: see
-`SnapshotPool`. A scan that came to its end has closed its snapshot already.
+`SnapshotPool`. A scan whose snapshot was taken back, as its reader is slow, goes on from a new one:
+what has changed since is found in history, as long as the scan's revision is retained. A scan that
+came to its end has closed its snapshot already.
 """
 
 from __future__ import annotations
@@ -19,12 +22,21 @@ from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
 from storage.environment import Txn
-from storage.errors import SnapshotExpired, TooManySnapshots
+from storage.errors import PartitionFailed, TooManySnapshots
 from storage.reads import Views
 from storage.record import HEADER, HEADER_BYTES, Record, field_needle, field_value
 from storage.types_table import INDEX_VALUE_BYTES_MAX, TypeEntry
 from storage.values import COMPRESSED, META_BYTES_MAX
-from storage.walks import Walk, count_keys, key_prefix, walk_at, walk_index, walk_latest
+from storage.walks import (
+    Paced,
+    Walk,
+    all_objects,
+    count_keys,
+    key_prefix,
+    walk_at,
+    walk_index,
+    walk_latest,
+)
 
 Match = Callable[[bytes], bool]
 CHUNK_BYTES: Final = 256 << 10
@@ -53,11 +65,22 @@ class Query:
 
 
 class SnapshotPool:
-    """The open snapshots of a partition: how many, and how old, they may be."""
+    """The open snapshots of a partition: how many, and how old, they may be.
+
+    Args of the constructor:
+        monotonic_s: the time.
+        check_retained: raises Compacted for a revision that can no longer be read.
+    """
 
     def __init__(
-        self, monotonic_s: Callable[[], float], *, count_max: int = 512, age_s_max: float = 120.0
+        self,
+        monotonic_s: Callable[[], float],
+        check_retained: Callable[[int], None],
+        *,
+        count_max: int = 512,
+        age_s_max: float = 5.0,
     ) -> None:
+        self.check_retained = check_retained
         self._monotonic_s = monotonic_s
         self._count_max = count_max
         self._age_s_max = age_s_max
@@ -83,18 +106,18 @@ class SnapshotPool:
         self._open.pop(scan, None)
 
     def sweep(self) -> None:
-        """Close the scans that have been open for too long."""
+        """Take snapshots back that have been open for too long; their scans go on from new ones."""
         # Scans are in the order in which they were opened.
         oldest_s = self._monotonic_s() - self._age_s_max
         for scan, opened_s in tuple(self._open.items()):
             if opened_s > oldest_s:
                 break
-            scan.expire()
+            scan.release()
 
     def close(self) -> None:
-        """Close all scans; theirs raise SnapshotExpired."""
+        """End all scans; theirs raise PartitionFailed."""
         for scan in tuple(self._open):
-            scan.expire()
+            scan.stop()
 
 
 class Scan(ABC, Generic[_T]):
@@ -114,16 +137,17 @@ class Scan(ABC, Generic[_T]):
         self._pool = pool
         self._query = query
         self._strip = strip
-        self._last = b""
-        self._expired = False
+        self._last = self._seen = b""
+        self._released = self._stopped = False
         self._prefix = b""
         self._match: Match | None = None
         self._txn: Txn | None = None
         self._source: Walk = iter(())
         self._searched = self._by_index = False
         self._count = 0
-        entry = views.types.find(query.resource)
+        self._entry = entry = views.types.find(query.resource)
         if entry is not None:
+            self._count = entry.count
             self._open(entry)
 
     def _open(self, entry: TypeEntry) -> None:
@@ -134,12 +158,13 @@ class Scan(ABC, Generic[_T]):
         start = prefix
         if query.start_after is not None:
             start = max(start, entry.object_key(*query.start_after))
+        start = max(start, self._seen, self._last)
         # If nothing of the type has changed since, the latest state is the one asked for.
         self._searched = self.revision < entry.changed_revision
-        self._count = entry.count
+        self._by_index = False
         self._match, index_key = _filters(entry, query, searched=self._searched)
         if self._searched:
-            self._source = walk_at(views, txn, prefix, start, self.revision)
+            self._source = Paced(walk_at(views, txn, prefix, start, self.revision))
         elif index_key:
             self._by_index = True
             self._source = walk_index(views, txn, index_key, prefix, start)
@@ -161,25 +186,38 @@ class Scan(ABC, Generic[_T]):
         """Return the next chunk.
 
         Raises:
-            SnapshotExpired: the scan was open for too long.
+            Compacted: the reader was so slow that the scan's revision is no longer retained.
+            TooManySnapshots: of a slow reader, too; it may be tried again.
+            PartitionFailed: the partition was stopped.
         """
         if self._txn is None:
-            if self._expired:
-                raise SnapshotExpired("the scan was open for too long")
-            raise StopIteration
+            self._renew()
         room = _LOOKED_AT_MAX
         if self._query.limit:
             room = min(room, self._query.limit - self.returned)
         if not room:
             self.close()
             raise StopIteration
+        source = self._source
         chunk, ended = self._fill(room)
+        if ended and isinstance(source, Paced):
+            ended = not source.has_paused
         self.returned += len(chunk)
         if ended:
             self.close()
             if not chunk:
                 raise StopIteration
         return chunk
+
+    def _renew(self) -> None:
+        """Go on from a new snapshot if the last one was taken back."""
+        if self._stopped:
+            raise PartitionFailed("the partition was stopped while the list was read")
+        if not self._released or self._entry is None:
+            raise StopIteration
+        self._pool.check_retained(self.revision)
+        self._open(self._entry)
+        self._released = False
 
     @abstractmethod
     def _fill(self, room: int) -> tuple[list[_T], bool]:
@@ -190,10 +228,11 @@ class Scan(ABC, Generic[_T]):
 
         To be asked when `remaining` may be; known at once.
         """
-        following = next(self._source, None)
+        source = all_objects(self._source)
+        following = next(source, None)
         if following is None or not following[0].startswith(self._prefix):
             return False
-        self._source = chain((following,), self._source)
+        self._source = chain((following,), source)
         return True
 
     def remaining(self) -> int:
@@ -208,23 +247,33 @@ class Scan(ABC, Generic[_T]):
             return 0
         if self._searched or self._by_index:
             # The walk goes on behind the last chunk; it is used up by this.
-            return sum(1 for key, _ in self._source if key.startswith(self._prefix))
+            objects = all_objects(self._source)
+            return sum(1 for key, _ in objects if key.startswith(self._prefix))
         if start_after is None and self._query.namespace is None and self._match is None:
             return self._count - self.returned
         return count_keys(self._views, txn, self._prefix, self._last or self._prefix)
 
     def close(self) -> None:
-        """Give the snapshot back. May be repeated."""
+        """End the scan and give its snapshot back. May be repeated."""
+        self._released = False
+        self._give_back()
+
+    def release(self) -> None:
+        """Give the snapshot back; the next chunk comes from a new one, at the same revision."""
+        self._released = self._txn is not None
+        self._give_back()
+
+    def stop(self) -> None:
+        """Close because nothing can be read any more: the next chunk raises PartitionFailed."""
+        self._stopped = True
+        self.close()
+
+    def _give_back(self) -> None:
         txn, self._txn = self._txn, None
         self._source = iter(())
         if txn is not None:
             txn.abort()
             self._pool.discard(self)
-
-    def expire(self) -> None:
-        """Close because it was open for too long: the next chunk raises SnapshotExpired."""
-        self._expired = True
-        self.close()
 
     def __enter__(self) -> Scan[_T]:
         return self
@@ -238,7 +287,8 @@ class RecordScan(Scan[Record]):
 
     def _fill(self, room: int) -> tuple[list[Record], bool]:
         prefix, match, resource = self._prefix, self._match, self._query.resource
-        unpack, chunk, size = HEADER.unpack_from, [], 0
+        unpack, size = HEADER.unpack_from, 0
+        chunk: list[Record] = []
         content_of = self._views.environment.values.content
         for looked_at, (key, stored) in enumerate(self._source, 1):
             if not key.startswith(prefix):
@@ -270,6 +320,7 @@ class RecordScan(Scan[Record]):
             else:
                 size += len(value) >> _SKIPPED_SHIFT
             if size >= CHUNK_BYTES or len(chunk) == room or looked_at >= _LOOKED_AT_MAX:
+                self._seen = key
                 return chunk, False
         return chunk, True
 
@@ -279,7 +330,8 @@ class BodyScan(Scan[bytes]):
 
     def _fill(self, room: int) -> tuple[list[bytes], bool]:
         prefix, match, strip = self._prefix, self._match, self._strip
-        unpack, chunk, size = HEADER.unpack_from, [], 0
+        unpack, size = HEADER.unpack_from, 0
+        chunk: list[bytes] = []
         content_of = self._views.environment.values.content
         for looked_at, (key, stored) in enumerate(self._source, 1):
             if not key.startswith(prefix):
@@ -296,6 +348,7 @@ class BodyScan(Scan[bytes]):
             else:
                 size += len(value) >> _SKIPPED_SHIFT
             if size >= CHUNK_BYTES or len(chunk) == room or looked_at >= _LOOKED_AT_MAX:
+                self._seen = key
                 return chunk, False
         return chunk, True
 

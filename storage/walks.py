@@ -4,16 +4,47 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from itertools import takewhile
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from storage.environment import Txn
-from storage.reads import Views, versions_at
+from storage.reads import PASSED_MAX, PAUSE, Views, versions_at
 from storage.record import mod_revision_of
 from storage.types_table import TypeEntry
 
 Walk: TypeAlias = Iterator[tuple[bytes, bytes]]
-"""Object keys and stored values."""
+"""Object keys and stored values; of `walk_at` also PAUSE in place of a value."""
+# Large objects are read though they are passed over: 2 KiB count as one more.
+_PASSED_SHIFT: Final = 11
+
+
+class Paced:
+    """A walk that ends at each PAUSE, and goes on from there when it is iterated again.
+
+    Attributes:
+        has_paused: whether its last end was a PAUSE.
+    """
+
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+        self.has_paused = False
+
+    def __iter__(self) -> Walk:
+        return self
+
+    def __next__(self) -> tuple[bytes, bytes]:
+        self.has_paused = False
+        item = next(self.walk)
+        if item[1] is PAUSE:
+            self.has_paused = True
+            raise StopIteration
+        return item
+
+
+def all_objects(walk: Walk) -> Walk:
+    """Return the rest of a walk without any PAUSE."""
+    if isinstance(walk, Paced):
+        return filter(lambda item: item[1] is not PAUSE, walk.walk)
+    return walk
 
 
 def key_prefix(entry: TypeEntry, namespace: str | None) -> bytes:
@@ -32,12 +63,28 @@ def walk_latest(views: Views, txn: Txn, start: bytes) -> Walk:
 
 
 def walk_at(views: Views, txn: Txn, prefix: bytes, start: bytes, revision: int) -> Walk:
-    """Yield the objects of `prefix` after key `start` as they were at a retained revision."""
-    current = takewhile(lambda item: item[0].startswith(prefix), walk_latest(views, txn, start))
-    unchanged = (item for item in current if mod_revision_of(item[1]) <= revision)
+    """Yield the objects of `prefix` after key `start` as they were at a retained revision.
+
+    Where many are passed over, as they have changed since, there is a PAUSE now and then.
+    """
+    unchanged = _unchanged(walk_latest(views, txn, start), prefix, revision)
     changed = versions_at(views, txn, prefix, start, revision)
-    # At one revision a key has one value: no key comes from both.
+    # At one revision a key has one value: no object comes from both.
     return heapq.merge(unchanged, changed, key=lambda item: item[0])
+
+
+def _unchanged(current: Walk, prefix: bytes, revision: int) -> Walk:
+    passed = 0
+    for key, value in current:
+        if not key.startswith(prefix):
+            return
+        if mod_revision_of(value) <= revision:
+            yield key, value
+            continue
+        passed += 1 + (len(value) >> _PASSED_SHIFT)
+        if passed >= PASSED_MAX:
+            passed = 0
+            yield key, PAUSE
 
 
 def walk_index(views: Views, txn: Txn, index_key: bytes, prefix: bytes, start: bytes) -> Walk:

@@ -14,9 +14,12 @@ from apiserver.options import DeleteOptions, delete_options, list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
 from apiserver.verbs.answer import respond_document, respond_object
+from apiserver.verbs.list_answer import answer_records
+from apiserver.verbs.list_formats import list_format
+from apiserver.verbs.list_source import ListSource
 from apiserver.verbs.negotiation import media_of
 from apiserver.verbs.plan import plan_list
-from apiserver.verbs.read import ListReader, expired
+from apiserver.verbs.read import expired
 from apiserver.verbs.selection import select
 from apiserver.verbs.update import find
 from kube import status as st
@@ -323,10 +326,16 @@ async def delete_collection(server: Server, exchange: Exchange, target: Target) 
     listing = list_options(exchange)
     chosen = select(resource, target, listing)
     options = await _read_options(exchange)
-    plan = await plan_list(server, target, listing)
-    reader = ListReader(server, resource, chosen, plan)
+    plan = await plan_list(
+        server, target, listing, is_single=chosen.is_single(namespaced=resource.namespaced)
+    )
+    how = list_format(server, exchange, resource, media)
+    source = ListSource(server.store, resource, chosen, plan)
+    found: list[Record] = []
     try:
-        found = list(reader.records())
+        for chunk in source.records():
+            found += chunk
+            await server.list_steps.next()
     except Compacted as error:
         raise expired(plan) from error
     for start in range(0, len(found), _COLLECTION_WORKERS):
@@ -334,7 +343,7 @@ async def delete_collection(server: Server, exchange: Exchange, target: Target) 
         await asyncio.gather(
             *(_delete_found(server, resource, record, options.copy()) for record in batch)
         )
-    await reader.answer_with(exchange, media, found)
+    await answer_records(server, exchange, source, found, how, media)
 
 
 async def _delete_found(

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 import orjson
 
+from apiserver.compression import gzip_batch
 from apiserver.cycle import frame
 from apiserver.resources import Resource
 from apiserver.verbs.answer import META_VERSIONS
@@ -68,18 +69,23 @@ def make_encoder(
     return ShapedEvents(resource, media, include_object, clock)
 
 
-def framed_batch(encoder: EventEncoder, events: Sequence[Event], scope: Scope) -> bytes:
+def framed_batch(
+    encoder: EventEncoder, events: Sequence[Event], scope: Scope, *, gzips: bool = False
+) -> bytes:
     """Return events that need no selection as one framed chunk, made once for all watches.
+
+    Compressed, if `gzips`, once as well.
 
     The events of a scope are one sequence, and a batch is a gapless part of it: its last event and
     its length tell it from any other. So what was made is kept on that event.
     """
     last = events[-1]
-    key = (encoder.content_type, encoder.api_version, scope, len(events))
+    key = (encoder.content_type, encoder.api_version, scope, len(events), gzips)
     framed: bytes | None = last.cache.get(key)
     if framed is None:
         encode = encoder.event
-        framed = frame(b"".join([encode(event, plain_type(event)) for event in events]))
+        batch = b"".join([encode(event, plain_type(event)) for event in events])
+        framed = frame(gzip_batch(batch) if gzips else batch)
         last.cache[key] = framed
     return framed
 

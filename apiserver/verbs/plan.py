@@ -69,13 +69,19 @@ class Plan(NamedTuple):
     left: int | None = None
 
 
-async def plan_list(server: Server, target: Target, options: ListOptions) -> Plan:
-    """Settle which revision a list shows: upstream's table of resourceVersion and match."""
+async def plan_list(
+    server: Server, target: Target, options: ListOptions, *, is_single: bool
+) -> Plan:
+    """Settle which revision a list shows: upstream's table of resourceVersion and match.
+
+    A list of a single key has no pages: it takes no continue token, not even a wrong one, and a
+    limit does not make its revision an exact one.
+    """
     resource = target.resource
     all_namespaces = resource.namespaced and not target.namespace
     limit = max(options.limit, 0)
     version = options.resource_version
-    if options.continue_token:
+    if options.continue_token and not is_single:
         token = options.continue_token
         position = decode_token(token, target.namespace, all_namespaces=all_namespaces)
         if version not in ("", "0"):
@@ -89,13 +95,14 @@ async def plan_list(server: Server, target: Target, options: ListOptions) -> Pla
     revision = parse_revision(version, "invalid resource version: ")
     if revision == 0:
         return Plan(None, None, 0, all_namespaces)
-    exact = options.match == EXACT or (not options.match and limit > 0)
+    exact = options.match == EXACT or (not options.match and limit > 0 and not is_single)
     if not exact:
         await await_revision(server, resource, revision)
         return Plan(None, None, limit, all_namespaces)
-    current = await server.fresh(resource)
-    if revision > current:
-        raise too_large_revision(revision, current)
+    if revision > server.store.current_revision(resource.storage):
+        current = await server.fresh(resource)
+        if revision > current:
+            raise too_large_revision(revision, current)
     return Plan(revision, None, limit, all_namespaces)
 
 

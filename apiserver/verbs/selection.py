@@ -40,6 +40,10 @@ class Selection(NamedTuple):
         """Whether `admits` leaves out anything of what storage finds."""
         return bool(self.name is not None or self.not_names or self.not_namespaces)
 
+    def is_single(self, *, namespaced: bool) -> bool:
+        """Whether it is one key, whatever else is asked of its object."""
+        return self.name is not None and (self.namespace is not None or not namespaced)
+
     def admits(self, name: str, namespace: str = "") -> bool:
         """Tell whether an object of this key is meant, beyond what storage filters by."""
         if self.empty or (self.name is not None and name != self.name):

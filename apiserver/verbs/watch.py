@@ -126,7 +126,7 @@ class _Stream:
     async def open(self, *, initial: bool, from_revision: int | None) -> None:
         """Serve until the client goes, the time is up, or the watcher is too slow."""
         store, chosen, resource = self._server.store, self._chosen, self._resource
-        revision = from_revision
+        options, revision = self._options, from_revision
         if revision is None:
             revision = store.current_revision(resource.storage)
         scope = Scope(
@@ -142,7 +142,9 @@ class _Stream:
         watches[self._key] = watches.get(self._key, 0) + 1
         forget = self._close_when_gone(watcher)
         try:
-            await self._exchange.start(200, self._encoder.content_type)
+            # As upstream: of watches, those that stand in for a list are compressed.
+            stands_in = bool(options.send_initial_events and options.allow_bookmarks)
+            await self._exchange.start(200, self._encoder.content_type, gzips_parts=stands_in)
             if initial:
                 await self._send_initial(revision)
             await self._follow(watcher)
@@ -260,7 +262,8 @@ class _Stream:
             lines = [encoder.event(event, kind) for event, kind in typed if kind]
         elif encoder.is_shared:
             self._count(len(events))
-            await self._exchange.write_framed(framed_batch(encoder, events, scope))
+            gzips = self._exchange.gzips_parts
+            await self._exchange.write_framed(framed_batch(encoder, events, scope, gzips=gzips))
             return
         else:
             lines = [encoder.event(event, plain_type(event)) for event in events]

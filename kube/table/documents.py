@@ -1,11 +1,10 @@
-"""Tables of meta.k8s.io: whole ones, streamed ones, and the one-row Tables of watch events.
+"""Tables of meta.k8s.io: whole ones, their rows, and the one-row Tables of watch events.
 
     {"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{...},"columnDefinitions":[...],
      "rows":[{"cells":[...],"object":{...}},...]}
 
-A streamed Table is `table_head`, rows by `row_bytes` separated by commas, and `TABLE_TAIL`: the
-same bytes as the whole one. Only the first event of a watch carries column definitions. Tables
-and the metadata objects within have the meta.k8s.io version that the client asked for.
+Only the first event of a watch carries column definitions. Tables and the metadata objects within
+have the meta.k8s.io version that the client asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from kube.table.partial import META_V1, META_V1BETA1, partial_object_metadata
 
 Show: TypeAlias = Callable[[JsonObject], JsonObject]
 """Turns an object of the storage version into the version a client asked for."""
-TABLE_TAIL: Final = b"]}\n"
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 _VERSIONS: Final = {"v1": META_V1, "v1beta1": META_V1BETA1}
 
@@ -149,14 +147,6 @@ def row_bytes(
     if printer.conditions is not None and (conditions := printer.conditions(obj)):
         bare["conditions"] = conditions
     return b'%b,"object":%b}' % (orjson.dumps(bare)[:-1], body)
-
-
-def table_head(printer: Printer, list_meta: JsonObject, options: TableOptions) -> bytes:
-    """Return the start of a streamed Table; see the module head for what follows.
-
-    Rows of a printer that has an `order` must be streamed in that order.
-    """
-    return _head(printer.columns_json, list_meta, options)
 
 
 def event_table_bytes(

@@ -24,7 +24,7 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench import objects, report, scenarios, wrk
+from tests.bench import list_memory, objects, report, scenarios, wrk
 from tests.bench.endpoint import Endpoint, Refused
 from tests.bench.figures import JOURNAL_APPENDS_S_MIN, Figure
 from tests.bench.processes import Meter
@@ -41,6 +41,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "creates": scenarios.creates,
     "patches": scenarios.patches,
     "renewals": scenarios.renewals,
+    "lists at scale": list_memory.lists_at_scale,
 }
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
@@ -82,6 +83,9 @@ def _parse() -> argparse.Namespace:
         "--bare", action="store_true", help="load the bare uvicorn as if it were us"
     )
     parser.add_argument("--no-bare", action="store_true", help="no comparison with bare uvicorn")
+    parser.add_argument(
+        "--scale", action="store_true", help="lists of 200,000 pods in place of 20,000: minutes"
+    )
     parser.add_argument("--json", help="also write the figures to this file")
     return parser.parse_args()
 
@@ -93,7 +97,8 @@ def _measure(given: argparse.Namespace, directory: Path, console: Console) -> li
     ):
         if given.bare:
             return _bare_figures(given, server, directory)
-        scene = Scene(server, bare, directory, given.seconds, secrets.token_hex(3))
+        pods = list_memory.PODS_AT_SCALE if given.scale else list_memory.PODS
+        scene = Scene(server, bare, directory, given.seconds, secrets.token_hex(3), pods)
         scene.set_up()
         figures = []
         try:

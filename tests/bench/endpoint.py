@@ -8,7 +8,8 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -127,14 +128,21 @@ class Endpoint:
         with ThreadPoolExecutor(_WRITERS) as pool:
             return [answer for answers in pool.map(write, parts) for answer in answers]
 
-    def download(self, path: str, on_head: Callable[[bytes], None]) -> int:
+    def download(
+        self,
+        path: str,
+        on_head: Callable[[bytes], None],
+        headers: Mapping[str, str] | None = None,
+        rate: float = 0.0,
+    ) -> int:
         """GET `path` and return how many bytes came, without looking at them.
 
         The connection is closed by the server at the end, so no framing has to be understood.
-        `on_head` is given the first bytes of the answer.
+        `on_head` is given the first bytes of the answer; `rate` is in bytes a second, 0: any.
         """
         lines = [f"GET {path} HTTP/1.1", f"Host: {self.host}:{self.port}", "Connection: close"]
-        lines += [f"{key}: {value}" for key, value in self.headers().items()]
+        sent = {**self.headers(), **(headers or {})}
+        lines += [f"{key}: {value}" for key, value in sent.items()]
         plain = socket.create_connection((self.host, self.port), timeout=TIMEOUT_S)
         context = self.tls()
         with context.wrap_socket(plain, server_hostname=self.host) if context else plain as link:
@@ -142,6 +150,9 @@ class Endpoint:
             buffer = bytearray(_BUFFER_BYTES)
             total = link.recv_into(buffer)
             on_head(bytes(buffer[:total]))
+            start_s = time.monotonic()
             while received := link.recv_into(buffer):
                 total += received
+                if rate:
+                    time.sleep(max(0.0, start_s + total / rate - time.monotonic()))
             return total

@@ -37,6 +37,12 @@ class Meter:
         """Return the resident memory of all processes together, shared pages counted in each."""
         return sum(int(_stat(pid)[_RSS_PAGES]) * _PAGE_BYTES for pid in self.pids.values())
 
+    def anonymous_bytes(self, name: str) -> int:
+        """Return the memory that a process holds itself: files that are mapped do not count."""
+        text = Path(f"/proc/{self.pids[name]}/status").read_text()
+        (line,) = [line for line in text.splitlines() if line.startswith("RssAnon:")]
+        return int(line.split()[1]) * 1024
+
 
 def memory_bytes(pid: int, kind: str) -> int:
     """Return a process's resident memory of a kind: RssAnon, RssFile or RssShmem."""

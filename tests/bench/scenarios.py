@@ -46,6 +46,7 @@ class Scene:
         directory: for files that load scripts read.
         seconds: how long each load lasts.
         run: part of all names, so that runs do not meet.
+        listed_pods: how many pods long lists have at least.
     """
 
     server: Server
@@ -53,6 +54,7 @@ class Scene:
     directory: Path
     seconds: int
     run: str
+    listed_pods: int = 0
 
     @property
     def namespace(self) -> str:

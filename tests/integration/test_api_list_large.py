@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from kube import codec_yaml
 from tests.integration.api_calls import Collection, collection, labelled, named, watching
 from tests.integration.cluster import Cluster
 
@@ -90,6 +91,43 @@ def test_pages_larger_than_a_chunk_are_whole(secrets: Collection, limit: int) ->
         assert page["metadata"].get("remainingItemCount", 0) == left
         assert bool(token) == bool(left)
     assert found == NAMES
+
+
+@pytest.fixture(scope="module")
+def huge(cluster: Cluster) -> Collection:
+    """Four megabytes in twelve Secrets: more than is kept of a page."""
+    collection(cluster, "", "namespaces").made(named("huge"))
+    made = collection(cluster, "huge", "secrets")
+    for number in range(12):
+        made.made(named(f"h{number:02}", data={"k": "AAAA" * 87_000}))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("query", "names", "left"),
+    [
+        ("limit=11", range(11), 1),
+        ("limit=12", range(12), 0),
+        ("limit=8&pretty=true", range(8), 4),
+        ("limit=9&fieldSelector=metadata.name!%3Dh00", range(1, 10), None),
+    ],
+)
+def test_pages_larger_than_what_is_kept_of_them_are_read_twice_and_whole(
+    huge: Collection, query: str, names: range, left: int | None
+) -> None:
+    for headers in ({}, {"Accept": "application/yaml"}, TABLE):
+        answer = huge.list(f"?{query}", headers=headers)
+        page = codec_yaml.decode(answer.body) if "yaml" in str(headers) else answer.json
+        items = page.get("items") or [row["object"] for row in page["rows"]]
+        assert [item["metadata"]["name"] for item in items] == [f"h{n:02}" for n in names]
+        assert page["metadata"].get("remainingItemCount", 0) == (left or 0)
+        assert ("continue" in page["metadata"]) is (left != 0)
+        if token := page["metadata"].get("continue"):
+            rest = huge.list(f"?limit=12&continue={token}").json
+            assert [i["metadata"]["name"] for i in rest["items"]] == [
+                f"h{n:02}" for n in range(names.stop, 12)
+            ]
+            assert rest["metadata"]["resourceVersion"] == page["metadata"]["resourceVersion"]
 
 
 def test_a_table_of_many_chunks_is_whole(secrets: Collection) -> None:

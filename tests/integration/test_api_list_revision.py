@@ -185,6 +185,24 @@ def test_a_revision_of_the_future_times_out_and_says_where_we_are(secrets: Colle
     assert event["object"]["details"]["causes"] == [cause]
 
 
+def test_a_list_of_one_name_has_no_pages(secrets: Collection) -> None:
+    first = revision_of(secrets.create(named("a")))
+    second = revision_of(secrets.patch("a", {"data": {"k": "Mg=="}}))
+    name = "fieldSelector=metadata.name%3Da"
+    # A limit does not make the revision of such a list an exact one, as it does of others.
+    for query in ("", "&limit=1", f"&limit=1&{MATCH}=NotOlderThan"):
+        answer = secrets.list(f"?{name}&resourceVersion={first}{query}")
+        assert revision_of(answer) >= second
+        assert answer.json["items"][0]["metadata"]["resourceVersion"] == str(second)
+    exact = secrets.list(f"?{name}&resourceVersion={first}&{MATCH}=Exact").json
+    assert exact["items"][0]["metadata"]["resourceVersion"] == str(first)
+    for query in ("&continue=nonsense", "&limit=1&continue=nonsense"):
+        assert secrets.names(f"?{name}{query}") == ["a"]
+    # In all namespaces it is a list like any other.
+    everywhere = collection(secrets.cluster, "", "secrets")
+    assert everywhere.list(f"?{name}&continue=nonsense").code == 400
+
+
 def test_reads_at_an_acknowledged_revision_never_fail(secrets: Collection) -> None:
     for number in range(10):
         revision = revision_of(secrets.create(named(f"m{number}")))

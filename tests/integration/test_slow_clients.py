@@ -7,6 +7,8 @@ take something of an answer.
 from __future__ import annotations
 
 import contextlib
+import http.client
+import io
 import socket
 import ssl
 import time
@@ -14,6 +16,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.integration.bad_input_wire import Wire
@@ -24,6 +27,7 @@ PATIENCE_S = 30.0
 OBJECTS = 40
 OBJECT_BYTES = 1_000_000
 READERS = 8
+SLOW_S = 9.0  # longer than a snapshot is kept
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
@@ -168,3 +172,43 @@ def test_tls_1_1_is_refused_and_1_2_is_not(strict: Cluster) -> None:
     assert shake(ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
     with pytest.raises((ssl.SSLError, ConnectionError)):
         shake(ssl.TLSVersion.TLSv1_1)
+
+
+def test_a_slow_reader_gets_the_list_of_its_revision_whatever_is_written(strict: Cluster) -> None:
+    names = {f"big-{number}" for number in range(OBJECTS)}
+    with contextlib.ExitStack() as stack:
+        raw = _unread(stack, strict, f"{MAPS}?labelSelector=!late")
+        data = bytearray(raw.recv(1 << 16))
+        changed = {
+            "metadata": {"name": "big-9", "annotations": {"late": "yes"}},
+            "data": {"k": "y"},
+        }
+        assert strict.call("PUT", f"{MAPS}/big-9", changed).code == 200
+        start_s = time.monotonic()
+        # Longer than a snapshot is kept, and slower than anybody else.
+        while not data.endswith(b"0\r\n\r\n"):
+            part = raw.recv(1 << 16)
+            assert part, "the list was cut off"
+            data += part
+            due_s = start_s + SLOW_S * len(data) / (OBJECTS * OBJECT_BYTES)
+            time.sleep(max(0.0, due_s - time.monotonic()))
+    answer = http.client.HTTPResponse(_Played(bytes(data)))  # type: ignore[arg-type]
+    answer.begin()
+    listed = orjson.loads(answer.read())
+    revision = int(listed["metadata"]["resourceVersion"])
+    items = {item["metadata"]["name"]: item for item in listed["items"]}
+    assert names <= items.keys()
+    assert all(int(item["metadata"]["resourceVersion"]) <= revision for item in items.values())
+    assert len(items["big-9"]["data"]["k"]) == OBJECT_BYTES
+    assert int(strict.call("GET", f"{MAPS}/big-9").json["metadata"]["resourceVersion"]) > revision
+
+
+class _Played:
+    """What was read from a socket, to be taken for one."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, *_: object) -> io.BytesIO:
+        """Return it as a file."""
+        return io.BytesIO(self._data)

@@ -13,10 +13,6 @@ from kube.table import documents
 from kube.table.documents import IncludeObject, TableOptions
 from kube.table.partial import (
     META_V1BETA1,
-    PARTIAL_LIST_TAIL,
-    partial_bytes,
-    partial_list,
-    partial_list_head,
 )
 from kube.table.printers import printer_for
 
@@ -62,16 +58,6 @@ def test_wide_columns_have_priority() -> None:
 def test_event_columns_hide_the_name() -> None:
     last = printer_for("events").columns[-1]
     assert (last["name"], last["format"], last["priority"]) == ("Name", "name", 1)
-
-
-@pytest.mark.parametrize("include", list(IncludeObject))
-def test_streamed_table_is_the_whole_one(include: IncludeObject) -> None:
-    printer, options = printer_for("pods"), TableOptions(include)
-    rows = [documents.row_bytes(printer, POD, NOW_S, options) for _ in range(2)]
-    head = documents.table_head(printer, LIST_META, options)
-    streamed = head + b",".join(rows) + documents.TABLE_TAIL
-    whole = documents.table_document(printer, [POD, POD], LIST_META, NOW_S, options)
-    assert streamed == orjson.dumps(whole) + b"\n"
 
 
 def test_row_carries_metadata_by_default() -> None:
@@ -151,9 +137,3 @@ def test_unknown_table_version_is_not_acceptable() -> None:
     with pytest.raises(StatusError) as caught:
         documents.table_options("", "v2")
     assert (caught.value.code, caught.value.reason) == (406, "NotAcceptable")
-
-
-def test_streamed_metadata_list_is_the_whole_one() -> None:
-    streamed = partial_list_head(LIST_META) + partial_bytes(POD) + PARTIAL_LIST_TAIL
-    assert streamed == orjson.dumps(partial_list([POD], LIST_META)) + b"\n"
-    assert orjson.loads(streamed)["items"][0]["kind"] == "PartialObjectMetadata"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import Compacted, SnapshotExpired, TooManySnapshots
+from storage.errors import Compacted, PartitionFailed, TooManySnapshots
+from storage.record import Record
 from storage.scan import CHUNK_BYTES, Query, RecordScan, SnapshotPool
 from storage.txn import ANY, Compact, Delete, Put
 from tests.unit.storage.replicas import SPLICE_AT, Replica, drain, put, record_of
@@ -130,24 +131,122 @@ def test_a_compacted_revision_cannot_be_listed(replica: Replica) -> None:
     assert len(drain(replica.scan(Query("pods", revision=21)))) == 20
 
 
-def test_an_old_scan_is_taken_back(replica: Replica) -> None:
+def pool_of(replica: Replica, **limits: float) -> SnapshotPool:
+    """Return a pool of its own for scans of a replica."""
+    check = replica.partition.check_retained
+    return SnapshotPool(replica.clock.monotonic_s, check, **limits)  # type: ignore[arg-type]
+
+
+def test_an_old_snapshot_is_taken_back_and_its_scan_goes_on(replica: Replica) -> None:
     clock, partition = replica.clock, replica.partition
-    pool = SnapshotPool(clock.monotonic_s, age_s_max=10)
-    old = RecordScan(partition.views, pool, Query("pods", limit=1), 20)
-    assert len(next(old)) == 1
-    clock._elapsed_s = 5
+    pool = pool_of(replica, age_s_max=10)
+    old = RecordScan(partition.views, pool, Query("pods", limit=3), 20)
     young = RecordScan(partition.views, pool, Query("pods"), 20)
+    old.release()
+    assert len(pool) == 1
     clock._elapsed_s = 11
+    assert len(next(old)) == 3  # from a snapshot that is young
     pool.sweep()
-    with pytest.raises(SnapshotExpired):
-        next(old)
+    assert len(pool) == 1
     assert len(drain(young)) == 20
+    assert drain(old) == []
     assert len(pool) == 0
+
+
+def change(replica: Replica) -> None:
+    """Change what a scan at revision 20 shows, in every way, both behind and before it."""
+    replica.run(Delete("pods", "a", "p0"))
+    replica.run(Delete("pods", "b", "p8"))
+    replica.run(put("p00", namespace="a"))
+    replica.run(put("p77", namespace="b"))
+    for number in range(3):
+        replica.run(put("p2", namespace="a", labels=f"n=9,round={number}"))
+        replica.run(put("p7", namespace="b", labels=f"n=9,round={number}"))
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 300, 1000])
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query("pods"),
+        Query("pods", "b"),
+        Query("pods", start_after=("a", "p4"), limit=9),
+        Query("pods", match=lambda meta: b"\0n=1\0" in meta),
+    ],
+)
+def test_a_scan_that_lost_its_snapshot_shows_the_same_as_one_that_kept_it(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, query: Query, chunk_bytes: int
+) -> None:
+    monkeypatch.setattr("storage.scan.CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr("storage.walks.PASSED_MAX", 2)
+    monkeypatch.setattr("storage.reads.PASSED_MAX", 2)
+    expected = drain(replica.scan(query))
+    for changes_after in range(0, 20, 3):
+        found: list[Record] = []
+        partition = replica.partition
+        scan = RecordScan(partition.views, partition.snapshots, query, 20)
+        for turn, chunk in enumerate(scan):
+            found += chunk
+            if turn == changes_after and partition.revision == 20:
+                change(replica)
+            if chunk:
+                scan.release()
+        assert found == expected
+
+
+def test_a_scan_whose_revision_was_compacted_meanwhile_has_expired(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.scan.CHUNK_BYTES", 1)
+    scan, kept = replica.scan(Query("pods")), replica.scan(Query("pods"))
+    next(scan)
+    change(replica)
+    replica.run(Compact(21))
+    scan.release()
+    with pytest.raises(Compacted):
+        next(scan)
+    assert len(drain(kept)) == 20
+
+
+def test_what_follows_is_known_though_much_is_passed_over(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(replica)
+    for number in range(10):
+        replica.run(put(f"p{number}", namespace="a", labels="later=yes"))
+    monkeypatch.setattr("storage.walks.PASSED_MAX", 1)
+    monkeypatch.setattr("storage.reads.PASSED_MAX", 1)
+    with replica.scan(Query("pods", revision=20, limit=7)) as scan:
+        while scan.returned < 7:
+            next(scan)
+        assert scan.has_more()
+        assert scan.remaining() == 13
+
+
+def test_objects_changed_since_are_passed_over_in_steps(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for space in ("a", "b"):
+        for number in range(10):
+            replica.run(put(f"p{number}", namespace=space, labels="later=yes"))
+    replica.run(put("p-new", namespace="c"))
+    monkeypatch.setattr("storage.walks.PASSED_MAX", 4)
+    chunks = list(replica.scan(Query("pods", revision=20)))
+    # Reading thousands of them in one piece would hold the loop.
+    assert len(chunks) > 4
+    assert sum(len(chunk) for chunk in chunks) == 20
+
+
+def test_a_stopped_partition_ends_its_scans(replica: Replica) -> None:
+    scan = replica.scan(Query("pods", limit=1))
+    replica.partition.snapshots.close()
+    with pytest.raises(PartitionFailed):
+        next(scan)
 
 
 def test_open_scans_are_limited_and_ended_ones_do_not_count(replica: Replica) -> None:
     partition = replica.partition
-    pool = SnapshotPool(replica.clock.monotonic_s, count_max=2)
+    pool = pool_of(replica, count_max=2)
     scans = [RecordScan(partition.views, pool, Query("pods"), 20) for _ in range(2)]
     with pytest.raises(TooManySnapshots):
         RecordScan(partition.views, pool, Query("pods"), 20)
