@@ -110,6 +110,17 @@ class ApiProtocol(HttpToolsProtocol):
         for callback in tuple(self._gone):
             callback()
         self._gone.clear()
+        self.pipeline.clear()
+        if self.cycle is None or self.cycle.response_complete:
+            self.forget()  # else whoever answers does it at the end
+
+    def forget(self) -> None:
+        """Break the circle of references once the connection is lost and its request is done.
+
+        The garbage collector would find it, but it comes by rarely (apiserver.main), and
+        connections may go by the thousand.
+        """
+        self._extensions.clear()
 
     # Reading ----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from apiserver.settings import ServerSettings
 from apiserver.twins import Twins
 from kube import status as st
 from runtime.clock import Clock
+from runtime.turns import Turns
 from storage.errors import StorageError
 from storage.record import Record
 from storage.store import Store
@@ -63,6 +64,8 @@ class Server:
         companions: what writes of a type take along, by storage resource.
         shutting_down: called functions end watches when the server stops.
         live_namespaces: where objects may be created.
+        initial_steps: whose turn it is to send a piece of a watch's initial state, which takes
+            about a millisecond: a few go on before the event loop looks for anything new.
     """
 
     settings: ServerSettings
@@ -73,6 +76,7 @@ class Server:
     companions: dict[str, Companion] = field(default_factory=dict)
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
+    initial_steps: Turns = field(default_factory=lambda: Turns(4))
     live_namespaces: LiveNamespaces = field(init=False)
 
     def __post_init__(self) -> None:

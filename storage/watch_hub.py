@@ -9,6 +9,7 @@ Invariants:
     - Where many are woken together, the next round of wakes keeps a distance from the last that
       grows with their number: each wake is a system call, and events that gather in between share
       it. The distance is bounded, and there is none for a few watchers.
+    - A round of very many goes on over several turns of the loop, so that others get theirs.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ ROUND_WATCHERS_MIN: Final = 16
 ROUND_SECONDS_PER_WATCHER: Final = 100e-6
 """Twice what waking one and writing to it costs: half of the loop's time stays for others."""
 ROUND_SECONDS_MAX: Final = 0.02
+WAKES_PER_TURN: Final = 256
+"""About 5 ms."""
 
 
 class WatchHub:
@@ -51,7 +54,7 @@ class WatchHub:
         self._overflowed: dict[Watcher, None] = {}
         self._work = asyncio.Event()
         self._next_round_s = 0.0
-        self._round_timer: asyncio.TimerHandle | None = None
+        self._round_timer: asyncio.Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
@@ -144,9 +147,7 @@ class WatchHub:
     def _evict(self, watcher: Watcher) -> None:
         self.evictions += 1
         self._remove(watcher)
-        watcher.fail(
-            WatcherState.EVICTED, WatcherEvicted("the watcher did not take its events fast enough")
-        )
+        watcher.fail(WatcherState.EVICTED, _evicted)
 
     def _settle(self) -> None:
         """After dispatching: deal with those that overflowed, wake those that got something."""
@@ -164,10 +165,26 @@ class WatchHub:
             self._wake_filled()
 
     def _wake_filled(self) -> None:
-        self._round_timer = None
         filled, self._filled = self._filled, []
         if self._loop is not None and len(filled) >= ROUND_WATCHERS_MIN:
             distance_s = min(ROUND_SECONDS_MAX, len(filled) * ROUND_SECONDS_PER_WATCHER)
             self._next_round_s = self._loop.time() + distance_s
-        for watcher in filled:
+        self._wake(filled, 0)
+
+    def _wake(self, filled: list[Watcher], start: int) -> None:
+        self._round_timer = None
+        loop = self._loop
+        end = len(filled) if loop is None else start + WAKES_PER_TURN
+        for watcher in filled[start:end]:
             watcher.wake()
+        if loop is None:
+            return
+        if end < len(filled):
+            self._round_timer = loop.call_soon(self._wake, filled, end)
+        elif self._filled and start:
+            # They gathered while this round went on.
+            self._round_timer = loop.call_at(self._next_round_s, self._wake_filled)
+
+
+def _evicted() -> WatcherEvicted:
+    return WatcherEvicted("the watcher did not take its events fast enough")

@@ -1,13 +1,13 @@
 """watch: a stream of events from a revision on, after the current state where that is asked for.
 
-Events are encoded once for each encoding and type of event, on the event that all watchers share;
-a watcher writes what has gathered since its last turn in one piece. Selectors are applied here:
-an object that begins or ceases to match is ADDED or DELETED to this watcher, as upstream.
+What has gathered for a watcher is written at once, by whoever dispatches it (`_deliver`), as long
+as the client takes it; else the watch's own task waits for the client. Selectors are applied then
+(frames.py): an object that begins or ceases to match is ADDED or DELETED to this watcher, as
+upstream. Events are encoded once for all watches of equal shape (events.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable
 from typing import Final
@@ -17,21 +17,15 @@ from apiserver.exchange import Exchange
 from apiserver.options import NOT_OLDER_THAN, ListOptions, list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import FRESH_TIMEOUT_S, Server
-from apiserver.verbs.events import (
-    EventEncoder,
-    error_line,
-    framed_batch,
-    make_encoder,
-    plain_type,
-)
+from apiserver.verbs.events import EventEncoder, error_line, make_encoder
+from apiserver.verbs.frames import PART_BYTES_MAX, Frames, fits, parts_of
 from apiserver.verbs.plan import parse_revision
 from apiserver.verbs.selection import Selection, select
 from kube import status as st
 from kube.media import negotiate
 from runtime.clock import Clock
 from storage.errors import Compacted, StorageError, WatcherClosed, WatcherEvicted
-from storage.event import Event, EventKind
-from storage.record import Record
+from storage.event import Event
 from storage.scan import Query
 from storage.watcher import Scope, Watcher
 
@@ -39,7 +33,6 @@ BOOKMARK_INTERVAL_S: Final = 60.0
 BOOKMARK_BEFORE_END_S: Final = 2.0
 _TIMEOUT_S_MIN: Final = 1800.0
 _CAPACITY: Final = 10_000
-_WRITE_BYTES_MAX: Final = 256 << 10
 _STREAMED_CODES: Final = (410, 504)
 
 
@@ -116,12 +109,8 @@ class _Stream:
         self._options = options
         self._clock: Clock = server.clock
         self._key = (resource.group, resource.version, resource.plural)
-        self._sent = 0
         self._bookmarked = 0
-        # Without selectors that look at objects every event passes as it is.
-        self._passes_all = chosen.match is None and not (
-            chosen.empty or chosen.not_names or chosen.not_namespaces
-        )
+        self._frames: Frames  # of `open`
 
     async def open(self, *, initial: bool, from_revision: int | None) -> None:
         """Serve until the client goes, the time is up, or the watcher is too slow."""
@@ -137,6 +126,7 @@ class _Stream:
         )
         if not resource.namespaced and chosen.name is None:
             scope = scope._replace(namespace=None)
+        self._frames = Frames(chosen, self._encoder, scope)
         watcher = store.watch(scope, from_revision=revision, capacity=_CAPACITY)
         watches = self._server.metrics.watches
         watches[self._key] = watches.get(self._key, 0) + 1
@@ -180,7 +170,7 @@ class _Stream:
             record = self._server.store.get(
                 resource.storage, chosen.namespace or "", chosen.name, revision
             )
-            if record is not None and self._matches(record):
+            if record is not None and self._frames.matches(record):
                 gathered.append(encode(record))
         elif not chosen.empty:
             with self._server.store.scan(query) as scan:
@@ -190,11 +180,11 @@ class _Stream:
                             line = encode(record)
                             gathered.append(line)
                             size += len(line)
-                    if size > _WRITE_BYTES_MAX:
+                    if size > PART_BYTES_MAX:
                         await self._write(gathered)
                         gathered, size = [], 0
                     # A fast reader never makes us wait, and others want their turn.
-                    await asyncio.sleep(0)
+                    await self._server.initial_steps.next()
         if self._options.allow_bookmarks and self._wants_end_mark():
             gathered.append(self._encoder.bookmark(revision, initial_end=True))
             self._bookmarked = revision
@@ -228,9 +218,13 @@ class _Stream:
                 if now_s >= bookmark_s:
                     await self._send_bookmark(watcher)
                     bookmark_s = self._next_bookmark(end_s)
-                events = await watcher.next_batch(min(bookmark_s, end_s) - now_s)
-                if events:
-                    await self._send(events, watcher.scope)
+                wait_s = min(bookmark_s, end_s) - now_s
+                events = await watcher.next_batch(wait_s, self._deliver)
+                for several in parts_of(events):
+                    part = self._frames.part(several)
+                    if part.events:
+                        self._count(part.events)
+                        await self._exchange.write_framed(part.framed)
         except (WatcherClosed, WatcherEvicted):
             # Gone, stopping or too slow: the stream just ends, and the client watches again.
             pass
@@ -252,33 +246,13 @@ class _Stream:
             self._bookmarked = revision
             await self._exchange.write(self._encoder.bookmark(revision))
 
-    async def _send(self, events: list[Event], scope: Scope) -> None:
-        """Write those of `events` that the selectors let through."""
-        encoder = self._encoder
-        if not self._passes_all:
-            typed = [(event, self._type_of(event)) for event in events]
-            lines = [encoder.event(event, kind) for event, kind in typed if kind]
-        elif encoder.is_shared:
-            self._count(len(events))
-            await self._exchange.write_framed(framed_batch(encoder, events, scope))
-            return
-        else:
-            lines = [encoder.event(event, plain_type(event)) for event in events]
-        if lines:
-            await self._write(lines)
-
-    def _type_of(self, event: Event) -> str:
-        """Return the type of an event under the watch's selectors, "" if it is none of ours."""
-        before = event.previous is not None and self._matches(event.previous)
-        if event.kind is EventKind.DELETE:
-            return "DELETED" if before else ""
-        after = self._matches(event.record)
-        if after:
-            return "MODIFIED" if before else "ADDED"
-        return "DELETED" if before else ""
-
-    def _matches(self, record: Record) -> bool:
-        chosen = self._chosen
-        if not chosen.admits(record.name, record.namespace):
+    def _deliver(self, events: list[Event]) -> bool:
+        """Write events if that can be done without waiting; see storage.watcher.Deliver."""
+        exchange = self._exchange
+        if not exchange.takes_more or not fits(events):
             return False
-        return chosen.match is None or chosen.match(record.meta)
+        part = self._frames.part(events)
+        if part.events:
+            exchange.write_at_once(part.framed)
+            self._count(part.events)
+        return True

@@ -38,6 +38,16 @@ class Meter:
         return sum(int(_stat(pid)[_RSS_PAGES]) * _PAGE_BYTES for pid in self.pids.values())
 
 
+def private_bytes(pids: Mapping[str, int]) -> int:
+    """Return the memory of processes that is theirs alone: neither files nor shared."""
+    total = 0
+    for pid in pids.values():
+        status = Path(f"/proc/{pid}/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith("RssAnon:")]
+        total += int(line.split()[1]) * 1024
+    return total
+
+
 def children_of(parent: int) -> list[int]:
     """Return the ids of the processes that `parent` started and that still run."""
     found = []
