@@ -13,6 +13,7 @@ What it adds to uvicorn, and why:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import (
@@ -81,7 +82,7 @@ class Cycle(RequestResponseCycle):
         self.waiting_for_100_continue = connection.expect_100_continue
         self.keep_alive = keep_alive
         self.on_response = connection.on_response_complete
-        self.on_lost = connection.forget
+        self.on_lost: Callable[[], None] = connection.forget  # type: ignore[attr-defined]
         self.body = bytearray()
 
     def start(

@@ -76,7 +76,7 @@ class Server:
     companions: dict[str, Companion] = field(default_factory=dict)
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
-    initial_steps: Turns = field(default_factory=lambda: Turns(4))
+    initial_steps: Turns = field(default_factory=lambda: Turns(2))
     live_namespaces: LiveNamespaces = field(init=False)
 
     def __post_init__(self) -> None:

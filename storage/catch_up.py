@@ -84,8 +84,8 @@ class CatchUp:
         if not len(self._walking) and not self._start_walk(compact_revision):
             return []
         if self._position < revision:
-            rows = min(ROWS_PER_STEP, OFFERS_PER_STEP // len(self._walking))
-            rows = max(ROWS_PER_STEP_MIN, rows)
+            rows = max(ROWS_PER_STEP_MIN, OFFERS_PER_STEP // len(self._walking))
+            rows = min(ROWS_PER_STEP, rows)
             page = self._read_history(self._position, rows, self._walking.resources)
             for event in page.events:
                 self._walking.dispatch(event)

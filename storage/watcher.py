@@ -26,8 +26,9 @@ from storage.event import Event
 HELD_BYTES_MAX: Final = 64 << 20
 """Of bodies, before a watcher counts as full: its capacity is meant for objects of usual size."""
 _LOOK_AFTER: Final = 64
-"""Bytes are added up when a watcher holds so many events, and then at each doubling: an addition
-for each event would cost all the watchers that never hold many."""
+"""Bytes are added up for so many events at a time: an addition for each would cost all the watchers
+that never hold many, and one over all that is held would stop the loop where a thousand watchers
+hold thousands each."""
 _NEVER: Final = 1 << 62
 
 Deliver = Callable[[list[Event]], bool]
@@ -95,7 +96,9 @@ class Watcher:
         "_deadline_s",
         "_deliver",
         "_failure",
+        "_held_bytes",
         "_look_at",
+        "_looked_until",
         "_owner",
         "_pending",
         "_timer",
@@ -119,6 +122,7 @@ class Watcher:
         self.capacity = capacity
         self.overfull = False
         self._look_at = min(capacity, _LOOK_AFTER)
+        self._held_bytes = self._looked_until = 0
         self._pending: list[Event] = []
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -157,6 +161,7 @@ class Watcher:
         if events:
             self.overfull = False
             self._look_at = min(self.capacity, _LOOK_AFTER)
+            self._held_bytes = self._looked_until = 0
             if self.full_since_s is not None:
                 self.full_since_s = None
                 self._owner.on_drained(self)
@@ -232,13 +237,15 @@ class Watcher:
             self._look(pending)
 
     def _look(self, pending: list[Event]) -> None:
-        held_bytes = sum([len(event.record.body) for event in pending])
-        if len(pending) > self.capacity or held_bytes > HELD_BYTES_MAX:
+        new = pending[self._looked_until :]
+        self._looked_until = len(pending)
+        self._held_bytes += sum([len(event.record.body) for event in new])
+        if len(pending) > self.capacity or self._held_bytes > HELD_BYTES_MAX:
             self.overfull = True
             self._look_at = _NEVER
             self._owner.on_overflow(self)
         else:
-            self._look_at = min(self.capacity, 2 * self._look_at)
+            self._look_at = min(self.capacity, self._look_at + _LOOK_AFTER)
 
     def wake(self) -> None:
         """Let the reader have what is there if it waits."""
