@@ -325,6 +325,15 @@ class ApiProtocol(HttpToolsProtocol):
         peer: dict[str, Any] | None = self._peer
         return peer
 
+    def limit_send_buffer(self, size_bytes: int) -> None:
+        """Let the kernel keep no more than about `size_bytes` of what the client has not taken.
+
+        By itself it lets that grow to 4 MB a connection, which no limit of ours knows of.
+        """
+        connected = self.transport.get_extra_info("socket")
+        with suppress(OSError):  # it may be closed, and not yet known to be
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes // 2)
+
     def when_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` once when the connection is lost; the result takes that back."""
         self._gone.add(callback)

@@ -21,8 +21,9 @@ from storage.event import Event, EventKind
 from storage.record import Record
 from storage.watcher import Scope
 
-PART_BYTES_MAX: Final = 256 << 10
-"""Of bodies, from where on a part of a stream takes no more."""
+PART_BYTES_MAX: Final = 64 << 10
+"""Of bodies, from where on a part of a stream takes no more: a thousand clients that stop reading
+leave that much each in memory."""
 PART_EVENTS_MAX: Final = 512
 
 

@@ -18,7 +18,7 @@ from apiserver.options import NOT_OLDER_THAN, ListOptions, list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import FRESH_TIMEOUT_S, Server
 from apiserver.verbs.events import EventEncoder, error_line, make_encoder
-from apiserver.verbs.frames import PART_BYTES_MAX, Frames, fits, parts_of
+from apiserver.verbs.frames import Frames, fits, parts_of
 from apiserver.verbs.plan import parse_revision
 from apiserver.verbs.selection import Selection, select
 from kube import status as st
@@ -33,6 +33,9 @@ BOOKMARK_INTERVAL_S: Final = 60.0
 BOOKMARK_BEFORE_END_S: Final = 2.0
 _TIMEOUT_S_MIN: Final = 1800.0
 _CAPACITY: Final = 10_000
+_INITIAL_BYTES_MAX: Final = 256 << 10
+_UNSENT_BYTES_MAX: Final = 512 << 10
+"""In the kernel, of one watch: thousands may stop reading at once."""
 _STREAMED_CODES: Final = (410, 504)
 
 
@@ -165,7 +168,10 @@ class _Stream:
         shutting_down = self._server.shutting_down
         shutting_down.add(self._end)
         connection = self._exchange.connection
-        forget = connection.when_gone(self._end) if connection is not None else None
+        forget = None
+        if connection is not None:
+            forget = connection.when_gone(self._end)
+            connection.limit_send_buffer(_UNSENT_BYTES_MAX)
 
         def undo() -> None:
             shutting_down.discard(self._end)
@@ -217,7 +223,7 @@ class _Stream:
                         line = encode(record)
                         gathered.append(line)
                         size += len(line)
-                if size > PART_BYTES_MAX:
+                if size > _INITIAL_BYTES_MAX:
                     await self._write(gathered)
                     gathered, size = [], 0
                 # A fast reader never makes us wait, and others want their turn.
