@@ -13,6 +13,7 @@ What it adds to uvicorn, and why:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import (
@@ -81,6 +82,7 @@ class Cycle(RequestResponseCycle):
         self.waiting_for_100_continue = connection.expect_100_continue
         self.keep_alive = keep_alive
         self.on_response = connection.on_response_complete
+        self.on_lost: Callable[[], None] = connection.forget  # type: ignore[attr-defined]
         self.body = bytearray()
 
     def start(
@@ -106,7 +108,9 @@ class Cycle(RequestResponseCycle):
                     await self._tell(None)
         finally:
             self._tasks.discard(self._task)
-            self.on_response = _nothing
+            if self.disconnected:
+                self.on_lost()
+            self.on_response = self.on_lost = _nothing
 
     async def _tell(self, failure: BaseException | None) -> None:
         self.logger.error("the application did not answer", exc_info=failure)
@@ -178,14 +182,11 @@ def unframe(framed: bytes) -> bytes:
     return framed[framed.index(b"\r\n") + 2 : -2]
 
 
-def write_framed(cycle: RequestResponseCycle, framed: bytes) -> bool:
-    """Write a framed part of a streamed answer; False if it has to go the ordinary way."""
-    if (
-        cycle.flow.write_paused
-        or cycle.disconnected
-        or not cycle.chunked_encoding
-        or cycle.scope["method"] == "HEAD"
-    ):
-        return False
-    cycle.transport.write(framed)
-    return True
+def takes_framed(cycle: RequestResponseCycle) -> bool:
+    """Tell whether a framed part of a streamed answer can be written to the transport now."""
+    return bool(
+        cycle.chunked_encoding
+        and not cycle.flow.write_paused
+        and not cycle.disconnected
+        and cycle.scope["method"] != "HEAD"
+    )

@@ -337,11 +337,21 @@ class Exchange:
         Raises:
             ClientGone: as `write`.
         """
+        if self.takes_more:
+            self.write_at_once(framed)
+        else:
+            await self._write_slowly(cycles.unframe(framed))
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether a part of a streamed answer can be written without waiting for the client."""
         cycle = getattr(self._send, "__self__", None)
-        if isinstance(cycle, RequestResponseCycle) and cycles.write_framed(cycle, framed):
-            self.sent_bytes += len(framed)
-            return
-        await self._write_slowly(cycles.unframe(framed))
+        return isinstance(cycle, RequestResponseCycle) and cycles.takes_framed(cycle)
+
+    def write_at_once(self, framed: bytes) -> None:
+        """Write as `write_framed`, when `takes_more` says so."""
+        self.sent_bytes += len(framed)
+        self._send.__self__.transport.write(framed)  # type: ignore[attr-defined]
 
     async def _write_slowly(self, chunk: bytes) -> None:
         self.sent_bytes += len(chunk)

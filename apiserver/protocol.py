@@ -110,6 +110,17 @@ class ApiProtocol(HttpToolsProtocol):
         for callback in tuple(self._gone):
             callback()
         self._gone.clear()
+        self.pipeline.clear()
+        if self.cycle is None or self.cycle.response_complete:
+            self.forget()  # else whoever answers does it at the end
+
+    def forget(self) -> None:
+        """Break the circle of references once the connection is lost and its request is done.
+
+        The garbage collector would find it, but it comes by rarely (apiserver.main), and
+        connections may go by the thousand.
+        """
+        self._extensions.clear()
 
     # Reading ----------------------------------------------------------------------------------
 
@@ -313,6 +324,15 @@ class ApiProtocol(HttpToolsProtocol):
             self._peer = (ssl_object.getpeercert() or None) if ssl_object is not None else None
         peer: dict[str, Any] | None = self._peer
         return peer
+
+    def limit_send_buffer(self, size_bytes: int) -> None:
+        """Let the kernel keep no more than about `size_bytes` of what the client has not taken.
+
+        By itself it lets that grow to 4 MB a connection, which no limit of ours knows of.
+        """
+        connected = self.transport.get_extra_info("socket")
+        with suppress(OSError):  # it may be closed, and not yet known to be
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes // 2)
 
     def when_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` once when the connection is lost; the result takes that back."""

@@ -64,6 +64,8 @@ class Server:
         companions: what writes of a type take along, by storage resource.
         shutting_down: called functions end watches when the server stops.
         live_namespaces: where objects may be created.
+        initial_steps: whose turn it is to send a piece of a watch's initial state, which takes
+            about a millisecond: a few go on before the event loop looks for anything new.
         list_steps: whose turn it is to make a piece of a list, which takes a millisecond or two.
     """
 
@@ -75,6 +77,7 @@ class Server:
     companions: dict[str, Companion] = field(default_factory=dict)
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
+    initial_steps: Turns = field(default_factory=lambda: Turns(2))
     live_namespaces: LiveNamespaces = field(init=False)
     list_steps: Turns = field(default_factory=lambda: Turns(1))
 

@@ -90,6 +90,24 @@ class ScopeIndex:
                 if not table and scope.name is None and scope.field is not None:
                     del scopes.values[field_needle(scope.field[0])]
 
+    def interested_count(self, resource: str, namespace: str, name: str) -> int:
+        """Return how many watchers a write of this object reaches, whatever its fields are.
+
+        Those that watch one value of a field are left out: there are few for any one object.
+        """
+        scopes = self._resources.get(resource)
+        if scopes is None:
+            return 0
+        count = len(scopes.all)
+        for bucket in (
+            scopes.namespaces.get(namespace),
+            scopes.objects.get((namespace, name)),
+            scopes.names.get(name),
+        ):
+            if bucket is not None:
+                count += len(bucket)
+        return count
+
     def dispatch(self, event: Event) -> None:
         """Offer an event to every watcher whose scope it matches."""
         record = event.record

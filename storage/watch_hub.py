@@ -9,6 +9,7 @@ Invariants:
     - Where many are woken together, the next round of wakes keeps a distance from the last that
       grows with their number: each wake is a system call, and events that gather in between share
       it. The distance is bounded, and there is none for a few watchers.
+    - A round of very many goes on over several turns of the loop, so that others get theirs.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ from storage.watcher import Scope, Watcher, WatcherState
 FULL_SECONDS_MAX: Final = 30.0
 ROUND_WATCHERS_MIN: Final = 16
 """Rounds that wake fewer keep no distance."""
-ROUND_SECONDS_PER_WATCHER: Final = 100e-6
-"""Twice what waking one and writing to it costs: half of the loop's time stays for others."""
-ROUND_SECONDS_MAX: Final = 0.02
+ROUND_SECONDS_PER_WATCHER: Final = 40e-6
+"""Twice what waking one and writing little to it costs: half of the loop's time stays for others.
+A round that took longer than this gives is followed by a distance as long as itself."""
+ROUND_SECONDS_MAX: Final = 0.1
+TURN_SECONDS_MAX: Final = 0.005
+WAKES_PER_LOOK: Final = 16
+"""After so many wakes of a turn it is looked at the clock."""
 
 
 class WatchHub:
@@ -51,7 +56,7 @@ class WatchHub:
         self._overflowed: dict[Watcher, None] = {}
         self._work = asyncio.Event()
         self._next_round_s = 0.0
-        self._round_timer: asyncio.TimerHandle | None = None
+        self._round_timer: asyncio.Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
@@ -72,6 +77,10 @@ class WatchHub:
             self._behind.add(watcher)
             self._work.set()
         return watcher
+
+    def interested_count(self, resource: str, namespace: str, name: str) -> int:
+        """Return how many live watchers a write of an object wakes; see ScopeIndex."""
+        return self._live.interested_count(resource, namespace, name)
 
     def publish(self, events: Sequence[Event], revision: int, compact_revision: int) -> None:
         """Dispatch the events of an applied pass, and wake whom they reach."""
@@ -144,9 +153,7 @@ class WatchHub:
     def _evict(self, watcher: Watcher) -> None:
         self.evictions += 1
         self._remove(watcher)
-        watcher.fail(
-            WatcherState.EVICTED, WatcherEvicted("the watcher did not take its events fast enough")
-        )
+        watcher.fail(WatcherState.EVICTED, _evicted)
 
     def _settle(self) -> None:
         """After dispatching: deal with those that overflowed, wake those that got something."""
@@ -164,10 +171,33 @@ class WatchHub:
             self._wake_filled()
 
     def _wake_filled(self) -> None:
-        self._round_timer = None
         filled, self._filled = self._filled, []
-        if self._loop is not None and len(filled) >= ROUND_WATCHERS_MIN:
-            distance_s = min(ROUND_SECONDS_MAX, len(filled) * ROUND_SECONDS_PER_WATCHER)
-            self._next_round_s = self._loop.time() + distance_s
-        for watcher in filled:
-            watcher.wake()
+        self._wake(filled, 0, 0.0)
+
+    def _wake(self, filled: list[Watcher], start: int, spent_s: float) -> None:
+        """Wake `filled` from `start` on, for a turn of the loop; the round has taken `spent_s`."""
+        self._round_timer = None
+        loop = self._loop
+        began_s = self._monotonic_s()
+        while start < len(filled):
+            end = start + WAKES_PER_LOOK
+            for watcher in filled[start:end]:
+                watcher.wake()
+            start = end
+            turn_s = self._monotonic_s() - began_s
+            if turn_s > TURN_SECONDS_MAX and start < len(filled) and loop is not None:
+                self._round_timer = loop.call_soon(self._wake, filled, start, spent_s + turn_s)
+                return
+        if loop is not None and len(filled) >= ROUND_WATCHERS_MIN:
+            self._end_round(loop, len(filled), spent_s + self._monotonic_s() - began_s)
+
+    def _end_round(self, loop: asyncio.AbstractEventLoop, woken: int, spent_s: float) -> None:
+        distance_s = max(woken * ROUND_SECONDS_PER_WATCHER - spent_s, spent_s)
+        self._next_round_s = loop.time() + min(ROUND_SECONDS_MAX, distance_s)
+        if self._filled:
+            # They gathered while this round went on.
+            self._round_timer = loop.call_at(self._next_round_s, self._wake_filled)
+
+
+def _evicted() -> WatcherEvicted:
+    return WatcherEvicted("the watcher did not take its events fast enough")

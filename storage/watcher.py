@@ -16,6 +16,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
@@ -25,9 +26,13 @@ from storage.event import Event
 HELD_BYTES_MAX: Final = 64 << 20
 """Of bodies, before a watcher counts as full: its capacity is meant for objects of usual size."""
 _LOOK_AFTER: Final = 64
-"""Bytes are added up when a watcher holds so many events, and then at each doubling: an addition
-for each event would cost all the watchers that never hold many."""
+"""Bytes are added up for so many events at a time: an addition for each would cost all the watchers
+that never hold many, and one over all that is held would stop the loop where a thousand watchers
+hold thousands each."""
 _NEVER: Final = 1 << 62
+
+Deliver = Callable[[list[Event]], bool]
+"""Passes events on at once; False: it took none, whoever waits has to run for them."""
 
 
 class Scope(NamedTuple):
@@ -89,8 +94,11 @@ class Watcher:
 
     __slots__ = (
         "_deadline_s",
+        "_deliver",
         "_failure",
+        "_held_bytes",
         "_look_at",
+        "_looked_until",
         "_owner",
         "_pending",
         "_timer",
@@ -114,11 +122,15 @@ class Watcher:
         self.capacity = capacity
         self.overfull = False
         self._look_at = min(capacity, _LOOK_AFTER)
+        self._held_bytes = self._looked_until = 0
         self._pending: list[Event] = []
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_s = 0.0
-        self._failure: StorageError | None = None
+        self._deliver: Deliver | None = None
+        # Made when it is raised: one that was kept would keep its traceback, and with that all
+        # that had to do with the watcher, until the garbage collector comes by.
+        self._failure: Callable[[], StorageError] | None = None
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -149,16 +161,22 @@ class Watcher:
         if events:
             self.overfull = False
             self._look_at = min(self.capacity, _LOOK_AFTER)
+            self._held_bytes = self._looked_until = 0
             if self.full_since_s is not None:
                 self.full_since_s = None
                 self._owner.on_drained(self)
             return events
         if self._failure is not None:
-            raise self._failure
+            raise self._failure()
         return events
 
-    async def next_batch(self, timeout_s: float | None = None) -> list[Event]:
+    async def next_batch(
+        self, timeout_s: float | None = None, deliver: Deliver | None = None
+    ) -> list[Event]:
         """Wait for events and return all there are; empty if `timeout_s` passes without any.
+
+        With `deliver` the wait goes on over all events that it takes, each time all there are:
+        calling it costs a third of waking a task. What it raises is raised here.
 
         Raises:
             WatcherEvicted, Compacted, WatcherClosed: as `take`.
@@ -168,12 +186,13 @@ class Watcher:
         assert self._waiter is None, "two tasks read one watcher"
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
+        self._deliver = deliver
         if timeout_s is not None:
             self._arm(loop, timeout_s)
         try:
             await waiter
         finally:
-            self._waiter = None
+            self._waiter = self._deliver = None
         return self.take()
 
     def _arm(self, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
@@ -204,7 +223,7 @@ class Watcher:
         """Stop; a waiting reader gets WatcherClosed. May be repeated."""
         if self.state is not WatcherState.CLOSED:
             self._owner.on_closed(self)
-            self.fail(WatcherState.CLOSED, WatcherClosed("the watcher was closed"))
+            self.fail(WatcherState.CLOSED, _closed)
 
     def offer(self, event: Event) -> None:
         """Put an event in, unless it lies before the watcher's position."""
@@ -218,21 +237,33 @@ class Watcher:
             self._look(pending)
 
     def _look(self, pending: list[Event]) -> None:
-        held_bytes = sum([len(event.record.body) for event in pending])
-        if len(pending) > self.capacity or held_bytes > HELD_BYTES_MAX:
+        new = pending[self._looked_until :]
+        self._looked_until = len(pending)
+        self._held_bytes += sum([len(event.record.body) for event in new])
+        if len(pending) > self.capacity or self._held_bytes > HELD_BYTES_MAX:
             self.overfull = True
             self._look_at = _NEVER
             self._owner.on_overflow(self)
         else:
-            self._look_at = min(self.capacity, 2 * self._look_at)
+            self._look_at = min(self.capacity, self._look_at + _LOOK_AFTER)
 
     def wake(self) -> None:
-        """Let the reader run if it waits."""
-        if self._waiter is not None:
-            _resolve(self._waiter)
+        """Let the reader have what is there if it waits."""
+        waiter, deliver = self._waiter, self._deliver
+        if waiter is None or waiter.done():
+            return
+        if deliver is not None and self._pending:
+            try:
+                if deliver(self._pending):
+                    self.take()
+                    return
+            except Exception as error:  # noqa: BLE001 (others wait to be woken: it is the reader's)
+                waiter.set_exception(error)
+                return
+        waiter.set_result(None)
 
-    def fail(self, state: WatcherState, failure: StorageError) -> None:
-        """End with an error for the reader; what it held is dropped."""
+    def fail(self, state: WatcherState, failure: Callable[[], StorageError]) -> None:
+        """End with an error for the reader, which `failure` makes; what it held is dropped."""
         self.state = state
         self._failure = failure
         if self._pending:
@@ -243,6 +274,10 @@ class Watcher:
             self._timer.cancel()
             self._timer = None
         self.wake()
+
+
+def _closed() -> WatcherClosed:
+    return WatcherClosed("the watcher was closed")
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable
 from typing import Final, Protocol
 
 import orjson
 
-from apiserver.compression import gzip_batch
-from apiserver.cycle import frame
 from apiserver.resources import Resource
 from apiserver.verbs.answer import META_VERSIONS
 from kube import codec_cbor
@@ -21,7 +19,6 @@ from kube.table.printers import printer_for
 from runtime.clock import Clock
 from storage.event import Event, EventKind
 from storage.record import Record
-from storage.watcher import Scope
 
 _HEADS: Final = {
     kind: b'{"type":"%b","object":' % kind.encode()
@@ -36,8 +33,10 @@ class EventEncoder(Protocol):
 
     content_type: bytes
     api_version: str
+    shape: Hashable
+    """What tells the encoding from others: watches of equal shape write the same bytes."""
     is_shared: bool
-    """Whether watches of the same type and encoding write the same bytes."""
+    """Whether they do so now: the first event of a Table watch is its own."""
 
     def event(self, event: Event, kind: str) -> bytes:
         """Return an event of the given type (ADDED, MODIFIED, DELETED)."""
@@ -67,27 +66,6 @@ def make_encoder(
     if media.is_plain_json:
         return JsonEvents(resource)
     return ShapedEvents(resource, media, include_object, clock)
-
-
-def framed_batch(
-    encoder: EventEncoder, events: Sequence[Event], scope: Scope, *, gzips: bool = False
-) -> bytes:
-    """Return events that need no selection as one framed chunk, made once for all watches.
-
-    Compressed, if `gzips`, once as well.
-
-    The events of a scope are one sequence, and a batch is a gapless part of it: its last event and
-    its length tell it from any other. So what was made is kept on that event.
-    """
-    last = events[-1]
-    key = (encoder.content_type, encoder.api_version, scope, len(events), gzips)
-    framed: bytes | None = last.cache.get(key)
-    if framed is None:
-        encode = encoder.event
-        batch = b"".join([encode(event, plain_type(event)) for event in events])
-        framed = frame(gzip_batch(batch) if gzips else batch)
-        last.cache[key] = framed
-    return framed
 
 
 def plain_type(event: Event) -> str:
@@ -121,11 +99,12 @@ class JsonEvents:
         same = not resource.converted and resource.prefix == resource.served_prefix
         self._is_stored = same
         self.api_version = resource.api_version
+        self.shape: Hashable = ("json", resource.api_version)
 
     def event(self, event: Event, kind: str) -> bytes:
         """Return an event, from the cache it carries where it was made before."""
         # A DELETED by selector shows the previous object under this event's revision.
-        key = (self.api_version, kind)
+        key = (self.shape, kind)
         line: bytes | None = event.cache.get(key)
         if line is None:
             record = event.record
@@ -162,9 +141,10 @@ def redated(record: Record, revision: int) -> bytes:
 
 
 class ShapedEvents:
-    """Tables, PartialObjectMetadata and CBOR: made for each watch."""
+    """Tables, PartialObjectMetadata and CBOR: made once for all watches of equal shape.
 
-    is_shared = False
+    The ages in a Table's row are then those of when it was made first, as upstream.
+    """
 
     def __init__(
         self, resource: Resource, media: MediaType, include_object: str, clock: Clock
@@ -175,6 +155,9 @@ class ShapedEvents:
         self._clock = clock
         self._is_first = True
         self._printer = printer_for(resource.storage)
+        self.shape: Hashable = (media, include_object, resource.api_version)
+        # The first event of a Table watch, and no other, defines its columns.
+        self.is_shared = media.kind != "Table"
         if media.kind == "Table":
             self._table = table_options(include_object, media.version)
         match media.encoding:
@@ -184,10 +167,18 @@ class ShapedEvents:
                 self.content_type = b"application/json"
 
     def event(self, event: Event, kind: str) -> bytes:
-        """Return an event."""
-        if kind == "DELETED" and event.previous is not None:
-            return self._line(kind, redated(event.previous, event.revision))
-        return self._line(kind, event.record.body)
+        """Return an event, from the cache it carries where it was made before."""
+        key = (self.shape, kind)
+        line: bytes | None = event.cache.get(key) if self.is_shared else None
+        if line is None:
+            record, is_shared = event.record, self.is_shared
+            if kind == "DELETED" and event.previous is not None:
+                line = self._line(kind, redated(event.previous, event.revision))
+            else:
+                line = self._line(kind, record.body)
+            if is_shared:
+                event.cache[key] = line
+        return line
 
     def added(self, record: Record) -> bytes:
         """Return the ADDED event of an object of the initial state."""
@@ -222,7 +213,7 @@ class ShapedEvents:
         table = event_table_bytes(
             self._printer, obj, now_s, self._table, is_first=is_first, body=body
         )
-        self._is_first = False
+        self._is_first, self.is_shared = False, True
         if self._media.encoding == "json":
             return _HEADS[kind] + table + _TAIL
         return self.wrap(kind, orjson.loads(table))

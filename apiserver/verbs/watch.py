@@ -1,13 +1,13 @@
 """watch: a stream of events from a revision on, after the current state where that is asked for.
 
-Events are encoded once for each encoding and type of event, on the event that all watchers share;
-a watcher writes what has gathered since its last turn in one piece. Selectors are applied here:
-an object that begins or ceases to match is ADDED or DELETED to this watcher, as upstream.
+What has gathered for a watcher is written at once, by whoever dispatches it (`_deliver`), as long
+as the client takes it; else the watch's own task waits for the client. Selectors are applied then
+(frames.py): an object that begins or ceases to match is ADDED or DELETED to this watcher, as
+upstream. Events are encoded once for all watches of equal shape (events.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable
 from typing import Final
@@ -17,21 +17,15 @@ from apiserver.exchange import Exchange
 from apiserver.options import NOT_OLDER_THAN, ListOptions, list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import FRESH_TIMEOUT_S, Server
-from apiserver.verbs.events import (
-    EventEncoder,
-    error_line,
-    framed_batch,
-    make_encoder,
-    plain_type,
-)
+from apiserver.verbs.events import EventEncoder, error_line, make_encoder
+from apiserver.verbs.frames import Frames, fits, parts_of
 from apiserver.verbs.plan import parse_revision
 from apiserver.verbs.selection import Selection, select
 from kube import status as st
 from kube.media import negotiate
 from runtime.clock import Clock
 from storage.errors import Compacted, StorageError, WatcherClosed, WatcherEvicted
-from storage.event import Event, EventKind
-from storage.record import Record
+from storage.event import Event
 from storage.scan import Query
 from storage.watcher import Scope, Watcher
 
@@ -39,7 +33,9 @@ BOOKMARK_INTERVAL_S: Final = 60.0
 BOOKMARK_BEFORE_END_S: Final = 2.0
 _TIMEOUT_S_MIN: Final = 1800.0
 _CAPACITY: Final = 10_000
-_WRITE_BYTES_MAX: Final = 256 << 10
+_INITIAL_BYTES_MAX: Final = 256 << 10
+_UNSENT_BYTES_MAX: Final = 512 << 10
+"""In the kernel, of one watch: thousands may stop reading at once."""
 _STREAMED_CODES: Final = (410, 504)
 
 
@@ -96,6 +92,22 @@ async def _start_of(
     return True, None
 
 
+def length_s(timeout_s: int | None) -> float:
+    """Return how long a watch lasts: what was asked for, else 30 to 60 minutes.
+
+    They differ, so that watches that were opened together do not come back together.
+    """
+    return float(timeout_s or _TIMEOUT_S_MIN * (1 + random.random()))
+
+
+def _scope_of(resource: Resource, chosen: Selection) -> Scope:
+    namespace = chosen.namespace
+    if not resource.namespaced:
+        namespace = None if chosen.name is None else ""
+    by_index = chosen.by_index if chosen.name is None else None
+    return Scope(resource.storage, namespace, chosen.name, by_index)
+
+
 class _Stream:
     """One watch being served."""
 
@@ -116,61 +128,90 @@ class _Stream:
         self._options = options
         self._clock: Clock = server.clock
         self._key = (resource.group, resource.version, resource.plural)
-        self._sent = 0
-        self._bookmarked = 0
-        # Without selectors that look at objects every event passes as it is.
-        self._passes_all = chosen.match is None and not (
-            chosen.empty or chosen.not_names or chosen.not_namespaces
-        )
+        self._scope = _scope_of(resource, chosen)
+        self._frames = Frames(chosen, encoder, self._scope)
+        self._end_s = self._clock.monotonic_s() + length_s(options.timeout_s)
+        self._watcher: Watcher | None = None
+        self._has_ended = False
 
     async def open(self, *, initial: bool, from_revision: int | None) -> None:
         """Serve until the client goes, the time is up, or the watcher is too slow."""
-        store, chosen, resource = self._server.store, self._chosen, self._resource
-        options, revision = self._options, from_revision
+        resource, options = self._resource, self._options
+        revision = from_revision
         if revision is None:
-            revision = store.current_revision(resource.storage)
-        scope = Scope(
-            resource.storage,
-            chosen.namespace if resource.namespaced else "",
-            chosen.name,
-            chosen.by_index if chosen.name is None else None,
-        )
-        if not resource.namespaced and chosen.name is None:
-            scope = scope._replace(namespace=None)
-        watcher = store.watch(scope, from_revision=revision, capacity=_CAPACITY)
+            revision = self._server.store.current_revision(resource.storage)
+        # Refused now, if it is to be refused: later is too late for a status of its own.
+        watcher = None if initial else self._watch(revision)
         watches = self._server.metrics.watches
         watches[self._key] = watches.get(self._key, 0) + 1
-        forget = self._close_when_gone(watcher)
+        forget = self._end_when_gone()
         try:
+            self._watcher = watcher
             # As upstream: of watches, those that stand in for a list are compressed.
             stands_in = bool(options.send_initial_events and options.allow_bookmarks)
             await self._exchange.start(200, self._encoder.content_type, gzips_parts=stands_in)
+            self._frames.gzips = self._exchange.gzips_parts
             if initial:
                 await self._send_initial(revision)
+                # Not before: what happens meanwhile waits in history, not in memory.
+                self._watcher = watcher = self._watch(revision)
+            if self._has_ended:
+                self._end()
+            assert watcher is not None
             await self._follow(watcher)
         finally:
             forget()
-            watcher.close()
+            self._end()
             watches[self._key] -= 1
 
-    def _close_when_gone(self, watcher: Watcher) -> Callable[[], None]:
+    def _watch(self, revision: int) -> Watcher:
+        return self._server.store.watch(self._scope, from_revision=revision, capacity=_CAPACITY)
+
+    def _end_when_gone(self) -> Callable[[], None]:
         shutting_down = self._server.shutting_down
-        shutting_down.add(watcher.close)
+        shutting_down.add(self._end)
         connection = self._exchange.connection
-        forget = connection.when_gone(watcher.close) if connection is not None else None
+        forget = None
+        if connection is not None:
+            forget = connection.when_gone(self._end)
+            connection.limit_send_buffer(_UNSENT_BYTES_MAX)
 
         def undo() -> None:
-            shutting_down.discard(watcher.close)
+            shutting_down.discard(self._end)
             if forget is not None:
                 forget()
 
         return undo
 
+    def _end(self) -> None:
+        """End the stream: the server stops, the client has gone, or it is over anyway."""
+        self._has_ended = True
+        if self._watcher is not None:
+            self._watcher.close()
+
     async def _send_initial(self, revision: int) -> None:
         """Send the state at `revision` as ADDED events, and the end mark where it is due."""
-        chosen, resource, encode = self._chosen, self._resource, self._encoder.added
+        chosen, resource = self._chosen, self._resource
+        if chosen.empty:
+            gathered: list[bytes] = []
+        elif chosen.name is not None and (chosen.namespace or not resource.namespaced):
+            record = self._server.store.get(
+                resource.storage, chosen.namespace or "", chosen.name, revision
+            )
+            is_there = record is not None and self._frames.matches(record)
+            gathered = [self._encoder.added(record)] if record is not None and is_there else []
+        else:
+            gathered = await self._send_objects(revision)
+        if self._options.allow_bookmarks and self._wants_end_mark():
+            gathered.append(self._encoder.bookmark(revision, initial_end=True))
+        if gathered and not self._has_ended:
+            await self._write(gathered)
+
+    async def _send_objects(self, revision: int) -> list[bytes]:
+        """Send the objects there are, and return the last events, which are still to be sent."""
+        chosen, encode = self._chosen, self._encoder.added
         query = Query(
-            resource.storage,
+            self._resource.storage,
             chosen.namespace,
             revision=revision,
             match=chosen.match,
@@ -178,30 +219,21 @@ class _Stream:
         )
         gathered: list[bytes] = []
         size = 0
-        if chosen.name is not None and (chosen.namespace or not resource.namespaced):
-            record = self._server.store.get(
-                resource.storage, chosen.namespace or "", chosen.name, revision
-            )
-            if record is not None and self._matches(record):
-                gathered.append(encode(record))
-        elif not chosen.empty:
-            with self._server.store.scan(query) as scan:
-                for chunk in scan:
-                    for record in chunk:
-                        if chosen.admits(record.name, record.namespace):
-                            line = encode(record)
-                            gathered.append(line)
-                            size += len(line)
-                    if size > _WRITE_BYTES_MAX:
-                        await self._write(gathered)
-                        gathered, size = [], 0
-                    # A fast reader never makes us wait, and others want their turn.
-                    await asyncio.sleep(0)
-        if self._options.allow_bookmarks and self._wants_end_mark():
-            gathered.append(self._encoder.bookmark(revision, initial_end=True))
-            self._bookmarked = revision
-        if gathered:
-            await self._write(gathered)
+        with self._server.store.scan(query) as scan:
+            for chunk in scan:
+                for record in chunk:
+                    if chosen.admits(record.name, record.namespace):
+                        line = encode(record)
+                        gathered.append(line)
+                        size += len(line)
+                if size > _INITIAL_BYTES_MAX:
+                    await self._write(gathered)
+                    gathered, size = [], 0
+                # A fast reader never makes us wait, and others want their turn.
+                await self._server.initial_steps.next()
+                if self._has_ended:
+                    break
+        return gathered
 
     def _wants_end_mark(self) -> bool:
         options = self._options
@@ -217,10 +249,8 @@ class _Stream:
 
     async def _follow(self, watcher: Watcher) -> None:
         """Send events as they come, bookmarks in between, until the watch ends."""
-        timeout_s = self._options.timeout_s
-        length_s = float(timeout_s or _TIMEOUT_S_MIN * (1 + random.random()))
         monotonic_s = self._clock.monotonic_s
-        end_s = monotonic_s() + length_s
+        end_s, start = self._end_s, watcher.position
         bookmark_s = self._next_bookmark(end_s)
         try:
             while True:
@@ -228,11 +258,15 @@ class _Stream:
                 if now_s >= end_s:
                     break
                 if now_s >= bookmark_s:
-                    await self._send_bookmark(watcher)
+                    await self._send_bookmark(watcher, start)
                     bookmark_s = self._next_bookmark(end_s)
-                events = await watcher.next_batch(min(bookmark_s, end_s) - now_s)
-                if events:
-                    await self._send(events, watcher.scope)
+                wait_s = min(bookmark_s, end_s) - now_s
+                events = await watcher.next_batch(wait_s, self._deliver)
+                for several in parts_of(events):
+                    part = self._frames.part(several)
+                    if part.events:
+                        self._count(part.events)
+                        await self._exchange.write_framed(part.framed)
         except (WatcherClosed, WatcherEvicted):
             # Gone, stopping or too slow: the stream just ends, and the client watches again.
             pass
@@ -248,40 +282,22 @@ class _Stream:
         next_s = now_s + BOOKMARK_INTERVAL_S
         return min(next_s, before_end_s) if now_s < before_end_s else end_s
 
-    async def _send_bookmark(self, watcher: Watcher) -> None:
+    async def _send_bookmark(self, watcher: Watcher, start: int) -> None:
+        """Tell how far the watch has got, if that is further than where it started.
+
+        A bookmark that says the same as the last one is sent too, as upstream.
+        """
         revision = watcher.progress_revision
-        if revision > self._bookmarked:
-            self._bookmarked = revision
+        if revision > start:
             await self._exchange.write(self._encoder.bookmark(revision))
 
-    async def _send(self, events: list[Event], scope: Scope) -> None:
-        """Write those of `events` that the selectors let through."""
-        encoder = self._encoder
-        if not self._passes_all:
-            typed = [(event, self._type_of(event)) for event in events]
-            lines = [encoder.event(event, kind) for event, kind in typed if kind]
-        elif encoder.is_shared:
-            self._count(len(events))
-            gzips = self._exchange.gzips_parts
-            await self._exchange.write_framed(framed_batch(encoder, events, scope, gzips=gzips))
-            return
-        else:
-            lines = [encoder.event(event, plain_type(event)) for event in events]
-        if lines:
-            await self._write(lines)
-
-    def _type_of(self, event: Event) -> str:
-        """Return the type of an event under the watch's selectors, "" if it is none of ours."""
-        before = event.previous is not None and self._matches(event.previous)
-        if event.kind is EventKind.DELETE:
-            return "DELETED" if before else ""
-        after = self._matches(event.record)
-        if after:
-            return "MODIFIED" if before else "ADDED"
-        return "DELETED" if before else ""
-
-    def _matches(self, record: Record) -> bool:
-        chosen = self._chosen
-        if not chosen.admits(record.name, record.namespace):
+    def _deliver(self, events: list[Event]) -> bool:
+        """Write events if that can be done without waiting; see storage.watcher.Deliver."""
+        exchange = self._exchange
+        if not exchange.takes_more or not fits(events):
             return False
-        return chosen.match is None or chosen.match(record.meta)
+        part = self._frames.part(events)
+        if part.events:
+            exchange.write_at_once(part.framed)
+            self._count(part.events)
+        return True

@@ -24,7 +24,7 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench import list_memory, objects, report, scenarios, wrk
+from tests.bench import list_memory, objects, report, scenarios, watch_scenarios, wrk
 from tests.bench.endpoint import Endpoint, Refused
 from tests.bench.figures import JOURNAL_APPENDS_S_MIN, Figure
 from tests.bench.processes import Meter
@@ -37,6 +37,9 @@ UNMEASURED: Final = 2
 SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "lists": scenarios.lists,
     "watches": scenarios.watches,
+    "watch latency": watch_scenarios.watch_latency,
+    "watch rate": watch_scenarios.watch_rate,
+    "node watches": watch_scenarios.node_watches,
     "gets": scenarios.gets,
     "creates": scenarios.creates,
     "patches": scenarios.patches,

@@ -25,8 +25,18 @@ def config_map(name: str = NAME) -> bytes:
     return _padded(document, document["data"], CONFIG_MAP_BYTES)
 
 
-def pod(name: str = NAME) -> bytes:
-    """Return a Pod of 2.6 KB as a Deployment's typically is: probes, resources, volumes."""
+def timed_config_map(name: str, sent_ns: int) -> bytes:
+    """Return a ConfigMap of 1 KB that tells when it was sent, as `watch_fleet` reads it."""
+    document: dict[str, Any] = orjson.loads(config_map(name))
+    document["data"]["sent"] = str(sent_ns)
+    return orjson.dumps(document)
+
+
+def pod(name: str = NAME, node: str = "") -> bytes:
+    """Return a Pod of 2.6 KB as a Deployment's typically is: probes, resources, volumes.
+
+    It is bound to `node` if one is named.
+    """
     annotations = {"padding": ""}
     document = {
         "apiVersion": "v1",
@@ -54,7 +64,8 @@ def pod(name: str = NAME) -> bytes:
             "automountServiceAccountToken": False,
             "nodeSelector": {"kubernetes.io/os": "linux"},
             "terminationGracePeriodSeconds": 30,
-        },
+        }
+        | ({"nodeName": node} if node else {}),
     }
     return _padded(document, annotations, POD_BYTES)
 

@@ -53,6 +53,16 @@ def memory_bytes(pid: int, kind: str) -> int:
     raise ValueError(f"there is no {kind}")
 
 
+def private_bytes(pids: Mapping[str, int]) -> int:
+    """Return the memory of processes that is theirs alone: neither files nor shared."""
+    total = 0
+    for pid in pids.values():
+        status = Path(f"/proc/{pid}/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith("RssAnon:")]
+        total += int(line.split()[1]) * 1024
+    return total
+
+
 def children_of(parent: int) -> list[int]:
     """Return the ids of the processes that `parent` started and that still run."""
     found = []

@@ -228,12 +228,13 @@ def test_watches_end_at_their_time_limit_and_bookmarks_say_how_far_they_got(
         marked = pool.submit(rest, "&timeoutSeconds=3&allowWatchBookmarks=true&labelSelector=x")
         unmarked = pool.submit(rest, "&timeoutSeconds=3&labelSelector=x")
         assert silent.result() == []
+        unseen = secrets.made(named("d"))
         (bookmark,) = marked.result()
         assert unmarked.result() == []
     metadata = bookmark["object"].pop("metadata")
     assert bookmark == {"type": "BOOKMARK", "object": {"kind": "Secret", "apiVersion": "v1"}}
     assert metadata.keys() == {"resourceVersion"}
-    assert int(metadata["resourceVersion"]) >= revision_of(made)
+    assert int(metadata["resourceVersion"]) >= revision_of(unseen)
 
 
 @pytest.mark.parametrize(

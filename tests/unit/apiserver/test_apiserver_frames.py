@@ -1,0 +1,145 @@
+"""What watches send of a batch, and what of it is made once for all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from apiserver.cycle import unframe
+from apiserver.resources import Resource
+from apiserver.types.registry import hooks_for
+from apiserver.verbs import frames
+from apiserver.verbs.events import EventEncoder, make_encoder
+from apiserver.verbs.frames import Frames, fits, parts_of
+from apiserver.verbs.selection import Selection
+from apiserver.verbs.watch import length_s
+from kube.builtin_kinds import builtin_registry
+from kube.media import negotiate
+from kube.selector_parser import parse_label_selector
+from kube.selectors import FieldSelector, MetaMatch, compile_selectors
+from runtime.clock import SimulatedClock
+from storage.event import Event, EventKind
+from storage.record import Record
+from storage.watcher import Scope
+
+SCOPE = Scope("secrets", "a")
+JSON = "application/json"
+TABLE = f"{JSON};as=Table;g=meta.k8s.io;v=v1"
+PARTIAL = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+def resource() -> Resource:
+    """Return secrets."""
+    info = builtin_registry().by_kind("", "v1", "Secret")
+    assert info is not None
+    return Resource(info, hooks_for("secrets"))
+
+
+def record(name: str, revision: int, labels: dict[str, str]) -> Record:
+    """Return a stored secret."""
+    body, meta = resource().encode({"metadata": {"name": name, "labels": labels}})
+    at = body.index(b'"resourceVersion":"') + len(b'"resourceVersion":"')
+    whole = b"%b%d%b" % (body[:at], revision, body[at:])
+    return Record("secrets", "a", name, revision, revision, meta, whole, at, 0)
+
+
+def event(revision: int, after: dict[str, str], before: dict[str, str] | None = None) -> Event:
+    """Return a change of a secret's labels."""
+    previous = None if before is None else record("x", revision - 1, before)
+    return Event(EventKind.PUT, record("x", revision, after), previous, revision)
+
+
+def match_of(labels: str) -> MetaMatch | None:
+    """Return a label selector, compiled."""
+    return compile_selectors(parse_label_selector(labels), FieldSelector(()))
+
+
+def selection(match: MetaMatch | None = None, **more: Any) -> Selection:
+    """Return what a watch chooses."""
+    return Selection("a", None, match, None, filtered=match is not None, **more)
+
+
+def encoder(accept: str = JSON) -> EventEncoder:
+    """Return the encoder of a watch that accepts this."""
+    return make_encoder(resource(), negotiate(accept.encode(), stream=True), "", SimulatedClock())
+
+
+def shown(framed: bytes) -> list[tuple[str, str]]:
+    """Return type and revision of the events in a part."""
+    lines = [orjson.loads(line) for line in unframe(framed).splitlines()]
+    return [(one["type"], one["object"]["metadata"]["resourceVersion"]) for one in lines]
+
+
+def test_watches_of_one_scope_and_selector_share_the_bytes_of_a_batch() -> None:
+    batch = [event(2, {"on": "1"}), event(3, {}, {}), event(4, {}, {"on": "1"})]
+    on = match_of("on")
+    first = Frames(selection(on), encoder(), SCOPE).part(batch)
+    assert shown(first.framed) == [("ADDED", "2"), ("DELETED", "4")]
+    assert first.events == 2
+    assert Frames(selection(on), encoder(), SCOPE).part(batch) is first
+    # Another selector has a batch of its own, from the same encoded events.
+    other = Frames(selection(match_of("on=1")), encoder(), SCOPE).part(batch)
+    assert other is not first
+    assert other == first
+
+
+def test_a_batch_of_which_a_watch_sees_nothing_is_no_bytes() -> None:
+    part = Frames(selection(match_of("on")), encoder(), SCOPE).part([event(2, {})])
+    assert part == (b"", 0)
+
+
+@pytest.mark.parametrize(
+    "more", [{"not_names": frozenset({"x"})}, {"not_namespaces": frozenset({"a"})}, {"empty": True}]
+)
+def test_what_is_left_out_by_key_is_never_shared(more: dict[str, Any]) -> None:
+    batch = [event(2, {})]
+    assert Frames(selection(), encoder(), SCOPE).part(batch).events == 1
+    assert Frames(selection(**more), encoder(), SCOPE).part(batch).events == 0
+
+
+def test_batches_that_end_alike_but_begin_elsewhere_are_different() -> None:
+    batch = [event(2, {}), event(3, {})]
+    one = Frames(selection(), encoder(), SCOPE)
+    assert shown(one.part(batch).framed) == [("ADDED", "2"), ("ADDED", "3")]
+    assert shown(one.part(batch[1:]).framed) == [("ADDED", "3")]
+
+
+@pytest.mark.parametrize("accept", [TABLE, PARTIAL])
+def test_other_shapes_are_made_once_too(accept: str) -> None:
+    changed = event(3, {}, {})
+    encoders = [encoder(accept), encoder(accept)]
+    for one in encoders:
+        one.event(event(2, {}), "ADDED")  # the first of a Table watch is its own
+    first = encoders[0].event(changed, "MODIFIED")
+    assert encoders[1].event(changed, "MODIFIED") is first
+    assert encoder(JSON).event(changed, "MODIFIED") != first
+
+
+def test_each_table_watch_gets_its_columns_once_whatever_others_got() -> None:
+    changed = event(2, {})
+    one, other = encoder(TABLE), encoder(TABLE)
+    for number in range(2):
+        for table in (one, other):
+            line = orjson.loads(table.event(changed, "ADDED"))
+            assert (line["object"]["columnDefinitions"] is None) == bool(number)
+
+
+def test_a_batch_is_cut_into_parts_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = [event(revision, {}) for revision in range(2, 12)]
+    assert fits(batch)
+    assert list(parts_of(batch)) == [batch]
+    monkeypatch.setattr(frames, "PART_EVENTS_MAX", 4)
+    assert not fits(batch)
+    assert list(parts_of(batch)) == [batch[:4], batch[4:8], batch[8:]]
+    monkeypatch.setattr(frames, "PART_BYTES_MAX", 2 * len(batch[0].record.body))
+    assert [len(part) for part in parts_of(batch)] == [2] * 5
+    assert list(parts_of([])) == []
+
+
+def test_a_watch_lasts_as_asked_or_half_an_hour_to_an_hour() -> None:
+    assert (length_s(7), length_s(-1)) == (7, -1)
+    lengths = {length_s(unset) for unset in (None, 0) for _ in range(50)}
+    assert len(lengths) > 1
+    assert all(1800 <= length <= 3600 for length in lengths)
