@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from apiserver.cbor_cache import CborCache
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
 from apiserver.metrics import Metrics
@@ -63,6 +64,7 @@ class Server:
         companions: what writes of a type take along, by storage resource.
         shutting_down: called functions end watches when the server stops.
         live_namespaces: where objects may be created.
+        cbor: objects in CBOR, for those who ask for it.
     """
 
     settings: ServerSettings
@@ -74,6 +76,7 @@ class Server:
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
     live_namespaces: LiveNamespaces = field(init=False)
+    cbor: CborCache = field(default_factory=CborCache)
 
     def __post_init__(self) -> None:
         self.live_namespaces = LiveNamespaces(self.store)

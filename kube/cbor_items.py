@@ -130,7 +130,7 @@ def _scalar(value: Any) -> bytes:
     if kind is str:
         return _VALUES[value]
     if kind is bytes:
-        return b"%b%b%b" % (_BASE64_TAG, _head(_BYTES, len(value)), value)
+        return b"".join((_BASE64_TAG, _head(_BYTES, len(value)), value))
     raise ValueError(f"cbor: {kind.__name__} has no JSON form")
 
 

@@ -29,6 +29,7 @@ from storage.partition_map import DEFAULT_PARTITIONS, PartitionMap
 from storage.record import Record
 from storage.recovery import Places, recover
 from storage.scan import BodyScan, Query, RecordScan
+from storage.scan_stored import CountScan, StoredScan
 from storage.txn import Init, KeyedOp, Outcome
 from storage.types_table import TypeTable
 from storage.watcher import Scope, Watcher
@@ -216,6 +217,16 @@ class Store:
         """List bodies without their first `strip` bytes, in chunks; raises as `scan`."""
         partition, revision = self._snapshot_of(query)
         return BodyScan(partition.views, partition.snapshots, query, revision, strip=strip)
+
+    def scan_stored(self, query: Query) -> StoredScan:
+        """List keys and stored values, in chunks; raises as `scan`."""
+        partition, revision = self._snapshot_of(query)
+        return StoredScan(partition.views, partition.snapshots, query, revision)
+
+    def scan_counts(self, query: Query) -> CountScan:
+        """List nothing for each object, in chunks: their number; raises as `scan`."""
+        partition, revision = self._snapshot_of(query)
+        return CountScan(partition.views, partition.snapshots, query, revision)
 
     def count(self, resource: str, namespace: str | None = None) -> int:
         """Return how many objects there are; O(1) without a namespace."""

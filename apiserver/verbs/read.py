@@ -21,6 +21,7 @@ from apiserver.options import list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import Server
 from apiserver.verbs.answer import META_VERSIONS, respond_negotiated, respond_object
+from apiserver.verbs.list_cbor import CborList, answer_parts
 from apiserver.verbs.list_layout import COMPACT, INDENTED
 from apiserver.verbs.negotiation import media_of
 from apiserver.verbs.plan import Plan, await_revision, parse_revision, plan_list
@@ -50,7 +51,7 @@ async def get(server: Server, exchange: Exchange, target: Target) -> None:
     record = server.store.get(resource.storage, target.namespace, target.name)
     if record is None:
         raise st.not_found(resource.group, resource.plural, target.name)
-    await respond_object(server, exchange, resource, record.body)
+    await respond_object(server, exchange, resource, record.body, record=record)
 
 
 async def list_(server: Server, exchange: Exchange, target: Target) -> None:
@@ -106,6 +107,13 @@ class ListReader:
             StatusError: 406, it has not the shape asked for.
             Compacted: the revision is gone.
         """
+        if media.is_plain_cbor and not (
+            self._chosen.by_key or self._chosen.empty or self._plan.limit
+        ):
+            parts = CborList(self._server, self._resource).parts(self._query(), self._meta_at)
+            with closing(parts):
+                await answer_parts(exchange, parts)
+            return
         if not self._joins(media) or self._chosen.by_key or self._chosen.empty:
             await self.answer_with(exchange, media, self.records())
             return
@@ -127,6 +135,11 @@ class ListReader:
             bodies = [record.body[strip:] for record in records]
             head = layout.head(resource, self._list_meta())
             await exchange.respond(200, layout.whole(head, bodies))
+            return
+        if media.is_plain_cbor:
+            made = CborList(self._server, resource).record_parts(records, self._list_meta)
+            with closing(made):
+                await answer_parts(exchange, made)
             return
         # The cells of a Table are made from the stored shape.
         is_stored = media.kind == "Table" and resource.converted
@@ -261,6 +274,10 @@ class ListReader:
             if self.remaining:
                 meta["remainingItemCount"] = self.remaining
         return meta
+
+    def _meta_at(self, revision: int) -> JsonObject:
+        self.revision = revision
+        return self._list_meta()
 
     def _head(self) -> bytes:
         return self._layout.head(self._resource, self._list_meta())

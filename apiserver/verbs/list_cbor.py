@@ -1,0 +1,155 @@
+"""Lists in CBOR, in parts from a snapshot like those in JSON, and with the same memory.
+
+Lengths are definite, so the number of items must be known before the first: of a whole type it is,
+and short lists are at hand before anything is sent. Otherwise what follows the first MiB is counted
+in a scan of its own, at the same revision, in steps.
+
+    d9 d9 f7 | a4 | "kind" .. "apiVersion" .. "metadata" .. "items" 9a 00 01 86 a0 | item | item ..
+
+A part is a few milliseconds' work at most, and may be empty: then others are to have their turn.
+Invariant: the bytes are those of the whole list encoded at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Final
+
+from apiserver.exchange import Exchange
+from apiserver.resources import Resource
+from apiserver.server import Server
+from apiserver.verbs.answer import CBOR_TYPE
+from kube.cbor_items import array_head, encode_item, map_head
+from kube.codec_cbor import PREFIX
+from kube.json_types import JsonObject
+from storage.record import Record, mod_revision_of
+from storage.scan import Query
+from storage.scan_stored import StoredScan
+
+_GATHERED_BYTES_MAX: Final = 1 << 20
+_WHOLE_BYTES_MAX: Final = 256 << 10
+_MADE_BYTES_MAX: Final = 64 << 10
+"""So much JSON is made into CBOR in one turn: about a millisecond."""
+_RECORDS_A_PART: Final = 64
+
+
+class CborList:
+    """The lists of one resource in CBOR."""
+
+    def __init__(self, server: Server, resource: Resource) -> None:
+        self._store = server.store
+        self._cache = server.cbor
+        self._resource = resource
+        self._form = server.cbor.form_of(resource)
+
+    def record_parts(
+        self, records: Iterable[Record], meta: Callable[[], JsonObject]
+    ) -> Generator[bytes, None, None]:
+        """Yield the parts of a list of records: of a page, or of what has one name.
+
+        Args:
+            records: what the list holds.
+            meta: called when `records` were taken: the list's metadata.
+        """
+        items: list[bytes] = []
+        for number, record in enumerate(records, 1):
+            items.append(self._cache.item(self._form, record))
+            if not number % _RECORDS_A_PART:
+                yield b""
+        yield self._head(meta(), len(items))
+        for start in range(0, len(items), _RECORDS_A_PART):
+            yield b"".join(items[start : start + _RECORDS_A_PART])
+
+    def parts(
+        self, query: Query, meta: Callable[[int], JsonObject]
+    ) -> Generator[bytes, None, None]:
+        """Yield the parts of a list of all that a query without a limit finds.
+
+        Args:
+            query: what to list.
+            meta: called with the list's revision: its metadata.
+
+        Raises:
+            StorageError: it cannot be read on; some of it may have been given out.
+        """
+        with closing(self._store.scan_stored(query)) as scan:
+            total = scan.known_rest()
+            first: list[bytes] = []
+            size_bytes = 0
+            if total is None:
+                for part in self._items(scan):
+                    first.append(part)
+                    size_bytes += len(part)
+                    if size_bytes > _GATHERED_BYTES_MAX:
+                        break
+                    yield b""
+                total = scan.returned + (yield from self._count_after(scan, query))
+            yield b"".join((self._head(meta(scan.revision), total), *first))
+            del first
+            yield from self._items(scan)
+            assert scan.returned == total, "a list holds what was counted of it"
+
+    def _items(self, scan: StoredScan) -> Iterator[bytes]:
+        """Yield the items of a scan's chunks; what is not held is made, and kept if it may be."""
+        form, cache = self._form, self._cache
+        listed = cache.listed
+        for chunk in scan:
+            items: list[bytes] = []
+            made_bytes = 0
+            for key, value in chunk:
+                revision = mod_revision_of(value)
+                item = listed(form, key, revision)
+                if item is None:
+                    body = scan.body_of(value)
+                    item = form.item(body)
+                    cache.keep_listed(form, key, revision, item)
+                    made_bytes += len(body)
+                items.append(item)
+                if made_bytes > _MADE_BYTES_MAX:
+                    yield b"".join(items)
+                    items, made_bytes = [], 0
+            yield b"".join(items)
+
+    def _count_after(self, scan: StoredScan, query: Query) -> Generator[bytes, None, int]:
+        """Return how many objects follow the last one that a scan has given out."""
+        after = scan.last_key or query.start_after
+        rest = replace(query, revision=scan.revision, start_after=after)
+        with closing(self._store.scan_counts(rest)) as counting:
+            for _ in counting:
+                yield b""
+            return counting.returned
+
+    def _head(self, meta: JsonObject, count: int) -> bytes:
+        document = {
+            "kind": self._resource.info.list_kind,
+            "apiVersion": self._resource.api_version,
+            "metadata": meta,
+        }
+        members = encode_item(document)[1:]
+        head = (PREFIX, map_head(len(document) + 1), members, encode_item("items"))
+        return b"".join((*head, array_head(count)))
+
+
+async def answer_parts(exchange: Exchange, parts: Iterator[bytes]) -> None:
+    """Answer with all of `parts`: a short answer as a whole, a longer one as it is made."""
+    gathered: list[bytes] = []
+    size_bytes = 0
+    for part in parts:
+        if exchange.code:
+            await exchange.write(part)
+        else:
+            gathered.append(part)
+            size_bytes += len(part)
+            if size_bytes > _WHOLE_BYTES_MAX:
+                await exchange.start(200, CBOR_TYPE)
+                await exchange.write(b"".join(gathered))
+                gathered.clear()
+        # A fast reader never makes us wait, and others want their turn.
+        await asyncio.sleep(0)
+    if exchange.code:
+        await exchange.finish()
+    else:
+        await exchange.respond(200, b"".join(gathered), CBOR_TYPE)
