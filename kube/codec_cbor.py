@@ -88,6 +88,21 @@ def encode(obj: Any) -> bytes:
     return PREFIX + encode_item(obj)
 
 
+def type_name(value: Any) -> str:
+    """Return the name that upstream's decoder has for what a value was decoded from."""
+    match value:
+        case bool() | float() | None:
+            return "primitives"
+        case int():
+            return "positive integer" if value >= 0 else "negative integer"
+        case str():
+            return "byte string"
+        case list():
+            return "array"
+        case _:
+            return "map"
+
+
 def _refusal(error: cbor2.CBORDecodeError) -> ValueError:
     """Return what to tell the client of an error of cbor2, or of ours inside it."""
     cause: BaseException | None = error
