@@ -197,6 +197,11 @@ def _scalar(value: Any) -> Any:
             return value
         what = "NaN" if math.isnan(value) else "infinity"
         raise ValueError(_not_accepted("primitives", f"floating-point {what}"))
+    # Under a tag that it does not know the decoder makes containers that can be hashed.
+    if kind is tuple:
+        return _plain(list(value))
+    if kind is cbor2.frozendict:
+        return _plain(dict(value))
     number = value.value if kind is cbor2.CBORSimpleValue else _UNDEFINED
     raise ValueError(_not_accepted("primitives", f"simple value {number} is not recognized"))
 

@@ -45,13 +45,15 @@ class CountScan(Scan[None]):
     """Chunks of nothing, one for each object: their number, found in steps."""
 
     def _fill(self, room: int) -> tuple[list[None], bool]:
-        prefix, match, count = self._prefix, self._match, 0
+        prefix, match = self._prefix, self._match
+        count = size = 0
         for looked_at, (key, value) in enumerate(self._source, 1):
             if not key.startswith(prefix):
                 break
             if match is None or match(meta_of(value)):
                 count += 1
                 self._last = key
-            if count == room or looked_at >= _LOOKED_AT_MAX:
+            size += len(value) >> _SKIPPED_SHIFT
+            if size >= CHUNK_BYTES or count == room or looked_at >= _LOOKED_AT_MAX:
                 return [None] * count, False
         return [None] * count, True

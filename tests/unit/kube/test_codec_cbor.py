@@ -63,6 +63,7 @@ def test_indefinite_byte_strings_are_joined() -> None:
         ("d81c80", []),
         ("d9010280", []),
         ("a1d8184161f5", {"a": True}),
+        ("da000186a0a24161d818814162416380", {"a": ["b"], "c": []}),
     ],
 )
 def test_tags_become_text_or_vanish(text: str, value: object) -> None:
