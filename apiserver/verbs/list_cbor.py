@@ -25,14 +25,12 @@ from apiserver.verbs.answer import CBOR_TYPE
 from kube.cbor_items import array_head, encode_item, map_head
 from kube.codec_cbor import PREFIX
 from kube.json_types import JsonObject
-from storage.record import Record, mod_revision_of
+from storage.record import Record
 from storage.scan import Query
-from storage.scan_stored import StoredScan
+from storage.scan_forms import FormScan
 
 _GATHERED_BYTES_MAX: Final = 1 << 20
 _WHOLE_BYTES_MAX: Final = 256 << 10
-_MADE_BYTES_MAX: Final = 64 << 10
-"""So much JSON is made into CBOR in one turn: about a millisecond."""
 _RECORDS_A_PART: Final = 64
 
 
@@ -75,12 +73,13 @@ class CborList:
         Raises:
             StorageError: it cannot be read on; some of it may have been given out.
         """
-        with closing(self._store.scan_stored(query)) as scan:
+        forms = self._cache.forms_of(self._form)
+        with closing(self._store.scan_forms(query, forms)) as scan:
             total = scan.known_rest()
             first: list[bytes] = []
             size_bytes = 0
             if total is None:
-                for part in self._items(scan):
+                for part in map(b"".join, scan):
                     first.append(part)
                     size_bytes += len(part)
                     if size_bytes > _GATHERED_BYTES_MAX:
@@ -89,31 +88,10 @@ class CborList:
                 total = scan.returned + (yield from self._count_after(scan, query))
             yield b"".join((self._head(meta(scan.revision), total), *first))
             del first
-            yield from self._items(scan)
+            yield from map(b"".join, scan)
             assert scan.returned == total, "a list holds what was counted of it"
 
-    def _items(self, scan: StoredScan) -> Iterator[bytes]:
-        """Yield the items of a scan's chunks; what is not held is made, and kept if it may be."""
-        form, cache = self._form, self._cache
-        listed = cache.listed
-        for chunk in scan:
-            items: list[bytes] = []
-            made_bytes = 0
-            for key, value in chunk:
-                revision = mod_revision_of(value)
-                item = listed(form, key, revision)
-                if item is None:
-                    body = scan.body_of(value)
-                    item = form.item(body)
-                    cache.keep_listed(form, key, revision, item)
-                    made_bytes += len(body)
-                items.append(item)
-                if made_bytes > _MADE_BYTES_MAX:
-                    yield b"".join(items)
-                    items, made_bytes = [], 0
-            yield b"".join(items)
-
-    def _count_after(self, scan: StoredScan, query: Query) -> Generator[bytes, None, int]:
+    def _count_after(self, scan: FormScan, query: Query) -> Generator[bytes, None, int]:
         """Return how many objects follow the last one that a scan has given out."""
         after = scan.last_key or query.start_after
         rest = replace(query, revision=scan.revision, start_after=after)

@@ -24,7 +24,7 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench import objects, report, scenarios, wrk
+from tests.bench import cbor_scenarios, objects, report, scenarios, wrk
 from tests.bench.endpoint import Endpoint, Refused
 from tests.bench.figures import JOURNAL_APPENDS_S_MIN, Figure
 from tests.bench.processes import Meter
@@ -38,6 +38,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "lists": scenarios.lists,
     "watches": scenarios.watches,
     "gets": scenarios.gets,
+    "cbor": cbor_scenarios.cbor,
     "creates": scenarios.creates,
     "patches": scenarios.patches,
     "renewals": scenarios.renewals,

@@ -127,7 +127,7 @@ class Endpoint:
         with ThreadPoolExecutor(_WRITERS) as pool:
             return [answer for answers in pool.map(write, parts) for answer in answers]
 
-    def download(self, path: str, on_head: Callable[[bytes], None]) -> int:
+    def download(self, path: str, on_head: Callable[[bytes], None], accept: str = "") -> int:
         """GET `path` and return how many bytes came, without looking at them.
 
         The connection is closed by the server at the end, so no framing has to be understood.
@@ -135,6 +135,7 @@ class Endpoint:
         """
         lines = [f"GET {path} HTTP/1.1", f"Host: {self.host}:{self.port}", "Connection: close"]
         lines += [f"{key}: {value}" for key, value in self.headers().items()]
+        lines += [f"Accept: {accept}"] if accept else []
         plain = socket.create_connection((self.host, self.port), timeout=TIMEOUT_S)
         context = self.tls()
         with context.wrap_socket(plain, server_hostname=self.host) if context else plain as link:

@@ -13,9 +13,10 @@ from apiserver.resources import Catalog, Resource
 from kube import codec_cbor
 from kube.builtin_kinds import builtin_registry
 from storage.record import Record, splice
+from storage.scan_forms import revision_bytes
 
 CATALOG = Catalog(builtin_registry())
-ENTRY_BYTES = 400
+ENTRY_BYTES = 600
 """Somewhat more than the records below take."""
 
 
@@ -46,6 +47,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return bodies
 
 
+def held(cache: CborCache, key: bytes, revision: int, form: CborForm | None = None) -> bytes | None:
+    """Return what a list would find."""
+    items = cache.forms_of(form or cache.form_of(resource_of())).held
+    found = items.get(key)
+    return found[1] if found is not None and found[0] == revision_bytes(revision) else None
+
+
 def whole(cache: CborCache, record: Record) -> Any:
     form = cache.form_of(resource_of())
     return codec_cbor.decode(form.whole(cache.item(form, record)))
@@ -74,14 +82,15 @@ def test_objects_of_one_name_in_other_places_are_others() -> None:
     shown = [whole(cache, one)["data"]["k"] for one in (here, there, here)]
     assert shown == ["here", "there", "here"]
     other = cache.form_of(resource_of("secrets"))
-    assert cache.listed(other, b"n\0a", 7) is None
+    assert held(cache, b"n\0a", 7)
+    assert held(cache, b"n\0a", 7, other) is None
 
 
 def test_each_version_of_a_type_is_kept_for_itself() -> None:
     cache = CborCache()
     first = cache.form_of(resource_of("horizontalpodautoscalers", "autoscaling", "v1"))
     second = cache.form_of(resource_of("horizontalpodautoscalers", "autoscaling", "v2"))
-    assert first.tag != second.tag
+    assert first.held is not second.held
     assert cache.form_of(resource_of("horizontalpodautoscalers", "autoscaling", "v1")) is first
 
 
@@ -100,7 +109,7 @@ def test_what_was_just_written_is_learned_under_its_own_name(made: list[bytes]) 
     item = cache.learn(form, written.body)
     assert cache.item(form, written) is item
     assert cache.learn(form, written.body) is item
-    assert cache.listed(form, b"n\0a", 9) is item
+    assert held(cache, b"n\0a", 9) is item
     assert made == []
 
 
@@ -110,9 +119,9 @@ def test_what_is_held_is_bounded_and_the_oldest_goes_first() -> None:
     for number in range(100):
         cache.item(form, record(f"a{number}", number + 1))
         assert cache.held_bytes <= 20 * ENTRY_BYTES
-    held = [n for n in range(100) if cache.listed(form, f"n\0a{n}".encode(), n + 1)]
-    assert len(held) >= 20
-    assert held == list(range(100 - len(held), 100))
+    kept = [n for n in range(100) if held(cache, f"n\0a{n}".encode(), n + 1)]
+    assert len(kept) >= 20
+    assert kept == list(range(100 - len(kept), 100))
 
 
 def test_bytes_are_counted_right_when_objects_change() -> None:
@@ -130,23 +139,23 @@ def test_one_object_cannot_take_the_cache() -> None:
     form = cache.form_of(resource_of())
     cache.item(form, record("small", 1))
     cache.item(form, record("large", 2, k="x" * 10 * ENTRY_BYTES))
-    assert cache.listed(form, b"n\0small", 1)
-    assert cache.listed(form, b"n\0large", 2) is None
+    assert held(cache, b"n\0small", 1)
+    assert held(cache, b"n\0large", 2) is None
 
 
 def test_a_list_longer_than_the_cache_finds_a_part_of_itself_again() -> None:
     cache = CborCache(bytes_max=50 * ENTRY_BYTES)
-    form = cache.form_of(resource_of())
+    _, make = cache.forms_of(cache.form_of(resource_of()))
     records = [record(f"a{number:03}", number + 1) for number in range(200)]
     hits = []
     for _ in range(5):
         found = 0
         for one in records:
             key = f"n\0{one.name}".encode()
-            if cache.listed(form, key, one.mod_revision) is not None:
+            if held(cache, key, one.mod_revision) is not None:
                 found += 1
             else:
-                cache.keep_listed(form, key, one.mod_revision, form.item(one.body))
+                make(key, revision_bytes(one.mod_revision), one.body)
         hits.append(found)
     assert hits[0] == 0
     assert min(hits[1:]) >= 20
