@@ -28,12 +28,13 @@ _SCHEME: Final = "pkg/api/legacyscheme/scheme.go:30"
 YAML: Final = "application/yaml"
 CBOR: Final = "application/cbor"
 PROTOBUF: Final = codec_protobuf.MEDIA_TYPE
-# What upstream names in its refusal; CBOR is read too, but stands behind a gate there.
-ACCEPTED: Final = (JSON, YAML, PROTOBUF)
+ACCEPTED: Final = (JSON, YAML, PROTOBUF, CBOR)
+"""What a refusal names, in the order of upstream with CBOR enabled."""
 _OLD_EVICTION: Final = ("policy/v1beta1", "Eviction")
 """Taken for the newer version still: drains of old clients send it."""
-_READABLE: Final = frozenset({*ACCEPTED, CBOR})
+_READABLE: Final = frozenset(ACCEPTED)
 _COMMON: Final = {media.encode(): media for media in _READABLE} | {b"": JSON}
+_SHOWN_BYTES_MAX: Final = 30
 Wanted: TypeAlias = Resource | SubresourceInfo
 """What has the kind, group and version that a body should be of."""
 
@@ -93,9 +94,26 @@ def parse_for(wanted: Wanted, body: bytes, media_type: str) -> Any:
         StatusError: 400, it is not well formed.
     """
     try:
-        return parse(body, media_type)
+        found = parse(body, media_type)
+        if media_type == CBOR and not isinstance(found, dict):
+            what = codec_cbor.type_name(found)
+            why = f"cbor: cannot unmarshal {what} into Go value of type v1.TypeMeta"
+            raise codec_cbor.Malformed(why)
+    except codec_cbor.Malformed as error:
+        raise st.bad_request(_unrecognized(wanted, body, error)) from error
     except ValueError as error:
         raise st.bad_request(refusal(wanted.kind, wanted.version, error)) from error
+    return found
+
+
+def _unrecognized(wanted: Wanted, body: bytes, error: ValueError) -> str:
+    """Return upstream's message for a body in which it cannot even look for a kind."""
+    shown = body[:_SHOWN_BYTES_MAX].hex() or "<empty>"
+    more = " ..." if len(body) > _SHOWN_BYTES_MAX else ""
+    return (
+        f"the object provided is unrecognized (must be of type {wanted.kind}): "
+        f"unable to determine group/version/kind: {error} ({shown}{more})"
+    )
 
 
 def decode_object(

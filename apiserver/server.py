@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from apiserver.cbor_cache import CborCache
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
 from apiserver.metrics import Metrics
@@ -67,6 +68,7 @@ class Server:
         initial_steps: whose turn it is to send a piece of a watch's initial state, which takes
             about a millisecond: a few go on before the event loop looks for anything new.
         list_steps: whose turn it is to make a piece of a list, which takes a millisecond or two.
+        cbor: objects in CBOR, for those who ask for it.
     """
 
     settings: ServerSettings
@@ -80,6 +82,7 @@ class Server:
     initial_steps: Turns = field(default_factory=lambda: Turns(2))
     live_namespaces: LiveNamespaces = field(init=False)
     list_steps: Turns = field(default_factory=lambda: Turns(1))
+    cbor: CborCache = field(default_factory=CborCache)
 
     def __post_init__(self) -> None:
         self.live_namespaces = LiveNamespaces(self.store)

@@ -5,7 +5,8 @@
 Decoding gives exactly what the same object in JSON would give, or refuses: byte strings become
 text (or their base64, base64url or base16 form under tags 22, 21 and 23), times under tags 0 and 1
 become RFC 3339 text, other tags vanish, and whatever JSON lacks is an error: NaN, infinities,
-bignums, integers beyond 64 bits, undefined, keys that are no strings, duplicate keys.
+bignums, integers beyond 64 bits, undefined, keys that are no strings, duplicate keys. Refusals are
+worded as those of upstream's decoder, as far as what was found tells.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from __future__ import annotations
 import base64
 import math
 import re
-import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any, Final
 
 import cbor2
+
+from kube.cbor_items import encode_item
 
 PREFIX: Final = b"\xd9\xd9\xf7"
 
@@ -31,19 +33,27 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
+_UNDEFINED: Final = 23
+_KNOWN_KEYS_MAX: Final = 4096
+_KNOWN_KEY_BYTES_MAX: Final = 64
+_TOO_DEEP: Final = f"cbor: exceeded max nested level {_DEPTH_MAX}"
+
+
+class Malformed(ValueError):
+    """The bytes are no CBOR item at all; other refusals are of items with no meaning in JSON."""
 
 
 def decode(body: bytes) -> Any:
     """Return the one item of `body`.
 
     Raises:
-        ValueError: it is malformed or says what JSON cannot; worded for the client.
+        ValueError: it is malformed (`Malformed`) or says what JSON cannot; worded for the client.
     """
     if not body:
-        raise ValueError("cbor: unexpected end of data")
-    start = len(PREFIX) if body.startswith(PREFIX) else 0
+        raise Malformed("EOF")
+    stream = BytesIO(body)
     reader = cbor2.CBORDecoder(
-        BytesIO(body[start:] if start else body),
+        stream,
         tag_hook=_content_of,
         semantic_decoders=_TAGS,
         max_depth=_DEPTH_MAX,
@@ -51,18 +61,22 @@ def decode(body: bytes) -> Any:
         strict_hashable_types=True,
     )
     try:
-        item = _plain(reader.decode())
+        item = reader.decode()
+        if stream.tell() != len(body):
+            end = stream.tell()
+            raise Malformed(
+                f"cbor: {len(body) - end} bytes of extraneous data starting at index {end}"
+            )
+        kind = item.__class__
+        return _plain(item) if kind is dict or kind is list else _scalar(item)
     except cbor2.CBORDecodeEOF as error:
-        raise ValueError("cbor: unexpected end of data") from error
+        raise Malformed("unexpected EOF") from error
     except cbor2.CBORDecodeError as error:
-        raise ValueError(f"cbor: {_reason(error)}") from error
+        raise _refusal(error) from error
     except UnicodeDecodeError as error:
         raise ValueError("cbor: invalid UTF-8 string") from error
     except RecursionError as error:
-        raise ValueError("cbor: exceeded max depth") from error
-    if not _is_exhausted(reader):
-        raise ValueError("cbor: extraneous data after the first item")
-    return item
+        raise Malformed(_TOO_DEEP) from error
 
 
 def encode(obj: Any) -> bytes:
@@ -71,66 +85,125 @@ def encode(obj: Any) -> bytes:
     Raises:
         ValueError: it holds NaN, an infinity or something that JSON has not.
     """
-    try:
-        return PREFIX + cbor2.dumps(obj, encoders=_ENCODERS)
-    except cbor2.CBOREncodeError as error:
-        raise ValueError(f"cbor: {_reason(error)}") from error
+    return PREFIX + encode_item(obj)
 
 
-def _reason(error: Exception) -> str:
-    """Return the words of the innermost error of ours or of cbor2: what went wrong."""
+def type_name(value: Any) -> str:
+    """Return the name that upstream's decoder has for what a value was decoded from."""
+    match value:
+        case bool() | float() | None:
+            return "primitives"
+        case int():
+            return "positive integer" if value >= 0 else "negative integer"
+        case str():
+            return "byte string"
+        case list():
+            return "array"
+        case _:
+            return "map"
+
+
+def _refusal(error: cbor2.CBORDecodeError) -> ValueError:
+    """Return what to tell the client of an error of cbor2, or of ours inside it."""
     cause: BaseException | None = error
     words = str(error)
     while cause is not None:
-        if isinstance(cause, cbor2.CBORError | ValueError):
-            words = str(cause)
+        if isinstance(cause, UnicodeDecodeError):
+            return ValueError("cbor: invalid UTF-8 string")
+        if isinstance(cause, RecursionError):
+            return Malformed(_TOO_DEEP)
+        if isinstance(cause, ValueError):
+            return cause
+        words = str(cause)
         cause = cause.__cause__
-    return words.removeprefix("cbor: ")
+    if "nesting depth" in words:
+        return Malformed(_TOO_DEEP)
+    _, found, key = words.partition("Duplicate map key: ")
+    if found:
+        return _duplicate(key.removeprefix("b")[1:-1])
+    if "map key must be" in words:
+        return ValueError(f"cbor: {words}")
+    return Malformed(f"cbor: {words}")
 
 
-def _is_exhausted(reader: cbor2.CBORDecoder) -> bool:
-    try:
-        reader.read(1)
-    except cbor2.CBORDecodeEOF:
-        return True
-    return False
+def _duplicate(key: str) -> ValueError:
+    return ValueError(f'cbor: found duplicate map key "{key}"')
+
+
+def _not_accepted(cbor_type: str, what: str) -> str:
+    return f"cbor: data item of cbor type {cbor_type} is not accepted by protocol: {what}"
+
+
+class _Keys(dict[Any, str]):
+    """The texts of keys seen, by what they were read as: objects have few different ones."""
+
+    def __missing__(self, key: bytes | str) -> str:
+        text = key.decode() if key.__class__ is bytes else key
+        assert isinstance(text, str)
+        if len(key) <= _KNOWN_KEY_BYTES_MAX:
+            if len(self) >= _KNOWN_KEYS_MAX:
+                self.clear()
+            self[key] = text
+        return text
+
+
+_KEYS: Final = _Keys()
 
 
 def _plain(value: Any) -> Any:
-    """Return a decoded item as JSON-like data; dicts and lists are new."""
-    kind = value.__class__
-    if kind is bytes:
-        return value.decode()
-    if kind is dict:
-        result = {
-            (key.decode() if key.__class__ is bytes else key): (
-                item.decode() if item.__class__ is bytes else _plain(item)
-            )
-            for key, item in value.items()
-        }
+    """Return a decoded dict or list as JSON-like data, new but for what was plain before."""
+    if value.__class__ is dict:
+        result: dict[str, Any] = {}
+        keys = _KEYS
+        for key, item in value.items():
+            kind = item.__class__
+            if kind is bytes:
+                result[keys[key]] = item.decode()
+            elif kind is dict or kind is list:
+                result[keys[key]] = _plain(item)
+            else:
+                result[keys[key]] = item if kind is str else _scalar(item)
         # The decoder itself takes the byte string and the text string of a key for two keys.
         if len(result) != len(value):
-            raise ValueError("cbor: found duplicate map key")
+            raise _duplicate(next(key for key in result if {key, key.encode()} <= value.keys()))
         return result
-    if kind is list:
-        return [_plain(item) for item in value]
-    return _scalar(value)
+    for at, item in enumerate(value):
+        kind = item.__class__
+        if kind is bytes:
+            value[at] = item.decode()
+        elif kind is dict or kind is list:
+            value[at] = _plain(item)
+        elif kind is not str:
+            value[at] = _scalar(item)
+    return value
 
 
 def _scalar(value: Any) -> Any:
-    match value:
-        case None | bool() | str():
+    kind = value.__class__
+    if kind is int:
+        if _INT_MIN <= value <= _INT_MAX:
             return value
-        case int():
-            if not _INT_MIN <= value <= _INT_MAX:
-                raise ValueError(f"cbor: integer {value} overflows int64")
+        sign = "positive" if value > 0 else "negative"
+        raise ValueError(
+            f"cbor: cannot unmarshal {sign} integer into Go value of type int64 "
+            f"({value} overflows Go's int64)"
+        )
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is bytes:
+        return value.decode()
+    if kind is float:
+        if math.isfinite(value):
             return value
-        case float():
-            if not math.isfinite(value):
-                raise ValueError("cbor: NaN and infinity are not accepted")
-            return value
-        case _:
-            raise ValueError("cbor: simple values other than true, false and null are not accepted")
+        what = "NaN" if math.isnan(value) else "infinity"
+        raise ValueError(_not_accepted("primitives", f"floating-point {what}"))
+    # Under a tag that it does not know the decoder makes containers that can be hashed.
+    if kind is tuple:
+        return _plain(list(value))
+    if kind is cbor2.frozendict:
+        return _plain(dict(value))
+    number = value.value if kind is cbor2.CBORSimpleValue else _UNDEFINED
+    raise ValueError(_not_accepted("primitives", f"simple value {number} is not recognized"))
 
 
 # Tags ---------------------------------------------------------------------------------------
@@ -145,7 +218,7 @@ def _same(value: Any, _immutable: bool) -> Any:  # noqa: FBT001
 
 
 def _refuse_bignum(_value: Any, _immutable: bool) -> Any:  # noqa: FBT001
-    raise ValueError("cbor: bignum is not accepted")
+    raise ValueError(_not_accepted("tag", "bignum"))
 
 
 def _time_text(value: Any, _immutable: bool) -> str:  # noqa: FBT001
@@ -197,32 +270,4 @@ _TAGS: Final[dict[int, Callable[[Any, bool], Any]]] = {
     21: _later(_base64url),
     22: _later(base64.b64encode),
     23: _later(_base16),
-}
-
-
-# Encoding -----------------------------------------------------------------------------------
-
-
-def _encode_text(encoder: cbor2.CBOREncoder, value: str) -> None:
-    encoder.encode_bytes(value.encode())
-
-
-def _encode_float(encoder: cbor2.CBOREncoder, value: float) -> None:
-    """Write a float in the fewest bytes that keep its value."""
-    if not math.isfinite(value):
-        raise ValueError("cbor: NaN and infinity are not accepted")
-    for lead, layout in ((b"\xf9", ">e"), (b"\xfa", ">f")):
-        try:
-            packed = struct.pack(layout, value)
-        except OverflowError:
-            continue
-        if struct.unpack(layout, packed)[0] == value:
-            encoder.write(lead + packed)
-            return
-    encoder.write(b"\xfb" + struct.pack(">d", value))
-
-
-_ENCODERS: Final[dict[type, Callable[[cbor2.CBOREncoder, Any], Any]]] = {
-    str: _encode_text,
-    float: _encode_float,
 }

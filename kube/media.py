@@ -39,6 +39,7 @@ class MediaType:
         version: of the shape.
         pretty: the media type itself asks for indentation.
         is_plain_json: JSON of the object itself, not indented: what the store holds.
+        is_plain_cbor: CBOR of the object itself.
     """
 
     encoding: str
@@ -47,10 +48,12 @@ class MediaType:
     version: str = ""
     pretty: bool = False
     is_plain_json: bool = field(init=False)
+    is_plain_cbor: bool = field(init=False)
 
     def __post_init__(self) -> None:
         plain = self.encoding == "json" and not self.kind and not self.pretty
         object.__setattr__(self, "is_plain_json", plain)
+        object.__setattr__(self, "is_plain_cbor", self.encoding == "cbor" and not self.kind)
 
 
 PLAIN_JSON: Final = MediaType("json")

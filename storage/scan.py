@@ -253,6 +253,20 @@ class Scan(ABC, Generic[_T]):
             return self._count - self.returned
         return count_keys(self._views, txn, self._prefix, self._last or self._prefix)
 
+    def known_rest(self) -> int | None:
+        """Return how many objects the next chunks hold, where that is known without counting.
+
+        To be asked before the first chunk is taken.
+        """
+        query = self._query
+        if self._txn is None:
+            return 0
+        if self._searched or self._by_index or self._match is not None:
+            return None
+        if query.start_after is not None or query.namespace is not None:
+            return None
+        return min(self._count, query.limit or self._count)
+
     def close(self) -> None:
         """End the scan and give its snapshot back. May be repeated."""
         self._released = False

@@ -30,6 +30,7 @@ from storage.partition_map import DEFAULT_PARTITIONS, PartitionMap
 from storage.record import Record
 from storage.recovery import Places, recover
 from storage.scan import BodyScan, Query, RecordScan
+from storage.scan_forms import CountScan, Forms, FormScan
 from storage.txn import Init, KeyedOp, Outcome
 from storage.types_table import TypeTable
 from storage.watcher import Scope, Watcher
@@ -219,6 +220,16 @@ class Store:
         """List bodies without their first `strip` bytes, in chunks; raises as `scan`."""
         partition, revision = self._snapshot_of(query)
         return BodyScan(partition.views, partition.snapshots, query, revision, strip=strip)
+
+    def scan_forms(self, query: Query, forms: Forms) -> FormScan:
+        """List objects in another form, in chunks; raises as `scan`."""
+        partition, revision = self._snapshot_of(query)
+        return FormScan(partition.views, partition.snapshots, query, revision, forms)
+
+    def scan_counts(self, query: Query) -> CountScan:
+        """List nothing for each object, in chunks: their number; raises as `scan`."""
+        partition, revision = self._snapshot_of(query)
+        return CountScan(partition.views, partition.snapshots, query, revision)
 
     def count(self, resource: str, namespace: str | None = None) -> int:
         """Return how many objects there are; O(1) without a namespace."""

@@ -151,6 +151,13 @@ class Values:
             return value[HEADER_BYTES : HEADER_BYTES + shape]
         return self.content(shape, value)[: shape & META_BYTES_MAX]
 
+    def body(self, value: bytes) -> bytes:
+        """Return the final JSON of a stored value."""
+        shape: int = HEADER.unpack_from(value)[4]
+        if shape < COMPRESSED:
+            return value[HEADER_BYTES + shape :]
+        return self.content(shape, value)[shape & META_BYTES_MAX :]
+
     def plain(self, value: bytes) -> bytes:
         """Return a stored value as it would be without compression."""
         *head, shape = HEADER.unpack_from(value)

@@ -19,6 +19,7 @@ from kube.media import MediaType
 from kube.table.documents import Show, table_document, table_options
 from kube.table.partial import partial_list, partial_object_metadata
 from kube.table.printers import printer_for
+from storage.record import Record
 
 YAML_TYPE: Final = b"application/yaml"
 CBOR_TYPE: Final = b"application/cbor"
@@ -26,12 +27,23 @@ META_VERSIONS: Final = {"v1": "meta.k8s.io/v1", "v1beta1": "meta.k8s.io/v1beta1"
 
 
 async def respond_object(
-    server: Server, exchange: Exchange, resource: Resource, body: bytes, code: int = 200
+    server: Server,
+    exchange: Exchange,
+    resource: Resource,
+    body: bytes,
+    code: int = 200,
+    *,
+    record: Record | None = None,
 ) -> None:
     """Answer with a stored object as the client asked to see it.
 
     Args:
+        server: the server.
+        exchange: the request.
+        resource: the type, in the request's version.
         body: in the storage version.
+        code: of the answer.
+        record: that holds `body`; None: it is not stored, or not like that (a dry run).
 
     Raises:
         StatusError: 406.
@@ -40,6 +52,11 @@ async def respond_object(
     if media.is_plain_json:
         # Objects end in a line feed, as Go's encoder writes them; stored ones do not.
         await exchange.respond(code, resource.serve(body), end=b"\n")
+        return
+    if media.is_plain_cbor:
+        form = server.cbor.form_of(resource)
+        item = form.item(body) if record is None else server.cbor.item(form, record)
+        await exchange.respond(code, form.whole(item), CBOR_TYPE)
         return
     obj = resource.decode_stored(body)
     if media.kind == "Table":
@@ -62,10 +79,20 @@ def respond_created(
         StatusError: 406.
     """
     if not dry_run:
+        if CBOR_TYPE in exchange.accept:
+            return _respond_new(server, exchange, resource, body)
         return respond_object(server, exchange, resource, body, 201)
     document: JsonObject = orjson.loads(resource.serve(body))
     del document["metadata"]["resourceVersion"]
     return respond_document(exchange, document, 201)
+
+
+async def _respond_new(server: Server, exchange: Exchange, resource: Resource, body: bytes) -> None:
+    if not media_of(exchange).is_plain_cbor:
+        await respond_object(server, exchange, resource, body, 201)
+        return
+    form = server.cbor.form_of(resource)
+    await exchange.respond(201, form.whole(server.cbor.learn(form, body)), CBOR_TYPE)
 
 
 async def respond_printed(

@@ -7,9 +7,11 @@ from typing import Final, Protocol
 
 import orjson
 
+from apiserver.cbor_cache import CborCache
 from apiserver.resources import Resource
 from apiserver.verbs.answer import META_VERSIONS
-from kube import codec_cbor
+from apiserver.verbs.bookmarks import bookmark_object
+from apiserver.verbs.cbor_events import CBOR_SEQUENCE_TYPE, CborEvents, wrapped
 from kube import status as st
 from kube.json_types import JsonObject
 from kube.media import MediaType
@@ -25,7 +27,6 @@ _HEADS: Final = {
     for kind in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR")
 }
 _TAIL: Final = b"}\n"
-INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 
 class EventEncoder(Protocol):
@@ -56,7 +57,7 @@ class EventEncoder(Protocol):
 
 
 def make_encoder(
-    resource: Resource, media: MediaType, include_object: str, clock: Clock
+    resource: Resource, media: MediaType, include_object: str, clock: Clock, cbor: CborCache
 ) -> EventEncoder:
     """Return the encoder for what was negotiated.
 
@@ -65,6 +66,8 @@ def make_encoder(
     """
     if media.is_plain_json:
         return JsonEvents(resource)
+    if media.is_plain_cbor:
+        return CborEvents(resource, cbor)
     return ShapedEvents(resource, media, include_object, clock)
 
 
@@ -78,14 +81,6 @@ def plain_type(event: Event) -> str:
 def error_line(error: st.StatusError, encoder: EventEncoder) -> bytes:
     """Return the ERROR event that carries a Status."""
     return encoder.wrap("ERROR", error.status)
-
-
-def bookmark_object(resource: Resource, revision: int, *, initial_end: bool) -> JsonObject:
-    """Return the object of a bookmark: a revision and nothing else."""
-    metadata: JsonObject = {"resourceVersion": str(revision)}
-    if initial_end:
-        metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
-    return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
 
 
 class JsonEvents:
@@ -141,7 +136,7 @@ def redated(record: Record, revision: int) -> bytes:
 
 
 class ShapedEvents:
-    """Tables, PartialObjectMetadata and CBOR: made once for all watches of equal shape.
+    """Tables and PartialObjectMetadata: made once for all watches of equal shape.
 
     The ages in a Table's row are then those of when it was made first, as upstream.
     """
@@ -162,7 +157,7 @@ class ShapedEvents:
             self._table = table_options(include_object, media.version)
         match media.encoding:
             case "cbor":
-                self.content_type = b"application/cbor-seq"
+                self.content_type = CBOR_SEQUENCE_TYPE
             case _:
                 self.content_type = b"application/json"
 
@@ -193,12 +188,11 @@ class ShapedEvents:
 
     def wrap(self, kind: str, document: JsonObject) -> bytes:
         """Return an event around any document."""
-        event = {"type": kind, "object": document}
         match self._media.encoding:
             case "cbor":
-                return codec_cbor.encode(event)
+                return wrapped(kind, document)
             case _:
-                return orjson.dumps(event) + b"\n"
+                return _HEADS[kind] + orjson.dumps(document) + _TAIL
 
     def _line(self, kind: str, body: bytes) -> bytes:
         if self._media.kind == "Table":

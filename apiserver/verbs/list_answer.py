@@ -16,6 +16,7 @@ from apiserver.exchange import Exchange
 from apiserver.parts import respond_parts
 from apiserver.server import Server
 from apiserver.verbs.answer import respond_negotiated
+from apiserver.verbs.list_cbor import answer_cbor_list, answer_cbor_records
 from apiserver.verbs.list_formats import Format, Shape
 from apiserver.verbs.list_source import ListSource
 from kube.json_types import JsonObject
@@ -37,6 +38,9 @@ async def answer_list(
         StorageError: the rest of it cannot be read; the answer may have begun.
         ClientGone: there is nobody to answer any more.
     """
+    if media.is_plain_cbor:
+        await answer_cbor_list(server, exchange, source)
+        return
     strips = isinstance(how, Format) and how.strips
     chunks = source.bodies(strips=strips)
     if source.limit:
@@ -62,6 +66,9 @@ async def answer_records(
     media: MediaType,
 ) -> None:
     """Write a list of records that `source` has given out before; raises as `answer_list`."""
+    if media.is_plain_cbor:
+        await answer_cbor_records(server, exchange, source, records)
+        return
     if not isinstance(how, Format):
         document = _whole(source, [record.body for record in records], how)
         await respond_negotiated(exchange, media, document, 200)

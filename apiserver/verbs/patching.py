@@ -123,7 +123,7 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
 
     change_made = Change(server, exchange, resource, produce, options, part)
     updated = await change_made.apply(target.namespace, target.name)
-    await respond_object(server, exchange, resource, updated.body)
+    await respond_object(server, exchange, resource, updated.body, record=updated.record)
 
 
 def decode_patched(

@@ -60,7 +60,7 @@ async def put(server: Server, exchange: Exchange, target: Target) -> None:
             return
     produce = once_then_copies(resource, obj)
     updated = await Change(server, exchange, resource, produce, options, part).apply(*key)
-    await respond_object(server, exchange, resource, updated.body)
+    await respond_object(server, exchange, resource, updated.body, record=updated.record)
 
 
 def _refuse_stale_create(resource: Resource, obj: JsonObject, name: str) -> None:

@@ -30,7 +30,7 @@ async def get(server: Server, exchange: Exchange, target: Target) -> None:
     record = server.store.get(resource.storage, target.namespace, target.name)
     if record is None:
         raise st.not_found(resource.group, resource.plural, target.name)
-    await respond_object(server, exchange, resource, record.body)
+    await respond_object(server, exchange, resource, record.body, record=record)
 
 
 async def list_(server: Server, exchange: Exchange, target: Target) -> None:

@@ -148,7 +148,7 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
     updated = await Change(server, exchange, resource, produce, options, Part.OWN).apply(
         target.namespace, target.name
     )
-    await respond_object(server, exchange, resource, updated.body)
+    await respond_object(server, exchange, resource, updated.body, record=updated.record)
 
 
 async def _maker(

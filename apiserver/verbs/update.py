@@ -47,10 +47,12 @@ class Part(Enum):
 
 
 class Updated(NamedTuple):
-    """The outcome: the body to show, in the storage version."""
+    """The outcome: the body to show, in the storage version, and the record that holds it."""
 
     body: bytes
     deleted: bool = False
+    record: Record | None = None
+    """None: nothing is stored like that."""
 
 
 async def find(server: Server, resource: Resource, namespace: str, name: str) -> Record:
@@ -129,7 +131,7 @@ class Change:
         if isinstance(outcome, Committed):
             stored = outcome.records[0]
             assert stored is not None
-            return Updated(stored.body)
+            return Updated(stored.body, record=stored)
         if outcome.op_index == 0:
             return outcome.actual
         lost = ops[outcome.op_index]
@@ -170,7 +172,7 @@ class Change:
         await self.server.fresh(self.resource)
         latest = self.server.peek(self.resource, record.namespace, record.name)
         if latest is not None and latest.mod_revision == record.mod_revision:
-            return Updated(record.body)
+            return Updated(record.body, record=record)
         return latest
 
     async def _remove(

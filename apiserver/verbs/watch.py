@@ -45,7 +45,8 @@ async def watch(server: Server, exchange: Exchange, target: Target) -> None:
     media = negotiate(exchange.accept, stream=True)
     options = list_options(exchange)
     chosen = select(resource, target, options)
-    encoder = make_encoder(resource, media, exchange.parameter("includeObject"), server.clock)
+    include = exchange.parameter("includeObject")
+    encoder = make_encoder(resource, media, include, server.clock, server.cbor)
     stream = _Stream(server, exchange, resource, chosen, encoder, options)
     try:
         initial, from_revision = await _start_of(server, resource, options)

@@ -24,7 +24,15 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench import list_memory, objects, report, scenarios, watch_scenarios, wrk
+from tests.bench import (
+    cbor_scenarios,
+    list_memory,
+    objects,
+    report,
+    scenarios,
+    watch_scenarios,
+    wrk,
+)
 from tests.bench.endpoint import Endpoint, Refused
 from tests.bench.figures import JOURNAL_APPENDS_S_MIN, Figure
 from tests.bench.processes import Meter
@@ -41,6 +49,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "watch rate": watch_scenarios.watch_rate,
     "node watches": watch_scenarios.node_watches,
     "gets": scenarios.gets,
+    "cbor": cbor_scenarios.cbor,
     "creates": scenarios.creates,
     "patches": scenarios.patches,
     "renewals": scenarios.renewals,

@@ -278,7 +278,7 @@ def watches(scene: Scene) -> list[Figure]:
     listed = orjson.loads(endpoint.request("GET", f"{collection}?limit=1"))
     query = f"?watch=1&resourceVersion={listed['metadata']['resourceVersion']}"
     with subprocess.Popen(
-        _watch_command(endpoint, collection + query), stdout=subprocess.PIPE, text=True
+        watch_command(endpoint, collection + query), stdout=subprocess.PIPE, text=True
     ) as clients:
         assert clients.stdout is not None
         if clients.stdout.readline().strip() != "ready":
@@ -309,7 +309,8 @@ def _events(prefix: str) -> list[bytes]:
     return [objects.config_map(f"{prefix}-{number}") for number in range(EVENTS)]
 
 
-def _watch_command(endpoint: Endpoint, path: str) -> list[str]:
+def watch_command(endpoint: Endpoint, path: str) -> list[str]:
+    """Return the command that runs watch clients."""
     return [
         *(sys.executable, "-m", "tests.bench.watch_load", "--url", endpoint.url, "--path", path),
         *("--token", endpoint.token, "--ca", endpoint.ca_file),

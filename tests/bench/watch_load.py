@@ -3,8 +3,9 @@
 Run as `python -m tests.bench.watch_load`: prints `ready` once every watch is answered, then, when
 every client has seen the wanted number of events or time is up, one line of JSON.
 
-An event ends with `}` and a newline. A newline within JSON is always escaped, and chunk headers
-never follow a brace directly, so counting these two bytes counts events whatever the framing.
+An event in JSON ends with `}` and a newline. A newline within JSON is always escaped, and chunk
+headers never follow a brace directly, so counting these two bytes counts events whatever the
+framing. One in CBOR begins with a map of two whose first key is `type`.
 """
 
 from __future__ import annotations
@@ -19,23 +20,26 @@ import orjson
 
 from tests.bench.endpoint import Endpoint
 
-_END: Final = b"}\n"
+_MARKS: Final = {"application/json": b"}\n", "application/cbor": b"\xa2\x44type"}
 _HEAD_END: Final = b"\r\n\r\n"
 
 
 class Watcher(asyncio.Protocol):
     """One watch: counts events, tells when it is answered and when it has seen enough."""
 
-    def __init__(self, request: bytes, wanted: int, answered: asyncio.Future[None]) -> None:
+    def __init__(
+        self, request: bytes, mark: bytes, wanted: int, answered: asyncio.Future[None]
+    ) -> None:
         self.seen = 0
         self.bytes = 0
         self.finished_s = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._request = request
+        self._mark = mark
         self._wanted = wanted
         self._answered = answered
         self._head = b""
-        self._ends_with_brace = False
+        self._end = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the watch."""
@@ -51,8 +55,10 @@ class Watcher(asyncio.Protocol):
                 return
             self._accept(head)
         self.bytes += len(data)
-        self.seen += data.count(_END) + (self._ends_with_brace and data[:1] == b"\n")
-        self._ends_with_brace = data[-1:] == b"}"
+        # A mark may be cut in two.
+        rest = len(self._mark) - 1
+        self.seen += data.count(self._mark) + (self._end + data[:rest]).count(self._mark)
+        self._end = (self._end + data[-rest:])[-rest:]
         if self.seen >= self._wanted and not self.done.done():
             self.finished_s = time.monotonic()
             self.done.set_result(None)
@@ -72,18 +78,21 @@ class Watcher(asyncio.Protocol):
             self._answered.set_exception(ConnectionError(f"watch refused: {head[:200]!r}"))
 
 
-async def watch(endpoint: Endpoint, path: str, watchers: int, wanted: int, limit_s: float) -> None:
+async def watch(
+    endpoint: Endpoint, path: str, watchers: int, wanted: int, limit_s: float, accept: str
+) -> None:
     """Run the watches and print what came of them."""
     loop = asyncio.get_running_loop()
     lines = [f"GET {path} HTTP/1.1", f"Host: {endpoint.host}:{endpoint.port}"]
     lines += [f"{key}: {value}" for key, value in endpoint.headers().items()]
+    lines.append(f"Accept: {accept}")
     request = ("\r\n".join(lines) + "\r\n\r\n").encode()
     clients = []
     answers = []
     tls = endpoint.tls()
     for _ in range(watchers):
         answered: asyncio.Future[None] = loop.create_future()
-        client = Watcher(request, wanted, answered)
+        client = Watcher(request, _MARKS[accept], wanted, answered)
         await loop.create_connection(
             lambda client=client: client, endpoint.host, endpoint.port, ssl=tls
         )
@@ -114,9 +123,12 @@ def main() -> None:
     parser.add_argument("--watchers", type=int, required=True)
     parser.add_argument("--events", type=int, required=True)
     parser.add_argument("--limit-s", type=float, default=60.0)
+    parser.add_argument("--accept", choices=sorted(_MARKS), default="application/json")
     given = parser.parse_args()
     endpoint = Endpoint(given.url, given.token, given.ca)
-    asyncio.run(watch(endpoint, given.path, given.watchers, given.events, given.limit_s))
+    asyncio.run(
+        watch(endpoint, given.path, given.watchers, given.events, given.limit_s, given.accept)
+    )
 
 
 if __name__ == "__main__":

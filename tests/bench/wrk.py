@@ -58,6 +58,7 @@ def run(
     connections: int,
     seconds: int,
     token: str = "",
+    accept: str = "",
     options: dict[str, str] | None = None,
 ) -> Load:
     """Load `url` from one thread and return what came of it.
@@ -66,6 +67,8 @@ def run(
         LoadFailed: wrk failed, or more than 1 in 100 requests did.
     """
     headers = ["-H", f"Authorization: Bearer {token}"] if token else []
+    if accept:
+        headers += ["-H", f"Accept: {accept}"]
     given = [f"{key}={value}" for key, value in (options or {}).items()]
     command = [
         *("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"),

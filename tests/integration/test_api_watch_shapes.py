@@ -16,6 +16,7 @@ from tests.integration.api_calls import (
     named,
     watching,
 )
+from tests.integration.cbor_calls import items_of
 from tests.integration.cluster import HOST, Cluster
 
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
@@ -113,8 +114,11 @@ def test_cbor_watches_are_sequences(cluster: Cluster, secrets: Collection, accep
         assert answer.headers["Content-Type"] == "application/cbor-seq"
         body = answer.read()
     connection.close()
-    # Each event begins with the tag that says: this is CBOR.
-    events = [codec_cbor.decode(b"\xd9\xd9\xf7" + part) for part in body.split(b"\xd9\xd9\xf7")[1:]]
+    items = items_of(body)
+    # Each event begins with the tag that says: this is CBOR, and so does the object in it.
+    assert [item.count(codec_cbor.PREFIX) for item in items] == [2, 2]
+    assert all(item.startswith(codec_cbor.PREFIX) for item in items)
+    events = [codec_cbor.decode(item) for item in items]
     assert [event["type"] for event in events] == ["ADDED", "BOOKMARK"]
     assert events[0]["object"] == plain
     assert events[1]["object"]["metadata"]["annotations"] == END

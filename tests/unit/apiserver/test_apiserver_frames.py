@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from apiserver.cbor_cache import CborCache
 from apiserver.cycle import unframe
 from apiserver.resources import Resource
 from apiserver.types.registry import hooks_for
@@ -63,7 +64,8 @@ def selection(match: MetaMatch | None = None, **more: Any) -> Selection:
 
 def encoder(accept: str = JSON) -> EventEncoder:
     """Return the encoder of a watch that accepts this."""
-    return make_encoder(resource(), negotiate(accept.encode(), stream=True), "", SimulatedClock())
+    media = negotiate(accept.encode(), stream=True)
+    return make_encoder(resource(), media, "", SimulatedClock(), CborCache())
 
 
 def shown(framed: bytes) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ def chunk(data: bytes) -> bytes:
 def count_in_pieces(stream: bytes, size: int) -> int:
     async def feed() -> int:
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        watcher = Watcher(b"", 1_000, answered)
+        watcher = Watcher(b"", b"}\n", 1_000, answered)
         for start in range(0, len(stream), size):
             watcher.data_received(stream[start : start + size])
         assert answered.result() is None
@@ -43,7 +43,7 @@ def test_watch_counts_events_however_they_are_cut(size: int) -> None:
 def test_refused_watch_is_an_error() -> None:
     async def feed() -> None:
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        Watcher(b"", 1, answered).data_received(b"HTTP/1.1 403 Forbidden\r\n\r\n{}\n")
+        Watcher(b"", b"}\n", 1, answered).data_received(b"HTTP/1.1 403 Forbidden\r\n\r\n{}\n")
         await answered
 
     with pytest.raises(ConnectionError, match="refused"):

@@ -1,0 +1,144 @@
+"""Lists in CBOR, in parts from a snapshot like those in JSON, and with the same memory.
+
+Lengths are definite, so the number of items must be known before the first: of a whole type it is,
+and short lists are at hand before anything is sent. Otherwise what follows the first MiB is counted
+in a scan of its own, at the same revision, in steps.
+
+    d9 d9 f7 | a4 | "kind" .. "apiVersion" .. "metadata" .. "items" 9a 00 01 86 a0 | item | item ..
+
+A part is a few milliseconds' work at most, and may be empty: then others are to have their turn.
+Invariant: the bytes are those of the whole list encoded at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Final
+
+from apiserver.exchange import Exchange
+from apiserver.parts import respond_parts
+from apiserver.server import Server
+from apiserver.verbs.answer import CBOR_TYPE
+from apiserver.verbs.list_source import ListSource
+from kube.cbor_items import array_head, encode_item, map_head
+from kube.codec_cbor import PREFIX
+from storage.record import Record
+from storage.scan_forms import FormScan
+
+_GATHERED_BYTES_MAX: Final = 1 << 20
+_RECORDS_A_PART: Final = 64
+
+
+async def answer_cbor_list(server: Server, exchange: Exchange, source: ListSource) -> None:
+    """Write a list in CBOR; raises as `list_answer.answer_list`."""
+    made = CborList(server, source)
+    is_whole = source.is_scanned and not source.limit
+    with closing(made.parts() if is_whole else made.page_parts()) as parts:
+        await respond_parts(exchange, CBOR_TYPE, parts, server.list_steps)
+
+
+async def answer_cbor_records(
+    server: Server, exchange: Exchange, source: ListSource, records: Sequence[Record]
+) -> None:
+    """Write a list of records that `source` has given out before, in CBOR."""
+    with closing(CborList(server, source).record_parts(records)) as parts:
+        await respond_parts(exchange, CBOR_TYPE, parts, server.list_steps)
+
+
+class CborList:
+    """One list in CBOR."""
+
+    def __init__(self, server: Server, source: ListSource) -> None:
+        self._store = server.store
+        self._cache = server.cbor
+        self._source = source
+        self._resource = source.resource
+        self._form = server.cbor.form_of(source.resource)
+
+    def record_parts(self, records: Sequence[Record]) -> Generator[bytes, None, None]:
+        """Yield the parts of a list of records."""
+        yield self._head(len(records))
+        yield from self._items(records)
+
+    def page_parts(self) -> Generator[bytes, None, None]:
+        """Yield the parts of a page, or of what has one name.
+
+        Its metadata and length are known when it was read: a large one is read a second time.
+
+        Raises:
+            StorageError: it cannot be read; some of it may have been given out.
+        """
+        gathered: list[bytes] = []
+        count = gathered_bytes = 0
+        with closing(self._source.records()) as chunks:
+            for chunk in chunks:
+                count += len(chunk)
+                if gathered_bytes <= _GATHERED_BYTES_MAX:
+                    for part in self._items(chunk):
+                        gathered.append(part)
+                        gathered_bytes += len(part)
+                        yield b""
+                else:
+                    gathered.clear()
+                    yield b""
+        yield self._head(count)
+        if gathered_bytes <= _GATHERED_BYTES_MAX:
+            yield from gathered
+            return
+        gathered.clear()
+        with closing(self._source.again().records()) as chunks:
+            for chunk in chunks:
+                yield from self._items(chunk)
+
+    def _items(self, records: Sequence[Record]) -> Generator[bytes, None, None]:
+        item, form = self._cache.item, self._form
+        for start in range(0, len(records), _RECORDS_A_PART):
+            some = records[start : start + _RECORDS_A_PART]
+            yield b"".join([item(form, record) for record in some])
+
+    def parts(self) -> Generator[bytes, None, None]:
+        """Yield the parts of a list of all that is chosen, which storage finds.
+
+        Raises:
+            StorageError: it cannot be read on; some of it may have been given out.
+        """
+        forms = self._cache.forms_of(self._form)
+        with closing(self._store.scan_forms(self._source.query(), forms)) as scan:
+            self._source.revision = scan.revision
+            total = scan.known_rest()
+            first: list[bytes] = []
+            size_bytes = 0
+            if total is None:
+                for part in map(b"".join, scan):
+                    first.append(part)
+                    size_bytes += len(part)
+                    if size_bytes > _GATHERED_BYTES_MAX:
+                        break
+                    yield b""
+                total = scan.returned + (yield from self._count_after(scan))
+            yield b"".join((self._head(total), *first))
+            del first
+            yield from map(b"".join, scan)
+            assert scan.returned == total, "a list holds what was counted of it"
+
+    def _count_after(self, scan: FormScan) -> Generator[bytes, None, int]:
+        """Return how many objects follow the last one that a scan has given out."""
+        query = self._source.query()
+        after = scan.last_key or query.start_after
+        rest = replace(query, revision=scan.revision, start_after=after)
+        with closing(self._store.scan_counts(rest)) as counting:
+            for _ in counting:
+                yield b""
+            return counting.returned
+
+    def _head(self, count: int) -> bytes:
+        document = {
+            "kind": self._resource.info.list_kind,
+            "apiVersion": self._resource.api_version,
+            "metadata": self._source.meta(),
+        }
+        members = encode_item(document)[1:]
+        head = (PREFIX, map_head(len(document) + 1), members, encode_item("items"))
+        return b"".join((*head, array_head(count)))
