@@ -111,8 +111,9 @@ def fleet_of(endpoint: Endpoint, path: str, watches: int) -> Iterator[Fleet]:
 def node_watches(scene: Scene) -> list[Figure]:
     """Measure what 10,000 watches of a node's pods each cost those who write pods.
 
-    The same loads run before, during and after them in one server: what the loads cost by
-    themselves is the mean of before and after.
+    The same loads run before, during and after them in one server: what they cost by themselves is
+    the less of before and after. A patch is an event for the one watch of its pod's node, which it
+    is sent to; a create of a pod without a node is none for any of them.
     """
     endpoint, meter = scene.server.endpoint, scene.server.meter
     pods = scene.path("pods")
@@ -163,29 +164,36 @@ _LOADS: Final = ("patch a watched Pod", "create an unwatched Pod")
 
 
 def _pod_loads(scene: Scene, when: str) -> list[Figure]:
+    """Return the loads' figures: of each the cheaper of two, as others disturb but never help."""
     pods = scene.path("pods")
-    options = {"prefix": f"{pods}/bound-", "pool": str(BOUND_PODS)}
     file = scene.body_file("unbound", objects.pod())
-    return [
-        load(scene, f"{_LOADS[0]}, {when}", pods, "annotate.lua", options=options),
-        load(
-            scene,
-            f"{_LOADS[1]}, {when}",
-            pods,
-            "create.lua",
-            options={"body": file, "prefix": f"free-{when}"},
-        ),
-    ]
+    rounds = []
+    for attempt in "ab":
+        patched = {"prefix": f"{pods}/bound-", "pool": str(BOUND_PODS)}
+        created = {"body": file, "prefix": f"free-{when}-{attempt}"}
+        rounds.append(
+            [
+                load(scene, f"{_LOADS[0]}, {when}", pods, "annotate.lua", options=patched),
+                load(scene, f"{_LOADS[1]}, {when}", pods, "create.lua", options=created),
+            ]
+        )
+    return [min(pair, key=_cost_us) for pair in zip(*rounds, strict=True)]
+
+
+def _cost_us(figure: Figure) -> float:
+    return sum(figure.cpu_us.values())
 
 
 def _compared(what: str, alone: Figure, watched: Figure, again: Figure) -> list[Figure]:
-    """Return the loads' figures, the watched one under its bar."""
-    if alone.cpu_us:
-        base_us = (sum(alone.cpu_us.values()) + sum(again.cpu_us.values())) / 2
-        more = sum(watched.cpu_us.values()) / base_us - 1
+    """Return a load without and with the watches, the latter under its bar."""
+    base = min(alone, again, key=_cost_us)
+    base.what = f"{what}, alone"
+    watched.what = f"{what}, {NODES:,} watches"
+    if base.cpu_us:
+        more = _cost_us(watched) / _cost_us(base) - 1
         watched.target = f"{more:+.1%}, ≤ {NODE_COST_MAX:+.0%}"
         watched.is_met = more <= NODE_COST_MAX
-    return [alone, watched, again]
+    return [base, watched]
 
 
 def watch_latency(scene: Scene) -> list[Figure]:

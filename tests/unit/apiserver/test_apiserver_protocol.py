@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import pytest
 from uvicorn.server import ServerState
 
 from apiserver.cycle import frame, unframe
-from apiserver.protocol import HEAD_BYTES_MAX
+from apiserver.protocol import HEAD_BYTES_MAX, ApiProtocol
 from tests.unit.apiserver.serving import served
 
 IDLE_S = 0.4
@@ -146,3 +149,33 @@ def test_a_long_body_is_not_taken_for_headers() -> None:
             assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_connection_that_is_lost_is_free_without_the_garbage_collector(
+    *, is_answered: bool
+) -> None:
+    async def lose() -> weakref.ref[ApiProtocol]:
+        async with _connected() as (reader, writer, state):
+            await _ask(reader, writer)
+            (connection,) = state.connections
+            assert isinstance(connection, ApiProtocol)
+            gone = asyncio.Event()
+            connection.when_gone(gone.set)
+            if not is_answered:
+                writer.write(REQUEST)
+            writer.close()
+            await gone.wait()
+            return weakref.ref(connection)
+
+    async def run() -> None:
+        left = await lose()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert left() is None
+
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
