@@ -314,6 +314,11 @@ class ApiProtocol(HttpToolsProtocol):
         peer: dict[str, Any] | None = self._peer
         return peer
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client has gone."""
+        return self._is_lost
+
     def when_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` once when the connection is lost; the result takes that back."""
         self._gone.add(callback)

@@ -8,6 +8,7 @@ from typing import Final
 
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
+from apiserver.fairness.turns import Turns
 from apiserver.metrics import Metrics
 from apiserver.resources import Catalog, Resource
 from apiserver.settings import ServerSettings
@@ -62,6 +63,7 @@ class Server:
         twins: what specs became, by storage resource, for types made from templates.
         companions: what writes of a type take along, by storage resource.
         shutting_down: called functions end watches when the server stops.
+        turns: whose part of a long answer is next.
         live_namespaces: where objects may be created.
     """
 
@@ -73,6 +75,7 @@ class Server:
     companions: dict[str, Companion] = field(default_factory=dict)
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
+    turns: Turns = field(default_factory=Turns)
     live_namespaces: LiveNamespaces = field(init=False)
 
     def __post_init__(self) -> None:

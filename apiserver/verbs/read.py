@@ -6,7 +6,6 @@ next is read when the connection has taken the last. Only Tables and other shape
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -61,6 +60,7 @@ async def list_(server: Server, exchange: Exchange, target: Target) -> None:
     chosen = select(resource, target, options)
     plan = await plan_list(server, target, options)
     reader = ListReader(server, resource, chosen, plan)
+    await server.turns.begin()
     try:
         await reader.answer(exchange, media)
     except Compacted as error:
@@ -167,7 +167,7 @@ class ListReader:
                 await exchange.write(opening + layout.items(chunk))
                 opening, ending = layout.between, layout.after
                 # A fast reader never makes us wait, and others want their turn.
-                await asyncio.sleep(0)
+                await self._server.turns.next()
             # Filters may have left nothing of several chunks.
             await exchange.write(ending)
             await exchange.finish()

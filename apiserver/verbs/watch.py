@@ -7,7 +7,6 @@ an object that begins or ceases to match is ADDED or DELETED to this watcher, as
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable
 from typing import Final
@@ -144,7 +143,9 @@ class _Stream:
         try:
             await self._exchange.start(200, self._encoder.content_type)
             if initial:
+                await self._server.turns.begin()
                 await self._send_initial(revision)
+            self._exchange.settled()
             await self._follow(watcher)
         finally:
             forget()
@@ -194,7 +195,7 @@ class _Stream:
                         await self._write(gathered)
                         gathered, size = [], 0
                     # A fast reader never makes us wait, and others want their turn.
-                    await asyncio.sleep(0)
+                    await self._server.turns.next()
         if self._options.allow_bookmarks and self._wants_end_mark():
             gathered.append(self._encoder.bookmark(revision, initial_end=True))
             self._bookmarked = revision
