@@ -8,13 +8,13 @@ from typing import Final
 
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
-from apiserver.fairness.turns import Turns
 from apiserver.metrics import Metrics
 from apiserver.resources import Catalog, Resource
 from apiserver.settings import ServerSettings
 from apiserver.twins import Twins
 from kube import status as st
 from runtime.clock import Clock
+from runtime.turns import Turns
 from storage.errors import StorageError
 from storage.record import Record
 from storage.store import Store
@@ -63,7 +63,8 @@ class Server:
         twins: what specs became, by storage resource, for types made from templates.
         companions: what writes of a type take along, by storage resource.
         shutting_down: called functions end watches when the server stops.
-        turns: whose part of a long answer is next.
+        list_steps: whose turn it is to make a piece of a list, which takes a millisecond or two.
+        initial_steps: whose turn it is to send a piece of what a watch begins with.
         live_namespaces: where objects may be created.
     """
 
@@ -75,7 +76,8 @@ class Server:
     companions: dict[str, Companion] = field(default_factory=dict)
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
-    turns: Turns = field(default_factory=Turns)
+    list_steps: Turns = field(default_factory=lambda: Turns(1))
+    initial_steps: Turns = field(default_factory=lambda: Turns(2))
     live_namespaces: LiveNamespaces = field(init=False)
 
     def __post_init__(self) -> None:

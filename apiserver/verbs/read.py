@@ -60,7 +60,6 @@ async def list_(server: Server, exchange: Exchange, target: Target) -> None:
     chosen = select(resource, target, options)
     plan = await plan_list(server, target, options)
     reader = ListReader(server, resource, chosen, plan)
-    await server.turns.begin()
     try:
         await reader.answer(exchange, media)
     except Compacted as error:
@@ -167,7 +166,7 @@ class ListReader:
                 await exchange.write(opening + layout.items(chunk))
                 opening, ending = layout.between, layout.after
                 # A fast reader never makes us wait, and others want their turn.
-                await self._server.turns.next()
+                await self._server.list_steps.next()
             # Filters may have left nothing of several chunks.
             await exchange.write(ending)
             await exchange.finish()

@@ -143,7 +143,6 @@ class _Stream:
         try:
             await self._exchange.start(200, self._encoder.content_type)
             if initial:
-                await self._server.turns.begin()
                 await self._send_initial(revision)
             self._exchange.settled()
             await self._follow(watcher)
@@ -195,7 +194,7 @@ class _Stream:
                         await self._write(gathered)
                         gathered, size = [], 0
                     # A fast reader never makes us wait, and others want their turn.
-                    await self._server.turns.next()
+                    await self._server.initial_steps.next()
         if self._options.allow_bookmarks and self._wants_end_mark():
             gathered.append(self._encoder.bookmark(revision, initial_end=True))
             self._bookmarked = revision

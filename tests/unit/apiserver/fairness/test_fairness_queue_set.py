@@ -254,7 +254,7 @@ class QueueSetMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.bench.set.waiting)
     @rule(data=some.data(), in_time=some.booleans())
-    def give_up(self, data: Any, in_time: bool) -> None:
+    def give_up(self, data: Any, *, in_time: bool) -> None:
         self.bench.set.release_due(self.bench.now_s)
         waiting = [request for request in self.all if request.phase is WAITING]
         if waiting:
