@@ -2,7 +2,8 @@
 
 Three rhythms: a change of an object is taken on at once (a watch on the local replica, nothing is
 asked for each request); seats are lent anew every ten seconds; default objects are looked after
-once a minute. Several servers may do the same: whoever comes second finds nothing left to do.
+once a minute, and a mandatory one that was deleted is made again at once. Several servers may do
+the same: whoever comes second finds nothing left to do.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from apiserver.fairness.figures import FairnessFigures
 from apiserver.fairness.flows import Flows
 from apiserver.fairness.levels import borrow
 from apiserver.fairness.model import (
+    CATCH_ALL,
+    EXEMPT,
     LEVELS,
     SCHEMAS,
     LevelSpec,
@@ -50,6 +53,7 @@ _RETRY_S: Final = 1.0
 _CAPACITY: Final = 1000
 _STATUS_WRITES_MAX: Final = 6
 _STATUS_WRITES_S: Final = 60.0
+_MANDATORY: Final = frozenset({CATCH_ALL, EXEMPT})
 _NEW: Final[JsonObject] = {"type": "Dangling"}
 
 
@@ -63,6 +67,7 @@ class Keeper:
         self._caller = ServerItself()
         self._changed = asyncio.Event()
         self._written_s: dict[str, deque[float]] = {}
+        self._is_incomplete = False
 
     @property
     def is_served(self) -> bool:
@@ -115,6 +120,8 @@ class Keeper:
             wanted = _dangling(spec.level, is_found=spec.level in known)
             if any(wanted[key] != _condition_of(obj).get(key) for key in wanted):
                 conditions.append((spec.name, wanted))
+        found = {spec.name for spec in schemas}
+        self._is_incomplete = not (known >= _MANDATORY and found >= _MANDATORY)
         self._flows.configure(levels, schemas, self._server.clock.monotonic_s())
         return conditions
 
@@ -179,7 +186,10 @@ class Keeper:
             await self._changed.wait()
             self._changed.clear()
             try:
-                if await self._write_conditions(self.digest()):
+                conditions = self.digest()
+                if self._is_incomplete:
+                    await self.ensure()
+                if await self._write_conditions(conditions):
                     continue
             except (StorageError, st.StatusError) as error:
                 _log.warning("priority and fairness cannot follow its objects: %s", error)
