@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 from fastapi import FastAPI, Request, Response
 
+from apiserver.fairness import dumps as debug
 from apiserver.metrics import CONTENT_TYPE, Metrics
 from apiserver.settings import STATUS_PATH
 from kube import codec_yaml, media
@@ -197,6 +198,23 @@ def _add_openapi(app: FastAPI, openapi: OpenApi, clock: Clock) -> None:
             response.headers["cache-control"] = "public, immutable"
             response.headers["expires"] = formatdate(clock.now_s() + _YEAR_S, usegmt=True)
         return response
+
+
+def add_dumps(app: FastAPI, dumps: debug.Dumps) -> None:
+    """Serve the debug tables of priority and fairness."""
+
+    @app.get(f"{debug.PATH}/dump_priority_levels")
+    async def levels() -> Response:
+        return _plain(dumps.levels())
+
+    @app.get(f"{debug.PATH}/dump_queues")
+    async def queues() -> Response:
+        return _plain(dumps.queues())
+
+    @app.get(f"{debug.PATH}/dump_requests")
+    async def requests(request: Request) -> Response:
+        details = bool(request.query_params.get("includeRequestDetails"))
+        return _plain(dumps.requests(details=details))
 
 
 def _found(request: Request, body: bytes | None) -> Response:

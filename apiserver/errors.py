@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final
 
 from kube import status as st
@@ -14,6 +15,9 @@ _EXPIRED: Final = (
     "inconsistent list - objects that were created, modified, or deleted between the time the "
     "first chunk was returned and now may show up in the list."
 )
+TOO_MANY_REQUESTS: Final = HTTPStatus.TOO_MANY_REQUESTS.value
+TOO_MANY_REQUESTS_TEXT: Final = b"Too many requests, please try again later.\n"
+"""What is said to those for whom there is no room: no Status, as it must cost nothing."""
 COMPACTED: Final = "The resourceVersion for the provided watch is too old."
 
 

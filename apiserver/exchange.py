@@ -101,6 +101,8 @@ class Exchange:
         is_large: whether the body that was read is (apiserver.aside).
         warnings: texts for Warning headers, in order, without repeats.
         gzips_parts: whether each part of a streamed answer is compressed by itself.
+        flow_head: header lines of every answer that name its flow (apiserver.fairness).
+        when_settled: told once a watch has sent what it begins with.
         code: status code once an answer has started, else 0.
         sent_bytes: body bytes written so far.
     """
@@ -115,6 +117,7 @@ class Exchange:
         "body_bytes_max",
         "code",
         "content_type",
+        "flow_head",
         "gzips_parts",
         "headers",
         "impersonation",
@@ -126,6 +129,7 @@ class Exchange:
         "user",
         "user_agent",
         "warnings",
+        "when_settled",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body_bytes_max: int) -> None:
@@ -143,6 +147,8 @@ class Exchange:
         self.impersonation: Sequence[tuple[bytes, bytes]] = ()
         self.warnings: list[str] = []
         self.headers: list[tuple[bytes, bytes]] = []
+        self.flow_head = b""
+        self.when_settled: Callable[[], None] | None = None
         self.code = 0
         self.sent_bytes = 0
         for name, value in scope["headers"]:
@@ -253,6 +259,27 @@ class Exchange:
         if text not in self.warnings:
             self.warnings.append(text)
 
+    def settled(self) -> None:
+        """Say that what follows comes as it happens: a watch has sent what it begins with."""
+        told, self.when_settled = self.when_settled, None
+        if told is not None:
+            told()
+
+    def naming_flow(self, send: Send) -> Send:
+        """Return a `send` for an app behind that adds the headers that name the flow."""
+        added = self._flow_headers()
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *added]
+            await send(message)
+
+        return sending
+
+    def _flow_headers(self) -> list[tuple[bytes, bytes]]:
+        lines = self.flow_head.split(b"\r\n")[:-1]
+        return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+
     def _extra_headers(self) -> list[tuple[bytes, bytes]]:
         self.headers.extend(warning_headers(self.warnings))
         return self.headers
@@ -269,7 +296,7 @@ class Exchange:
             self.sent_bytes = len(body)
         cycle = getattr(self._send, "__self__", None)
         extra: Sequence[tuple[bytes, bytes]] = ()
-        head = b"content-type: %b\r\n%b" % (content_type, _CACHE_HEAD)
+        head = b"content-type: %b\r\n%b%b" % (content_type, _CACHE_HEAD, self.flow_head)
         closing = False
         if self.warnings or self.headers:
             extra = self._extra_headers()
@@ -285,6 +312,7 @@ class Exchange:
             (b"content-type", content_type),
             (b"cache-control", b"no-cache, private"),
             (b"content-length", b"%d" % self.sent_bytes),
+            *self._flow_headers(),
             *extra,
         ]
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
@@ -293,8 +321,10 @@ class Exchange:
     async def respond_empty(self) -> None:
         """Write an answer without content (204)."""
         self.code = 204
-        headers = self._extra_headers() if self.warnings or self.headers else ()
-        await self._send({"type": "http.response.start", "status": 204, "headers": [*headers]})
+        headers = self._flow_headers()
+        if self.warnings or self.headers:
+            headers += self._extra_headers()
+        await self._send({"type": "http.response.start", "status": 204, "headers": headers})
         await self._send({"type": "http.response.body", "body": b""})
 
     async def start(self, code: int, content_type: bytes, *, gzips_parts: bool = False) -> None:
@@ -310,6 +340,7 @@ class Exchange:
         headers = [
             (b"content-type", content_type),
             (b"cache-control", b"no-cache, private"),
+            *self._flow_headers(),
             *(self._extra_headers() if self.warnings or self.headers else ()),
         ]
         cycle = getattr(self._send, "__self__", None)

@@ -15,9 +15,10 @@ from prometheus_client.core import GaugeMetricFamily
 from uvicorn.server import Server as HttpServer
 
 from apiserver import assembly
-from apiserver.app import Health, make_app
+from apiserver.app import Health, add_dumps, make_app
 from apiserver.authz import Authorizer
 from apiserver.bootstrap import bootstrap
+from apiserver.fairness.parts import make_fairness
 from apiserver.protocol import ApiProtocol
 from apiserver.router import Router
 from apiserver.server import Server
@@ -101,6 +102,7 @@ class _ApiServer:
             clock=self._clock,
         )
         self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
+        self._fairness = make_fairness(self._server)
         self._is_bootstrapped = False
         self._has_crashed = False
         self._http: _Listeners | None = None
@@ -128,7 +130,10 @@ class _ApiServer:
             self._http.should_exit = True
 
     async def _open_store(self) -> None:
-        """Recover the replica and complete a fresh cluster; /readyz fails until then."""
+        """Recover the replica, complete a fresh cluster, and keep what is to be kept of it.
+
+        /readyz fails until the cluster is complete.
+        """
         while True:
             try:
                 await self._store.start()
@@ -140,6 +145,7 @@ class _ApiServer:
         while True:
             try:
                 await bootstrap(self._server)
+                await self._fairness.keeper.ensure()
                 break
             except StatusError as error:
                 if error.code < 500:
@@ -155,6 +161,7 @@ class _ApiServer:
         # rarely: what lives long must not end in circles (ApiProtocol.forget).
         gc.set_threshold(10_000, 5, 100)
         _log.info("ready at https://%s:%d", self._settings.bind, self._settings.port)
+        await self._fairness.keeper.run()
 
     def _http_config(self) -> uvicorn.Config:
         settings = self._settings
@@ -202,7 +209,9 @@ class _ApiServer:
             lambda: assembly.partition_status(self._store),
             self._clock,
         )
-        return Router(self._server, authenticator, authorizer, verbs, app)
+        if self._fairness.dumps is not None:
+            add_dumps(app, self._fairness.dumps)
+        return Router(self._server, authenticator, authorizer, verbs, app, self._fairness.gate)
 
     def _health(self) -> Health:
         def storage() -> str:

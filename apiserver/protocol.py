@@ -325,6 +325,11 @@ class ApiProtocol(HttpToolsProtocol):
         peer: dict[str, Any] | None = self._peer
         return peer
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client has gone."""
+        return self._is_lost
+
     def limit_send_buffer(self, size_bytes: int) -> None:
         """Let the kernel keep no more than about `size_bytes` of what the client has not taken.
 

@@ -13,8 +13,10 @@ from typing import Final, NamedTuple
 
 from apiserver.authn import Authenticator
 from apiserver.authz import Attributes, Authorizer, refuse
-from apiserver.errors import from_storage_error
+from apiserver.errors import TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
+from apiserver.fairness.gate import Gate, Refused, Ticket
+from apiserver.fairness.requests import Phase
 from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
 from apiserver.resources import COLLECTION_LENGTH_MAX, Target
@@ -108,12 +110,14 @@ class Router:
         authorizer: Authorizer,
         verbs: Verbs,
         behind: App,
+        gate: Gate,
     ) -> None:
         self._server = server
         self._authenticate = authenticator.authenticate
         self._authorizer = authorizer
         self._verbs = verbs
         self._behind = behind
+        self._gate = gate
         self._creates: dict[str, _Plan] = {}
         self._series: dict[tuple[int, str, str, str], Series] = {}
         self._body_bytes_max = server.settings.body_bytes_max
@@ -173,7 +177,8 @@ class Router:
 
     async def _serve_resource(self, exchange: Exchange, plan: _Plan) -> None:
         server, metrics = self._server, self._server.metrics
-        target, verb, _, _, series = plan
+        target, verb, _, attributes, series = plan
+        ticket: Ticket | None = None
         started_s = server.clock.monotonic_s()
         is_read = verb in READ_VERBS
         if is_read:
@@ -181,25 +186,28 @@ class Router:
         else:
             metrics.inflight_write += 1
         try:
+            exchange.user = self._authenticate(exchange)
+            ticket = self._gate.arrive(exchange, attributes, target.resource.storage, started_s)
+            if ticket is not None and ticket.phase is Phase.WAITING:
+                await self._gate.wait(ticket, self._limit_s(exchange, verb))
             handler = self._admit(exchange, plan)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
             if exchange.scope["query_string"] or verb in _TIMED:
-                await self._run_in_time(handler, exchange, target, verb)
+                await self._run_in_time(handler, exchange, target, verb, started_s)
             else:
                 await handler(server, exchange, target)
-        except (st.StatusError, StorageError) as error:
-            await self._fail(exchange, _status_of(error, target))
-        except ClientGone:
-            pass  # nobody is left to be answered
         except Exception as error:  # noqa: BLE001 (nothing may pass as a hang or a bare 500)
-            await self._fail(exchange, _unexpected(exchange, error))
+            await self._explain(exchange, target, error)
         finally:
             if is_read:
                 metrics.inflight_read -= 1
             else:
                 metrics.inflight_write -= 1
-            taken_s = server.clock.monotonic_s() - started_s
+            now_s = server.clock.monotonic_s()
+            if ticket is not None:
+                self._gate.leave(ticket, now_s)
+            taken_s = now_s - started_s
             series.observe(exchange.code, taken_s)
             if self._log_access:
                 self._log_request(exchange, verb, taken_s)
@@ -208,11 +216,11 @@ class Router:
         """Return what serves the request, if its user may make it.
 
         Raises:
-            StatusError: 401 or 403; 404 or 405, it has no such verb; 406, a write whose answer the
+            StatusError: 403; 404 or 405, it has no such verb; 406, a write whose answer the
                 client could not read: it must hear so before anything is written.
         """
         target, verb, handler, attributes, _ = plan
-        exchange.user = user = self._authenticate(exchange)
+        user = exchange.user
         if not self._authorizer.allows(user, attributes):
             raise refuse(user, attributes)
         if handler is None or exchange.method == "HEAD":
@@ -222,24 +230,39 @@ class Router:
         return handler
 
     async def _run_in_time(
-        self, handler: Handler, exchange: Exchange, target: Target, verb: str
+        self,
+        handler: Handler,
+        exchange: Exchange,
+        target: Target,
+        verb: str,
+        started_s: float,
     ) -> None:
         """Run a handler within a limit, if it is not short by itself or the client sets one."""
-        wanted = exchange.query.get("timeout")
-        if verb == "watch" or (wanted is None and verb not in _TIMED):
+        if verb == "watch" or ("timeout" not in exchange.query and verb not in _TIMED):
             await handler(self._server, exchange, target)
             return
-        limit_s = self._server.settings.request_timeout_s
-        if wanted is not None:
-            wanted_s = _wanted_limit_s(wanted[0])
-            if 0 < wanted_s < limit_s:
-                limit_s = wanted_s
+        # What it has waited for its turn counts.
+        waited_s = self._server.clock.monotonic_s() - started_s
+        limit_s = max(0.0, self._limit_s(exchange, verb) - waited_s)
         try:
             async with asyncio.timeout(limit_s):
                 await handler(self._server, exchange, target)
         except TimeoutError as error:
             text = "request did not complete within the allotted timeout"
             raise st.timeout(text) from error
+
+    def _limit_s(self, exchange: Exchange, verb: str) -> float:
+        """Return how long a request may take: the server's limit, or a shorter one of its own.
+
+        Raises:
+            StatusError: 400, what it names is no duration.
+        """
+        limit_s = self._server.settings.request_timeout_s
+        wanted = exchange.query.get("timeout")
+        if wanted is None or verb == "watch":
+            return limit_s
+        wanted_s = _wanted_limit_s(wanted[0])
+        return wanted_s if 0 < wanted_s < limit_s else limit_s
 
     def _verb_of(self, exchange: Exchange, target: Target) -> str:
         method = exchange.method
@@ -259,9 +282,14 @@ class Router:
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
     ) -> None:
         path = exchange.path
+        clock = self._server.clock
+        ticket: Ticket | None = None
         try:
             exchange.user = self._authenticate(exchange)
             attributes = Attributes(exchange.method.lower(), path=path)
+            ticket = self._gate.arrive(exchange, attributes, "", clock.monotonic_s())
+            if ticket is not None and ticket.phase is Phase.WAITING:
+                await self._gate.wait(ticket, self._limit_s(exchange, ""))
             if not self._authorizer.allows(exchange.user, attributes):
                 raise refuse(exchange.user, attributes)
             if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
@@ -269,17 +297,34 @@ class Router:
                     raise st.nothing_there()
                 await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
             else:
-                await self._behind(scope, receive, send)
+                await self._behind(scope, receive, exchange.naming_flow(send))
         except st.StatusError as error:
             await self._fail(exchange, error)
+        except Refused as refusal:
+            await _turn_away(exchange, refusal)
         except ClientGone:
             pass  # nobody is left to be answered
+        finally:
+            if ticket is not None:
+                self._gate.leave(ticket, clock.monotonic_s())
 
     def _is_discovery(self, path: str) -> bool:
         parts = path.strip("/").split("/")
         if parts[0] == "api":
             return len(parts) == 1 or parts[1:] == ["v1"]
         return len(parts) == 1 or (len(parts) <= 3 and "/".join(parts[1:]) in self._groups)
+
+    async def _explain(self, exchange: Exchange, target: Target, error: Exception) -> None:
+        """Tell a client why it gets nothing else."""
+        match error:
+            case st.StatusError() | StorageError():
+                await self._fail(exchange, _status_of(error, target))
+            case Refused():
+                await _turn_away(exchange, error)
+            case ClientGone():
+                pass  # nobody is left to be answered
+            case _:
+                await self._fail(exchange, _unexpected(exchange, error))
 
     async def _fail(self, exchange: Exchange, error: st.StatusError) -> None:
         if exchange.code:
@@ -319,6 +364,15 @@ class Router:
             exchange.sent_bytes,
             taken_s * 1000,
         )
+
+
+async def _turn_away(exchange: Exchange, refusal: Refused) -> None:
+    """Tell a client that there is no room now, and when to come back."""
+    exchange.headers += (
+        (b"retry-after", b"%d" % refusal.retry_after_s),
+        (b"x-content-type-options", b"nosniff"),
+    )
+    await exchange.respond(TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, b"text/plain; charset=utf-8")
 
 
 def _wanted_limit_s(text: str) -> float:

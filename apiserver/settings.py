@@ -69,6 +69,10 @@ class ServerSettings:
         read_timeout_s: a request, or a TLS handshake, that is not whole after this is cut off.
         write_timeout_s: a client that takes nothing of its answer for this long is cut off.
         connections_max: more open connections are refused.
+        priority_and_fairness: whether requests are let in by priority levels and flow schemas,
+            with the two limits below together; without, by these plain limits.
+        max_requests_inflight: reads that run at once, upstream's --max-requests-inflight.
+        max_mutating_requests_inflight: writes, --max-mutating-requests-inflight.
         service_cidr: where Services get their cluster IPs from.
         node_port_first: lowest port for Services of type NodePort.
         node_port_last: highest of them.
@@ -95,6 +99,9 @@ class ServerSettings:
     read_timeout_s: float
     write_timeout_s: float
     connections_max: int
+    priority_and_fairness: bool
+    max_requests_inflight: int
+    max_mutating_requests_inflight: int
     service_cidr: str
     node_port_first: int
     node_port_last: int

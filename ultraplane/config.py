@@ -174,6 +174,21 @@ class ServerSection(Section):
     connections_max: int = Field(
         default=250_000, ge=16, description="Open connections beyond this are refused."
     )
+    priority_and_fairness: bool = Field(
+        default=True,
+        description="Share the server fairly among its clients by FlowSchemas and "
+        "PriorityLevelConfigurations. Without, only the two limits below hold.",
+    )
+    max_requests_inflight: int = Field(
+        default=400,
+        ge=1,
+        le=1_000_000,
+        description="Reads that may run at once; with priority and fairness, this and the next "
+        "limit together are the seats that priority levels share.",
+    )
+    max_mutating_requests_inflight: int = Field(
+        default=200, ge=1, le=1_000_000, description="Writes that may run at once."
+    )
     service_cidr: Annotated[str, AfterValidator(_network)] = Field(
         default="10.96.0.0/12", description="Where Services get their cluster IPs from."
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.fairness.dealing import HASH_BITS_MAX, required_bits
+from apiserver.fairness.defaults import MANDATORY_LEVELS, MANDATORY_SCHEMAS
+from apiserver.fairness.model import EXEMPT, GROUP
 from apiserver.types.hooks import TypeHooks
 from apiserver.types.meta import check_string, is_dns1123_subdomain
 from kube.field import FieldError, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 
-GROUP: Final = "flowcontrol.apiserver.k8s.io"
 PRECEDENCE_DEFAULT: Final = 1000
 PRECEDENCE_MAX: Final = 10_000
 SHARES_DEFAULT: Final = 30
@@ -17,6 +19,10 @@ QUEUES_MAX: Final = 10_000_000
 LEVEL_TYPES: Final = ("Exempt", "Limited")
 _QUEUING: Final = {"queues": 64, "handSize": 8, "queueLengthLimit": 50}
 _SUBJECTS: Final = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
+
+
+_FIXED_SCHEMAS: Final = {one["metadata"]["name"]: one["spec"] for one in MANDATORY_SCHEMAS}
+_FIXED_LEVELS: Final = {one["metadata"]["name"]: one["spec"] for one in MANDATORY_LEVELS}
 
 
 def default_schema(obj: JsonObject) -> None:
@@ -83,20 +89,30 @@ def validate_schema(obj: JsonObject) -> list[FieldError]:
     if precedence > PRECEDENCE_MAX:
         text = f"must not be greater than {PRECEDENCE_MAX}"
         errors.append(invalid(path, precedence, text))
+    name = obj["metadata"].get("name", "")
+    if precedence == 1 and name != EXEMPT:
+        text = "only the schema named 'exempt' may have matchingPrecedence 1"
+        errors.append(invalid(path, precedence, text))
     method = spec.get("distinguisherMethod")
     if method is not None and method.get("type") not in {"ByNamespace", "ByUser"}:
         supported = ("ByNamespace", "ByUser")
         kind = method.get("type", "")
         errors.append(not_supported("spec.distinguisherMethod", kind, supported))
-    if name := spec.get("priorityLevelConfiguration", {}).get("name"):
+    if level := spec.get("priorityLevelConfiguration", {}).get("name"):
         where = "spec.priorityLevelConfiguration.name"
-        errors += check_string(name, where, is_dns1123_subdomain)
+        errors += check_string(level, where, is_dns1123_subdomain)
     else:
         text = "must reference a priority level"
         errors.append(required("spec.priorityLevelConfiguration.name", text))
     for index, rule in enumerate(spec.get("rules") or ()):
         errors += _rule_errors(rule, f"spec.rules[{index}]")
+    if name in _FIXED_SCHEMAS and spec != _FIXED_SCHEMAS[name]:
+        errors.append(_not_fixed(spec, name))
     return errors
+
+
+def _not_fixed(spec: JsonObject, name: str) -> FieldError:
+    return invalid("spec", spec, f"spec of '{name}' must equal the fixed value")
 
 
 def _queue_errors(queuing: JsonObject, path: str) -> list[FieldError]:
@@ -112,20 +128,35 @@ def _queue_errors(queuing: JsonObject, path: str) -> list[FieldError]:
     if hand > queues:
         text = f"should not be greater than queues ({queues})"
         errors.append(invalid(f"{path}.handSize", hand, text))
+    elif hand > 0 and queues > 0 and required_bits(queues, hand) > HASH_BITS_MAX:
+        text = (
+            f"required entropy bits of deckSize {queues} and handSize {hand} should not be "
+            f"greater than {HASH_BITS_MAX}"
+        )
+        errors.append(invalid(f"{path}.handSize", hand, text))
+    return errors
+
+
+def _share_errors(section: JsonObject, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    shares = section.get("nominalConcurrencyShares", 0)
+    if shares < 0:
+        text = "must be a non-negative integer"
+        errors.append(invalid(f"{path}.nominalConcurrencyShares", shares, text))
+    percent = section.get("lendablePercent", 0)
+    if not 0 <= percent <= 100:
+        text = "must be between 0 and 100, inclusive"
+        errors.append(invalid(f"{path}.lendablePercent", percent, text))
+    borrowed = section.get("borrowingLimitPercent")
+    if borrowed is not None and borrowed < 0:
+        text = "if specified, must be a non-negative integer"
+        errors.append(invalid(f"{path}.borrowingLimitPercent", borrowed, text))
     return errors
 
 
 def _limited_errors(limited: JsonObject) -> list[FieldError]:
     path = "spec.limited"
-    errors: list[FieldError] = []
-    shares = limited.get("nominalConcurrencyShares", SHARES_DEFAULT)
-    if shares < 0:
-        text = "must be a non-negative integer"
-        errors.append(invalid(f"{path}.nominalConcurrencyShares", shares, text))
-    percent = limited.get("lendablePercent", 0)
-    if not 0 <= percent <= 100:
-        text = "must be between 0 and 100, inclusive"
-        errors.append(invalid(f"{path}.lendablePercent", percent, text))
+    errors = _share_errors(limited, path)
     response = limited.get("limitResponse", {})
     kind, queuing = response.get("type", ""), response.get("queuing")
     where = f"{path}.limitResponse"
@@ -148,19 +179,37 @@ def validate_level(obj: JsonObject) -> list[FieldError]:
     """Check a PriorityLevelConfiguration."""
     spec = obj.get("spec", {})
     kind, limited, exempt = spec.get("type", ""), spec.get("limited"), spec.get("exempt")
-    if kind not in LEVEL_TYPES:
-        return [not_supported("spec.type", kind, LEVEL_TYPES)]
+    name = obj["metadata"].get("name", "")
     errors: list[FieldError] = []
+    if (name == EXEMPT) != (kind == "Exempt"):
+        text = "type must be 'Exempt' if and only if name is 'exempt'"
+        errors.append(invalid("spec.type", kind, text))
+    if kind not in LEVEL_TYPES:
+        return [*errors, not_supported("spec.type", kind, LEVEL_TYPES)]
+    errors += _mandatory_errors(spec, name)
     if kind == "Exempt":
         if limited is not None:
             text = "must be nil if the type is not Limited"
             errors.append(forbidden("spec.limited", text))
-        return errors
+        return errors + _share_errors(exempt or {}, "spec.exempt")
     if exempt is not None:
         errors.append(forbidden("spec.exempt", "must be nil if the type is Limited"))
     if limited is None:
         return [*errors, required("spec.limited", "must not be empty when type is Limited")]
     return errors + _limited_errors(limited)
+
+
+def _mandatory_errors(spec: JsonObject, name: str) -> list[FieldError]:
+    """Check that a mandatory level is as it has to be; how many seats "exempt" has is open."""
+    fixed = _FIXED_LEVELS.get(name)
+    if fixed is None or fixed == spec:
+        return []
+    if name != EXEMPT:
+        return [_not_fixed(spec, name)]
+    if {**fixed, "exempt": None} == {**spec, "exempt": None}:
+        return []
+    text = "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value"
+    return [invalid("spec", spec, text)]
 
 
 def _clear_status(obj: JsonObject) -> None:

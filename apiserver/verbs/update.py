@@ -18,7 +18,7 @@ import orjson
 from apiserver.admission import admit_update
 from apiserver.aside import aside
 from apiserver.companions import NO_CLAIMS, Claims
-from apiserver.exchange import Exchange
+from apiserver.exchange import Caller
 from apiserver.metadata import ensure_namespace, spec_changed
 from apiserver.options import WriteOptions
 from apiserver.resources import Resource
@@ -76,7 +76,7 @@ class Change:
     """
 
     server: Server
-    exchange: Exchange
+    exchange: Caller
     resource: Resource
     produce: Produce
     options: WriteOptions

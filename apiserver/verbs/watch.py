@@ -159,6 +159,7 @@ class _Stream:
             if self._has_ended:
                 self._end()
             assert watcher is not None
+            self._exchange.settled()
             await self._follow(watcher)
         finally:
             forget()

@@ -13,6 +13,7 @@ from apiserver import router as router_module
 from apiserver.authn import Authenticator
 from apiserver.authz import Authorizer
 from apiserver.exchange import _parse_known, parse_query
+from apiserver.fairness.inflight import InflightGate
 from apiserver.metrics import Metrics
 from apiserver.resources import Catalog
 from apiserver.router import Router, Verbs
@@ -33,7 +34,8 @@ def _router(*, access_log: bool = False) -> Router:
         raise AssertionError("no request of these tests is for the app behind")
 
     authenticator = Authenticator({}, lambda _token: None)
-    return Router(server, authenticator, Authorizer(), Verbs({}, {}, {}), behind)
+    gate = InflightGate(0, 0)
+    return Router(server, authenticator, Authorizer(), Verbs({}, {}, {}), behind, gate)
 
 
 async def _ask(router: Router, path: str, method: str = "GET") -> int:

@@ -284,7 +284,8 @@ def test_policy_binding_does_not_deny_and_warn_at_once() -> None:
 
 def test_priority_level_is_defaulted_to_upstreams_queues() -> None:
     obj: dict[str, Any] = {
-        "spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {}}}}
+        "metadata": {"name": "a"},
+        "spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {}}}},
     }
     flowcontrol.default_level(obj)
     assert obj["spec"]["limited"]["limitResponse"]["queuing"] == {

@@ -1,0 +1,148 @@
+"""From a request to its flow: classified once for each kind of request of each user, then known.
+
+What decides is the user, the verb, the resource and the namespace, or the path; never a name. The
+answers are kept in a bounded table that a change of the configuration empties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from apiserver.authn import User
+from apiserver.authz import Attributes
+from apiserver.fairness.dealing import deal, hash_flow
+from apiserver.fairness.defaults import MANDATORY_LEVELS, MANDATORY_SCHEMAS
+from apiserver.fairness.levels import Level, divide_seats
+from apiserver.fairness.matching import distinguisher_of, in_order, matches
+from apiserver.fairness.model import (
+    CATCH_ALL,
+    LevelSpec,
+    SchemaSpec,
+    parse_level,
+    parse_schema,
+)
+from apiserver.fairness.requests import Tally
+
+KNOWN_MAX: Final = 10_000
+_PATH_LENGTH_MAX: Final = 256
+_IMAGINED_LEVELS: Final = {spec.name: spec for spec in map(parse_level, MANDATORY_LEVELS)}
+_IMAGINED_SCHEMAS: Final = {spec.name: spec for spec in map(parse_schema, MANDATORY_SCHEMAS)}
+
+
+class Flow:
+    """Requests that are treated alike.
+
+    Attributes:
+        hand: the queues of its level that it may use, () where there are none.
+        head: the answers' header lines that name schema and level, by uid alone: names would tell
+            strangers what they are to the cluster.
+        headers: the same for answers that are put together elsewhere.
+    """
+
+    __slots__ = ("distinguisher", "hand", "head", "headers", "level", "schema", "tally")
+
+    def __init__(self, schema: SchemaSpec, level: Level, distinguisher: str) -> None:
+        self.schema = schema
+        self.level = level
+        self.distinguisher = distinguisher
+        self.tally: Tally = level.tally(schema.name)
+        queuing = level.spec.queuing
+        self.hand: tuple[int, ...] = ()
+        if queuing is not None:
+            flow_hash = hash_flow(schema.name, distinguisher)
+            self.hand = deal(flow_hash, queuing.queues, queuing.hand_size)
+        self.headers = (
+            (b"x-kubernetes-pf-flowschema-uid", schema.uid.encode()),
+            (b"x-kubernetes-pf-prioritylevel-uid", level.spec.uid.encode()),
+        )
+        self.head = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+
+
+class Flows:
+    """The configuration at work: levels, schemas in order, and the flows known by them.
+
+    Attributes:
+        levels: by name, also those that only let their last requests end.
+        schemas: in the order in which they are asked.
+    """
+
+    def __init__(self, server_seats: int, now_s: float) -> None:
+        self._server_seats = server_seats
+        self._known: dict[tuple[object, ...], Flow] = {}
+        self.levels: dict[str, Level] = {}
+        self.schemas: list[SchemaSpec] = []
+        self.configure((), (), now_s)
+
+    def find(self, user: User, request: Attributes) -> Flow:
+        """Return the flow of a request."""
+        key: tuple[object, ...]
+        if request.resource:
+            key = (
+                user.name,
+                user.groups,
+                request.verb,
+                request.resource,
+                request.group,
+                request.subresource,
+                request.namespace,
+            )
+        else:
+            key = (user.name, user.groups, request.verb, request.path)
+        flow = self._known.get(key)
+        if flow is None:
+            flow = self._classify(user, request)
+            if len(request.path) <= _PATH_LENGTH_MAX:
+                if len(self._known) >= KNOWN_MAX:
+                    del self._known[next(iter(self._known))]
+                self._known[key] = flow
+        return flow
+
+    def _classify(self, user: User, request: Attributes) -> Flow:
+        for schema in self.schemas:
+            if matches(schema, user, request):
+                break
+        else:
+            # Everybody is in one of catch-all's two groups, but for what impersonation may name.
+            schema = next(one for one in self.schemas if one.name == CATCH_ALL)
+        level = self.levels[schema.level]
+        distinguisher = ""
+        if level.spec.queuing is not None:
+            distinguisher = distinguisher_of(schema, user, request)
+        return Flow(schema, level, distinguisher)
+
+    def configure(
+        self, levels: Sequence[LevelSpec], schemas: Sequence[SchemaSpec], now_s: float
+    ) -> None:
+        """Take on a configuration; what waits or runs goes on where it is.
+
+        Mandatory objects that are missing are imagined; schemas of missing levels are left out.
+        """
+        wanted = {**_IMAGINED_LEVELS, **{spec.name: spec for spec in levels}}
+        at_work: dict[str, Level] = {}
+        for name, spec in wanted.items():
+            level = at_work[name] = self.levels.get(name) or Level(spec, now_s)
+            level.spec = spec
+            level.is_leaving = False
+        for name, level in self.levels.items():
+            if name not in at_work and not level.queues.is_idle:
+                level.is_leaving = True
+                at_work[name] = level
+        self.levels = at_work
+        named = {**_IMAGINED_SCHEMAS, **{spec.name: spec for spec in schemas}}
+        self.schemas = in_order(spec for spec in named.values() if spec.level in wanted)
+        self._known.clear()
+        self._forget_tallies()
+        divide_seats(list(at_work.values()), self._server_seats, now_s)
+
+    def has_left(self) -> bool:
+        """Tell whether a level that is only letting its last requests end has let them."""
+        return any(level.is_leaving and level.queues.is_idle for level in self.levels.values())
+
+    def _forget_tallies(self) -> None:
+        """Drop what was counted of schemas that are gone, once nothing of them is left."""
+        names = {spec.name for spec in self.schemas}
+        for level in self.levels.values():
+            for name, tally in list(level.tallies.items()):
+                if name not in names and tally.is_idle:
+                    del level.tallies[name]
