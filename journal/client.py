@@ -232,6 +232,7 @@ class JournalClient:
     async def hold(self, stream: str, holder: str, before: int) -> tuple[int, int]:
         """See `Journal.hold`."""
         check_stream_name(stream)
+        check_stream_name(holder)
         answer: tuple[int, int] = await self._session.request(
             lambda identity: encode_hold(identity, before, holder.encode(), stream.encode()),
             self._deadline_s,
