@@ -60,6 +60,8 @@ class Holds:
         if before < 1:
             raise BadRequest(f"sequences begin at 1, not {before}")
         if holder not in self._holds and len(self._holds) >= self._count_max:
+            self.expire(now_s)
+        if holder not in self._holds and len(self._holds) >= self._count_max:
             raise Overloaded(f"the stream has its {self._count_max} holders")
         self._holds[holder] = (before, now_s)
         noted = self.noted.get(holder)

@@ -40,8 +40,10 @@ def join_cluster(source: Path, data_dir: Path) -> None:
     """
     if os.path.realpath(source) == os.path.realpath(data_dir):
         raise CannotJoin(f"join: {source} is our own data directory; name another API server's")
-    wanted = {name: _read(source / "pki" / name) for name in _SHARED}
     own = data_dir / "pki"
+    if not source.exists() and all((own / name).exists() for name in _SHARED):
+        return  # it has joined, and needs nothing of the other any more
+    wanted = {name: _read(source / "pki" / name) for name in _SHARED}
     for name, content in wanted.items():
         path = own / name
         if path.exists() and path.read_bytes() != content:

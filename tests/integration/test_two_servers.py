@@ -187,6 +187,41 @@ def test_a_write_through_one_server_is_seen_at_once_through_the_other(tmp_path: 
         _check_holds(journal, both)
 
 
+def test_a_server_joins_a_cluster_whose_log_is_trimmed(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    with running_journal(tmp_path, "--segment-mib=1") as journal:
+        shared: dict[str, Any] = {
+            "journal": {"address": journal.address, "external": True},
+            "storage": {"checkpoint_interval_s": 1},
+            "supervisor": {"controllers": False},
+        }
+        with run_cluster(tmp_path / "first", shared) as one:
+            path = "/api/v1/namespaces/default/configmaps"
+            deadline_s = time.monotonic() + _GOES_ON_S
+            while _streams(journal)["default"]["first"] == 1:
+                assert time.monotonic() < deadline_s, "the log is not trimmed"
+                large = {"metadata": {"generateName": "c-"}, "data": {"a": "x" * 500_000}}
+                assert one.call("POST", path, large).code == 201
+            join = {**shared, "join": str(one.directory)}
+            with run_cluster(tmp_path / "second", join) as other:
+                names = [
+                    sorted(item["metadata"]["name"] for item in c.call("GET", path).json["items"])
+                    for c in (one, other)
+                ]
+                assert names[0] == names[1]
+                assert len(names[0]) > 2
+
+
+def _streams(journal: JournalChild) -> dict[str, Any]:
+    async def ask() -> dict[str, Any]:
+        async with JournalClient(journal.address) as client:
+            return await client.stats()
+
+    streams: dict[str, Any] = asyncio.run(ask())["streams"]
+    return streams
+
+
 def _check_tokens(one: Cluster, other: Cluster) -> None:
     """A service account's token that one server gives is good at the other."""
     accounts = "/api/v1/namespaces/default/serviceaccounts"
@@ -210,11 +245,7 @@ def _check_holds(journal: JournalChild, both: Sequence[Cluster]) -> None:
             assert cluster.call("POST", "/api/v1/namespaces", space).code == 201
         time.sleep(0.1)
 
-    async def ask() -> dict[str, Any]:
-        async with JournalClient(journal.address) as client:
-            return await client.stats()
-
-    holds = asyncio.run(ask())["streams"]["default"]["holds"]
+    holds = _streams(journal)["default"]["holds"]
     assert len(holds) == 2
     assert min(holds.values()) > 1
 

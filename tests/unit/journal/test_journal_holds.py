@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from journal.disk import Environment, FileOps
-from journal.errors import CorruptStream, JournalFull
+from journal.errors import CorruptStream, JournalFull, Overloaded
 from journal.holds import HOLDS_NAME, Holds, read_holds, write_holds
 from journal.local import LocalEngine
 
@@ -44,6 +44,15 @@ def test_only_a_stronger_hold_must_be_noted_before_it_counts() -> None:
     assert not holds.renew("one", 9, 2)
     assert not holds.renew("one", 6, 3)
     assert holds.renew("one", 4, 4)
+
+
+def test_the_places_of_silent_holders_are_given_to_others() -> None:
+    holds = Holds(10, 2, {"gone": 1}, 0)
+    holds.renew("lively", 2, 5)
+    with pytest.raises(Overloaded):
+        holds.renew("new", 3, 6)
+    holds.renew("new", 3, 11)
+    assert holds.to_json() == {"lively": 2, "new": 3}
 
 
 def test_a_new_hold_that_cannot_be_noted_is_refused_until_it_can_be(tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def test_a_partition_holds_only_what_is_stored(tmp_path: Path, resource: str, hi
 def test_any_stored_type_may_have_a_partition(tmp_path: Path) -> None:
     stored = {info.storage_resource for info in builtin_registry().all() if not info.virtual}
     together = {"services", "networking.k8s.io/ipaddresses"}
-    partitions = {f"p{n}": (name,) for n, name in enumerate(sorted(stored - together))}
+    partitions: dict[str, tuple[str, ...]] = {
+        f"p{n}": (name,) for n, name in enumerate(sorted(stored - together))
+    }
     partitions["services"] = tuple(together)
     assert len(partitions) > 50
     check_settings(_config(tmp_path, storage__partitions=partitions))

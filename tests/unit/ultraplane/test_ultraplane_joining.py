@@ -73,6 +73,17 @@ def test_a_server_of_another_cluster_does_not_join(tmp_path: Path, first: Path) 
     assert not (second / "checkpoints").exists()
 
 
+def test_who_has_joined_starts_without_the_other(tmp_path: Path, first: Path) -> None:
+    second = tmp_path / "second"
+    second.mkdir(mode=0o700)
+    join_cluster(first, second)
+    shutil.rmtree(first)
+    join_cluster(first, second)
+    (second / "pki/ca.key").unlink()
+    with pytest.raises(CannotJoin, match="cannot be read"):
+        join_cluster(first, second)
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path, first: Path) -> None:
     with pytest.raises(CannotJoin, match=r"absent/pki/ca\.crt cannot be read"):
         join_cluster(tmp_path / "absent", tmp_path / "second")
