@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ from apiserver.verbs.watch import watch
 from kube.builtin_kinds import builtin_registry
 from runtime.clock import Clock
 from storage.housekeeping import Retention
+from storage.partition_map import PartitionMap
 from storage.store import Store, StoreOptions
 
 
@@ -56,13 +58,22 @@ def store_options(settings: ServerSettings, catalog: Catalog) -> StoreOptions:
     return StoreOptions(
         memory_path=settings.memory_dir,
         data_path=settings.data_dir,
-        partitions=storage.partitions,
+        partitions=_with_claims(storage.partitions),
         indexes=indexes,
         checkpoint_seconds=storage.checkpoint_interval_s,
         retention=Retention(storage.compaction_age_s, storage.compaction_revisions_max),
         map_bytes=storage.map_bytes_max,
         plain_bytes_max=storage.plain_bytes_max,
     )
+
+
+def _with_claims(partitions: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Put the claims of node ports where the Services are: they are written together."""
+    home = PartitionMap(partitions).of("services")
+    return {
+        name: (*resources, PORT_CLAIMS) if name == home else resources
+        for name, resources in partitions.items()
+    }
 
 
 def make_server(settings: ServerSettings, store: Store, catalog: Catalog, clock: Clock) -> Server:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
@@ -22,7 +23,7 @@ from journal.client_link import connect
 from journal.client_session import ClientSession
 from journal.engine import Batch, check_stream_name
 from journal.errors import BadRequest, Disconnected, JournalError, Overloaded
-from journal.protocol import ID, Kind, parse_address
+from journal.protocol import CLIENT_BYTES, ID, TWO, Kind, encode, encode_hold, parse_address
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
 
@@ -67,6 +68,7 @@ class JournalClient:
         self._started: ClientSession | None = None
         self._connected = asyncio.Event()
         self._closed = False
+        self._name = os.urandom(CLIENT_BYTES)
 
     async def start(self) -> None:
         """Begin to connect, in the background; appends wait until it has."""
@@ -171,6 +173,7 @@ class JournalClient:
         records: Sequence[bytes],
         idempotency_key: bytes,
         *,
+        resent_after: int | None = None,
         deadline_s: float | None = None,
     ) -> int:
         """See `Journal.append`; waits while too much is under way.
@@ -179,11 +182,13 @@ class JournalClient:
             stream: its name.
             records: one or more opaque records.
             idempotency_key: 16 bytes, the same on every retry.
+            resent_after: for a retry by the caller; those of the client itself see to it.
             deadline_s: seconds from now after which DeadlineExceeded is raised.
         """
+        seconds = self._deadline_s if deadline_s is None else deadline_s
         if self._session.budget.full:
-            await self._wait_for_room(self._deadline_s if deadline_s is None else deadline_s)
-        return await self.submit(stream, records, idempotency_key, deadline_s)
+            await self._wait_for_room(seconds)
+        return await self._session.submit(stream, records, idempotency_key, seconds, resent_after)
 
     async def read(self, stream: str, from_sequence: int) -> AsyncGenerator[list[Batch], None]:
         """See `Journal.read`; goes on by itself after a lost connection."""
@@ -211,17 +216,34 @@ class JournalClient:
     async def bounds(self, stream: str) -> tuple[int, int]:
         """See `Journal.bounds`."""
         answer: tuple[int, int] = await self._session.request(
-            Kind.BOUNDS, b"", stream, self._deadline_s
+            lambda identity: encode(Kind.BOUNDS, ID.pack(identity) + stream.encode()),
+            self._deadline_s,
         )
+        self._session.learn(stream, answer[1])
         return answer
 
     async def trim(self, stream: str, before: int) -> None:
         """See `Journal.trim`."""
-        await self._session.request(Kind.TRIM, ID.pack(before), stream, self._deadline_s)
+        await self._session.request(
+            lambda identity: encode(Kind.TRIM, TWO.pack(identity, before) + stream.encode()),
+            self._deadline_s,
+        )
+
+    async def hold(self, stream: str, holder: str, before: int) -> tuple[int, int]:
+        """See `Journal.hold`."""
+        check_stream_name(stream)
+        check_stream_name(holder)
+        answer: tuple[int, int] = await self._session.request(
+            lambda identity: encode_hold(identity, before, holder.encode(), stream.encode()),
+            self._deadline_s,
+        )
+        return answer
 
     async def stats(self) -> dict[str, Any]:
         """Return the service's counters: `connections`, and `streams` by name."""
-        answer = await self._session.request(Kind.STATS, b"", "", self._deadline_s)
+        answer = await self._session.request(
+            lambda identity: encode(Kind.STATS, ID.pack(identity)), self._deadline_s
+        )
         counters: dict[str, Any] = orjson.loads(answer)
         return counters
 
@@ -243,7 +265,7 @@ class JournalClient:
         failures = short_lived = 0
         while True:
             try:
-                link = await connect(self._address, session, CONNECT_SECONDS_MAX)
+                link = await connect(self._address, session, self._name, CONNECT_SECONDS_MAX)
             except (OSError, JournalError) as error:
                 if failures == 0:
                     _log.warning(

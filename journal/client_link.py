@@ -58,13 +58,14 @@ class Receiver(Protocol):
 class ClientLink(asyncio.Protocol):
     """Speaks journal/protocol.py with the service."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, client: bytes) -> None:
         loop = asyncio.get_running_loop()
         self.welcome: asyncio.Future[int] = loop.create_future()
         """The largest append the service takes, once it has answered HELLO."""
         self.lost: asyncio.Future[JournalError | None] = loop.create_future()
         """Done when the connection is; holds what the service said on hanging up, if anything."""
         self._receiver = receiver
+        self._client = client
         self._splitter = FrameSplitter()
         self._transport: asyncio.Transport | None = None
         self._reason: JournalError | None = None
@@ -75,7 +76,7 @@ class ClientLink(asyncio.Protocol):
         watch_peer(self._transport)
         # The session bounds what is under way, and `expire` what has piled up here beyond that.
         self._transport.set_write_buffer_limits(high=1 << 30)
-        self.write(encode(Kind.HELLO, HELLO.pack(HELLO_MAGIC, PROTOCOL_VERSION)))
+        self.write(encode(Kind.HELLO, HELLO.pack(HELLO_MAGIC, PROTOCOL_VERSION, self._client)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
@@ -142,15 +143,23 @@ class ClientLink(asyncio.Protocol):
                 raise ProtocolError(f"unknown kind {kind}")
 
 
-async def connect(address: Address, receiver: Receiver, timeout_s: float) -> ClientLink:
+async def connect(
+    address: Address, receiver: Receiver, client: bytes, timeout_s: float
+) -> ClientLink:
     """Connect and greet; return the link once the service has answered.
+
+    Args:
+        address: of the service.
+        receiver: is told of what it says.
+        client: 16 bytes, the same for all links of one client; a new link ends the one before.
+        timeout_s: how long it may take.
 
     Raises:
         OSError: nobody listens, or no answer in time (TimeoutError).
         JournalError: the service refused the connection.
     """
     loop = asyncio.get_running_loop()
-    link = ClientLink(receiver)
+    link = ClientLink(receiver, client)
     try:
         async with asyncio.timeout(timeout_s):
             match address:

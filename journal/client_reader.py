@@ -22,6 +22,7 @@ class ReaderQueue:
 
     def __init__(self, identity: int, stream: str, from_sequence: int) -> None:
         self.identity = identity
+        self.stream = stream
         self._name = stream.encode()
         self._asked = from_sequence
         self._received = from_sequence

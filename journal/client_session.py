@@ -3,7 +3,8 @@
 Invariants:
     - All appends of one turn of the event loop leave in one write.
     - Everything here is unanswered; an answer, a deadline or `fail_all` removes it, once.
-    - `attach` sends all of it, appends in their old order and with their old keys.
+    - `attach` sends all of it, appends in their old order and with their old keys; those that may
+      have been sent before say so, and after which sequence the journal may have them.
 
 There are no tasks and no waiting here: journal/client.py drives it.
 """
@@ -18,8 +19,8 @@ from typing import Any, Final, TypeAlias
 from journal.client_link import ClientLink
 from journal.client_reader import ReaderQueue
 from journal.engine import KEY_BYTES, Limits, check_append, check_stream_name
-from journal.errors import DeadlineExceeded, JournalError, Overloaded
-from journal.protocol import APPEND_HEAD, ID, Kind, encode, encode_append_head
+from journal.errors import BadRequest, DeadlineExceeded, JournalError, Overloaded
+from journal.protocol import APPEND_HEAD, ID, RESEND_HEAD, Kind, encode, encode_append_head
 from journal.record import encode_body, encode_keyed_record
 from runtime.queues import Budget
 
@@ -30,24 +31,45 @@ COALESCED_BYTES_MAX: Final = 1 << 20
 UNSENT_BYTES_MAX: Final = 2 * UNDER_WAY_BYTES_MAX
 """What a service that takes nothing may leave in the socket's buffer: what has passed its deadline
 is there still, beside what came after it."""
-_NAMES_MAX: Final = 1024
+_STREAMS_MAX: Final = 1024
+_UNSENT: Final = -1
 Translate: TypeAlias = Callable[[JournalError], Exception]
+
+
+class _Stream:
+    """A stream's name, what is known of it, and what is to be sent to it at the turn's end.
+
+    Attributes:
+        known: a sequence that is durable, perhaps not the last: an append that is sent for the
+            first time now comes after it.
+        parts: heads and bodies of an APPEND frame.
+        resent: those of a RESEND frame; it goes first.
+    """
+
+    __slots__ = ("known", "name", "parts", "resent")
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.known = 0
+        self.parts: list[bytes] = []
+        self.resent: list[bytes] = []
 
 
 class _Append:
     """An append that has not been answered.
 
     Attributes:
+        after: what was known of the stream when it was first sent; `_UNSENT` before.
         future: of whoever waits; done before the answer: they gave up.
         translate: None: the answer is the future's result. Else whoever waits learns from the log
             itself that the append is there, and only needs to hear of failures, in its own words.
     """
 
-    __slots__ = ("deadline_s", "future", "keyed_body", "sent", "stream", "translate")
+    __slots__ = ("after", "deadline_s", "future", "keyed_body", "stream", "translate")
 
     def __init__(
         self,
-        stream: str,
+        stream: _Stream,
         keyed_body: bytes,
         future: asyncio.Future[Any],
         deadline_s: float,
@@ -55,7 +77,7 @@ class _Append:
     ) -> None:
         self.stream = stream
         self.keyed_body = keyed_body
-        self.sent = False
+        self.after = _UNSENT
         self.future = future
         self.deadline_s = deadline_s
         self.translate = translate
@@ -92,19 +114,29 @@ class ClientSession:
         self._appends: dict[int, _Append] = {}
         self._requests: dict[int, _Request] = {}
         self._readers: dict[int, ReaderQueue] = {}
-        self._names: set[str] = set()
-        self._outgoing: dict[str, list[bytes]] = {}
+        self._streams: dict[str, _Stream] = {}
+        self._outgoing: list[_Stream] = []
         self._outgoing_bytes = 0
         self._outgoing_frames: list[bytes] = []
         self._flush_scheduled = False
 
     def submit(
-        self, stream: str, records: Sequence[bytes], key: bytes, deadline_s: float
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        key: bytes,
+        deadline_s: float,
+        resent_after: int | None = None,
     ) -> asyncio.Future[int]:
         """Send an append with those of this turn; see `JournalClient.submit`."""
         check_append(records, key, self._append_bytes_max)
+        if resent_after is not None and resent_after < 0:
+            raise BadRequest(f"sequences begin at 1, not {resent_after}")
         future: asyncio.Future[int] = self._loop.create_future()
-        self._submit(stream, key + encode_body(records), future, deadline_s, None)
+        after = _UNSENT if resent_after is None else resent_after
+        append = self._new(stream, key + encode_body(records), future, deadline_s, None)
+        append.after = after
+        self._start(append)
         return future
 
     def submit_for(
@@ -120,33 +152,45 @@ class ClientSession:
         if len(record) + 4 > self._append_bytes_max or len(key) != KEY_BYTES:
             check_append((record,), key, self._append_bytes_max)
         keyed_body = encode_keyed_record(key, record)
-        self._submit(stream, keyed_body, waiter, deadline_s, translate)
+        self._start(self._new(stream, keyed_body, waiter, deadline_s, translate))
 
-    def _submit(
+    def _new(
         self,
         stream: str,
         keyed_body: bytes,
         future: asyncio.Future[Any],
         deadline_s: float,
         translate: Translate | None,
-    ) -> None:
-        if stream not in self._names:
-            self._check_name(stream)
+    ) -> _Append:
+        state = self._streams.get(stream)
+        if state is None:
+            state = self._open(stream)
         if self.budget.full:
             raise Overloaded("too many appends are under way to the journal; nothing was sent")
-        append = _Append(stream, keyed_body, future, self._loop.time() + deadline_s, translate)
+        return _Append(state, keyed_body, future, self._loop.time() + deadline_s, translate)
+
+    def _start(self, append: _Append) -> None:
         identity = self._next_identity
         self._next_identity = identity + 1
         self._appends[identity] = append
-        size_bytes = len(keyed_body)
+        size_bytes = len(append.keyed_body)
         self.budget.take(size_bytes)
         if self.link is not None:
             self._enqueue(identity, append, size_bytes)
 
-    def request(
-        self, kind: Kind, argument: bytes, name: str, deadline_s: float
-    ) -> asyncio.Future[Any]:
+    def learn(self, stream: str, sequence: int) -> None:
+        """Take note that a sequence of a stream is durable."""
+        state = self._streams.get(stream)
+        if state is None:
+            state = self._open(stream)
+        state.known = max(state.known, sequence)
+
+    def request(self, make_frame: Callable[[int], bytes], deadline_s: float) -> asyncio.Future[Any]:
         """Send a request that may be repeated; return its answer's future.
+
+        Args:
+            make_frame: makes its frame of the id it gets.
+            deadline_s: how long the answer may take.
 
         Raises:
             Overloaded: too many are under way.
@@ -154,7 +198,7 @@ class ClientSession:
         if len(self._requests) >= UNDER_WAY_COUNT_MAX:
             raise Overloaded("too many requests are under way to the journal")
         identity = self._take_identity()
-        frame = encode(kind, ID.pack(identity) + argument + name.encode())
+        frame = make_frame(identity)
         future: asyncio.Future[Any] = self._loop.create_future()
         self._requests[identity] = _Request(frame, future, self._loop.time() + deadline_s)
         self.send(frame)
@@ -182,7 +226,7 @@ class ClientSession:
                 del self._appends[identity]
                 self.budget.give(len(append.keyed_body))
                 continue
-            self.resent += append.sent
+            self.resent += append.after != _UNSENT
             self._enqueue(identity, append, len(append.keyed_body))
         for request in self._requests.values():
             self.send(request.frame)
@@ -193,6 +237,9 @@ class ClientSession:
         """The connection is lost; what is unanswered waits for the next."""
         self.link = None
         self.problem = problem
+        for stream in self._outgoing:
+            stream.parts.clear()
+            stream.resent.clear()
         self._outgoing.clear()
         self._outgoing_frames.clear()
         self._outgoing_bytes = 0
@@ -240,6 +287,7 @@ class ClientSession:
         """Called by the link."""
         appends = self._appends
         size_bytes = count = 0
+        append: _Append | None = None
         for index in range(0, len(numbers), 2):
             append = appends.pop(numbers[index], None)
             if append is None:
@@ -248,6 +296,8 @@ class ClientSession:
             count += 1
             if append.translate is None and not append.future.done():
                 append.future.set_result(numbers[index + 1])
+        if append is not None and numbers[-1] > append.stream.known:
+            append.stream.known = numbers[-1]
         self.appends += count
         self.budget.give(size_bytes, count)
 
@@ -271,6 +321,7 @@ class ClientSession:
         reader = self._readers.get(identity)
         if reader is not None:  # it may just have been cancelled
             reader.push(next_sequence, data)
+            self.learn(reader.stream, next_sequence - 1)
 
     def on_answer(self, identity: int, answer: tuple[int, int] | bytes) -> None:
         """Called by the link."""
@@ -290,22 +341,37 @@ class ClientSession:
         self._next_identity = identity + 1
         return identity
 
-    def _check_name(self, stream: str) -> None:
+    def _open(self, stream: str) -> _Stream:
         check_stream_name(stream)
-        if len(self._names) < _NAMES_MAX:
-            self._names.add(stream)
+        state = _Stream(stream.encode())
+        if len(self._streams) < _STREAMS_MAX:
+            self._streams[stream] = state
+        return state
 
     def _enqueue(self, identity: int, append: _Append, size_bytes: int) -> None:
-        parts = self._outgoing.get(append.stream)
-        if parts is None:
-            parts = self._outgoing[append.stream] = []
-        append.sent = True
-        parts += (APPEND_HEAD.pack(identity, size_bytes), append.keyed_body)
+        stream = append.stream
+        if append.after != _UNSENT:
+            self._enqueue_again(identity, append, size_bytes)
+        else:
+            append.after = stream.known
+            parts = stream.parts
+            if not parts:
+                self._outgoing.append(stream)
+            parts += (APPEND_HEAD.pack(identity, size_bytes), append.keyed_body)
         self._outgoing_bytes += size_bytes
         if self._outgoing_bytes >= COALESCED_BYTES_MAX:
             self._flush()
         elif not self._flush_scheduled:
             self._schedule_flush()
+
+    def _enqueue_again(self, identity: int, append: _Append, size_bytes: int) -> None:
+        stream = append.stream
+        if stream.parts:
+            self._flush()  # what was submitted before it stays before it
+        if not stream.resent:
+            self._outgoing.append(stream)
+        head = RESEND_HEAD.pack(identity, size_bytes, append.after)
+        stream.resent += (head, append.keyed_body)
 
     def _on_turn_end(self) -> None:
         self._flush_scheduled = False
@@ -314,10 +380,13 @@ class ClientSession:
     def _flush(self) -> None:
         outgoing = self._outgoing
         frames = self._outgoing_frames
-        for stream, parts in outgoing.items():
-            data = b"".join(parts)
-            frames.append(encode_append_head(stream.encode(), len(data)))
-            frames.append(data)
+        for stream in outgoing:
+            for kind, parts in ((Kind.RESEND, stream.resent), (Kind.APPEND, stream.parts)):
+                if parts:
+                    data = b"".join(parts)
+                    frames.append(encode_append_head(stream.name, len(data), kind))
+                    frames.append(data)
+                    parts.clear()
         outgoing.clear()
         self._outgoing_bytes = 0
         if self.link is not None and frames:

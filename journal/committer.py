@@ -12,7 +12,8 @@ Invariants:
     - Nothing is published (readers, tail, key window, acknowledgement) before its fsync returned.
       Visible before synced, as some logs have it, shows readers what a crash undoes.
     - Appends of one caller are committed in the order of their submission.
-    - A key that is pending, under way or remembered is never written a second time.
+    - A key that is pending, under way or remembered is never written a second time, nor one that
+      is resent and may have been forgotten.
 
 All methods run on the event loop; only `DiskLog` runs on the disk thread.
 """
@@ -31,7 +32,7 @@ from typing import Protocol, TypeAlias
 from journal.disk import DiskThread, Environment
 from journal.disk_log import DiskLog, Fate, NewSegment, Outcome
 from journal.engine import KEY_BYTES
-from journal.errors import JournalError, JournalFull, Overloaded, StreamClosed
+from journal.errors import JournalError, JournalFull, OutcomeUnknown, Overloaded, StreamClosed
 from journal.key_window import KeyWindow
 from journal.record import (
     HEAD_BYTES,
@@ -151,7 +152,7 @@ class Committer:
             tail = found.segments[-1]
             self.position.segment_salt = tail.salt
             self.position.segment_end = tail.end_offset
-        self._window = KeyWindow(limits.key_window, found.keys)
+        self._window = KeyWindow(limits.key_window, found.keys, found.keys_after)
         self._stream = log_directory.name
         self._directory = log_directory
         self._disk_log = disk_log
@@ -168,10 +169,25 @@ class Committer:
         self._lacks_space = False
         self._idle_waiters: list[asyncio.Future[None]] = []
 
-    def submit(self, key: bytes, keyed_body: bytes, count: int, done: Done) -> None:
+    def submit(
+        self,
+        key: bytes,
+        keyed_body: bytes,
+        count: int,
+        done: Done,
+        resent_after: int | None = None,
+    ) -> None:
         """Have an append committed; `done` hears of it, perhaps before this returns.
 
         The caller looks at `budget.full` and stops for a while; one that never does is refused.
+
+        Args:
+            key: its idempotency key.
+            keyed_body: the key and the records.
+            count: of its records.
+            done: who is told.
+            resent_after: None for an append that is sent for the first time; else the sequence
+                after which an earlier attempt may have been committed.
         """
         known = self._window.get(key)
         if known is not None:
@@ -187,6 +203,9 @@ class Committer:
             if under_way.joined is None:
                 under_way.joined = []
             under_way.joined.append(done)
+            return
+        if resent_after is not None and resent_after < self._window.complete_after:
+            done(0, self._forgotten(resent_after))
             return
         budget = self.budget
         if budget.held_bytes > self._limits.pending_bytes_max + _OVERLOAD_SLACK_BYTES:
@@ -345,6 +364,13 @@ class Committer:
             del self._by_key[append.key]
             self.budget.give(len(append.keyed_body))
             append.answer(0, error)
+
+    def _forgotten(self, resent_after: int) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"stream {self._stream!r}: the append was sent before, after sequence {resent_after}, "
+            f"and keys are remembered from after {self._window.complete_after} on: it may have "
+            "been committed, and was not committed again"
+        )
 
     def _full_error(self, outcome: Outcome) -> JournalFull:
         error = JournalFull(

@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import orjson
 
@@ -33,16 +33,19 @@ from journal.local import LocalEngine
 from journal.protocol import (
     APPEND_HEAD,
     CREDIT,
+    GREETING,
     HELLO,
     HELLO_MAGIC,
     ID,
     PROTOCOL_VERSION,
     READ,
+    RESEND_HEAD,
     THREE,
     TWO,
     WELCOME,
     FrameSplitter,
     Kind,
+    decode_hold,
     encode,
     encode_appended,
     encode_error,
@@ -67,6 +70,9 @@ FRAME_SLACK_BYTES: Final = 2 << 20
 """What a frame may hold besides the largest append: other appends sent with it."""
 
 
+_Work: TypeAlias = Callable[[StreamLog], Awaitable[None]]
+
+
 class Host(Protocol):
     """The service a connection belongs to."""
 
@@ -75,6 +81,10 @@ class Host(Protocol):
 
     def on_open(self, connection: Connection) -> bool:
         """Return whether the service takes one more connection."""
+        ...
+
+    def on_greeted(self, connection: Connection, client: bytes) -> None:
+        """End the connection that the client had before."""
         ...
 
     def on_closed(self, connection: Connection) -> None:
@@ -107,6 +117,8 @@ class Connection(asyncio.Protocol):
         self._holds = 0
         self._touched: set[StreamLog] = set()
         self.writable = True
+        self.client = b""
+        """The client's name for itself, once it has greeted."""
         self._handlers: dict[int, Callable[[bytes], None]] = {
             Kind.APPEND: self._on_append,
             Kind.READ: self._on_read,
@@ -115,6 +127,8 @@ class Connection(asyncio.Protocol):
             Kind.BOUNDS: self._on_bounds,
             Kind.TRIM: self._on_trim,
             Kind.STATS: self._on_stats,
+            Kind.RESEND: self._on_resend,
+            Kind.HOLD: self._on_hold,
         }
 
     @property
@@ -222,20 +236,19 @@ class Connection(asyncio.Protocol):
     def _on_hello(self, kind: int, payload: bytes) -> None:
         if kind != Kind.HELLO or payload[:4] != HELLO_MAGIC:
             raise ProtocolError("the connection does not begin with a HELLO")
-        _, version = HELLO.unpack_from(payload)
+        _, version = GREETING.unpack_from(payload)
         if version != PROTOCOL_VERSION:
             raise UnsupportedFormat(
                 f"the client speaks journal protocol {version}, this service {PROTOCOL_VERSION}"
             )
+        _, _, self.client = HELLO.unpack(payload)
         self._greeted = True
+        self._host.on_greeted(self, self.client)
         append_bytes_max = self._engine.limits.append_bytes_max
         self.send(encode(Kind.WELCOME, WELCOME.pack(PROTOCOL_VERSION, append_bytes_max)))
 
     def _on_append(self, payload: bytes) -> None:
-        if not payload:
-            raise ProtocolError("an APPEND frame is empty")
-        position = 1 + payload[0]
-        log = self._stream_of(payload[1:position])
+        log, position = self._target_of(payload)
         end = len(payload)
         while position < end:
             identity, size = APPEND_HEAD.unpack_from(payload, position)
@@ -246,6 +259,25 @@ class Connection(asyncio.Protocol):
             position += size
             self._submit(log, identity, keyed_body)
 
+    def _on_resend(self, payload: bytes) -> None:
+        log, position = self._target_of(payload)
+        end = len(payload)
+        while position < end:
+            identity, size, after = RESEND_HEAD.unpack_from(payload, position)
+            position += RESEND_HEAD.size
+            keyed_body = payload[position : position + size]
+            if len(keyed_body) != size or size < KEY_BYTES:
+                raise ProtocolError("a RESEND frame is cut off")
+            position += size
+            self._submit(log, identity, keyed_body, after)
+
+    def _target_of(self, payload: bytes) -> tuple[StreamLog | JournalError, int]:
+        """Return the stream an APPEND or RESEND names, and where its appends begin."""
+        if not payload:
+            raise ProtocolError("an APPEND frame is empty")
+        position = 1 + payload[0]
+        return self._stream_of(payload[1:position]), position
+
     def _stream_of(self, name: bytes) -> StreamLog | JournalError:
         """Return the stream, or the reason why nothing can be appended to it."""
         try:
@@ -255,7 +287,13 @@ class Connection(asyncio.Protocol):
         self._touched.add(log)
         return log
 
-    def _submit(self, log: StreamLog | JournalError, identity: int, keyed_body: bytes) -> None:
+    def _submit(
+        self,
+        log: StreamLog | JournalError,
+        identity: int,
+        keyed_body: bytes,
+        resent_after: int | None = None,
+    ) -> None:
         self._under_way.take(len(keyed_body))
         done = partial(self._on_done, identity, len(keyed_body))
         if isinstance(log, JournalError):
@@ -269,7 +307,7 @@ class Connection(asyncio.Protocol):
         except BadRequest as error:
             done(0, error)
             return
-        log.submit(keyed_body[:KEY_BYTES], keyed_body, count, done)
+        log.submit(keyed_body[:KEY_BYTES], keyed_body, count, done, resent_after)
 
     def _on_done(
         self, identity: int, size_bytes: int, first_sequence: int, error: JournalError | None
@@ -326,20 +364,28 @@ class Connection(asyncio.Protocol):
     def _on_trim(self, payload: bytes) -> None:
         identity, before = TWO.unpack_from(payload)
         name = payload[TWO.size :].decode()
-        # Counted as under way, so that a client can't start tasks without end.
-        self._under_way.take(len(payload))
-        trim = self._run_trim(identity, name, before, len(payload))
-        self._host.scope.spawn(trim, name=f"trim-{name}")
+        self._start(identity, len(payload), name, lambda log: log.trim(before))
 
-    async def _run_trim(self, identity: int, name: str, before: int, size_bytes: int) -> None:
+    def _on_hold(self, payload: bytes) -> None:
+        identity, before, holder, name = decode_hold(payload)
+        self._start(identity, len(payload), name, lambda log: log.hold(holder, before))
+
+    def _start(self, identity: int, size_bytes: int, name: str, work: _Work) -> None:
+        # Counted as under way, so that a client can't start tasks without end.
+        self._under_way.take(size_bytes)
+        coroutine = self._run_work(identity, size_bytes, name, work)
+        self._host.scope.spawn(coroutine, name=f"files-of-{name}")
+
+    async def _run_work(self, identity: int, size_bytes: int, name: str, work: _Work) -> None:
+        """Do what needs the stream's files, and answer with its bounds."""
         try:
             log = self._engine.stream(name)
-            await log.trim(before)
+            await work(log)
         except JournalError as error:
             self.send(encode_failed(identity, error))
         except OSError as error:
-            _log.exception("trimming stream %r failed", name)
-            self.send(encode_failed(identity, JournalError(f"trim failed: {error}")))
+            _log.exception("stream %r: its files can't be changed", name)
+            self.send(encode_failed(identity, JournalError(f"stream {name!r}: {error}")))
         else:
             self.send(encode(Kind.RESULT, THREE.pack(identity, log.first, log.last)))
         finally:

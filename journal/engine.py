@@ -10,9 +10,13 @@ of one append are consecutive. Guarantees, tested by tests/contract/journal_suit
     3. Nothing is visible to `read`, `tail` or `bounds` before it is durable.
     4. All readers of a stream see the same records in the same order, without gap or repetition.
     5. A second append with a key among the last `KEY_WINDOW` of its stream writes nothing and
-       returns the first one's sequence, whatever its records are.
+       returns the first one's sequence, whatever its records are. One that says it is resent is
+       never committed a second time, however long ago the first was: it may be refused instead.
     6. Timestamps never go back along a stream.
-    7. `trim(before)` never removes a record at or after `before`; it may keep older ones.
+    7. `trim(before)` never removes a record at or after `before`, nor one that a holder still
+       needs; it may keep older ones.
+    8. A hold that was acknowledged keeps the log from its sequence on until it is moved, or was not
+       renewed for the engine's time. It survives a crash of the machine.
 
 Sequences of different streams have nothing to do with each other.
 """
@@ -55,15 +59,25 @@ class Batch(NamedTuple):
 class Journal(Protocol):
     """An ordered, durable log of opaque records; the module's head states the guarantees."""
 
-    async def append(self, stream: str, records: Sequence[bytes], idempotency_key: bytes) -> int:
+    async def append(
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        idempotency_key: bytes,
+        *,
+        resent_after: int | None = None,
+    ) -> int:
         """Append `records` atomically; return the first one's sequence once they are durable.
 
         Args:
             stream: its name; created by its first append.
             records: one or more opaque records, empty ones allowed.
             idempotency_key: 16 bytes, unique to this append; the same on every retry.
+            resent_after: for a retry: a sequence that was durable before the first attempt was
+                made, so that the append can only lie after it.
 
         Raises:
+            OutcomeUnknown: a retry, and the engine does not remember keys from so far back.
             StreamClosed: a write failed; the records may or may not survive.
             JournalFull, Overloaded: nothing was written, retry later.
             RecordTooLarge, BadRequest: nothing was written, retrying never helps.
@@ -97,7 +111,27 @@ class Journal(Protocol):
         ...
 
     async def trim(self, stream: str, before: int) -> None:
-        """Allow records with a sequence less than `before` to be forgotten."""
+        """Allow records with a sequence less than `before` to be forgotten.
+
+        They are once no holder needs them.
+        """
+        ...
+
+    async def hold(self, stream: str, holder: str, before: int) -> tuple[int, int]:
+        """Say that `holder` needs the records from `before` on; return `bounds`.
+
+        To be said again from time to time: a holder that is silent for the engine's
+        `hold_seconds` is forgotten. The log may begin later than `before`: look at the answer.
+
+        Args:
+            stream: its name.
+            holder: who says it: a name of 1 to 128 characters as a stream's.
+            before: the first sequence that is needed.
+
+        Raises:
+            Overloaded: the stream has as many holders as are allowed.
+            JournalFull: there is no space to note a new holder.
+        """
         ...
 
 
@@ -123,6 +157,10 @@ class Limits:
     """How much of a segment file is read, and handed to a reader, at a time."""
     streams_max: int = 256
     key_window: int = KEY_WINDOW
+    hold_seconds: float = 3600.0
+    """A holder that was silent for so long no longer keeps the log."""
+    holders_max: int = 64
+    """Of a stream."""
 
     def __post_init__(self) -> None:
         assert self.segment_bytes + self.append_bytes_max + (1 << 20) < 1 << 32, "offsets are u32"

@@ -139,6 +139,16 @@ class DeadlineExceeded(JournalError):
     code = 14
 
 
+class OutcomeUnknown(JournalError):
+    """A resent append may have been committed so long ago that its key is forgotten.
+
+    It was not committed now: that might have been the second time. Contrast DeadlineExceeded, after
+    which the same key still tells.
+    """
+
+    code = 16
+
+
 class TooManyConnections(JournalError):
     """The service has all the connections it takes; retry later."""
 

@@ -1,4 +1,8 @@
-"""The idempotency keys a stream remembers: the last N that were committed, oldest forgotten."""
+"""The idempotency keys a stream remembers: the last N that were committed, oldest forgotten.
+
+Every append of a log has a key, so what is remembered is a stretch of the log without gaps that
+ends at its end; `complete_after` says where it begins.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,21 @@ from collections.abc import Iterable
 
 
 class KeyWindow:
-    """Maps keys of committed appends to their first sequences. At most `count_max` keys."""
+    """Maps keys of committed appends to their first sequences. At most `count_max` keys.
 
-    def __init__(self, count_max: int, keys: Iterable[tuple[bytes, int]] = ()) -> None:
+    Args of the constructor:
+        count_max: how many are remembered.
+        keys: those to begin with, oldest first.
+        complete_after: every append after this sequence has its key among `keys`.
+    """
+
+    def __init__(
+        self,
+        count_max: int,
+        keys: Iterable[tuple[bytes, int]] = (),
+        complete_after: int = 0,
+    ) -> None:
+        self._known_after = complete_after
         # A plain dict would do, but finding its oldest key skips over all deleted ones.
         self._sequences: OrderedDict[bytes, int] = OrderedDict()
         self._count_max = count_max
@@ -26,6 +42,13 @@ class KeyWindow:
     def get(self, key: bytes) -> int | None:
         """Return the first sequence of the append that had this key, if it is remembered."""
         return self._sequences.get(key)
+
+    @property
+    def complete_after(self) -> int:
+        """The sequence after which no append's key is forgotten."""
+        # Worked out when it is asked for, which is rare; `add` is not.
+        oldest = next(iter(self._sequences.values()), 1)
+        return max(self._known_after, oldest - 1)
 
     def add(self, key: bytes, first_sequence: int) -> None:
         """Remember a committed append; the oldest one may be forgotten for it."""

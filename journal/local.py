@@ -3,6 +3,7 @@
     <directory>/lock                       held by the process that has it open
     <directory>/<stream>/<first sequence>.log
     <directory>/<stream>/waypoint          its end and keys at the last trim or orderly end
+    <directory>/<stream>/holds             who needs it, and from where on
 
 Invariants: one process at a time; every stream was recovered before the engine answers; a stream
 that can't be trusted stops the engine from opening, so that nobody appends behind damage.
@@ -102,14 +103,22 @@ class LocalEngine:
         self._streams[name] = fresh
         return fresh
 
-    async def append(self, stream: str, records: Sequence[bytes], idempotency_key: bytes) -> int:
+    async def append(
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        idempotency_key: bytes,
+        *,
+        resent_after: int | None = None,
+    ) -> int:
         """See `Journal.append`; waits while too many appends are waiting."""
         check_append(records, idempotency_key, self.limits.append_bytes_max)
         log = self.stream(stream)
         await log.committer.budget.wait_for_room()
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         keyed_body = idempotency_key + encode_body(records)
-        log.submit(idempotency_key, keyed_body, len(records), partial(_resolve, future))
+        done = partial(_resolve, future)
+        log.submit(idempotency_key, keyed_body, len(records), done, resent_after)
         return await future
 
     async def read(self, stream: str, from_sequence: int) -> AsyncGenerator[list[Batch], None]:
@@ -131,6 +140,12 @@ class LocalEngine:
     async def trim(self, stream: str, before: int) -> None:
         """See `Journal.trim`; whole segments go, and the newest one stays."""
         await self.stream(stream).trim(before)
+
+    async def hold(self, stream: str, holder: str, before: int) -> tuple[int, int]:
+        """See `Journal.hold`."""
+        log = self.stream(stream)
+        await log.hold(holder, before)
+        return log.first, log.last
 
     def to_json(self) -> dict[str, Any]:
         """Return every stream's counters."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
-from journal.disk import Environment
+from journal.disk import Environment, FileOps
 from journal.engine import Limits
 from journal.errors import JournalError
 from journal.local import LocalEngine
@@ -84,6 +86,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"size of a segment file, 1 to {SEGMENT_MIB_MAX}",
     )
     parser.add_argument(
+        "--hold-seconds",
+        type=float,
+        default=Limits().hold_seconds,
+        help="how long the log is kept for a replica that says nothing",
+    )
+    parser.add_argument(
+        "--test-sync-delay-ms",
+        type=float,
+        default=0.0,
+        help="for tests and benchmarks: how much longer each durable write takes",
+    )
+    parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
     )
     return parser.parse_args(arguments)
@@ -95,11 +109,23 @@ def _segment_mib(text: str) -> int:
     return int(text)
 
 
-def limits_for(segment_mib: int) -> Limits:
+def limits_for(segment_mib: int, hold_seconds: float = Limits().hold_seconds) -> Limits:
     """Return the limits of an engine whose segments have this size; a group fits into one."""
     segment_bytes = segment_mib << 20
     group_bytes_max = min(Limits().group_bytes_max, segment_bytes)
-    return Limits(segment_bytes=segment_bytes, group_bytes_max=group_bytes_max)
+    return Limits(
+        segment_bytes=segment_bytes, group_bytes_max=group_bytes_max, hold_seconds=hold_seconds
+    )
+
+
+def slow_disk(delay_ms: float) -> FileOps:
+    """Return operations whose sync takes so much longer, on the thread that does it."""
+
+    def sync(descriptor: int) -> None:
+        time.sleep(delay_ms / 1000)
+        os.fdatasync(descriptor)
+
+    return FileOps(sync=sync) if delay_ms > 0 else FileOps()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,7 +136,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    environment = Environment(limits_for(options.segment_mib))
+    environment = Environment(
+        limits_for(options.segment_mib, options.hold_seconds),
+        ops=slow_disk(options.test_sync_delay_ms),
+    )
     try:
         uvloop.run(run_service(options.data_dir, options.listen, environment=environment))
     except (JournalError, OSError, ValueError) as error:

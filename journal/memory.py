@@ -15,7 +15,8 @@ from journal.engine import (
     check_from_sequence,
     check_stream_name,
 )
-from journal.errors import BadRequest
+from journal.errors import BadRequest, OutcomeUnknown
+from journal.holds import Holds
 from journal.key_window import KeyWindow
 from runtime.clock import Clock, SystemClock
 
@@ -31,6 +32,7 @@ class _Stream:
         self.last = 0
         self.timestamp_ms = 0
         self.keys = KeyWindow(key_window)
+        self.holds = Holds(Limits().hold_seconds, Limits().holders_max, {}, 0.0)
         self.grown = asyncio.Event()
 
 
@@ -43,7 +45,14 @@ class MemoryEngine:
         self._append_bytes_max = Limits().append_bytes_max
         self._streams: dict[str, _Stream] = {}
 
-    async def append(self, stream: str, records: Sequence[bytes], idempotency_key: bytes) -> int:
+    async def append(
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        idempotency_key: bytes,
+        *,
+        resent_after: int | None = None,
+    ) -> int:
         """See `Journal.append`."""
         check_append(records, idempotency_key, self._append_bytes_max)
         state = self._stream(stream)
@@ -52,6 +61,8 @@ class MemoryEngine:
         known = state.keys.get(idempotency_key)
         if known is not None:
             return known
+        if resent_after is not None and resent_after < state.keys.complete_after:
+            raise OutcomeUnknown(f"the key is forgotten, and was first sent after {resent_after}")
         first = state.last + 1
         state.timestamp_ms = max(state.timestamp_ms, self._clock.now_ms())
         state.batches.append(Batch(first, state.timestamp_ms, tuple(records)))
@@ -93,12 +104,21 @@ class MemoryEngine:
     async def trim(self, stream: str, before: int) -> None:
         """See `Journal.trim`."""
         state = self._stream(stream)
+        state.holds.expire(self._clock.monotonic_s())
+        least = state.holds.least()
+        before = before if least is None else min(before, least)
         gone = 0
         while gone < len(state.batches) and state.batches[gone].last_sequence < before:
             gone += 1
         if gone:
             state.first = state.batches[gone - 1].last_sequence + 1
             del state.batches[:gone]
+
+    async def hold(self, stream: str, holder: str, before: int) -> tuple[int, int]:
+        """See `Journal.hold`."""
+        state = self._stream(stream)
+        state.holds.renew(holder, before, self._clock.monotonic_s())
+        return state.first, state.last
 
     def _stream(self, name: str) -> _Stream:
         state = self._streams.get(name)

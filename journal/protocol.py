@@ -7,7 +7,7 @@ Integers are little-endian. Both directions carry frames; `length` counts the pa
     +-------------+---------+----------------+
 
     client to service                      payload
-      1 HELLO     first on a connection    "UPJC", version u16
+      1 HELLO     first on a connection    "UPJC", version u16, client 16
       2 APPEND    any number of appends    name length u8, name, then for each append:
                   to one stream              id u64, size u32, key 16, body (record.py) size - 16
       3 READ      subscribe                id u64, from sequence u64, window u32, name
@@ -16,17 +16,25 @@ Integers are little-endian. Both directions carry frames; `length` counts the pa
       6 BOUNDS    first and last sequence  id u64, name
       7 TRIM      forget the old           id u64, before u64, name
       8 STATS     counters                 id u64
+      9 RESEND    appends sent before      name length u8, name, then for each append:
+                  to one stream              id u64, size u32, after u64, key 16, body size - 16
+     10 HOLD      keep from `before` on    id u64, before u64, holder length u8, holder, name
     service to client
      64 WELCOME   answers HELLO            version u16, largest append u32
      65 APPENDED  durable                  for each append: id u64, first sequence u64
      66 FAILED    ends the id              id u64, code u16 (errors.py), detail u64, message
      67 RESULT    answers BOUNDS, TRIM     id u64, first u64, last u64
+                  and HOLD
      68 FRAMES    of a subscription        id u64, next sequence u64, whole frames (record.py)
      69 TEXT      answers STATS            id u64, JSON
      70 ERROR     before hanging up        code u16, message
 
 Ids are the client's, unique on its connection. Rules:
 
+    - `client` is a client's own random name. It has one connection: a newer one ends the older, of
+      which nothing more is read, so that what is resent is never overtaken by its first copy.
+    - `after` is a sequence the client knew to be durable before it first sent the append. If keys
+      are not remembered from so far back, the append is refused: it may be there already.
     - Appends of one connection to one stream are committed in the order they were sent.
     - An append's APPENDED is sent before any FRAMES that hold it, on the same connection.
     - The service sends no FRAMES for a subscription beyond its window: the window given by READ,
@@ -52,7 +60,7 @@ from typing import Final, TypeAlias
 
 from journal.errors import JournalError, ProtocolError, error_from_wire
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 HELLO_MAGIC: Final = b"UPJC"
 FRAME_BYTES_MAX: Final = 16 << 20
 PEER_SILENT_SECONDS_MAX: Final = 20
@@ -60,7 +68,11 @@ PEER_SILENT_SECONDS_MAX: Final = 20
 
 FRAME_HEAD: Final = struct.Struct("<IB")
 APPEND_HEAD: Final = struct.Struct("<QI")
-HELLO: Final = struct.Struct("<4sH")
+RESEND_HEAD: Final = struct.Struct("<QIQ")
+CLIENT_BYTES: Final = 16
+GREETING: Final = struct.Struct("<4sH")
+"""What every version's HELLO begins with."""
+HELLO: Final = struct.Struct("<4sH16s")
 WELCOME: Final = struct.Struct("<HI")
 READ: Final = struct.Struct("<QQI")
 CREDIT: Final = struct.Struct("<QI")
@@ -82,6 +94,8 @@ class Kind(IntEnum):
     BOUNDS = 6
     TRIM = 7
     STATS = 8
+    RESEND = 9
+    HOLD = 10
     WELCOME = 64
     APPENDED = 65
     FAILED = 66
@@ -96,10 +110,30 @@ def encode(kind: Kind, payload: bytes) -> bytes:
     return FRAME_HEAD.pack(len(payload), kind) + payload
 
 
-def encode_append_head(name: bytes, appends_bytes: int) -> bytes:
-    """Return the beginning of an APPEND frame whose appends take `appends_bytes`."""
+def encode_append_head(name: bytes, appends_bytes: int, kind: Kind = Kind.APPEND) -> bytes:
+    """Return the beginning of an APPEND or RESEND frame whose appends take `appends_bytes`."""
     payload_bytes = 1 + len(name) + appends_bytes
-    return FRAME_HEAD.pack(payload_bytes, Kind.APPEND) + bytes((len(name),)) + name
+    return FRAME_HEAD.pack(payload_bytes, kind) + bytes((len(name),)) + name
+
+
+def encode_hold(identity: int, before: int, holder: bytes, name: bytes) -> bytes:
+    """Return a HOLD frame."""
+    head = TWO.pack(identity, before) + bytes((len(holder),))
+    return encode(Kind.HOLD, head + holder + name)
+
+
+def decode_hold(payload: bytes) -> tuple[int, int, str, str]:
+    """Return a HOLD frame's id, sequence, holder and stream.
+
+    Raises:
+        ProtocolError: it is cut off.
+    """
+    identity, before = TWO.unpack_from(payload)
+    start = TWO.size + 1
+    if len(payload) < start or len(payload) < start + payload[TWO.size]:
+        raise ProtocolError("a HOLD frame is cut off")
+    end = start + payload[TWO.size]
+    return identity, before, payload[start:end].decode(), payload[end:].decode()
 
 
 def encode_frames_head(subscription: int, next_sequence: int, data_bytes: int) -> bytes:

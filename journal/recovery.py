@@ -22,6 +22,7 @@ from pathlib import Path
 
 from journal.engine import KEY_WINDOW
 from journal.errors import CorruptStream
+from journal.holds import read_holds
 from journal.record import (
     FRAME_MAGIC,
     SEGMENT_HEADER_BYTES,
@@ -52,6 +53,10 @@ class Recovered:
     timestamp_ms: int = 0
     keys: list[tuple[bytes, int]] = field(default_factory=list)
     """Idempotency keys and their first sequences, oldest first, at most the key window."""
+    keys_after: int = 0
+    """Every append after this sequence has its key in `keys`."""
+    holds: dict[str, int] = field(default_factory=dict)
+    """Who needs the log, and from where on."""
     noted_sequence: int = 1
     """The next sequence that the waypoint names, 1 if there is none."""
     rewrite_from: int = SEGMENT_HEADER_BYTES
@@ -156,7 +161,7 @@ def recover(directory: Path, stream: str, key_window: int = KEY_WINDOW) -> Recov
     Blocks: call it in a thread. Every checksum is verified, and sequences across all files.
 
     Raises:
-        CorruptStream: bytes that had been durable are damaged or missing.
+        CorruptStream: bytes that had been durable are damaged or missing, or the holds are.
         UnsupportedFormat: a newer program wrote a segment.
     """
     found = Recovered()
@@ -169,6 +174,7 @@ def recover(directory: Path, stream: str, key_window: int = KEY_WINDOW) -> Recov
         del found.keys[:-key_window]
     _heed_waypoint(directory, found)
     del found.keys[:-key_window]
+    found.holds = read_holds(directory)
     return found
 
 
@@ -179,6 +185,8 @@ def _heed_waypoint(directory: Path, found: Recovered) -> None:
         CorruptStream: the log ends before what was durable, or the waypoint is damaged.
     """
     waypoint = read_waypoint(directory)
+    first = found.segments[0].first_sequence if found.segments else found.next_sequence
+    found.keys_after = first - 1
     if waypoint is None:
         return
     if found.next_sequence < waypoint.next_sequence:
@@ -191,8 +199,10 @@ def _heed_waypoint(directory: Path, found: Recovered) -> None:
             f"the log ends with sequence {found.next_sequence - 1} there, but it was durable up to "
             f"{waypoint.next_sequence - 1}: its end is damaged or missing",
         )
-    first = found.segments[0].first_sequence
     trimmed = [(key, sequence) for key, sequence in waypoint.keys if sequence < first]
     found.keys[:0] = trimmed
+    if trimmed and waypoint.next_sequence >= first:
+        # Else there was no space to note the keys of a later trim, and those in between are gone.
+        found.keys_after = trimmed[0][1] - 1
     found.timestamp_ms = max(found.timestamp_ms, waypoint.timestamp_ms)
     found.noted_sequence = waypoint.next_sequence

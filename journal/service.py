@@ -34,6 +34,8 @@ class JournalService:
         """Set when a task of the service failed (`scope.crash`), or by who wants it to end."""
         self._connections: dict[Connection, None] = {}
         self._connections_max = connections_max
+        self._clients: dict[bytes, Connection] = {}
+        """The newest connection of each client."""
         self._server: asyncio.Server | None = None
         self._stopping = False
 
@@ -91,9 +93,21 @@ class JournalService:
         self._connections[connection] = None
         return not self._stopping and len(self._connections) <= self._connections_max
 
+    def on_greeted(self, connection: Connection, client: bytes) -> None:
+        """End the connection that the client had before, read or not.
+
+        The client has given it up; what it sent there last it sends again, and only that may count.
+        """
+        older = self._clients.get(client)
+        self._clients[client] = connection
+        if older is not None:
+            older.abort()
+
     def on_closed(self, connection: Connection) -> None:
         """Forget a connection."""
         self._connections.pop(connection, None)
+        if self._clients.get(connection.client) is connection:
+            del self._clients[connection.client]
 
     def to_json(self) -> dict[str, Any]:
         """Return the service's and every stream's counters."""

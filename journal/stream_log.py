@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from journal.committer import Committer, Done, Group
-from journal.disk import Environment, sync_directory
+from journal.disk import Environment, make_directory, sync_directory
 from journal.disk_log import NO_SPACE, DiskLog
 from journal.engine import Batch, check_from_sequence
-from journal.errors import JournalError, SequenceTrimmed, StreamClosed
+from journal.errors import JournalError, JournalFull, SequenceTrimmed, StreamClosed
+from journal.holds import Holds, write_holds
 from journal.record import Chunk, decode_batches
 from journal.recovery import Recovered, recover
 from journal.segment import INDEX_STEP_BYTES, SegmentInfo, SegmentWriter, read_bytes, slice_frames
@@ -59,6 +60,13 @@ class StreamLog:
         """Held while a trim's thread works: cancelling the trim does not end it, and `stop` must
         not leave it at work in a directory that another process may take."""
         self._ops = environment.ops
+        self._clock = environment.clock
+        self._holds = Holds(
+            self._limits.hold_seconds,
+            self._limits.holders_max,
+            found.holds,
+            self._clock.monotonic_s(),
+        )
         self._noted_sequence = found.noted_sequence
 
     @staticmethod
@@ -79,9 +87,16 @@ class StreamLog:
             tail.path, tail.end_offset, found.rewrite_from, environment.ops
         )
 
-    def submit(self, key: bytes, keyed_body: bytes, count: int, done: Done) -> None:
+    def submit(
+        self,
+        key: bytes,
+        keyed_body: bytes,
+        count: int,
+        done: Done,
+        resent_after: int | None = None,
+    ) -> None:
         """Have an append committed; see `Committer.submit`."""
-        self.committer.submit(key, keyed_body, count, done)
+        self.committer.submit(key, keyed_body, count, done, resent_after)
 
     @property
     def first(self) -> int:
@@ -135,9 +150,11 @@ class StreamLog:
     async def trim(self, before: int) -> None:
         """Delete the segments all of whose records are before `before`, but never the tail.
 
-        Their keys are written down first, so that a retry is known even after a restart.
+        Nor what a holder needs. Their keys are written down first, so that a retry is known even
+        after a restart.
         """
         async with self._trim_lock:
+            before = self._nobody_needs(before)
             keep = 0
             while keep < len(self._segments) - 1 and self._segments[keep].next_sequence <= before:
                 keep += 1
@@ -151,6 +168,43 @@ class StreamLog:
             await asyncio.to_thread(self._delete, paths)
             if not noted:
                 await asyncio.to_thread(self._note, waypoint)
+
+    async def hold(self, holder: str, before: int) -> None:
+        """Keep the log from `before` on for a holder; see `Journal.hold`.
+
+        Raises:
+            BadRequest, Overloaded: see `Holds.renew`. JournalFull: there is no space to note it.
+        """
+        must_note = self._holds.renew(holder, before, self._clock.monotonic_s())
+        # A trim that has begun ends first, so that `first` is true once this returns.
+        async with self._trim_lock:
+            holds = self._holds.to_json()
+            if holds == self._holds.noted:
+                return
+            try:
+                await asyncio.to_thread(self._note_holds, holds)
+            except OSError as error:
+                if error.errno not in NO_SPACE:
+                    raise
+                if must_note:
+                    raise JournalFull(f"stream {self.name!r}: no space for a hold") from error
+                # The disk keeps more than is needed, and trimming is what makes space.
+            else:
+                self._holds.noted = holds
+
+    def _nobody_needs(self, before: int) -> int:
+        """Return up to where the log may be trimmed when `before` is asked for."""
+        for holder, needed in self._holds.expire(self._clock.monotonic_s()).items():
+            _log.warning(
+                "stream %r: %s was silent for more than %g s, so the log is no longer kept for it "
+                "from sequence %d on",
+                self.name,
+                holder,
+                self._limits.hold_seconds,
+                needed,
+            )
+        least = self._holds.least()
+        return before if least is None else min(before, least)
 
     async def drain(self) -> None:
         """Return when every submitted append has been answered."""
@@ -182,6 +236,7 @@ class StreamLog:
             "pendingBytes": committer.budget.held_bytes,
             "tailCacheBytes": self._cache.held_bytes,
             "listeners": len(self._listeners),
+            "holds": self._holds.to_json(),
             "closed": str(committer.closed) if committer.closed is not None else None,
         }
 
@@ -225,6 +280,14 @@ class StreamLog:
                 return False
             self._noted_sequence = waypoint.next_sequence
             return True
+
+    def _note_holds(self, holds: dict[str, int]) -> None:
+        """Write the holds down. Runs in any thread."""
+        with self._files:
+            if self._stopped:
+                raise StreamClosed(f"stream {self.name!r}: the journal is stopping")
+            make_directory(self._directory)
+            write_holds(self._directory, holds, self._ops)
 
     def _delete(self, paths: list[Path]) -> None:
         """Oldest first, so that a crash in between leaves no gap. Runs in any thread."""

@@ -6,8 +6,10 @@ transaction in a thread, fsynced, hashed, renamed, and the directory fsynced.
 
 The two newest are kept, and the journal is trimmed to the older one's sequence (whose entry stays,
 as recovery compares it with the checkpoint): should the newest turn out to be damaged, the other
-still has its log. Trimming is the only thing that waits for checkpoints. Compaction need not: a
-Compact is an entry of the log, and a replica restored from an older checkpoint meets it again.
+still has its log. What this replica needs is held in the journal and said again every minute, so
+that another replica, which may be ahead, does not trim it. Trimming is the only thing that waits
+for checkpoints. Compaction need not: a Compact is an entry of the log, and a replica restored from
+an older checkpoint meets it again.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ KEPT: Final = 2
 OBJECTS_PER_ENTRY: Final = 4
 """A checkpoint copies all objects: it waits until at least a quarter as many entries are new."""
 CHECK_SECONDS: Final = 1.0
+HOLD_SECONDS: Final = 60.0
+"""How often the journal is told what is still needed; it waits an hour by default."""
 RETRY_SECONDS: Final = 30.0
 """After a failed one: it has cost as much as one that succeeds."""
 _COPY_BYTES: Final = 1 << 20
@@ -56,6 +60,12 @@ def list_checkpoints(directory: Path) -> list[Checkpoint]:
         if sequence.isdigit():
             found.append(Checkpoint(int(sequence), digest, path))
     return sorted(found, reverse=True)
+
+
+def needed_from(directory: Path) -> int:
+    """Return the first sequence of the log that the checkpoints in a directory need."""
+    kept = list_checkpoints(directory)
+    return max(1, kept[KEPT - 1].sequence) if len(kept) >= KEPT else 1
 
 
 def write_checkpoint(
@@ -137,7 +147,7 @@ class Checkpointer:
         self._clock = clock
         self._entries_max = entries_max
         self._seconds_max = seconds_max
-        self._last_s = clock.monotonic_s()
+        self._last_s = self._held_s = clock.monotonic_s()
         existing = list_checkpoints(directory) if directory.exists() else []
         self.last_sequence = existing[0].sequence if existing else 0
         self.last_error = ""
@@ -158,14 +168,19 @@ class Checkpointer:
         """Write checkpoints when due; a failed one is tried again after a while."""
         while True:
             await self._clock.sleep(CHECK_SECONDS)
-            if not self.due:
+            hold_due = self._clock.monotonic_s() - self._held_s >= HOLD_SECONDS
+            if not self.due and not hold_due:
                 continue
             try:
-                await self.write()
+                if self.due:
+                    await self.write()
+                else:
+                    await self._hold(needed_from(self._directory))
             except OSError as error:
                 self._failed(error)
             except JournalError as error:
-                # The checkpoint is good; only the log stays longer than it has to.
+                # The checkpoint is good; only the log stays longer than it has to. What was not
+                # held again has lost a minute of many.
                 _log.warning("%s: the log was not trimmed: %s", self._partition.name, error)
 
     async def write(self) -> Checkpoint:
@@ -185,10 +200,15 @@ class Checkpointer:
         finally:
             txn.abort()
         self.last_sequence, self.last_error = sequence, ""
-        kept = list_checkpoints(self._directory)
-        if len(kept) >= KEPT:
-            await partition.port.trim(kept[KEPT - 1].sequence)
+        needed = needed_from(self._directory)
+        await self._hold(needed)
+        if needed > 1:
+            await partition.port.trim(needed)
         return checkpoint
+
+    async def _hold(self, needed: int) -> None:
+        self._held_s = self._clock.monotonic_s()
+        await self._partition.port.hold(needed)
 
     def _failed(self, error: OSError) -> None:
         self.last_error = str(error)

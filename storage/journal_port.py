@@ -36,9 +36,16 @@ class JournalPort:
     """One partition's stream of a journal."""
 
     def __init__(
-        self, journal: Journal, stream: str, scope: TaskScope, monotonic_s: Callable[[], float]
+        self,
+        journal: Journal,
+        stream: str,
+        scope: TaskScope,
+        monotonic_s: Callable[[], float],
+        replica: str,
     ) -> None:
         self.stream = stream
+        self.replica = replica
+        """The name under which the journal keeps the log for us."""
         self._journal = journal
         self._scope = scope
         self._monotonic_s = monotonic_s
@@ -110,12 +117,15 @@ class JournalPort:
         """Return the last durable sequence."""
         return await self._journal.tail(self.stream)
 
-    async def bounds(self) -> tuple[int, int]:
-        """Return the first retained and the last durable sequence."""
-        return await self._journal.bounds(self.stream)
+    async def hold(self, before: int) -> tuple[int, int]:
+        """Have the log kept for this replica from a sequence on; return its bounds.
+
+        To be said again, or the journal takes the replica for gone after a while.
+        """
+        return await self._journal.hold(self.stream, self.replica, before)
 
     async def trim(self, before: int) -> None:
-        """Allow the journal to forget what lies before a sequence."""
+        """Have the journal forget what lies before a sequence, but for other replicas' needs."""
         await self._journal.trim(self.stream, before)
 
 

@@ -1,19 +1,25 @@
 """Which partition a resource belongs to.
 
 The map is part of where the data is: under another one, objects would seem to be gone, and their
-names free. So it is kept beside the checkpoints, and a start under another one is refused.
+names free. So it is kept beside the checkpoints and, for all replicas that share a journal, in a
+stream of that; a start under another one is refused.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
+from journal.engine import Journal
 from storage.errors import RecoveryRefused
 
 DEFAULT: Final = "default"
+MAP_STREAM: Final = "meta.partitions"
+"""Not a partition: their names have no dot."""
+_MAP_KEY: Final = b"partition map v1"
 DEFAULT_PARTITIONS: Final[Mapping[str, Sequence[str]]] = {
     "events": ("events",),
     "leases": ("coordination.k8s.io/leases",),
@@ -54,13 +60,31 @@ class PartitionMap:
             written: dict[str, str] = json.loads(path.read_text())
         except FileNotFoundError:
             return
+        self._check(written, f"as {path} has them")
+
+    async def agree(self, journal: Journal) -> None:
+        """Hold the map against the one that the journal was first used with, by any replica.
+
+        Raises:
+            RecoveryRefused: a resource is elsewhere there.
+            JournalError: the journal can't be asked.
+        """
+        ours = json.dumps(self._by_resource, sort_keys=True).encode()
+        # All replicas append with the same key, so the first one's map is the only record.
+        sequence = await journal.append(MAP_STREAM, (ours,), _MAP_KEY)
+        async with aclosing(journal.read(MAP_STREAM, sequence)) as log:
+            batches = await anext(log)
+        written: dict[str, str] = json.loads(batches[0].records[0])
+        self._check(written, f"as its other replicas have them: {json.dumps(written)}")
+
+    def _check(self, written: Mapping[str, str], way_out: str) -> None:
         for resource in sorted({*written, *self._by_resource}):
             was, wanted = written.get(resource, DEFAULT), self.of(resource)
             if was != wanted:
                 raise RecoveryRefused(
                     f"{resource} was in partition {was!r} when the data was written, and would be "
                     f"in {wanted!r} now: its objects would seem gone. Put the partitions back "
-                    f"as {path} has them"
+                    f"{way_out}"
                 )
 
     def keep(self, path: Path) -> None:

@@ -9,9 +9,10 @@
     ends after the log ends            refuse: the journal was wiped or is another one
     its last entry is not the log's    refuse: the journal is another one
 
-Checkpoints are held against the log in the same way. Without one, the log must begin at its first
-entry. Only a replica's files on tmpfs are ever deleted, and only where a checkpoint or the whole
-log replaces them.
+First of all the journal is told what the checkpoints need, so that no other replica has it trimmed
+while we look. Checkpoints are held against the log in the same way. Without one, the log must begin
+at its first entry. Only a replica's files on tmpfs are ever deleted, and only where a checkpoint or
+the whole log replaces them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from storage.applier import READABLE_FORMATS, Position, read_position
-from storage.checkpoint import install_checkpoint, list_checkpoints
+from storage.checkpoint import install_checkpoint, list_checkpoints, needed_from
 from storage.environment import DATA_NAME, Environment, is_unusable, remove_environment
 from storage.errors import DataLost, RecoveryRefused
 from storage.journal_port import JournalPort
@@ -57,7 +58,19 @@ async def recover(places: Places, port: JournalPort, *, map_bytes: int) -> Recov
         ReplicaLocked: another process applies to this replica.
         JournalError: the journal can't be asked.
     """
-    first, last = await port.bounds()
+    first, last = await port.hold(needed_from(places.checkpoints))
+    try:
+        return await _recover(places, port, (first, last), map_bytes)
+    except RecoveryRefused:
+        # Or one that is started again and again, and can't go on, would fill the journal's disk.
+        await port.hold(last + 1)
+        raise
+
+
+async def _recover(
+    places: Places, port: JournalPort, bounds: tuple[int, int], map_bytes: int
+) -> Recovered:
+    first, last = bounds
     environment = _open_usable(places.memory, map_bytes)
     if environment is not None:
         try:
@@ -70,14 +83,14 @@ async def recover(places: Places, port: JournalPort, *, map_bytes: int) -> Recov
             raise
         else:
             return Recovered(environment, "memory", last)
-    environment = await _from_checkpoint(places, port, (first, last), map_bytes)
+    environment = await _from_checkpoint(places, port, bounds, map_bytes)
     if environment is not None:
         return Recovered(environment, "checkpoint", last)
     if first > 1:
         raise DataLost(
             f"stream {port.stream!r} begins at {first}, and there is neither an intact checkpoint "
-            f"in {places.checkpoints} nor a state in {places.memory} to continue from; restore "
-            "the checkpoints from a backup or from another replica"
+            f"in {places.checkpoints} nor a state in {places.memory} to continue from. "
+            f"{_way_back(places.checkpoints)}"
         )
     remove_environment(places.memory)
     return Recovered(Environment(places.memory, map_bytes=map_bytes), "log", last)
@@ -125,11 +138,22 @@ async def _from_checkpoint(
             continue
         try:
             await _check_log(environment, port, *bounds)
+        except DataLost as error:
+            environment.close()
+            raise DataLost(f"{error}. {_way_back(places.checkpoints)}") from error
         except BaseException:
             environment.close()
             raise
         return environment
     return None
+
+
+def _way_back(checkpoints: Path) -> str:
+    return (
+        "The journal keeps the log for a replica that is away, but not for ever "
+        "(journal.replica_expiry_s). Copy the newest checkpoint of a replica that runs, or of a "
+        f"backup, to {checkpoints}, and start again"
+    )
 
 
 async def _check_log(environment: Environment, port: JournalPort, first: int, last: int) -> None:

@@ -29,6 +29,7 @@ from storage.partition import Partition
 from storage.partition_map import DEFAULT_PARTITIONS, PartitionMap
 from storage.record import Record
 from storage.recovery import Places, recover
+from storage.replica import replica_name
 from storage.scan import BodyScan, Query, RecordScan
 from storage.scan_forms import CountScan, Forms, FormScan
 from storage.txn import Init, KeyedOp, Outcome
@@ -109,8 +110,10 @@ class Store:
         kept_map = self._options.data_path / "partitions.json"
         self._map.check_unchanged(kept_map)
         try:
+            await self._map.agree(self._journal)
+            replica = replica_name(self._options.data_path)
             for name in self._map.names:
-                self._running[name] = await self._start_partition(name)
+                self._running[name] = await self._start_partition(name, replica)
             self._map.keep(kept_map)
         except BaseException as error:
             await self.stop()
@@ -269,7 +272,7 @@ class Store:
         """Return what is to be known of each partition, for metrics and operators."""
         return {name: _status(one) for name, one in self._running.items()}
 
-    async def _start_partition(self, name: str) -> _Running:
+    async def _start_partition(self, name: str, replica: str) -> _Running:
         options = self._options
         partition: Partition | None = None
 
@@ -282,7 +285,7 @@ class Store:
                 self._on_crash(crash)
 
         scope = TaskScope(f"storage-{name}", on_crash=on_crash)
-        port = JournalPort(self._journal, name, scope, self._clock.monotonic_s)
+        port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, replica)
         places = Places(options.memory_path / name, options.data_path / "checkpoints" / name)
         recovered = await recover(places, port, map_bytes=options.map_bytes)
         environment = recovered.environment

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import csv
 import ssl
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
-from ultraplane.config import Config
+from ultraplane.config import Config, StorageSection
 from ultraplane.errors import UserError
 
 
@@ -18,7 +20,7 @@ class SettingUseless(UserError):
 
 
 def check_settings(config: Config) -> None:
-    """Look at what settings name: files, API groups.
+    """Look at what settings name: files, API groups, resources.
 
     Raises:
         SettingUseless: one of them is of no use.
@@ -33,6 +35,8 @@ def check_settings(config: Config) -> None:
         _check_tokens(config.auth.token_file)
     if server.runtime_config:
         _check_runtime_config(config)
+    if config.storage.partitions != StorageSection().partitions:
+        _check_partitions(config.storage.partitions)
 
 
 def _check_certificate(certificate: Path, key: Path) -> None:
@@ -78,6 +82,23 @@ def _check_runtime_config(config: Config) -> None:
         builtin_registry().enabled(config.server.runtime_config)
     except RuntimeConfigError as error:
         raise SettingUseless(f"server.runtime_config: {error}") from error
+
+
+def _check_partitions(partitions: Mapping[str, tuple[str, ...]]) -> None:
+    # As above; and the default map is made of what there is.
+    from kube.builtin_kinds import builtin_registry  # noqa: PLC0415
+
+    stored = {info.storage_resource for info in builtin_registry().all() if not info.virtual}
+    for name, resources in partitions.items():
+        for resource in resources:
+            if resource not in stored:
+                plural = resource.rpartition("/")[2]
+                near = sorted(one for one in stored if one.rpartition("/")[2] == plural)
+                near += get_close_matches(resource, stored, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise SettingUseless(
+                    f"storage.partitions.{name}: no resource {resource!r} is stored{hint}"
+                )
 
 
 def _read(name: str, path: Path) -> bytes:

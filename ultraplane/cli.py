@@ -80,6 +80,24 @@ def up(
         ),
     ] = None,
     config: ConfigFile = None,
+    journal: Annotated[
+        str | None,
+        typer.Option(
+            "--journal",
+            metavar="ADDRESS",
+            help="Use the journal that runs there (unix:/path or tcp:host:port) and start none.",
+        ),
+    ] = None,
+    join: Annotated[
+        Path | None,
+        typer.Option(
+            "--join",
+            parser=_path,
+            metavar="DIR",
+            help="Be one more API server, without controllers, of the cluster whose data is in "
+            "DIR.",
+        ),
+    ] = None,
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
 
@@ -94,8 +112,16 @@ def up(
         ultraplane up --data-dir /tmp/try --port 7443
 
         ultraplane up --config ultraplane.yaml --kubeconfig ./kubeconfig
+
+        ultraplane up --port 7443 --data-dir /b --join /a --journal unix:/a/journal.sock
     """
-    loaded = _load(config, data_dir, {"server.port": port})
+    flags = {
+        "server.port": port,
+        "join": join,
+        "journal.address": journal,
+        "journal.external": True if journal else None,
+    }
+    loaded = _load(config, data_dir, flags)
     from ultraplane.up import run_up
 
     run_up(loaded, kubeconfig.absolute() if kubeconfig else None, _version())

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _PARTITION_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_RESOURCE: Final = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[a-z][a-z0-9-]*")
 _HOST_NAME: Final = re.compile(
     r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?",
     re.IGNORECASE,
@@ -226,6 +227,17 @@ class JournalSection(Section):
         "unix:<data_dir>/journal.sock, in <memory_dir> if that path is too long. The protocol has "
         "no authentication: keep tcp on loopback.",
     )
+    external: bool = Field(
+        default=False,
+        description="The journal at `address` is run by somebody else: `up` starts none. So do the "
+        "other API servers of a cluster, each with a data directory of its own.",
+    )
+    replica_expiry_s: float = Field(
+        default=3600.0,
+        ge=300,
+        description="The log is kept for an API server that is away for so long; one that is back "
+        "later may need another's checkpoints.",
+    )
     segment_mib: int = Field(
         default=64,
         ge=1,
@@ -233,14 +245,22 @@ class JournalSection(Section):
         description="A log file is closed, and may be trimmed later, at this size.",
     )
 
+    @model_validator(mode="after")
+    def _external_has_an_address(self) -> Self:
+        if self.external and self.address is None:
+            raise ValueError("external needs address: where the journal is")
+        return self
+
 
 class StorageSection(Section):
     """The replica that the API server reads from."""
 
     partitions: dict[str, tuple[str, ...]] = Field(
         default_factory=lambda: dict(_PARTITIONS),
-        description="Resources with a log and a memory map of their own, by partition; all others "
-        'share the partition "default". Cannot be changed once there is data.',
+        description="Resources with a log, a memory map and revisions of their own, by partition, "
+        'as "plural" or "group/plural": {"apps": ["apps/deployments", "apps/replicasets"]}. All '
+        'others share the partition "default". Alike for all API servers of a cluster; cannot be '
+        "changed once there is data.",
     )
     compaction_age_s: float = Field(
         default=300.0,
@@ -289,6 +309,8 @@ class StorageSection(Section):
                 if resource in home:
                     raise ValueError(f"{resource} is in two partitions: {home[resource]}, {name}")
                 home[resource] = name
+                if not _RESOURCE.fullmatch(resource):
+                    raise ValueError(f'{resource!r} must be "plural" or "group/plural"')
         if len({home.get(resource, "default") for resource in _WRITTEN_TOGETHER}) > 1:
             raise ValueError(f"{' and '.join(_WRITTEN_TOGETHER)} must be in the same partition")
         return self
@@ -311,6 +333,11 @@ class AuthSection(Section):
 class SupervisorSection(Section):
     """How `ultraplane up` treats its processes."""
 
+    controllers: bool | None = Field(
+        default=None,
+        description="Whether `up` runs the controllers; one `up` of a cluster must, no more may. "
+        "Unset: unless it joined another.",
+    )
     ready_timeout_s: float = Field(
         default=300.0,
         gt=0,
@@ -342,6 +369,12 @@ class Config(Section):
         description="A directory on tmpfs for the replica's memory maps; unset is one in /dev/shm "
         "that belongs to the data directory. May vanish with a reboot.",
     )
+    join: Location | None = Field(
+        default=None,
+        description="Data directory of another API server of the same cluster. What all must have "
+        "alike (CA, service account key, admin's token) and its checkpoints are copied from there "
+        "at the first start.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much the processes write to <data_dir>/logs."
     )
@@ -367,6 +400,12 @@ class Config(Section):
         if self.journal.address is not None:
             return self.journal.address
         return self._socket_address("journal.sock")
+
+    @property
+    def runs_controllers(self) -> bool:
+        """Whether `up` runs the controllers."""
+        chosen = self.supervisor.controllers
+        return self.join is None if chosen is None else chosen
 
     @property
     def controllers_address(self) -> str:

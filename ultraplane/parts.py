@@ -72,6 +72,7 @@ def journal_arguments(config: Config) -> list[str]:
         f"--data-dir={config.data_dir / 'journal'}",
         f"--listen={config.journal_address}",
         f"--segment-mib={config.journal.segment_mib}",
+        f"--hold-seconds={config.journal.replica_expiry_s:g}",
         f"--log-level={config.log_level}",
     ]
 
@@ -112,18 +113,20 @@ def process_table(config: Config, port: int, context: ssl.SSLContext) -> list[Pr
         context: how to reach it.
     """
     host = connect_host(config.server.bind)
-    return [
-        ProcessSpec(
-            name="journal",
-            argv=_python("journal.main", *journal_arguments(config)),
-            probe=accepts_connections(config.journal_address),
-            address=config.journal_address,
-        ),
+    journal = ProcessSpec(
+        name="journal",
+        argv=_python("journal.main", *journal_arguments(config)),
+        probe=accepts_connections(config.journal_address),
+        address=config.journal_address,
+    )
+    # One that others run is waited for by the API server itself.
+    after = () if config.journal.external else ("journal",)
+    parts = [
         ProcessSpec(
             name="apiserver",
             argv=_python("ultraplane.serve", "apiserver", str(settings_path(config))),
             probe=answers_ok(host, port, "/readyz", context),
-            after=("journal",),
+            after=after,
             address=server_url(config, port),
         ),
         ProcessSpec(
@@ -131,10 +134,13 @@ def process_table(config: Config, port: int, context: ssl.SSLContext) -> list[Pr
             argv=_python("controllers.main", *controllers_arguments(config)),
             probe=accepts_connections(config.controllers_address),
             # They wait for the API server by themselves: loading beside it saves 0.3 s.
-            after=("journal",),
+            after=after,
             address=config.controllers_address,
         ),
     ]
+    if not config.runs_controllers:
+        parts = [part for part in parts if part.name != "controllers"]
+    return parts if config.journal.external else [journal, *parts]
 
 
 def part_environment(environment: Mapping[str, str]) -> dict[str, str]:

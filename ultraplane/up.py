@@ -18,6 +18,7 @@ from ultraplane.config import Config
 from ultraplane.display import Display, LastingConsole
 from ultraplane.errors import UserError
 from ultraplane.files import DirectoryLock, private_directory
+from ultraplane.joining import join_cluster
 from ultraplane.kubeconfig import write_controllers_kubeconfig, write_kubeconfig
 from ultraplane.parts import (
     client_context,
@@ -103,6 +104,8 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     for name in ("run", "logs"):
         private_directory(config.data_dir / name)
     private_directory(config.memory_path)
+    if config.join is not None:
+        join_cluster(config.join, config.data_dir)
     pki = prepare_pki(config, clock)
     ca_file = config.server.tls_ca_file or pki.ca_certificate
     path = kubeconfig or config.data_dir / "kubeconfig"

@@ -155,7 +155,12 @@ async def delete_object(
             remove = Delete(resource.storage, *key, record.mod_revision)
             outcome = await server.commit(resource, (remove, *claims))
         else:
-            return Deleted(record, record.body, gone=False)
+            # Nothing is written that would find out that the object is stale here.
+            latest = await server.read(resource, *key)
+            if latest.mod_revision == record.mod_revision:
+                return Deleted(record, record.body, gone=False)
+            record = latest
+            continue
         if isinstance(outcome, Committed):
             stored = outcome.records[0]
             assert stored is not None

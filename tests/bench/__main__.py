@@ -28,6 +28,7 @@ from tests.bench import (
     cbor_scenarios,
     list_memory,
     objects,
+    partitions,
     report,
     scenarios,
     watch_scenarios,
@@ -54,6 +55,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "patches": scenarios.patches,
     "renewals": scenarios.renewals,
     "lists at scale": list_memory.lists_at_scale,
+    "partitions": partitions.partitions,
 }
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
@@ -117,6 +119,8 @@ def _measure(given: argparse.Namespace, directory: Path, console: Console) -> li
             for name, scenario in SCENARIOS.items():
                 if given.only and name not in given.only:
                     continue
+                if given.peer and name == "partitions":
+                    continue  # it starts clusters of its own
                 console.print(f"measuring {name} …", style="dim")
                 figures += scenario(scene)
             figures += scenarios.memory(scene)

@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -51,8 +51,12 @@ class Server:
 
 
 @contextmanager
-def start_ultraplane(directory: Path) -> Iterator[Server]:
+def start_ultraplane(directory: Path, more: Mapping[str, Any] | None = None) -> Iterator[Server]:
     """Run `ultraplane up` on `directory`, with plain HTTP and a token of our own on loopback.
+
+    Args:
+        directory: where everything is kept.
+        more: sections of the configuration.
 
     Raises:
         StartFailed: it did not get ready; what it said is part of the message.
@@ -72,6 +76,7 @@ def start_ultraplane(directory: Path) -> Iterator[Server]:
             "server": {"port": 0, "plain_http_port": endpoint.port},
             "auth": {"token_file": str(tokens)},
             "memory_dir": memory,
+            **(more or {}),
         }
         config.write_text(yaml.safe_dump(settings))
         yield from _ultraplane(command, endpoint, directory)

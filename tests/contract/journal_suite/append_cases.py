@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from journal.errors import BadRequest, RecordTooLarge
+from journal.errors import BadRequest, OutcomeUnknown, RecordTooLarge
 from tests.contract.journal_suite.harness import (
     KEYS_REMEMBERED,
     Harness,
@@ -111,6 +111,56 @@ async def an_append_given_up_is_applied_once_or_not_at_all(harness: Harness) -> 
     assert records_of(await read_until(journal, "pods", 1, 4)) == [b"first", b"a", b"b", b"last"]
 
 
+async def a_resent_append_that_was_never_seen_is_committed(harness: Harness) -> None:
+    journal = harness.journal
+    for _ in range(KEYS_REMEMBERED + 5):
+        await journal.append("pods", [b"a"], key())
+    known = await journal.tail("pods")
+    assert await journal.append("pods", [b"b"], key(), resent_after=known) == known + 1
+
+
+async def a_resent_append_whose_key_is_remembered_gets_its_outcome(harness: Harness) -> None:
+    journal = harness.journal
+    await journal.append("pods", [b"a"], key())
+    resent = key()
+    assert await journal.append("pods", [b"b"], resent) == 2
+    assert await journal.append("pods", [b"b"], resent, resent_after=1) == 2
+    assert await journal.tail("pods") == 2
+
+
+async def a_resent_append_whose_key_may_be_forgotten_is_not_committed(harness: Harness) -> None:
+    journal = harness.journal
+    resent = key()
+    assert await journal.append("pods", [b"a"], resent) == 1
+    for _ in range(KEYS_REMEMBERED):
+        await journal.append("pods", [b"b"], key())
+    with pytest.raises(OutcomeUnknown):
+        await journal.append("pods", [b"a"], resent, resent_after=0)
+    # Nor one of which the engine cannot know that it never came.
+    with pytest.raises(OutcomeUnknown):
+        await journal.append("pods", [b"c"], key(), resent_after=0)
+    assert await journal.tail("pods") == KEYS_REMEMBERED + 1
+    # All keys from after the first are there.
+    assert await journal.append("pods", [b"d"], key(), resent_after=1) == KEYS_REMEMBERED + 2
+
+
+async def what_is_forgotten_is_known_after_trims_and_reopening(harness: Harness) -> None:
+    journal = harness.journal
+    resent = key()
+    assert await journal.append("pods", [b"a"], resent) == 1
+    for _ in range(KEYS_REMEMBERED + 10):
+        await journal.append("pods", [bytes(10_000)], key())
+    await journal.trim("pods", KEYS_REMEMBERED)
+    if harness.reopen is not None:
+        journal = await harness.reopen()
+    with pytest.raises(OutcomeUnknown):
+        await journal.append("pods", [b"a"], resent, resent_after=0)
+    after = KEYS_REMEMBERED + 11 - KEYS_REMEMBERED
+    with pytest.raises(OutcomeUnknown):
+        await journal.append("pods", [b"a"], key(), resent_after=after - 1)
+    assert await journal.append("pods", [b"a"], key(), resent_after=after) == KEYS_REMEMBERED + 12
+
+
 async def timestamps_never_go_back(harness: Harness) -> None:
     journal, clock = harness.journal, harness.clock
     start_ms = clock.now_ms()
@@ -158,6 +208,10 @@ CASES = [
     a_key_belongs_to_its_stream,
     a_key_is_forgotten_after_the_window_and_not_before,
     an_append_given_up_is_applied_once_or_not_at_all,
+    a_resent_append_that_was_never_seen_is_committed,
+    a_resent_append_whose_key_is_remembered_gets_its_outcome,
+    a_resent_append_whose_key_may_be_forgotten_is_not_committed,
+    what_is_forgotten_is_known_after_trims_and_reopening,
     timestamps_never_go_back,
     an_append_without_records_is_refused,
     a_key_of_another_length_is_refused,

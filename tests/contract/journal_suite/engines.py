@@ -16,9 +16,10 @@ from runtime.clock import SimulatedClock
 from tests.contract.journal_suite.append_cases import CASES as APPEND_CASES
 from tests.contract.journal_suite.bounds_cases import CASES as BOUNDS_CASES
 from tests.contract.journal_suite.harness import KEYS_REMEMBERED, Case, Harness
+from tests.contract.journal_suite.hold_cases import CASES as HOLD_CASES
 from tests.contract.journal_suite.read_cases import CASES as READ_CASES
 
-ALL_CASES: list[Case] = [*APPEND_CASES, *READ_CASES, *BOUNDS_CASES]
+ALL_CASES: list[Case] = [*APPEND_CASES, *READ_CASES, *BOUNDS_CASES, *HOLD_CASES]
 
 # Small, so that the cases cross segments, leave the tail cache and fill groups.
 SMALL = Limits(

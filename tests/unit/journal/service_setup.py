@@ -79,7 +79,7 @@ class RawConnection:
 
     async def greet(self) -> None:
         """Say HELLO and take the WELCOME."""
-        self.send(Kind.HELLO, HELLO.pack(HELLO_MAGIC, PROTOCOL_VERSION))
+        self.send(Kind.HELLO, HELLO.pack(HELLO_MAGIC, PROTOCOL_VERSION, os.urandom(16)))
         frame = await self.receive()
         assert frame is not None
         assert frame[0] == Kind.WELCOME

@@ -17,7 +17,7 @@ from journal.errors import Overloaded, ProtocolError, TooManyConnections, Unsupp
 from journal.main import main
 from journal.protocol import (
     APPEND_HEAD,
-    HELLO,
+    GREETING,
     HELLO_MAGIC,
     ID,
     READ,
@@ -110,7 +110,7 @@ def test_an_oversized_frame_ends_the_connection_before_it_is_received(tmp_path: 
 def test_another_protocol_version_is_refused_by_name(tmp_path: Path) -> None:
     async def run() -> None:
         async with running_service(tmp_path) as setup, raw_connection(setup.address) as raw:
-            raw.send(Kind.HELLO, HELLO.pack(HELLO_MAGIC, 99))
+            raw.send(Kind.HELLO, GREETING.pack(HELLO_MAGIC, 99))
             frame = await raw.receive()
             assert frame is not None
             error = decode_error(frame[1])

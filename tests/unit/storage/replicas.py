@@ -78,7 +78,7 @@ class Replica:
         self.environment = Environment(path, map_bytes=64 << 20)
         types = TypeTable(INDEXES if indexes is None else indexes)
         self._scope = TaskScope("test")
-        port = JournalPort(MemoryEngine(), "pods", self._scope, self.clock.monotonic_s)
+        port = JournalPort(MemoryEngine(), "pods", self._scope, self.clock.monotonic_s, "r")
         self.partition = Partition("pods", self.environment, types, port, self.clock)
         rebuild_indexes(self.environment, types)
         if compressing:

@@ -9,6 +9,7 @@ from journal.engine import Batch
 from journal.errors import JournalError
 from journal.memory import MemoryEngine
 from storage.partition import Partition
+from storage.partition_map import MAP_STREAM
 from storage.store import Store
 from storage.txn import ABSENT, Committed
 from tests.unit.storage.replicas import put
@@ -27,17 +28,24 @@ class Moody(MemoryEngine):
         self.tails_asked = 0
         self.push_first = False
 
-    async def append(self, stream: str, records: Sequence[bytes], idempotency_key: bytes) -> int:
+    async def append(
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        idempotency_key: bytes,
+        *,
+        resent_after: int | None = None,
+    ) -> int:
         if self.refusal is not None:
             raise self.refusal
-        sequence = await super().append(stream, records, idempotency_key)
+        sequence = await super().append(stream, records, idempotency_key, resent_after=resent_after)
         if self.push_first:
             await self.answers.wait()
         return sequence
 
     async def read(self, stream: str, from_sequence: int) -> AsyncGenerator[list[Batch], None]:
         async for batches in super().read(stream, from_sequence):
-            if not self.push_first:
+            if not self.push_first and stream != MAP_STREAM:
                 await self.answers.wait()
             yield batches
 

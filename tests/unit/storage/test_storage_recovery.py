@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from journal.engine import Limits
 from journal.memory import MemoryEngine
 from runtime.clock import SimulatedClock
 from storage.checkpoint import list_checkpoints
@@ -20,6 +21,7 @@ from storage.txn import Delete
 from tests.unit.storage.replicas import options, running_store
 from tests.unit.storage.stores import Moody, create, default
 
+SILENT_S = Limits().hold_seconds + 1
 CHECKPOINTS = Path("data/checkpoints/default")
 
 
@@ -172,13 +174,15 @@ def test_the_journal_of_another_cluster_is_refused(tmp_path: Path, *, memory_los
 
 def test_a_log_that_begins_too_late_is_refused(tmp_path: Path) -> None:
     async def run() -> None:
-        journal = MemoryEngine()
+        clock = SimulatedClock()
+        journal = MemoryEngine(clock)
         async with running_store(tmp_path, journal) as store:
             await create(store, "a")
             async with running_store(tmp_path / "ahead", journal) as ahead:
                 for number in range(5):
                     await create(ahead, f"p{number}")
                 await store.fresh("pods", 5)
+        await clock.advance(SILENT_S)
         await journal.trim("default", 5)
         with pytest.raises(DataLost, match="begins at 5"):
             await Store(journal, options(tmp_path / "new")).start()
@@ -190,7 +194,8 @@ def test_a_log_that_begins_too_late_is_refused(tmp_path: Path) -> None:
 
 def test_a_replica_away_for_too_long_takes_a_newer_checkpoint(tmp_path: Path) -> None:
     async def run() -> None:
-        journal = MemoryEngine()
+        clock = SimulatedClock()
+        journal = MemoryEngine(clock)
         async with running_store(tmp_path, journal) as store:
             await create(store, "a")
         async with running_store(tmp_path / "other", journal) as other:
@@ -198,6 +203,7 @@ def test_a_replica_away_for_too_long_takes_a_newer_checkpoint(tmp_path: Path) ->
                 await create(other, f"p{number}")
             await other.checkpoint()
             expected = default(other).state_hash()
+        await clock.advance(SILENT_S)
         await journal.trim("default", 7)
         shutil.copytree(tmp_path / "other" / CHECKPOINTS, tmp_path / CHECKPOINTS)
         async with running_store(tmp_path, journal) as store:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kube.builtin_kinds import builtin_registry
 from runtime.clock import SystemClock
 from ultraplane.checks import SettingUseless, check_settings
 from ultraplane.config import Config
@@ -48,6 +49,34 @@ def test_a_file_that_is_not_there_is_named_with_its_key(tmp_path: Path, key: str
     config = _config(tmp_path, **{key: tmp_path / "absent"})
     with pytest.raises(SettingUseless, match=f"{key} .*/absent cannot be read: No such file"):
         check_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("resource", "hint"),
+    [
+        ("deployments", "'apps/deployments'"),
+        ("apps/deployment", "'apps/deployments'"),
+        ("events.k8s.io/events", "'events'"),
+        ("tokenreviews", ""),
+        ("example.com/widgets", ""),
+    ],
+)
+def test_a_partition_holds_only_what_is_stored(tmp_path: Path, resource: str, hint: str) -> None:
+    config = _config(tmp_path, storage__partitions={"own": ("pods", resource)})
+    with pytest.raises(SettingUseless, match=r"storage\.partitions\.own: no resource") as caught:
+        check_settings(config)
+    assert hint in str(caught.value)
+
+
+def test_any_stored_type_may_have_a_partition(tmp_path: Path) -> None:
+    stored = {info.storage_resource for info in builtin_registry().all() if not info.virtual}
+    together = {"services", "networking.k8s.io/ipaddresses"}
+    partitions: dict[str, tuple[str, ...]] = {
+        f"p{n}": (name,) for n, name in enumerate(sorted(stored - together))
+    }
+    partitions["services"] = tuple(together)
+    assert len(partitions) > 50
+    check_settings(_config(tmp_path, storage__partitions=partitions))
 
 
 def test_an_own_certificate_must_fit_its_key(tmp_path: Path, pki: Pki) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ultraplane import cli, serve
+from ultraplane.config import Config
 from ultraplane.config_reader import ConfigError, load_config
 from ultraplane.files import DirectoryInUse, DirectoryLock
 from ultraplane.run_state import RunState, read_state, state_path, write_state
@@ -165,3 +166,18 @@ def test_bytes_are_told_in_the_fitting_unit() -> None:
         "5.0 GiB",
         "1048576.0 TiB",
     ]
+
+
+def test_flags_make_up_one_more_server_of_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Config] = []
+    monkeypatch.setattr("ultraplane.up.run_up", lambda config, *_: given.append(config))
+    own = ["--data-dir", str(tmp_path / "b")]
+    for flags in ([], ["--join", str(tmp_path / "a"), "--journal", "tcp:127.0.0.1:7000"]):
+        result = CliRunner().invoke(cli.app, ["up", *own, *flags])
+        assert result.exit_code == 0, result.output
+    alone, joined = given
+    assert (alone.journal.external, alone.join, alone.runs_controllers) == (False, None, True)
+    assert (joined.journal.external, joined.journal_address) == (True, "tcp:127.0.0.1:7000")
+    assert (joined.join, joined.runs_controllers) == (tmp_path / "a", False)

@@ -64,6 +64,11 @@ def test_environment_holds_maps_as_yaml() -> None:
         ("storage: {partitions: {A: [pods]}}", "must be made of a-z, 0-9 and inner dashes"),
         ("storage: {partitions: {a: [pods], b: [pods]}}", "pods is in two partitions: a, b"),
         ("storage: {partitions: {a: [services]}}", "must be in the same partition"),
+        ("storage: {partitions: {a: [pods, pods]}}", "pods is in two partitions: a, a"),
+        ("storage: {partitions: {a: [apps/v1/pods]}}", 'must be "plural" or "group/plural"'),
+        ("storage: {partitions: {a: ['']}}", 'must be "plural" or "group/plural"'),
+        ("journal: {external: true}", "external needs address"),
+        ("journal: {replica_expiry_s: 1}", "greater than or equal to 300"),
         ("journal: {address: 'localhost:1'}", "String should match pattern"),
     ],
 )
