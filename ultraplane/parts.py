@@ -51,6 +51,8 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         runtime_config=server.runtime_config,
         access_log=server.access_log,
         log_level=config.log_level,
+        workers=server.workers,
+        worker_index=0,
         storage=StorageSettings(
             partitions=storage.partitions,
             compaction_age_s=storage.compaction_age_s,
@@ -58,6 +60,7 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             compaction_interval_s=storage.compaction_interval_s,
             checkpoint_interval_s=storage.checkpoint_interval_s,
             map_bytes_max=storage.map_bytes_max,
+            process_per_partition=storage.process_per_partition,
         ),
     )
 

@@ -41,6 +41,8 @@ SETTINGS = ServerSettings(
     runtime_config={"api/alpha": "false"},
     access_log=False,
     log_level="info",
+    workers=3,
+    worker_index=2,
     storage=StorageSettings(
         partitions={"pods": ("pods",)},
         compaction_age_s=300.0,
@@ -48,6 +50,7 @@ SETTINGS = ServerSettings(
         compaction_interval_s=30.0,
         checkpoint_interval_s=300.0,
         map_bytes_max=1 << 30,
+        process_per_partition=False,
     ),
 )
 
