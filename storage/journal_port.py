@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from journal.client import JournalClient
 from journal.engine import Batch, Journal
 from journal.errors import (
     BadRequest,
@@ -77,6 +78,21 @@ class JournalPort:
                 self._submit_for(waiter, self.stream, record, key, deadline_s, translate)
             else:
                 self._scope.spawn(self._append(waiter, record, key), name=f"append-{self.stream}")
+        except JournalError as error:
+            raise translate(error) from error
+
+    def append(self, record: bytes, key: bytes, deadline_s: float) -> asyncio.Future[int]:
+        """Append one record; the result is its sequence, a JournalError what went wrong.
+
+        Raises:
+            StorageError: it failed at once.
+        """
+        journal = self._journal
+        try:
+            if isinstance(journal, JournalClient):
+                return journal.submit(self.stream, (record,), key, deadline_s)
+            name = f"append-{self.stream}"
+            return self._scope.spawn(journal.append(self.stream, (record,), key), name=name)
         except JournalError as error:
             raise translate(error) from error
 

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from storage.environment import Environment, Txn
+from storage.environment import Tables, Txn
 from storage.record import field_needle
 
 _ROW: Final = struct.Struct("<QQ")
@@ -82,21 +82,28 @@ class TypeTable:
             entry.dirty = True
         return entry
 
-    def save(self, environment: Environment, txn: Txn) -> None:
+    def save(self, tables: Tables, txn: Txn) -> None:
         """Write the changed rows."""
         for entry in self._by_resource.values():
             if entry.dirty:
                 row = _ROW.pack(entry.count, entry.changed_revision) + entry.resource.encode()
-                txn.put(entry.prefix, row, db=environment.types)
+                txn.put(entry.prefix, row, db=tables.types)
                 entry.dirty = False
 
-    def load(self, environment: Environment, txn: Txn) -> None:
+    def load(self, tables: Tables, txn: Txn) -> None:
         """Replace memory's copy by the table."""
         self._by_resource.clear()
         self._by_prefix.clear()
-        for key, row in txn.cursor(environment.types):
-            entry = self._add(row[_ROW.size :].decode(), _ID.unpack(key)[0])
-            entry.count, entry.changed_revision = _ROW.unpack_from(row)
+        self.refresh(tables, txn)
+
+    def refresh(self, tables: Tables, txn: Txn) -> None:
+        """Bring memory's copy up to the table, which another process has written."""
+        known, unpack = self._by_prefix, _ROW.unpack_from
+        for key, row in txn.cursor(tables.types):
+            entry = known.get(key)
+            if entry is None:
+                entry = self._add(row[_ROW.size :].decode(), _ID.unpack(key)[0])
+            entry.count, entry.changed_revision = unpack(row)
 
     def declaration(self) -> bytes:
         """Return what the index table's content depends on besides the log."""
