@@ -79,6 +79,14 @@ def up(
             "touched. Default: DIR/kubeconfig",
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes that serve on the port; more than 1 share one replica. [1]",
+        ),
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
@@ -93,9 +101,11 @@ def up(
 
         ultraplane up --data-dir /tmp/try --port 7443
 
+        ultraplane up --workers 4
+
         ultraplane up --config ultraplane.yaml --kubeconfig ./kubeconfig
     """
-    loaded = _load(config, data_dir, {"server.port": port})
+    loaded = _load(config, data_dir, {"server.port": port, "server.workers": workers})
     from ultraplane.up import run_up
 
     run_up(loaded, kubeconfig.absolute() if kubeconfig else None, _version())
@@ -123,11 +133,13 @@ def journal(data_dir: DataDir = None, config: ConfigFile = None) -> None:
 def apiserver(data_dir: DataDir = None, port: Port = None, config: ConfigFile = None) -> None:
     """Run only the API server; a journal must be running (`ultraplane journal`).
 
-    Certificates and kubeconfig are made in the data directory as by `up`.
+    Certificates and kubeconfig are made in the data directory as by `up`. It is one process, which
+    keeps the replica itself: `server.workers` and processes for partitions are for `up`.
 
     Example: ultraplane apiserver --data-dir /srv/ultraplane --port 6443
     """
-    loaded = _load(config, data_dir, {"server.port": port})
+    alone = {"server.workers": 1, "storage.process_per_partition": False}
+    loaded = _load(config, data_dir, {"server.port": port, **alone})
     from runtime.clock import SystemClock
     from ultraplane.files import DirectoryLock, private_directory
     from ultraplane.parts import settings_path

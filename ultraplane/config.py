@@ -352,6 +352,10 @@ class Config(Section):
         """Where the controllers accept connections when they are ready."""
         return self._socket_address("controllers.sock")
 
+    def storage_address(self, name: str) -> str:
+        """Where a storage process accepts connections when it is ready."""
+        return self._socket_address(f"{name}.sock")
+
     def _socket_address(self, name: str) -> str:
         path = self.data_dir / name
         if len(os.fsencode(path)) > _SOCKET_PATH_BYTES_MAX:

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from apiserver.peers import socket_path
 from apiserver.settings import ServerSettings, StorageSettings, encode_settings
+from storage.partition_map import PartitionMap
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
@@ -110,7 +112,6 @@ def process_table(config: Config, port: int, context: ssl.SSLContext) -> list[Pr
         port: where the API server listens.
         context: how to reach it.
     """
-    host = connect_host(config.server.bind)
     return [
         ProcessSpec(
             name="journal",
@@ -118,13 +119,8 @@ def process_table(config: Config, port: int, context: ssl.SSLContext) -> list[Pr
             probe=accepts_connections(config.journal_address),
             address=config.journal_address,
         ),
-        ProcessSpec(
-            name="apiserver",
-            argv=_python("ultraplane.serve", "apiserver", str(settings_path(config))),
-            probe=answers_ok(host, port, "/readyz", context),
-            after=("journal",),
-            address=server_url(config, port),
-        ),
+        *_storage_processes(config),
+        *_workers(config, port, context),
         ProcessSpec(
             name="controllers",
             argv=_python("controllers.main", *controllers_arguments(config)),
@@ -134,6 +130,53 @@ def process_table(config: Config, port: int, context: ssl.SSLContext) -> list[Pr
             address=config.controllers_address,
         ),
     ]
+
+
+def _storage_processes(config: Config) -> list[ProcessSpec]:
+    """Return who keeps the replica, where the API server does not do so itself."""
+    arguments: dict[str, tuple[str, ...]] = {}
+    if config.storage.process_per_partition:
+        partitions = PartitionMap(config.storage.partitions).names
+        arguments = {f"storage-{name}": (name,) for name in partitions}
+    elif config.server.workers > 1:
+        arguments = {"storage": ()}
+    specs = []
+    for name, partition in arguments.items():
+        address = config.storage_address(name)
+        command = ("storage", str(settings_path(config)), address.removeprefix("unix:"), *partition)
+        specs.append(
+            ProcessSpec(
+                name=name,
+                argv=_python("ultraplane.serve", *command),
+                probe=accepts_connections(address),
+                after=("journal",),
+                address=address,
+            )
+        )
+    return specs
+
+
+def _workers(config: Config, port: int, context: ssl.SSLContext) -> list[ProcessSpec]:
+    """Return the API server, or its workers; they wait for the storage processes by themselves."""
+    workers = config.server.workers
+    specs = []
+    for index in range(1, workers + 1):
+        # Workers share the port: only by a socket of its own can one be told from the next.
+        own = socket_path(config.memory_path, index)
+        specs.append(
+            ProcessSpec(
+                name="apiserver" if workers == 1 else f"apiserver-{index}",
+                argv=_python(
+                    "ultraplane.serve", "apiserver", str(settings_path(config)), str(index)
+                ),
+                probe=accepts_connections(f"unix:{own}")
+                if workers > 1
+                else answers_ok(connect_host(config.server.bind), port, "/readyz", context),
+                after=("journal",),
+                address=server_url(config, port),
+            )
+        )
+    return specs
 
 
 def part_environment(environment: Mapping[str, str]) -> dict[str, str]:
