@@ -29,8 +29,7 @@ START_S_MAX: Final = 60.0
 STOP_S_MAX: Final = 10.0
 _POLL_S: Final = 0.05
 _TMPFS: Final = "/dev/shm"
-# As they stand in the command lines of the processes.
-_PARTS: Final = ("journal", "apiserver", "controllers")
+_SERVE: Final = "ultraplane.serve"
 
 
 class StartFailed(Exception):
@@ -88,7 +87,12 @@ def _parts_of(parent: int) -> dict[str, int]:
     found = {}
     for pid in children_of(parent):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-        found[next((part for part in _PARTS if any(part in w for w in words)), f"pid {pid}")] = pid
+        name = next((w.removesuffix(".main") for w in words if w.endswith(".main")), f"pid {pid}")
+        if _SERVE in words:
+            name, *rest = words[words.index(_SERVE) + 1 :]
+            if name == "apiserver" and rest[1] != "1":
+                name = f"apiserver-{rest[1]}"
+        found[name] = pid
     return found
 
 
