@@ -86,12 +86,11 @@ class Feed:
         scope.spawn(self._run_ticks(), name=f"feed-{self._partition.name}")
 
     def stop(self) -> None:
-        """Hang up on everyone, after saying how the partition is."""
+        """Hang up on everyone: they wait for the next keeper."""
         self._partition.on_applied = None
         if self._server is not None:
             self._server.close()
             self._server = None
-        self._tell_status()
         for link in tuple(self._links):
             link.close()
 
@@ -116,7 +115,15 @@ class Feed:
                 _log.error("process %d pins an old snapshot, and is killed for it", pid)
                 del self._stopped[pid]
                 os.kill(pid, signal.SIGKILL)
-        self._tell_status()
+        self.tell_status()
+
+    def tell_status(self) -> None:
+        """Tell how the partition is, and how far."""
+        frame = encode_json(FeedKind.STATUS, self._full_status())
+        for link in self._links:
+            link.write(frame)
+            # One that was too slow for a step hears of it here.
+            link.write(encode_applied(self._partition.revision))
 
     def admit(self, link: _Link) -> bool:
         """Take in a connection, unless there are too many."""
@@ -151,13 +158,6 @@ class Feed:
         frame = encode_applied(revision)
         for link in self._links:
             link.write(frame)
-
-    def _tell_status(self) -> None:
-        frame = encode_json(FeedKind.STATUS, self._full_status())
-        for link in self._links:
-            link.write(frame)
-            # One that was too slow for a step hears of it here.
-            link.write(encode_applied(self._partition.revision))
 
     def _full_status(self) -> dict[str, Any]:
         cut_off = sorted(self._stopped)

@@ -65,13 +65,14 @@ class FeedClient:
         self._mapper = mapper
         self._joining = joining
         self._clock = clock
-        self._link: _Link | None = None
+        self.greeted = asyncio.Event()
+        """Set while there is a connection that has begun with HELLO."""
         self._away_since_s = clock.monotonic_s()
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection that has begun with HELLO."""
-        return self._link is not None and self._link.greeted
+        return self.greeted.is_set()
 
     @property
     def away_s(self) -> float:
@@ -93,37 +94,34 @@ class FeedClient:
                 problem = str(error)
             else:
                 problem = ""
-                self._link = link
                 try:
                     await link.lost
                 finally:
-                    greeted = link.greeted
                     link.close()
-                    self._link = None
-                    self._away_since_s = self._clock.monotonic_s()
+                    if self.connected:
+                        pause_s = BACKOFF_SECONDS_MIN
+                        self._away_since_s = self._clock.monotonic_s()
+                    self.greeted.clear()
                 _log.warning("the feed at %s is lost", self._path)
-                if greeted:
-                    pause_s = BACKOFF_SECONDS_MIN
             await self._clock.sleep(pause_s)
             pause_s = min(BACKOFF_SECONDS_MAX, 2 * pause_s)
 
     def _make_link(self) -> _Link:
-        return _Link(self._mapper, self._joining)
+        return _Link(self._mapper, self._joining, self.greeted)
 
 
 class _Link(asyncio.Protocol):
     """One connection.
 
     Attributes:
-        greeted: whether HELLO has come.
         lost: done when the connection is; holds a failure of whoever was told.
     """
 
-    def __init__(self, mapper: Mapper, joining: dict[str, Any]) -> None:
-        self.greeted = False
+    def __init__(self, mapper: Mapper, joining: dict[str, Any], greeted: asyncio.Event) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._mapper = mapper
         self._joining = joining
+        self._greeted = greeted
         self._splitter = FrameSplitter(FRAME_BYTES_MAX)
         self._transport: asyncio.Transport
 
@@ -156,13 +154,13 @@ class _Link(asyncio.Protocol):
     def _hear(self, data: bytes) -> None:
         applied = 0
         for kind, payload in self._splitter.feed(data):
-            if kind == FeedKind.APPLIED and self.greeted:
+            if kind == FeedKind.APPLIED and self._greeted.is_set():
                 applied = decode_applied(payload)
-            elif kind == FeedKind.STATUS and self.greeted:
+            elif kind == FeedKind.STATUS and self._greeted.is_set():
                 told = self._mapper.on_status(decode_json(payload))
                 self._transport.write(encode_json(FeedKind.ALIVE, told))
             elif kind == FeedKind.HELLO:
-                self.greeted = True
+                self._greeted.set()
                 self._mapper.on_hello(decode_hello(payload))
             else:
                 raise FeedBroken(f"a keeper does not send {kind} here")

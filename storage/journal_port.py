@@ -91,10 +91,12 @@ class JournalPort:
         try:
             if isinstance(journal, JournalClient):
                 return journal.submit(self.stream, (record,), key, deadline_s)
+            appended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             name = f"append-{self.stream}"
-            return self._scope.spawn(journal.append(self.stream, (record,), key), name=name)
+            self._scope.spawn(self._append_and_tell(appended, record, key), name=name)
         except JournalError as error:
             raise translate(error) from error
+        return appended
 
     async def _append(self, waiter: asyncio.Future[Any], record: bytes, key: bytes) -> None:
         try:
@@ -102,6 +104,14 @@ class JournalPort:
         except JournalError as error:
             if not waiter.done():
                 waiter.set_exception(translate(error))
+
+    async def _append_and_tell(
+        self, appended: asyncio.Future[int], record: bytes, key: bytes
+    ) -> None:
+        try:
+            appended.set_result(await self._journal.append(self.stream, (record,), key))
+        except JournalError as error:
+            appended.set_exception(error)
 
     @asynccontextmanager
     async def reading(self, from_sequence: int) -> AsyncIterator[AsyncIterator[list[Batch]]]:

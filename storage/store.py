@@ -71,11 +71,11 @@ class _Running:
         self.source = source
         self.feed: Feed | None = None
 
-    def close(self, error: PartitionFailed) -> None:
+    def fail(self, error: PartitionFailed) -> None:
         """Fail everyone who waits, and tell those who map the files."""
         self.partition.close(error)
         if self.feed is not None:
-            self.feed.stop()
+            self.feed.tell_status()
 
 
 class Store(StoreView):
@@ -125,7 +125,9 @@ class Store(StoreView):
         self._partitions.clear()
         self._by_resource.clear()
         for one in running.values():
-            one.close(PartitionFailed("the store was stopped"))
+            if one.feed is not None:
+                one.feed.stop()
+            one.partition.close(PartitionFailed("the store was stopped"))
             try:
                 await one.scope.stop()
             except TaskCrashed:
@@ -152,7 +154,7 @@ class Store(StoreView):
             # take the partition for one that runs.
             failure = PartitionFailed(f"partition {name} stopped: {crash}")
             if name in self._running:
-                self._running[name].close(failure)
+                self._running[name].fail(failure)
             elif partition is not None:
                 partition.close(failure)
             if self._on_crash is not None:
