@@ -106,6 +106,7 @@ class Feed:
                     now_s - link.heard_s,
                 )
                 self._stopped[link.pid] = now_s
+                self._links.discard(link)
                 link.abort()
         readers = self._partition.environment.readers()
         for pid, since_s in tuple(self._stopped.items()):
