@@ -24,7 +24,7 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench import objects, report, scenarios, wrk
+from tests.bench import objects, report, scenarios, worker_scenario, wrk
 from tests.bench.endpoint import Endpoint, Refused
 from tests.bench.figures import JOURNAL_APPENDS_S_MIN, Figure
 from tests.bench.processes import Meter
@@ -41,6 +41,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "creates": scenarios.creates,
     "patches": scenarios.patches,
     "renewals": scenarios.renewals,
+    "workers": worker_scenario.workers,
 }
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
@@ -100,6 +101,8 @@ def _measure(given: argparse.Namespace, directory: Path, console: Console) -> li
             for name, scenario in SCENARIOS.items():
                 if given.only and name not in given.only:
                     continue
+                if given.peer and name == "workers":
+                    continue  # it starts clusters of ours
                 console.print(f"measuring {name} …", style="dim")
                 figures += scenario(scene)
             figures += scenarios.memory(scene)

@@ -23,6 +23,8 @@ import yaml
 from tests.bench import bare_app
 from tests.bench.endpoint import Endpoint
 from tests.bench.processes import Meter, children_of
+from ultraplane.run_state import read_state, state_path
+from ultraplane.supervisor import Phase
 
 HOST: Final = "127.0.0.1"
 START_S_MAX: Final = 60.0
@@ -50,7 +52,7 @@ class Server:
 
 
 @contextmanager
-def start_ultraplane(directory: Path) -> Iterator[Server]:
+def start_ultraplane(directory: Path, workers: int = 1) -> Iterator[Server]:
     """Run `ultraplane up` on `directory`, with plain HTTP and a token of our own on loopback.
 
     Raises:
@@ -68,18 +70,21 @@ def start_ultraplane(directory: Path) -> Iterator[Server]:
     # Ours to remove: the directory that `up` would choose stays in memory after it.
     with tempfile.TemporaryDirectory(prefix="ultraplane-bench-", dir=_TMPFS) as memory:
         settings = {
-            "server": {"port": 0, "plain_http_port": endpoint.port},
+            "server": {"port": 0, "plain_http_port": endpoint.port, "workers": workers},
             "auth": {"token_file": str(tokens)},
             "memory_dir": memory,
         }
         config.write_text(yaml.safe_dump(settings))
-        yield from _ultraplane(command, endpoint, directory)
+        with _child(command, directory / "ultraplane.log") as child:
+            state = state_path(directory / "data")
+            _await_ready({"ultraplane": child}, lambda: _all_ready(state), directory)
+            yield Server(endpoint, Meter(_parts_of(child.pid)))
 
 
-def _ultraplane(command: list[str], endpoint: Endpoint, directory: Path) -> Iterator[Server]:
-    with _child(command, directory / "ultraplane.log") as child:
-        _await_ready({"ultraplane": child}, lambda: endpoint.answers("/readyz"), directory)
-        yield Server(endpoint, Meter(_parts_of(child.pid)))
+def _all_ready(path: Path) -> bool:
+    """Return whether every process of a cluster has been ready; one worker may be first."""
+    state = read_state(path)
+    return state is not None and all(part.phase is Phase.READY for part in state.processes)
 
 
 def _parts_of(parent: int) -> dict[str, int]:

@@ -249,6 +249,7 @@ def _command_line(pid: int) -> list[str]:
 def _names(words: list[str]) -> set[str]:
     """Return what a process is called: its part, and which of several it is."""
     if "ultraplane.serve" in words:
-        part, *rest = words[words.index("ultraplane.serve") + 1 :]
-        return {part, f"{part}-{rest[1]}"} if part == "apiserver" else {part}
+        part, *rest = filter(None, words[words.index("ultraplane.serve") + 1 :])
+        # A worker's number, or a storage process's partition, comes last.
+        return {part, f"{part}-{rest[-1]}"}
     return {word.removesuffix(".main") for word in words if word.endswith(".main")}

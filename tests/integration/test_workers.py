@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +17,7 @@ import pytest
 
 from tests.integration.cluster import ROOT, Cluster, run_cluster
 from tests.integration.worker_links import WorkerLink, link_all
+from ultraplane.run_state import read_state, state_path
 
 pytestmark = pytest.mark.slow
 
@@ -253,3 +256,28 @@ def test_kubectl_works_with_workers(cluster: Cluster) -> None:
         got = cluster.kubectl("get", "configmap", "by-kubectl", "-o", "jsonpath={.data.a}")
         assert got.stdout == "b"
     cluster.kubectl("delete", "configmap", "by-kubectl")
+
+
+def test_partitions_with_processes_of_their_own_are_one_cluster(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    config = {"storage": {"process_per_partition": True}, "supervisor": {"restart_delay_s_max": 0}}
+    with run_cluster(tmp_path_factory.mktemp("partitions"), config) as cluster:
+        pods = "/api/v1/namespaces/kube-public/pods"
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        pod = {"metadata": {"name": "a"}, "spec": spec}
+        maps = _MAPS.replace("default", "kube-public")
+        assert cluster.call("POST", maps, _map("a")).code == 201
+        assert cluster.call("POST", pods, pod).code == 201
+        os.kill(cluster.pid_of("storage-pods"), signal.SIGKILL)
+        # The others go on, and this one comes back.
+        assert cluster.call("POST", maps, _map("b")).code == 201
+        cluster.wait_ready()
+        assert cluster.call("GET", f"{pods}/a").code == 200
+        assert cluster.call("DELETE", f"{pods}/a?gracePeriodSeconds=0").code == 200
+        states = read_state(state_path(cluster.directory))
+        assert states is not None
+        assert {process.name for process in states.processes} == {
+            *("journal", "apiserver", "controllers"),
+            *(f"storage-{name}" for name in ("default", "events", "leases", "nodes", "pods")),
+        }
