@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 
 from apiserver.fairness import dumps as debug
-from apiserver.metrics import CONTENT_TYPE, Metrics
+from apiserver.metrics import CONTENT_TYPE
 from apiserver.settings import STATUS_PATH
 from kube import codec_yaml, media
 from kube import status as st
@@ -68,7 +68,7 @@ class Health:
 def make_app(
     discovery: Discovery,
     openapi: OpenApi,
-    metrics: Metrics,
+    render_metrics: Callable[[], Awaitable[bytes]],
     health: Health,
     status: Callable[[], dict[str, Any]],
     clock: Clock,
@@ -85,8 +85,8 @@ def make_app(
         return _json(orjson.dumps(VERSION_INFO, option=orjson.OPT_INDENT_2))
 
     @app.get("/metrics")
-    async def render_metrics() -> Response:
-        return Response(metrics.render(), 200, _UNCACHED, CONTENT_TYPE.decode())
+    async def metrics() -> Response:
+        return Response(await render_metrics(), 200, _UNCACHED, CONTENT_TYPE.decode())
 
     @app.get(STATUS_PATH)
     async def partitions() -> Response:

@@ -29,11 +29,14 @@ from apiserver.verbs.reviews import Reviews
 from apiserver.verbs.subresources import PARTS, bind, get_scale, write_part, write_scale
 from apiserver.verbs.token import TokenRequests
 from apiserver.verbs.watch import watch
+from journal.engine import Journal
 from kube.builtin_kinds import builtin_registry
 from runtime.clock import Clock
 from storage.housekeeping import Retention
+from storage.mapped_store import MappedStore
 from storage.partition_map import PartitionMap
 from storage.store import Store, StoreOptions
+from storage.store_view import StoreView
 
 
 async def component_statuses(server: Server, exchange: Exchange, _target: Target) -> None:
@@ -76,7 +79,9 @@ def _with_claims(partitions: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[s
     }
 
 
-def make_server(settings: ServerSettings, store: Store, catalog: Catalog, clock: Clock) -> Server:
+def make_server(
+    settings: ServerSettings, store: StoreView, catalog: Catalog, clock: Clock
+) -> Server:
     """Return what the verbs work with."""
     server = Server(settings, store, catalog, clock, Metrics())
     services = catalog.by_storage["services"]
@@ -147,7 +152,21 @@ def make_verbs(
     return Verbs(main, parts, virtual)
 
 
-def partition_status(store: Store) -> dict[str, Any]:
+def make_store(
+    settings: ServerSettings,
+    catalog: Catalog,
+    journal: Journal,
+    clock: Clock,
+) -> StoreView:
+    """Return the store: one that keeps the replica, or one that maps that of other processes."""
+    options = store_options(settings, catalog)
+    if settings.is_mapped:
+        name = f"apiserver-{settings.worker_index}"
+        return MappedStore(journal, options, name, clock=clock)
+    return Store(journal, options, clock=clock)
+
+
+def partition_status(store: StoreView) -> dict[str, Any]:
     """Return what `ultraplane status` shows of the partitions."""
     rows = []
     for name, known in store.status().items():
@@ -163,7 +182,7 @@ def partition_status(store: Store) -> dict[str, Any]:
                 "object_bytes": known["object_bytes"],
                 "plain_bytes": known["plain_bytes"],
                 "lag": max(0, known["journal_tail"] - known["revision"]),
-                "watchers": known["watchers"],
+                "watchers": known.get("watchers_anywhere", known["watchers"]),
                 "failure": known["failure"],
             }
         )

@@ -19,6 +19,8 @@ from apiserver.app import Health, add_dumps, make_app
 from apiserver.authz import Authorizer
 from apiserver.bootstrap import bootstrap
 from apiserver.fairness.parts import make_fairness
+from apiserver.metrics_merge import render_merged
+from apiserver.peers import Peers
 from apiserver.protocol import ApiProtocol
 from apiserver.router import Router
 from apiserver.server import Server
@@ -31,7 +33,6 @@ from kube.status import StatusError
 from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
 from storage.errors import JournalUnavailable
-from storage.store import Store
 
 _log: Final = logging.getLogger(__name__)
 _RETRY_S: Final = 0.2
@@ -74,6 +75,8 @@ class _Listeners(HttpServer):
             ssl=tls,
             ssl_handshake_timeout=self._server.settings.read_timeout_s if tls else None,
             backlog=_BACKLOG,
+            # The kernel spreads connections over the workers that listen there.
+            reuse_port=self._server.settings.workers > 1,
         )
 
     async def shutdown(self, sockets: Any = None) -> None:
@@ -96,13 +99,10 @@ class _ApiServer:
             settings.journal_address, clock=self._clock, on_crash=self._on_crash
         )
         self._catalog = assembly.make_catalog(settings)
-        self._store = Store(
-            self._journal,
-            assembly.store_options(settings, self._catalog),
-            clock=self._clock,
-        )
+        self._store = assembly.make_store(settings, self._catalog, self._journal, self._clock)
         self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
         self._fairness = make_fairness(self._server)
+        self._peers = Peers(settings, self._server.metrics.export)
         self._is_bootstrapped = False
         self._has_crashed = False
         self._http: _Listeners | None = None
@@ -117,6 +117,7 @@ class _ApiServer:
                 await http.serve()
                 opening.cancel()
         finally:
+            self._peers.stop()
             await self._store.stop()
             await self._journal.close()
         if self._has_crashed or not http.started:
@@ -153,6 +154,8 @@ class _ApiServer:
                 _log.warning("waiting to complete the cluster: %s", error.message)
                 await self._clock.sleep(_RETRY_S)
         self._is_bootstrapped = True
+        if self._settings.workers > 1:
+            await self._peers.start()
         # What the start has made lives as long as the process: nothing to look for in there.
         gc.collect()
         gc.freeze()
@@ -204,7 +207,7 @@ class _ApiServer:
         app = make_app(
             Discovery(registry, server_address=f"{settings.bind}:{settings.port}"),
             OpenApi(registry),
-            metrics,
+            self._render_metrics,
             self._health(),
             lambda: assembly.partition_status(self._store),
             self._clock,
@@ -212,6 +215,12 @@ class _ApiServer:
         if self._fairness.dumps is not None:
             add_dumps(app, self._fairness.dumps)
         return Router(self._server, authenticator, authorizer, verbs, app, self._fairness.gate)
+
+    async def _render_metrics(self) -> bytes:
+        if self._settings.workers == 1:
+            return self._server.metrics.render()
+        gathered = await self._peers.gather()
+        return await asyncio.to_thread(render_merged, gathered)
 
     def _health(self) -> Health:
         def storage() -> str:

@@ -20,6 +20,8 @@ from prometheus_client.core import (
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from apiserver.metrics_merge import export
+
 _BUCKETS_S: Final = (
     *(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0),
     *(4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0),
@@ -99,6 +101,10 @@ class Metrics:
     def render(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
         return generate_latest(self._registry)
+
+    def export(self) -> bytes:
+        """Return all metrics for another worker to add to its own."""
+        return export(self._registry.collect())
 
     def collect(self) -> Iterable[Metric]:
         """Yield the metric families: prometheus-client's collector interface."""

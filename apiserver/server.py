@@ -18,7 +18,7 @@ from runtime.clock import Clock
 from runtime.turns import Turns
 from storage.errors import StorageError
 from storage.record import Record
-from storage.store import Store
+from storage.store_view import StoreView
 from storage.txn import Committed, KeyedOp, Rejected
 
 WRITE_TIMEOUT_S: Final = 34.0
@@ -38,7 +38,7 @@ class LiveNamespaces:
     the namespace each time, which was 4% of what a create costs.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StoreView) -> None:
         self._store = store
         self._names: set[str] = set()
         self._revision = -1
@@ -72,7 +72,7 @@ class Server:
     """
 
     settings: ServerSettings
-    store: Store
+    store: StoreView
     catalog: Catalog
     clock: Clock
     metrics: Metrics

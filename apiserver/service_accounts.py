@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from apiserver.authn import AUTHENTICATED, User
 from kube.json_types import JsonObject
 from runtime.clock import Clock
-from storage.store import Store
+from storage.store_view import StoreView
 
 PRIVATE_CLAIM: Final = "kubernetes.io"
 _BOUND_RESOURCES: Final = {"pod": "pods", "secret": "secrets", "node": "nodes"}
@@ -32,7 +32,7 @@ _CACHE_MAX: Final = 10_000
 class ServiceAccountTokens:
     """Makes and checks tokens."""
 
-    def __init__(self, key_pem: bytes, issuer: str, store: Store, clock: Clock) -> None:
+    def __init__(self, key_pem: bytes, issuer: str, store: StoreView, clock: Clock) -> None:
         private = load_pem_private_key(key_pem, password=None)
         self._key = key_pem
         self._public = private.public_key().public_bytes(

@@ -32,7 +32,7 @@ from kube import field as fld
 from kube import status as st
 from kube.json_types import JsonObject
 from kube.status import StatusError
-from storage.store import Store
+from storage.store_view import StoreView
 from storage.txn import ABSENT, ANY, Delete, KeyedOp, Put
 
 PORT_CLAIMS: Final = "internal/nodeports"
@@ -46,7 +46,7 @@ class ServiceClaims:
     """The companion of Services; see the module's head."""
 
     def __init__(
-        self, store: Store, services: Resource, addresses: Resource, settings: ServerSettings
+        self, store: StoreView, services: Resource, addresses: Resource, settings: ServerSettings
     ) -> None:
         self._store = store
         self._services = services

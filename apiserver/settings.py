@@ -35,6 +35,7 @@ class StorageSettings:
         checkpoint_interval_s: time between two checkpoints of a partition that has changed.
         map_bytes_max: the largest a partition may grow in memory.
         plain_bytes_max: types with more bytes are compressed; None: none is.
+        process_per_partition: whether each partition has a process of its own.
     """
 
     partitions: Mapping[str, tuple[str, ...]]
@@ -44,6 +45,7 @@ class StorageSettings:
     checkpoint_interval_s: float
     map_bytes_max: int
     plain_bytes_max: int | None
+    process_per_partition: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,8 @@ class ServerSettings:
         runtime_config: upstream's --runtime-config: "api/alpha": "false".
         access_log: whether each request is logged.
         log_level: "debug", "info", "warning" or "error".
+        workers: how many processes serve on the same port.
+        worker_index: which of them this one is, from 1; 0 before anyone is chosen.
         storage: how the replica works.
     """
 
@@ -108,7 +112,14 @@ class ServerSettings:
     runtime_config: Mapping[str, str]
     access_log: bool
     log_level: str
+    workers: int
+    worker_index: int
     storage: StorageSettings
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the replica is kept by other processes, and only mapped by this one."""
+        return self.workers > 1 or self.storage.process_per_partition
 
 
 _PATHS: Final = frozenset(

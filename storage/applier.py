@@ -25,7 +25,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from storage.environment import Environment, Txn
+from storage.environment import Environment, Tables, Txn
 from storage.errors import CorruptTransaction, UnsupportedTransaction
 from storage.event import (
     DELETE_VALUE,
@@ -124,9 +124,9 @@ class Applied(NamedTuple):
     events: list[Event]
 
 
-def read_position(environment: Environment, txn: Txn) -> Position:
+def read_position(tables: Tables, txn: Txn) -> Position:
     """Return the stored position; that of the empty log if there is none."""
-    row = txn.get(_STATE_KEY, db=environment.meta)
+    row = txn.get(_STATE_KEY, db=tables.meta)
     return Position() if row is None else Position._make(_STATE.unpack(row))
 
 
@@ -224,7 +224,7 @@ class Applier:
             if entry is not None:
                 key = entry.object_key(op.namespace, op.name)
                 old = read(key, db=objects)
-            if not _holds(op.expected, old) or (old is None and isinstance(op, Delete)):
+            if not holds(op.expected, old) or (old is None and isinstance(op, Delete)):
                 actual = None if old is None else self._values.parse(op.resource, key, old)
                 return Rejected(op_index, actual)
             found.append((entry, key, old))
@@ -368,7 +368,8 @@ def _decode(entry: Entry) -> Transaction:
         raise UnsupportedTransaction(error.version, error.supported, entry.sequence) from error
 
 
-def _holds(expected: int, old: bytes | None) -> bool:
+def holds(expected: int, old: bytes | None) -> bool:
+    """Return whether a stored value, or None, is what an operation expects."""
     if expected == ANY:
         return True
     if old is None:

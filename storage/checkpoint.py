@@ -26,7 +26,7 @@ from xxhash import xxh3_64
 
 from journal.errors import JournalError
 from runtime.clock import Clock
-from storage.environment import DATA_NAME, Environment, Txn, mark_written
+from storage.environment import DATA_NAME, Environment, Txn, replace_data
 from storage.partition import Partition
 
 _log = logging.getLogger(__name__)
@@ -120,8 +120,7 @@ def install_checkpoint(checkpoint: Checkpoint, environment_path: Path) -> bool:
         temporary.unlink()
         return False
     temporary.chmod(0o600)
-    temporary.rename(environment_path / DATA_NAME)
-    mark_written(environment_path)
+    replace_data(environment_path, temporary)
     return True
 
 

@@ -23,7 +23,7 @@ from storage.values import DICTIONARY_NUMBERS, Packer
 
 if TYPE_CHECKING:
     # It opens no environment without looking at the dictionaries, and so imports this.
-    from storage.environment import Environment, Txn
+    from storage.environment import Environment, Tables, Txn
 
 PER_TYPE_MAX: Final = 4
 SAMPLE_BYTES_MAX: Final = 8 << 20
@@ -46,7 +46,7 @@ class Dictionary(NamedTuple):
     data: bytes
 
 
-def read_dictionaries(environment: Environment) -> list[Dictionary]:
+def read_dictionaries(environment: Tables) -> list[Dictionary]:
     """Return all dictionaries of an environment, oldest first.
 
     Raises:
@@ -65,7 +65,7 @@ def read_dictionaries(environment: Environment) -> list[Dictionary]:
     return found
 
 
-def load_dictionary(environment: Environment, number: int) -> bytes:
+def load_dictionary(environment: Tables, number: int) -> bytes:
     """Return the bytes of one dictionary.
 
     Raises:

@@ -1,5 +1,7 @@
 """One partition's LMDB environment: files, tables, transactions. The only importer of lmdb.
 
+One process writes it (`Environment`); any number of others may map it (`MappedEnvironment`).
+
 Tables (all integers big-endian where they are ordered, little-endian in values):
 
     objects   type id u16, namespace, NUL, name             -> stored value (storage/record.py)
@@ -28,12 +30,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import lmdb
 
 from storage.dictionaries import load_dictionary, read_dictionaries
-from storage.errors import DictionaryDamaged, ReplicaLocked, StorageError, StorageFull
+from storage.errors import (
+    DictionaryDamaged,
+    ReplicaLocked,
+    StorageError,
+    StorageFull,
+    TooManySnapshots,
+)
 from storage.values import Values
 
 # Quoted: the classes are generic to type checkers only.
@@ -42,12 +50,13 @@ Cursor: TypeAlias = "lmdb.Cursor[bytes]"
 Table: TypeAlias = "lmdb._Database"  # noqa: SLF001 -- the only name the library gives it
 
 DATA_NAME: Final = "data.mdb"
+_READERS_NAME: Final = "lock.mdb"
 _LOCK_NAME: Final = "applier.lock"
 _BOOT_NAME: Final = "boot_id"
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TABLES_MAX: Final = 16
-# Open scans take a slot each; so do other processes that read the replica.
-_READERS_MAX: Final = 2048
+# Open snapshots take a slot each, in all processes together that map the environment.
+_READERS_MAX: Final = 8192
 # Read transactions kept for reuse: beginning one costs 0.4 µs then.
 _SPARE_TXNS: Final = 64
 # Address space, not memory: the file on tmpfs is sparse and grows with what is written.
@@ -62,11 +71,131 @@ class EnvironmentUnsynced(StorageError):
     """The files are from before the machine was started; rebuild the environment from elsewhere."""
 
 
-class Environment:
-    """An open environment, exclusively ours to write.
+class EnvironmentReplaced(StorageError):
+    """The files are not those that were meant; ask again which they are."""
+
+
+class Identity(NamedTuple):
+    """Which files an environment is: others of the same name have other numbers."""
+
+    data_inode: int
+    lock_inode: int
+
+
+def identity_of(path: Path) -> Identity:
+    """Return which files are at an environment's path.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    return Identity((path / DATA_NAME).stat().st_ino, (path / _READERS_NAME).stat().st_ino)
+
+
+class Tables:
+    """The tables of an open environment, to be read.
 
     Attributes:
+        path: its directory.
+        map_bytes: the largest it may grow.
         values: reads what the tables hold of objects.
+    """
+
+    path: Path
+    map_bytes: int
+    _lmdb: lmdb.Environment
+
+    def _find_tables(self, *, create: bool) -> None:
+        def table(name: str, *, several: bool = False) -> Table:
+            # What a table is, its file knows; only its making needs to be told.
+            return self._lmdb.open_db(name.encode(), dupsort=several, create=create)
+
+        self.objects = table("objects")
+        self.versions = table("versions")
+        self.events = table("events")
+        self.index = table("index", several=True)
+        self.expiry = table("expiry")
+        self.types = table("types")
+        self.dictionaries = table("dictionaries")
+        self.meta = table("meta")
+        self.values = Values(partial(load_dictionary, self))
+
+    def read(self) -> Txn:
+        """Begin a read transaction: the state of now, until it is aborted.
+
+        Raises:
+            TooManySnapshots: as many are open as all processes together may have.
+        """
+        try:
+            return self._lmdb.begin()
+        except lmdb.ReadersFullError as error:
+            raise TooManySnapshots(f"{self.path}: {error}") from error
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the pages ever used: what the file takes on tmpfs."""
+        info, stat = self._lmdb.info(), self._lmdb.stat()
+        return (info["last_pgno"] + 1) * stat["psize"]
+
+    def history_bytes(self, txn: Txn) -> int:
+        """Return the bytes of the pages that hold history."""
+        return _bytes_of(txn, self.events)
+
+    def object_bytes(self) -> int:
+        """Return the bytes of the pages that hold objects."""
+        txn = self.read()
+        try:
+            return _bytes_of(txn, self.objects)
+        finally:
+            txn.abort()
+
+    def readers(self) -> set[int]:
+        """Return the ids of the processes that hold snapshots; dead ones are forgotten first."""
+        self._lmdb.reader_check()
+        lines = self._lmdb.readers().splitlines()[1:]
+        return {int(line.split()[0]) for line in lines if line.strip()}
+
+    def close(self) -> None:
+        """Close the files; open read transactions must have been aborted."""
+        self._lmdb.close()
+
+
+class MappedEnvironment(Tables):
+    """An environment that another process writes.
+
+    Raises:
+        EnvironmentReplaced: the files are not the ones meant.
+        lmdb.Error: they cannot be mapped.
+    """
+
+    def __init__(self, path: Path, identity: Identity, *, map_bytes: int) -> None:
+        self.path = path
+        self.map_bytes = map_bytes
+        try:
+            if identity_of(path) != identity:
+                raise EnvironmentReplaced(f"{path} was replaced")
+            self._lmdb = lmdb.open(
+                str(path),
+                map_size=map_bytes,
+                max_dbs=_TABLES_MAX,
+                max_readers=_READERS_MAX,
+                max_spare_txns=_SPARE_TXNS,
+                readonly=True,
+                create=False,
+            )
+        except FileNotFoundError as error:
+            raise EnvironmentReplaced(f"{path} is gone") from error
+        try:
+            # Between the look and the opening, others may have come.
+            if identity_of(path) != identity:
+                raise EnvironmentReplaced(f"{path} was replaced")
+            self._find_tables(create=False)
+        except BaseException:
+            self._lmdb.close()
+            raise
+
+
+class Environment(Tables):
+    """An open environment, exclusively ours to write.
 
     Raises:
         ReplicaLocked: another process has it open for writing.
@@ -75,6 +204,7 @@ class Environment:
 
     def __init__(self, path: Path, *, map_bytes: int = MAP_BYTES) -> None:
         self.path = path
+        self.map_bytes = map_bytes
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_fd = _lock(path)
         opened: lmdb.Environment | None = None
@@ -95,16 +225,9 @@ class Environment:
                 meminit=False,
             )
             self._check_whole()
-            self.objects = self._table("objects")
-            self.versions = self._table("versions")
-            self.events = self._table("events")
-            self.index = self._table("index", several=True)
-            self.expiry = self._table("expiry")
-            self.types = self._table("types")
-            self.dictionaries = self._table("dictionaries")
-            self.meta = self._table("meta")
+            self._find_tables(create=True)
             read_dictionaries(self)
-            self.values = Values(partial(load_dictionary, self))
+            self.identity = identity_of(path)
         except BaseException:
             if opened is not None:
                 opened.close()
@@ -117,13 +240,6 @@ class Environment:
         size_bytes = (self.path / DATA_NAME).stat().st_size
         if size_bytes and size_bytes < self.used_bytes:
             raise EnvironmentTruncated(f"{self.path} has {size_bytes} bytes, its pages need more")
-
-    def _table(self, name: str, *, several: bool = False) -> Table:
-        return self._lmdb.open_db(name.encode(), dupsort=several)
-
-    def read(self) -> Txn:
-        """Begin a read transaction: the state of now, until it is aborted."""
-        return self._lmdb.begin()
 
     @contextmanager
     def write(self) -> Iterator[Txn]:
@@ -154,30 +270,12 @@ class Environment:
         except lmdb.Error as error:
             raise OSError(str(error)) from error
 
-    @property
-    def used_bytes(self) -> int:
-        """Bytes of the pages ever used: what the file takes on tmpfs."""
-        info, stat = self._lmdb.info(), self._lmdb.stat()
-        return (info["last_pgno"] + 1) * stat["psize"]
-
-    def history_bytes(self, txn: Txn) -> int:
-        """Return the bytes of the pages that hold history."""
-        return _bytes_of(txn, self.events)
-
-    def object_bytes(self) -> int:
-        """Return the bytes of the pages that hold objects."""
-        txn = self.read()
-        try:
-            return _bytes_of(txn, self.objects)
-        finally:
-            txn.abort()
-
     def close(self) -> None:
         """Close the files; open read transactions must have been aborted. May be repeated."""
         if self._closed:
             return
         self._closed = True
-        self._lmdb.close()
+        super().close()
         os.close(self._lock_fd)
 
 
@@ -223,10 +321,27 @@ def remove_environment(path: Path) -> None:
         return
     lock_fd = _lock(path)
     try:
-        for name in (DATA_NAME, "lock.mdb"):
-            (path / name).unlink(missing_ok=True)
+        _unlink_files(path)
     finally:
         os.close(lock_fd)
+
+
+def replace_data(path: Path, data: Path) -> None:
+    """Put a whole data file in the place of what is there; nobody may have that open to write.
+
+    Those who map the old files go on with them. The table of readers must go as well: it says which
+    of a file's two states is the newer one, and would say it of the wrong file.
+    """
+    _unlink_files(path)
+    data.rename(path / DATA_NAME)
+    mark_written(path)
+
+
+def _unlink_files(path: Path) -> None:
+    # In this order: data without the table that its readers are in could be written over under
+    # their eyes.
+    for name in (DATA_NAME, _READERS_NAME):
+        (path / name).unlink(missing_ok=True)
 
 
 def _lock(path: Path) -> int:

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from journal.client import JournalClient
 from journal.engine import Batch, Journal
 from journal.errors import (
     BadRequest,
@@ -87,12 +88,37 @@ class JournalPort:
         except JournalError as error:
             raise translate(error) from error
 
+    def append(self, record: bytes, key: bytes, deadline_s: float) -> asyncio.Future[int]:
+        """Append one record; the result is its sequence, a JournalError what went wrong.
+
+        Raises:
+            StorageError: it failed at once.
+        """
+        journal = self._journal
+        try:
+            if isinstance(journal, JournalClient):
+                return journal.submit(self.stream, (record,), key, deadline_s)
+            appended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            name = f"append-{self.stream}"
+            self._scope.spawn(self._append_and_tell(appended, record, key), name=name)
+        except JournalError as error:
+            raise translate(error) from error
+        return appended
+
     async def _append(self, waiter: asyncio.Future[Any], record: bytes, key: bytes) -> None:
         try:
             await self._journal.append(self.stream, (record,), key)
         except JournalError as error:
             if not waiter.done():
                 waiter.set_exception(translate(error))
+
+    async def _append_and_tell(
+        self, appended: asyncio.Future[int], record: bytes, key: bytes
+    ) -> None:
+        try:
+            appended.set_result(await self._journal.append(self.stream, (record,), key))
+        except JournalError as error:
+            appended.set_exception(error)
 
     @asynccontextmanager
     async def reading(self, from_sequence: int) -> AsyncIterator[AsyncIterator[list[Batch]]]:

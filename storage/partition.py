@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -23,24 +23,13 @@ from journal.errors import CorruptStream, JournalError, SequenceAhead, SequenceT
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 from storage.applier import Applier, Entry, Position
-from storage.commits import Commits
 from storage.environment import Environment, Txn
-from storage.errors import (
-    Compacted,
-    JournalUnavailable,
-    PartitionFailed,
-    RevisionTimeout,
-    StorageFull,
-)
+from storage.errors import PartitionFailed, StorageFull
 from storage.journal_port import JournalPort
-from storage.reads import HistoryPage, Views, read_history, state_hash, value_at
-from storage.record import Record
-from storage.scan import SnapshotPool
+from storage.partition_view import PartitionView
+from storage.reads import Views
 from storage.txn import Op, Outcome
 from storage.types_table import TypeTable
-from storage.waiters import Deadlines, RevisionWaiters, TailCheck
-from storage.walks import count_keys, key_prefix
-from storage.watch_hub import WatchHub
 
 _log = logging.getLogger(__name__)
 
@@ -50,17 +39,12 @@ RETRY_SECONDS: Final = 0.5
 _FATAL: Final = (SequenceTrimmed, SequenceAhead, CorruptStream)
 
 
-class Partition:
+class Partition(PartitionView):
     """A recovered replica of one stream; `start` makes it follow the log.
 
     Attributes:
-        name: the partition's.
-        hub: its watchers.
-        snapshots: its open scans.
-        ready: whether it has applied what the journal held when it started.
-        target: what the journal held when it started.
-        failure: why it stopped, None while it runs.
-        full: why applying pauses, None if it does not.
+        environment: its files.
+        on_applied: called with the revision after each step.
     """
 
     def __init__(
@@ -71,27 +55,13 @@ class Partition:
         port: JournalPort,
         clock: Clock,
     ) -> None:
-        self.name = name
+        super().__init__(name, Views(environment, types), port, clock)
         self.environment = environment
-        self.types = types
-        self.views = Views(environment, types)
-        self.snapshots = SnapshotPool(clock.monotonic_s, self.check_retained)
-        self.hub = WatchHub(self._read_history, clock.monotonic_s)
-        self.port = port
-        self.tail_known = 0
-        self.failure: PartitionFailed | None = None
-        self.full: StorageFull | None = None
-        self._clock = clock
-        self._loop: asyncio.AbstractEventLoop  # of `start`
+        self.on_applied: Callable[[int], None] | None = None
         self._applier = Applier(environment, types)
-        self._waiters = RevisionWaiters()
-        self._tail_check = TailCheck(self._ask_tail)
-        self._deadlines = Deadlines()
-        self._commits = Commits()
         # Between two passes all reads see the same: they share a transaction, which ends before the
         # next pass begins, so that it never keeps the applier from using pages again.
         self._latest: Txn | None = None
-        self.target = 0
         position = self._applier.position
         self.hub.publish((), position.applied_sequence, position.compact_revision)
 
@@ -99,21 +69,6 @@ class Partition:
     def position(self) -> Position:
         """How far the replica has come."""
         return self._applier.position
-
-    @property
-    def revision(self) -> int:
-        """The state that reads see."""
-        return self.hub.revision
-
-    @property
-    def compact_revision(self) -> int:
-        """The oldest state that reads can ask for."""
-        return self.hub.compact_revision
-
-    @property
-    def ready(self) -> bool:
-        """Whether it has applied what the journal held when it started."""
-        return self.failure is None and self.revision >= self.target
 
     def start(self, scope: TaskScope, target: int) -> None:
         """Follow the log; ready once `target` is applied."""
@@ -125,14 +80,14 @@ class Partition:
 
     def close(self, error: PartitionFailed) -> None:
         """Fail everyone who waits; the environment stays open."""
-        if self.failure is None:
-            self.failure = error
-        self._waiters.fail(error)
-        self._tail_check.fail(error)
-        self._commits.fail(error)
-        self.hub.close()
-        self.snapshots.close()
+        super().close(error)
         self._end_latest()
+
+    def _latest_snapshot(self) -> Txn:
+        txn = self._latest
+        if txn is None:
+            txn = self._latest = self.environment.read()
+        return txn
 
     def _end_latest(self) -> None:
         txn, self._latest = self._latest, None
@@ -140,12 +95,7 @@ class Partition:
             txn.abort()
 
     def commit(self, ops: Sequence[Op], timeout_s: float) -> asyncio.Future[Outcome]:
-        """Append a transaction; the result is its outcome, once it is applied here.
-
-        Raises:
-            TransactionInvalid, TransactionTooLarge, JournalUnavailable: nothing was written.
-            CommitTimeout: from the result; it may be applied, now or later.
-        """
+        """See `PartitionView.commit`."""
         self._check()
         self.port.check_available()
         commit = self._commits.begin(self._loop, ops, timeout_s)
@@ -155,95 +105,6 @@ class Partition:
             self._commits.discard(commit)
             raise
         return commit.future
-
-    async def fresh(self, timeout_s: float) -> int:
-        """Wait until everything acknowledged before this call is applied; return the revision.
-
-        Raises:
-            JournalUnavailable: the journal did not tell its tail in time.
-            RevisionTimeout: it did, but the replica did not get there.
-        """
-        self._check()
-        self.port.check_available()
-        loop = self._loop
-        deadline_s = loop.time() + timeout_s
-        try:
-            tail = await self._deadlines.wait(self._tail_check.join(), timeout_s)
-        except TimeoutError as error:
-            raise JournalUnavailable(
-                f"the journal did not tell its tail within {timeout_s} s"
-            ) from error
-        if tail > self.revision:
-            await self.wait_for(tail, deadline_s - loop.time())
-        return self.revision
-
-    async def wait_for(self, revision: int, timeout_s: float) -> None:
-        """Wait until a revision is applied.
-
-        Raises:
-            RevisionTimeout: it was not in time. PartitionFailed: it never will be.
-        """
-        if revision <= self.revision:
-            return
-        self._check()
-        try:
-            await self._deadlines.wait(self._waiters.add(revision), timeout_s)
-        except TimeoutError as error:
-            raise RevisionTimeout(revision, self.revision) from error
-
-    def get(self, resource: str, namespace: str, name: str, revision: int | None) -> Record | None:
-        """Return an object, of now or as of a retained revision.
-
-        Raises:
-            Compacted: the revision is no longer retained. RevisionTimeout: it lies ahead.
-        """
-        if revision is not None:
-            self.check_retained(revision)
-        entry = self.types.find(resource)
-        if entry is None:
-            return None
-        key = entry.object_key(namespace, name)
-        txn = self._latest
-        if txn is None:
-            txn = self._latest = self.environment.read()
-        if revision is None:
-            value = txn.get(key, db=self.environment.objects)
-        else:
-            value = value_at(self.views, txn, key, revision)
-        return None if value is None else self.environment.values.parse(resource, key, value)
-
-    def check_retained(self, revision: int) -> None:
-        """Refuse a revision that can't be read.
-
-        Raises:
-            Compacted: it is gone. RevisionTimeout: it is not there yet; `wait_for` it first.
-        """
-        if revision < self.compact_revision:
-            raise Compacted(revision, self.compact_revision)
-        if revision > self.revision:
-            raise RevisionTimeout(revision, self.revision)
-
-    def count(self, resource: str, namespace: str | None) -> int:
-        """Return how many objects there are: known for a resource, counted in a namespace."""
-        entry = self.types.find(resource)
-        if entry is None:
-            return 0
-        if namespace is None:
-            return entry.count
-        prefix = key_prefix(entry, namespace)
-        txn = self.environment.read()
-        try:
-            return count_keys(self.views, txn, prefix, prefix)
-        finally:
-            txn.abort()
-
-    def state_hash(self) -> str:
-        """Return a digest of all objects and the revision; it reads everything."""
-        txn = self.environment.read()
-        try:
-            return state_hash(self.views, txn, self.revision)
-        finally:
-            txn.abort()
 
     @contextmanager
     def rewriting(self) -> Iterator[Txn]:
@@ -271,6 +132,8 @@ class Partition:
         self.hub.publish(applied.events, position.applied_sequence, position.compact_revision)
         self._waiters.release(position.applied_sequence)
         self.tail_known = max(self.tail_known, position.applied_sequence)
+        if self.on_applied is not None:
+            self.on_applied(position.applied_sequence)
 
     async def _run_apply(self) -> None:
         try:
@@ -308,23 +171,6 @@ class Partition:
                     _log.warning("partition %s: applying goes on", self.name)
                     self.full = None
                 return
-
-    async def _ask_tail(self) -> int:
-        tail = await self.port.tail()
-        self.tail_known = max(self.tail_known, tail)
-        return tail
-
-    def _read_history(self, after: int, count_max: int, resources: Collection[str]) -> HistoryPage:
-        txn = self.environment.read()
-        try:
-            return read_history(self.views, txn, after, count_max, resources)
-        finally:
-            txn.abort()
-
-    def _check(self) -> None:
-        if self.failure is not None:
-            # A new one each time: one raised often would gather the tracebacks of all.
-            raise PartitionFailed(str(self.failure))
 
 
 def passes(batches: Iterable[Batch]) -> Iterable[list[Entry]]:

@@ -8,6 +8,7 @@ stream of that; a start under another one is refused.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -92,7 +93,8 @@ class PartitionMap:
         if path.exists():
             return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
+        # Partitions may be in processes of their own, which start together.
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         temporary.touch(mode=0o600)
         temporary.write_text(json.dumps(self._by_resource, indent=1, sort_keys=True) + "\n")
         temporary.rename(path)

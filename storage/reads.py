@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from xxhash import xxh3_128
 
-from storage.environment import Environment, Txn
+from storage.environment import Tables, Txn
 from storage.event import EVENT_KEY, REVISION, Event, EventKind, EventRow, parse_row, type_of_row
 from storage.record import Record, as_deleted, mod_revision_of
 from storage.types_table import TypeTable
@@ -29,9 +29,17 @@ class Views:
 
     __slots__ = ("environment", "types")
 
-    def __init__(self, environment: Environment, types: TypeTable) -> None:
+    def __init__(self, environment: Tables, types: TypeTable) -> None:
         self.environment = environment
         self.types = types
+
+    def begin(self) -> Txn:
+        """Return a snapshot of the latest state; give it back by `end`."""
+        return self.environment.read()
+
+    def end(self, txn: Txn) -> None:
+        """Take a snapshot back."""
+        txn.abort()
 
 
 class HistoryPage(NamedTuple):

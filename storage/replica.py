@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,9 +31,12 @@ def replica_name(data_path: Path) -> str:
     if not token:
         token = secrets.token_hex(_TOKEN_BYTES)
         data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
+        temporary = path.with_suffix(f".{os.getpid()}")
         temporary.touch(mode=0o600)
         temporary.write_text(token + "\n")
-        temporary.rename(path)
+        with suppress(FileExistsError):  # several processes may keep one replica
+            os.link(temporary, path)
+        temporary.unlink()
+        token = path.read_text().strip()
     where = f"{token} {socket.gethostname()} {os.path.realpath(data_path)}"
     return f"replica-{xxh3_128_hexdigest(where.encode())}"

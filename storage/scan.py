@@ -153,7 +153,7 @@ class Scan(ABC, Generic[_T]):
     def _open(self, entry: TypeEntry) -> None:
         views, query = self._views, self._query
         self._pool.add(self)
-        self._txn = txn = views.environment.read()
+        self._txn = txn = views.begin()
         self._prefix = prefix = key_prefix(entry, query.namespace)
         start = prefix
         if query.start_after is not None:
@@ -286,7 +286,7 @@ class Scan(ABC, Generic[_T]):
         txn, self._txn = self._txn, None
         self._source = iter(())
         if txn is not None:
-            txn.abort()
+            self._views.end(txn)
             self._pool.discard(self)
 
     def __enter__(self) -> Scan[_T]:

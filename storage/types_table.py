@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Final
 
-from storage.environment import Environment, Txn
+from storage.environment import Tables, Txn
 from storage.record import HEADER_BYTES, field_needle
 
 _ROW: Final = struct.Struct("<QQBQ")
@@ -99,28 +99,34 @@ class TypeTable:
             entry.dirty = True
         return entry
 
-    def save(self, environment: Environment, txn: Txn) -> None:
+    def save(self, tables: Tables, txn: Txn) -> None:
         """Write the changed rows."""
         for entry in self._by_resource.values():
             if entry.dirty:
                 row = _ROW.pack(entry.count, entry.changed_revision, 0, entry.plain_bytes)
-                txn.put(entry.prefix, row + entry.resource.encode(), db=environment.types)
+                txn.put(entry.prefix, row + entry.resource.encode(), db=tables.types)
                 entry.dirty = False
 
-    def load(self, environment: Environment, txn: Txn) -> None:
+    def load(self, tables: Tables, txn: Txn) -> None:
         """Replace memory's copy by the table."""
         self._by_resource.clear()
         self._by_prefix.clear()
-        for key, row in txn.cursor(environment.types):
-            type_id = _ID.unpack(key)[0]
+        self.refresh(tables, txn)
+
+    def refresh(self, tables: Tables, txn: Txn) -> None:
+        """Bring memory's copy up to the table, which another process may have written."""
+        known, unpack = self._by_prefix, _ROW.unpack_from
+        for key, row in txn.cursor(tables.types):
+            entry = known.get(key)
             if row[_OLD_ROW.size]:
-                entry = self._add(row[_OLD_ROW.size :].decode(), type_id)
+                entry = self._add(row[_OLD_ROW.size :].decode(), _ID.unpack(key)[0])
                 entry.count, entry.changed_revision = _OLD_ROW.unpack_from(row)
-                entry.plain_bytes = _plain_bytes(environment, txn, key)
+                entry.plain_bytes = _plain_bytes(tables, txn, key)
                 entry.dirty = True
-            else:
-                entry = self._add(row[_ROW.size :].decode(), type_id)
-                entry.count, entry.changed_revision, _, entry.plain_bytes = _ROW.unpack_from(row)
+                continue
+            if entry is None:
+                entry = self._add(row[_ROW.size :].decode(), _ID.unpack(key)[0])
+            entry.count, entry.changed_revision, _, entry.plain_bytes = unpack(row)
 
     def declaration(self) -> bytes:
         """Return what the index table's content depends on besides the log."""
@@ -132,9 +138,9 @@ class TypeTable:
         return entry
 
 
-def _plain_bytes(environment: Environment, txn: Txn, prefix: bytes) -> int:
+def _plain_bytes(tables: Tables, txn: Txn, prefix: bytes) -> int:
     """Add up a type's values: all are plain where the row does not know their bytes."""
-    cursor = txn.cursor(environment.objects)
+    cursor = txn.cursor(tables.objects)
     if not cursor.set_range(prefix):
         return 0
     values = takewhile(lambda item: item[0].startswith(prefix), cursor)

@@ -15,7 +15,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from storage.catch_up import CatchUp, ReadHistory
@@ -91,6 +91,26 @@ class WatchHub:
                 dispatch(event)
         self.revision = revision
         self._settle()
+
+    def skip(self, revision: int, compact_revision: int) -> None:
+        """Go on at a revision whose events are too many to dispatch at once.
+
+        The live ones fall behind, and get them from history, or Compacted if that has gone.
+        """
+        for watcher in [watcher for watcher in self._live if watcher.position < revision]:
+            self._live.remove(watcher)
+            watcher.state = WatcherState.CATCHING_UP
+            watcher.position = max(watcher.position, self.revision)
+            self._behind.add(watcher)
+        self.revision = revision
+        self.compact_revision = compact_revision
+        self._work.set()
+        self._settle()
+
+    @property
+    def live_resources(self) -> Collection[str]:
+        """The resources whose events have to be published."""
+        return self._live.resources
 
     def close(self) -> None:
         """End all watchers; their readers get WatcherClosed."""

@@ -3,7 +3,7 @@
 A watcher is in exactly one state, moved by the named methods only:
 
     CATCHING_UP --join--> SYNCED --overflow--> EVICTED
-        |  ^------------ (never back)             ^
+        |  ^-----skip----+ (storage/mapped_partition.py only)
         +---- compaction passes it, or it stays full too long: EVICTED
     any ------close------> CLOSED
 

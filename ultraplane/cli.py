@@ -66,7 +66,7 @@ Port = Annotated[
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     data_dir: DataDir = None,
     port: Port = None,
     kubeconfig: Annotated[
@@ -77,6 +77,14 @@ def up(
             metavar="FILE",
             help="Where to write the kubeconfig. A file with other clusters in it is never "
             "touched. Default: DIR/kubeconfig",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes that serve on the port; more than 1 share one replica. [1]",
         ),
     ] = None,
     config: ConfigFile = None,
@@ -111,12 +119,15 @@ def up(
 
         ultraplane up --data-dir /tmp/try --port 7443
 
+        ultraplane up --workers 4
+
         ultraplane up --config ultraplane.yaml --kubeconfig ./kubeconfig
 
         ultraplane up --port 7443 --data-dir /b --join /a --journal unix:/a/journal.sock
     """
     flags = {
         "server.port": port,
+        "server.workers": workers,
         "join": join,
         "journal.address": journal,
         "journal.external": True if journal else None,
@@ -149,11 +160,13 @@ def journal(data_dir: DataDir = None, config: ConfigFile = None) -> None:
 def apiserver(data_dir: DataDir = None, port: Port = None, config: ConfigFile = None) -> None:
     """Run only the API server; a journal must be running (`ultraplane journal`).
 
-    Certificates and kubeconfig are made in the data directory as by `up`.
+    Certificates and kubeconfig are made in the data directory as by `up`. It is one process, which
+    keeps the replica itself: `server.workers` and processes for partitions are for `up`.
 
     Example: ultraplane apiserver --data-dir /srv/ultraplane --port 6443
     """
-    loaded = _load(config, data_dir, {"server.port": port})
+    alone = {"server.workers": 1, "storage.process_per_partition": False}
+    loaded = _load(config, data_dir, {"server.port": port, **alone})
     from runtime.clock import SystemClock
     from ultraplane.files import DirectoryLock, private_directory
     from ultraplane.parts import settings_path

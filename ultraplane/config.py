@@ -205,6 +205,14 @@ class ServerSection(Section):
         description="API groups, versions and resources to serve or not, as upstream's "
         '--runtime-config: {"api/alpha": "false", "batch/v1/cronjobs": "false"}.',
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that serve on the same port; 1 also keeps the replica. With more, "
+        "the replica has a process of its own, and each worker maps it read-only: reads scale with "
+        "the cores.",
+    )
     access_log: bool = Field(
         default=False, description="Log every request. Slow; for looking into things."
     )
@@ -283,6 +291,11 @@ class StorageSection(Section):
         default=64 * 1024**3,
         ge=1 << 24,
         description="The largest a partition may grow. Address space, not memory, is reserved.",
+    )
+    process_per_partition: bool = Field(
+        default=False,
+        description="Keep each partition in a process of its own, so that writes to several of "
+        "them are applied on several cores; the API server then maps them, even with one worker.",
     )
     compression: Annotated[Literal["auto", "off"], BeforeValidator(_off)] = Field(
         default="auto",
@@ -411,6 +424,10 @@ class Config(Section):
     def controllers_address(self) -> str:
         """Where the controllers accept connections when they are ready."""
         return self._socket_address("controllers.sock")
+
+    def storage_address(self, name: str) -> str:
+        """Where a storage process accepts connections when it is ready."""
+        return self._socket_address(f"{name}.sock")
 
     def _socket_address(self, name: str) -> str:
         path = self.data_dir / name

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from apiserver.peers import socket_path
 from apiserver.settings import ServerSettings, StorageSettings, encode_settings
+from storage.partition_map import PartitionMap
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
@@ -54,6 +56,8 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         runtime_config=server.runtime_config,
         access_log=server.access_log,
         log_level=config.log_level,
+        workers=server.workers,
+        worker_index=0,
         storage=StorageSettings(
             partitions=storage.partitions,
             compaction_age_s=storage.compaction_age_s,
@@ -62,6 +66,7 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             checkpoint_interval_s=storage.checkpoint_interval_s,
             map_bytes_max=storage.map_bytes_max,
             plain_bytes_max=storage.plain_bytes_max,
+            process_per_partition=storage.process_per_partition,
         ),
     )
 
@@ -112,35 +117,79 @@ def process_table(config: Config, port: int, context: ssl.SSLContext) -> list[Pr
         port: where the API server listens.
         context: how to reach it.
     """
-    host = connect_host(config.server.bind)
     journal = ProcessSpec(
         name="journal",
         argv=_python("journal.main", *journal_arguments(config)),
         probe=accepts_connections(config.journal_address),
         address=config.journal_address,
     )
-    # One that others run is waited for by the API server itself.
-    after = () if config.journal.external else ("journal",)
     parts = [
-        ProcessSpec(
-            name="apiserver",
-            argv=_python("ultraplane.serve", "apiserver", str(settings_path(config))),
-            probe=answers_ok(host, port, "/readyz", context),
-            after=after,
-            address=server_url(config, port),
-        ),
+        *_storage_processes(config),
+        *_workers(config, port, context),
         ProcessSpec(
             name="controllers",
             argv=_python("controllers.main", *controllers_arguments(config)),
             probe=accepts_connections(config.controllers_address),
             # They wait for the API server by themselves: loading beside it saves 0.3 s.
-            after=after,
+            after=_after_journal(config),
             address=config.controllers_address,
         ),
     ]
     if not config.runs_controllers:
         parts = [part for part in parts if part.name != "controllers"]
     return parts if config.journal.external else [journal, *parts]
+
+
+def _after_journal(config: Config) -> tuple[str, ...]:
+    # One that others run is waited for by the parts themselves.
+    return () if config.journal.external else ("journal",)
+
+
+def _storage_processes(config: Config) -> list[ProcessSpec]:
+    """Return who keeps the replica, where the API server does not do so itself."""
+    arguments: dict[str, tuple[str, ...]] = {}
+    if config.storage.process_per_partition:
+        partitions = PartitionMap(config.storage.partitions).names
+        arguments = {f"storage-{name}": (name,) for name in partitions}
+    elif config.server.workers > 1:
+        arguments = {"storage": ()}
+    specs = []
+    for name, partition in arguments.items():
+        address = config.storage_address(name)
+        command = ("storage", str(settings_path(config)), address.removeprefix("unix:"), *partition)
+        specs.append(
+            ProcessSpec(
+                name=name,
+                argv=_python("ultraplane.serve", *command),
+                probe=accepts_connections(address),
+                after=_after_journal(config),
+                address=address,
+            )
+        )
+    return specs
+
+
+def _workers(config: Config, port: int, context: ssl.SSLContext) -> list[ProcessSpec]:
+    """Return the API server, or its workers; they wait for the storage processes by themselves."""
+    workers = config.server.workers
+    specs = []
+    for index in range(1, workers + 1):
+        # Workers share the port: only by a socket of its own can one be told from the next.
+        own = socket_path(config.memory_path, index)
+        specs.append(
+            ProcessSpec(
+                name="apiserver" if workers == 1 else f"apiserver-{index}",
+                argv=_python(
+                    "ultraplane.serve", "apiserver", str(settings_path(config)), str(index)
+                ),
+                probe=accepts_connections(f"unix:{own}")
+                if workers > 1
+                else answers_ok(connect_host(config.server.bind), port, "/readyz", context),
+                after=_after_journal(config),
+                address=server_url(config, port),
+            )
+        )
+    return specs
 
 
 def part_environment(environment: Mapping[str, str]) -> dict[str, str]:

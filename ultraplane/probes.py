@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final, TypeAlias
+
+from runtime.unix_sockets import short_path
 
 Probe: TypeAlias = Callable[[], Awaitable[str]]
 
@@ -65,7 +68,8 @@ def answers_ok(host: str, port: int, path: str, context: ssl.SSLContext) -> Prob
 async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     kind, _, rest = address.partition(":")
     if kind == "unix":
-        return await asyncio.open_unix_connection(rest)
+        with short_path(Path(rest)) as name:
+            return await asyncio.open_unix_connection(name)
     host, _, port = rest.rpartition(":")
     return await asyncio.open_connection(host.strip("[]"), int(port))
 

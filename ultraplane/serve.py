@@ -1,4 +1,7 @@
-"""`python -m ultraplane.serve apiserver <settings file>`: a part in this process, until SIGTERM.
+"""`python -m ultraplane.serve PART SETTINGS_FILE ...`: a part in this process, until SIGTERM.
+
+    apiserver SETTINGS_FILE WORKER            the API server, or one of its workers, from 1
+    storage SETTINGS_FILE SOCKET [PARTITION]  what keeps the replica that workers map
 
 What the supervisor starts. It imports the part and nothing else of ours: no command line, no
 configuration models, no terminal, which would delay the moment when the part is ready.
@@ -11,10 +14,11 @@ import importlib
 import logging
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from apiserver.settings import read_settings
+from apiserver.settings import ServerSettings, read_settings
 
 # mallopt(3)
 _M_TRIM_THRESHOLD: Final = -1
@@ -24,13 +28,26 @@ _M_MMAP_THRESHOLD: Final = -3
 
 def main(arguments: list[str]) -> None:
     """Run the part named first with the settings file named second."""
-    if len(arguments) != 2 or arguments[0] != "apiserver":
-        sys.exit("usage: python -m ultraplane.serve apiserver SETTINGS_FILE")
-    serve_api(Path(arguments[1]))
+    if len(arguments) == 3 and arguments[0] == "apiserver":
+        serve_api(Path(arguments[1]), int(arguments[2]))
+    elif 3 <= len(arguments) <= 4 and arguments[0] == "storage":
+        serve_storage(Path(arguments[1]), Path(arguments[2]), *arguments[3:])
+    else:
+        sys.exit(f"usage: {__doc__}")
 
 
-def serve_api(path: Path) -> None:
+def serve_api(path: Path, worker_index: int = 1) -> None:
     """Run the API server with the settings in a file until it is told to stop."""
+    settings = replace(_prepare(path), worker_index=worker_index)
+    importlib.import_module("apiserver.main").run(settings)
+
+
+def serve_storage(path: Path, listen: Path, partition: str | None = None) -> None:
+    """Run a storage process with the API server's settings until it is told to stop."""
+    importlib.import_module("apiserver.storage_main").run(_prepare(path), listen, partition)
+
+
+def _prepare(path: Path) -> ServerSettings:
     settings = read_settings(path)
     logging.basicConfig(
         level=settings.log_level.upper(),
@@ -39,7 +56,7 @@ def serve_api(path: Path) -> None:
     )
     allow_many_files()
     keep_freed_memory()
-    importlib.import_module("apiserver.main").run(settings)
+    return settings
 
 
 def allow_many_files() -> None:

@@ -17,7 +17,7 @@ from apiserver.fairness.requests import ONE_SEAT, Width
 from apiserver.fairness.watch_counts import WatchCounts, selected_name
 from apiserver.options import parse_bool
 from storage.scan import Query
-from storage.store import Store
+from storage.store_view import StoreView
 
 BYTES_PER_SEAT: Final = 100_000
 HELD_BYTES_MAX: Final = 1_000_000
@@ -45,7 +45,7 @@ Sizes = Callable[[str, float], Size]
 class SampledSizes:
     """Sizes of resources: the count is exact, the mean that of a few objects, looked at rarely."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StoreView) -> None:
         self._store = store
         self._means: dict[str, tuple[float, int]] = {}
 

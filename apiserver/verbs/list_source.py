@@ -17,7 +17,7 @@ from apiserver.verbs.tokens import encode_token
 from kube.json_types import JsonObject
 from storage.record import Record
 from storage.scan import Query, Scan
-from storage.store import Store
+from storage.store_view import StoreView
 
 _T = TypeVar("_T")
 
@@ -31,7 +31,7 @@ class ListSource:
         limit: how many objects the list may have, 0: all.
     """
 
-    def __init__(self, store: Store, resource: Resource, chosen: Selection, plan: Plan) -> None:
+    def __init__(self, store: StoreView, resource: Resource, chosen: Selection, plan: Plan) -> None:
         self._store = store
         self.resource = resource
         self._chosen = chosen

@@ -32,6 +32,7 @@ from tests.bench import (
     report,
     scenarios,
     watch_scenarios,
+    worker_scenario,
     wrk,
 )
 from tests.bench.endpoint import Endpoint, Refused
@@ -56,6 +57,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "renewals": scenarios.renewals,
     "lists at scale": list_memory.lists_at_scale,
     "partitions": partitions.partitions,
+    "workers": worker_scenario.workers,
 }
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
@@ -119,8 +121,8 @@ def _measure(given: argparse.Namespace, directory: Path, console: Console) -> li
             for name, scenario in SCENARIOS.items():
                 if given.only and name not in given.only:
                     continue
-                if given.peer and name == "partitions":
-                    continue  # it starts clusters of its own
+                if given.peer and name in ("partitions", "workers"):
+                    continue  # they start clusters of ours
                 console.print(f"measuring {name} …", style="dim")
                 figures += scenario(scene)
             figures += scenarios.memory(scene)

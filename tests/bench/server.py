@@ -23,14 +23,15 @@ import yaml
 from tests.bench import bare_app
 from tests.bench.endpoint import Endpoint
 from tests.bench.processes import Meter, children_of
+from ultraplane.run_state import read_state, state_path
+from ultraplane.supervisor import Phase
 
 HOST: Final = "127.0.0.1"
 START_S_MAX: Final = 60.0
 STOP_S_MAX: Final = 10.0
 _POLL_S: Final = 0.05
 _TMPFS: Final = "/dev/shm"
-# As they stand in the command lines of the processes.
-_PARTS: Final = ("journal", "apiserver", "controllers")
+_SERVE: Final = "ultraplane.serve"
 
 
 class StartFailed(Exception):
@@ -76,16 +77,20 @@ def start_ultraplane(directory: Path, more: Mapping[str, Any] | None = None) -> 
             "server": {"port": 0, "plain_http_port": endpoint.port},
             "auth": {"token_file": str(tokens)},
             "memory_dir": memory,
-            **(more or {}),
         }
+        for section, values in (more or {}).items():
+            settings[section] = {**settings.get(section, {}), **values}
         config.write_text(yaml.safe_dump(settings))
-        yield from _ultraplane(command, endpoint, directory)
+        with run_child(command, directory / "ultraplane.log") as child:
+            state = state_path(directory / "data")
+            await_ready({"ultraplane": child}, lambda: _all_ready(state), directory)
+            yield Server(endpoint, Meter(_parts_of(child.pid)))
 
 
-def _ultraplane(command: list[str], endpoint: Endpoint, directory: Path) -> Iterator[Server]:
-    with run_child(command, directory / "ultraplane.log") as child:
-        await_ready({"ultraplane": child}, lambda: endpoint.answers("/readyz"), directory)
-        yield Server(endpoint, Meter(_parts_of(child.pid)))
+def _all_ready(path: Path) -> bool:
+    """Return whether every process of a cluster has been ready; one worker may be first."""
+    state = read_state(path)
+    return state is not None and all(part.phase is Phase.READY for part in state.processes)
 
 
 def _parts_of(parent: int) -> dict[str, int]:
@@ -93,7 +98,12 @@ def _parts_of(parent: int) -> dict[str, int]:
     found = {}
     for pid in children_of(parent):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-        found[next((part for part in _PARTS if any(part in w for w in words)), f"pid {pid}")] = pid
+        name = next((w.removesuffix(".main") for w in words if w.endswith(".main")), f"pid {pid}")
+        if _SERVE in words:
+            name, *rest = words[words.index(_SERVE) + 1 :]
+            if name == "apiserver" and rest[1] != "1":
+                name = f"apiserver-{rest[1]}"
+        found[name] = pid
     return found
 
 

@@ -27,6 +27,9 @@ from typing import Any
 import orjson
 import yaml
 
+from ultraplane.run_state import read_state, state_path
+from ultraplane.supervisor import Phase
+
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 START_S_MAX = 60.0
@@ -128,11 +131,15 @@ class Cluster:
         return result
 
     def pid_of(self, part: str) -> int:
-        """Return the pid of a part (journal, apiserver, controllers) that the supervisor runs."""
+        """Return the pid of a part that the supervisor runs.
+
+        Args:
+            part: journal, apiserver (any worker), apiserver-2 (that one), storage, controllers.
+        """
         deadline_s = time.monotonic() + START_S_MAX
         while time.monotonic() < deadline_s:
             for pid in _children(self.process.pid):
-                if part in _command_line(pid):
+                if part in _names(_command_line(pid)):
                     return pid
             time.sleep(_POLL_S)
         raise AssertionError(f"no process of {part}")
@@ -142,17 +149,25 @@ class Cluster:
         os.kill(self.pid_of(part), signal.SIGKILL)
 
     def wait_ready(self) -> None:
-        """Return when /readyz answers 200."""
+        """Return when /readyz answers 200, and every worker serves."""
         deadline_s = time.monotonic() + START_S_MAX
         while time.monotonic() < deadline_s:
             assert self.process.poll() is None, self.logs()
             try:
-                if self.call("GET", "/readyz", timeout_s=2).code == 200:
+                if self.call("GET", "/readyz", timeout_s=2).code == 200 and self._all_serve():
                     return
             except (OSError, ssl.SSLError):
                 pass
             time.sleep(_POLL_S)
         raise AssertionError(f"not ready in {START_S_MAX} s: {self.logs()}")
+
+    def _all_serve(self) -> bool:
+        state = read_state(state_path(self.directory))
+        return state is not None and all(
+            process.phase is Phase.READY
+            for process in state.processes
+            if process.name.startswith(("apiserver", "storage"))
+        )
 
     def logs(self) -> str:
         """Return the ends of all logs."""
@@ -224,8 +239,17 @@ def _children(parent: int) -> list[int]:
     return found
 
 
-def _command_line(pid: int) -> str:
+def _command_line(pid: int) -> list[str]:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except FileNotFoundError:
-        return ""
+        return []
+
+
+def _names(words: list[str]) -> set[str]:
+    """Return what a process is called: its part, and which of several it is."""
+    if "ultraplane.serve" in words:
+        part, *rest = filter(None, words[words.index("ultraplane.serve") + 1 :])
+        # A worker's number, or a storage process's partition, comes last.
+        return {part, f"{part}-{rest[-1]}"}
+    return {word.removesuffix(".main") for word in words if word.endswith(".main")}

@@ -24,6 +24,7 @@ from storage.checkpoint import install_checkpoint, write_checkpoint
 from storage.commits import Commit
 from storage.errors import Compacted, StorageFull, WatcherEvicted
 from storage.event import REVISION, Event
+from storage.partition_view import PartitionView
 from storage.record import field_value
 from storage.scan import Query
 from storage.txn import (
@@ -56,7 +57,15 @@ from tests.property.storage_model import (
     matches,
     nodes,
 )
-from tests.unit.storage.replicas import Replica, body_at, drain, meta, put, record_of
+from tests.unit.storage.replicas import (
+    Replica,
+    begin_scan,
+    body_at,
+    drain,
+    meta,
+    put,
+    record_of,
+)
 
 
 class Subscription(NamedTuple):
@@ -77,6 +86,7 @@ class StorageMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.log: list[tuple[bytes, tuple[Op, ...]]] = []
         self.failures: list[int | None] = []
+        self.outcomes: list[Outcome] = []
         self.subscriptions: list[Subscription] = []
         self.homes = 0
         # Small steps, so that walks through history are met half-way.
@@ -89,6 +99,11 @@ class StorageMachine(RuleBasedStateMachine):
     @initialize(compressing=st.booleans())
     def open(self, *, compressing: bool) -> None:
         self.replica = Replica(self.root / "replica", compressing=compressing)
+
+    @property
+    def reader(self) -> PartitionView:
+        """Who is asked."""
+        return self.replica.partition
 
     def commit(self, *ops: Op) -> None:
         self.log.append((record_of(*ops), ops))
@@ -141,7 +156,7 @@ class StorageMachine(RuleBasedStateMachine):
         for wanted_pass in passes:
             self.apply_some(*wanted_pass)
         for _ in range(steps):
-            self.replica.partition.hub.catch_up()
+            self.reader.hub.catch_up()
         for subscription in self.subscriptions[:readers]:
             self.read_watcher(subscription)
 
@@ -156,6 +171,7 @@ class StorageMachine(RuleBasedStateMachine):
         if full_at is not None:
             self.fail_for_space(records, full_at % len(records))
         outcomes = self.replica.apply_records(records)
+        self.outcomes += outcomes
         assert [future.result() for future in waiting] == outcomes[:own]
         assert not partition._commits.under_way
         for offset, outcome in enumerate(outcomes):
@@ -216,8 +232,8 @@ class StorageMachine(RuleBasedStateMachine):
         return self.model.states[revision]
 
     def retained(self, back: int) -> int | None:
-        """Return a revision `back` before the replica's; None, having seen it refused, if gone."""
-        partition = self.replica.partition
+        """Return a revision `back` before the reader's; None, having seen it refused, if gone."""
+        partition = self.reader
         revision = max(0, partition.revision - back)
         if revision >= partition.compact_revision:
             return revision
@@ -241,7 +257,7 @@ class StorageMachine(RuleBasedStateMachine):
             self.check_lists(Query(resource, namespace, revision=revision), node)
 
     def check_get(self, key: Key, revision: int, stored: Stored | None) -> None:
-        record = self.replica.partition.get(*key, revision)
+        record = self.reader.get(*key, revision)
         assert (record is None) == (stored is None)
         if record is not None and stored is not None:
             assert record[:3] == key
@@ -264,7 +280,7 @@ class StorageMachine(RuleBasedStateMachine):
             asked = replace(query, start_after=start_after, limit=limit, index=index)
             following = [key for key in wanted if start_after is None or key > start_after]
             found, remaining, more = [], 0, False
-            with self.replica.scan(asked) as scan:
+            with begin_scan(self.reader, asked) as scan:
                 for chunk in scan:
                     found += chunk
                     if scan.returned == limit:
@@ -280,10 +296,10 @@ class StorageMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
-        state = self.state_at(self.replica.partition.revision)
+        state = self.state_at(self.reader.revision)
         for resource, namespace in itertools.product(RESOURCES, (None, *NAMESPACES)):
             expected = sum(k[0] == resource and namespace in (None, k[1]) for k in state)
-            assert self.replica.partition.count(resource, namespace) == expected
+            assert self.reader.count(resource, namespace) == expected
 
     @rule(back=ages, capacity=st.sampled_from([2, 5, 1000]), node=nodes, key=keys)
     def watch(self, back: int, capacity: int, node: str, key: Key) -> None:
@@ -301,7 +317,7 @@ class StorageMachine(RuleBasedStateMachine):
             Scope(resource, namespace, None, field),
             Scope(resource, namespace, name, field),
         ):
-            watcher = self.replica.partition.hub.watch(scope, revision, capacity)
+            watcher = self.reader.hub.watch(scope, revision, capacity)
             self.subscriptions.append(Subscription(watcher, revision, []))
 
     @rule(back=ages)
@@ -310,7 +326,7 @@ class StorageMachine(RuleBasedStateMachine):
         revision = self.retained(back)
         if revision is None:
             return
-        hub = self.replica.partition.hub
+        hub = self.reader.hub
         subscription = Subscription(hub.watch(Scope("pods"), revision, 5), revision, [])
         self.subscriptions.append(subscription)
         while hub.catch_up():
@@ -331,7 +347,7 @@ class StorageMachine(RuleBasedStateMachine):
             self.subscriptions.remove(subscription)
             return
         except Compacted:
-            assert subscription.from_revision < self.replica.partition.compact_revision
+            assert subscription.from_revision < self.reader.compact_revision
             self.check_progress(subscription)
             self.subscriptions.remove(subscription)
             return

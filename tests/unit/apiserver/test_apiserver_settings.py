@@ -44,6 +44,8 @@ SETTINGS = ServerSettings(
     runtime_config={"api/alpha": "false"},
     access_log=False,
     log_level="info",
+    workers=3,
+    worker_index=2,
     storage=StorageSettings(
         partitions={"pods": ("pods",)},
         compaction_age_s=300.0,
@@ -52,6 +54,7 @@ SETTINGS = ServerSettings(
         checkpoint_interval_s=300.0,
         map_bytes_max=1 << 30,
         plain_bytes_max=64 << 20,
+        process_per_partition=False,
     ),
 )
 

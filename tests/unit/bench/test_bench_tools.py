@@ -13,6 +13,7 @@ from tests.bench import objects
 from tests.bench.figures import Figure
 from tests.bench.processes import Meter
 from tests.bench.watch_load import Watcher
+from tests.bench.worker_scenario import Run, compared
 
 EVENT = b'{"type":"ADDED","object":{"data":{"k":"}\\n"}}}\n'
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -71,3 +72,26 @@ def test_ratio_bar_needs_a_comparison(
     rate: float, bare: float | None, *, verdict: bool | None
 ) -> None:
     assert Figure("x", rate, bare_rate=bare, ratio_min=0.25).verdict is verdict
+
+
+def _run(workers: int, rate: float, cpu_us: dict[str, float], idle: float = 0.0) -> Run:
+    return Run(workers, Figure("get", rate, cpu_us=cpu_us), idle)
+
+
+@pytest.mark.parametrize(
+    ("rate", "cpu_us", "idle", "met"),
+    [
+        # Cores were left: the rates count.
+        (1700.0, 10.0, 0.3, True),
+        (1500.0, 10.0, 0.3, False),
+        # None were left: what the workers' CPU would have served counts.
+        (1200.0, 11.0, 0.02, True),
+        (1200.0, 14.0, 0.02, False),
+    ],
+)
+def test_workers_are_judged_by_rates_while_cores_last_and_by_cpu_after(
+    rate: float, cpu_us: float, idle: float, *, met: bool
+) -> None:
+    one = _run(1, 1000.0, {"apiserver": 10.0, "journal": 1.0})
+    shares = {"apiserver": cpu_us / 2, "apiserver-2": cpu_us / 2, "storage": 50.0}
+    assert compared(one, _run(2, rate, shares, idle)).is_met is met

@@ -14,10 +14,13 @@ from runtime.tasks import TaskScope
 from storage.applier import Applied, Applier, Entry, Sent, rebuild_indexes
 from storage.compressing import Compressing
 from storage.dictionaries import add_dictionary
-from storage.environment import Environment
+from storage.environment import Environment, MappedEnvironment
 from storage.event import parse_row
+from storage.feed_wire import Hello
 from storage.journal_port import JournalPort
+from storage.mapped_partition import MappedPartition
 from storage.partition import Partition
+from storage.partition_view import PartitionView
 from storage.scan import BodyScan, Query, RecordScan, Scan
 from storage.store import Store, StoreOptions
 from storage.txn import ANY, Op, Outcome, Put, encode
@@ -134,11 +137,7 @@ class Replica:
 
     def scan(self, query: Query) -> RecordScan:
         """Begin a scan at the query's revision."""
-        partition = self.partition
-        if query.revision is not None:
-            partition.check_retained(query.revision)
-        revision = partition.revision if query.revision is None else query.revision
-        return RecordScan(partition.views, partition.snapshots, query, revision)
+        return begin_scan(self.partition, query)
 
     def bodies(self, query: Query, *, strip: int = 0) -> BodyScan:
         """Begin a scan of bodies at the latest revision."""
@@ -176,6 +175,56 @@ def dump(environment: Environment) -> dict[str, list[tuple[bytes, bytes]]]:
         if previous:
             content["events"][at] = key, row.removesuffix(previous) + plain(previous)
     return content
+
+
+def begin_scan(partition: PartitionView, query: Query) -> RecordScan:
+    """Begin a scan at the query's revision."""
+    if query.revision is not None:
+        partition.check_retained(query.revision)
+    revision = partition.revision if query.revision is None else query.revision
+    return RecordScan(partition.views, partition.snapshots, query, revision)
+
+
+class SharedEnvironment(MappedEnvironment):
+    """Another's environment, as if it were mapped: a process can open one only once."""
+
+    def __init__(self, environment: Environment) -> None:
+        vars(self).update(vars(environment))
+
+    def close(self) -> None:
+        """Leave it to the other."""
+
+
+class MappedReplica:
+    """A partition that maps another's environment; the test tells it of each step."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        port = JournalPort(MemoryEngine(), "pods", TaskScope("test"), replica.clock.monotonic_s)
+        self.partition = MappedPartition(
+            "pods",
+            replica.path,
+            TypeTable(INDEXES),
+            port,
+            replica.clock,
+            lambda *_: SharedEnvironment(self._replica.environment),
+        )
+        self.map(replica)
+
+    def map(self, replica: Replica) -> None:
+        """Hear of a keeper, the first or the next."""
+        self._replica = replica
+        environment = replica.environment
+        revision = replica.partition.revision
+        self.partition.on_hello(Hello(environment.identity, environment.map_bytes, revision))
+
+    def follow(self) -> None:
+        """Hear how far the keeper has come."""
+        self.partition.on_applied(self._replica.partition.revision)
+
+    def close(self) -> None:
+        """Give the files back."""
+        self.partition.unmap()
 
 
 def drain(scan: Scan[_T]) -> list[_T]:

@@ -66,4 +66,6 @@ async def create(store: Store, name: str, **details: str) -> Committed:
 
 def default(store: Store) -> Partition:
     """Return the partition all tests use."""
-    return store.partition_of("pods")
+    partition = store.partition_of("pods")
+    assert isinstance(partition, Partition)
+    return partition

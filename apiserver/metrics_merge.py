@@ -1,0 +1,80 @@
+"""The metrics of several workers as those of one server.
+
+Whoever scrapes reaches one worker, by the kernel's choice, and wants to hear of all. The asked one
+gathers what the others export and adds it up: counters, histograms and most gauges are sums. What
+is told of the replica is the same thing seen by each of them, and is taken once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import orjson
+from prometheus_client import generate_latest
+from prometheus_client.core import Metric
+
+_OF_THE_REPLICA: Final = ("apiserver_storage_", "ultraplane_storage_")
+_EARLIEST: Final = "process_start_time_seconds"
+_INFORMATION: Final = "_info"
+
+
+class _Merged:
+    """Families as prometheus-client's renderer asks for them."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the families."""
+        return self._families
+
+
+def export(families: Iterable[Metric]) -> bytes:
+    """Return families as bytes for `render_merged`."""
+    return orjson.dumps(
+        [
+            (
+                family.name,
+                family.documentation,
+                family.type,
+                [(sample.name, sample.labels, sample.value) for sample in family.samples],
+            )
+            for family in families
+        ]
+    )
+
+
+def render_merged(exports: Sequence[bytes]) -> bytes:
+    """Return all that was exported, added up, in the Prometheus text format."""
+    families: dict[str, Metric] = {}
+    values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    for content in exports:
+        for name, documentation, kind, samples in orjson.loads(content):
+            if name not in families:
+                families[name] = Metric(name, documentation, kind)
+                values[name] = {}
+            _add(values[name], name, samples)
+    for name, known in values.items():
+        for (sample, labels), value in known.items():
+            families[name].add_sample(sample, dict(labels), value)
+    text: bytes = generate_latest(_Merged(families.values()))
+    return text
+
+
+def _add(
+    known: dict[tuple[str, tuple[tuple[str, str], ...]], float], family: str, samples: list[Any]
+) -> None:
+    for sample, labels, value in samples:
+        if value is None:
+            continue  # JSON has no NaN
+        key = (sample, tuple(labels.items()))
+        before = known.get(key)
+        if before is None:
+            known[key] = value
+        elif family.startswith(_OF_THE_REPLICA):
+            known[key] = max(before, value)
+        elif family == _EARLIEST:
+            known[key] = min(before, value)
+        elif not sample.endswith(_INFORMATION):
+            known[key] = before + value
