@@ -8,9 +8,11 @@ line of JSON when the last reader is through.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import secrets
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,6 +47,14 @@ def read(endpoint: Endpoint, path: str, headers: dict[str, str], rate: float) ->
     return reading
 
 
+def read_all(
+    endpoint: Endpoint, path: str, headers: dict[str, str], rate: float, readers: int
+) -> list[Reading]:
+    """Read a list so many times at once."""
+    with ThreadPoolExecutor(max(1, readers)) as pool:
+        return list(pool.map(lambda _: read(endpoint, path, headers, rate), range(readers)))
+
+
 class Creates:
     """Creates at a steady rate; latency counts from when each one was due."""
 
@@ -53,14 +63,20 @@ class Creates:
         self._path = path
         self._head, _, self._tail = body.partition(NAME.encode())
         self._interval_s = 1 / per_second
-        self._start_s = time.monotonic()
+        self._start_s = 0.0
+        self._connected = threading.Barrier(_WRITERS, self._begin)
         self._prefix = f"beside-{secrets.token_hex(3)}-"
         self.ended = False
         self.latencies_us: list[float] = []
 
+    def _begin(self) -> None:
+        self._start_s = time.monotonic()
+
     def write(self, writer: int) -> None:
-        """Send every so manieth create, until `ended`."""
+        """Send every so manieth create, until `ended`; none before all are connected."""
         connection = self._endpoint.connect()
+        connection.connect()
+        self._connected.wait()
         number = writer
         while not self.ended:
             due_s = self._start_s + number * self._interval_s
@@ -75,7 +91,13 @@ class Creates:
 def run(endpoint: Endpoint, given: argparse.Namespace) -> dict[str, float | bool]:
     """Read and create, and return what came of it."""
     headers = {"Accept": given.accept, **({"Accept-Encoding": "gzip"} if given.gzip else {})}
-    with ThreadPoolExecutor(given.readers + _WRITERS) as pool:
+    # Readers have a process of their own: creates are not to wait for the interpreter's lock.
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(1, context) as apart,
+        ThreadPoolExecutor(_WRITERS) as pool,
+    ):
+        apart.submit(time.monotonic).result()
         creates, writing = None, []
         if given.create_body:
             body = Path(given.create_body).read_bytes()
@@ -83,11 +105,9 @@ def run(endpoint: Endpoint, given: argparse.Namespace) -> dict[str, float | bool
             writing = [pool.submit(creates.write, writer) for writer in range(_WRITERS)]
             time.sleep(given.lead_s)
         start_s = time.monotonic()
-        reading = [
-            pool.submit(read, endpoint, given.path, headers, given.rate)
-            for _ in range(given.readers)
-        ]
-        readings = [one.result() for one in reading]
+        readings = apart.submit(
+            read_all, endpoint, given.path, headers, given.rate, given.readers
+        ).result()
         took_s = time.monotonic() - start_s
         if creates is not None:
             time.sleep(max(0.0, given.at_least_s - took_s))
