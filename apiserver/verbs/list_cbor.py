@@ -1,8 +1,8 @@
 """Lists in CBOR, in parts from a snapshot like those in JSON, and with the same memory.
 
-Lengths are definite, so the number of items must be known before the first: of a whole type it is,
-and short lists are at hand before anything is sent. Otherwise what follows the first MiB is counted
-in a scan of its own, at the same revision, in steps.
+Lengths are definite, so the number of items must be known before the first. Of a whole type it is;
+else items are gathered before any is written, as long as that takes little memory: what is in the
+cache is held there anyway. What follows is counted in a scan of its own, at the same revision.
 
     d9 d9 f7 | a4 | "kind" .. "apiVersion" .. "metadata" .. "items" 9a 00 01 86 a0 | item | item ..
 
@@ -12,7 +12,8 @@ Invariant: the bytes are those of the whole list encoded at once.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Final
@@ -25,9 +26,12 @@ from apiserver.verbs.list_source import ListSource
 from kube.cbor_items import array_head, encode_item, map_head
 from kube.codec_cbor import PREFIX
 from storage.record import Record
-from storage.scan_forms import FormScan
+from storage.scan_forms import Forms, FormScan
 
 _GATHERED_BYTES_MAX: Final = 1 << 20
+_GATHERED_MAX: Final = 1 << 16
+_MADE_BYTES_MAX: Final = 1 << 20
+"""So much of what is gathered may be new, and perhaps not kept by the cache."""
 _RECORDS_A_PART: Final = 64
 
 
@@ -104,22 +108,16 @@ class CborList:
         Raises:
             StorageError: it cannot be read on; some of it may have been given out.
         """
-        forms = self._cache.forms_of(self._form)
-        with closing(self._store.scan_forms(self._source.query(), forms)) as scan:
+        gathering = _Gathering(self._cache.forms_of(self._form))
+        with closing(self._store.scan_forms(self._source.query(), gathering.forms)) as scan:
             self._source.revision = scan.revision
             total = scan.known_rest()
-            first: list[bytes] = []
-            size_bytes = 0
             if total is None:
-                for part in map(b"".join, scan):
-                    first.append(part)
-                    size_bytes += len(part)
-                    if size_bytes > _GATHERED_BYTES_MAX:
-                        break
-                    yield b""
-                total = scan.returned + (yield from self._count_after(scan))
-            yield b"".join((self._head(total), *first))
-            del first
+                has_all = yield from gathering.gather(scan)
+                rest = 0 if has_all else (yield from self._count_after(scan))
+                total = scan.returned + rest
+            yield self._head(total)
+            yield from gathering.given_back()
             yield from map(b"".join, scan)
             assert scan.returned == total, "a list holds what was counted of it"
 
@@ -142,3 +140,36 @@ class CborList:
         members = encode_item(document)[1:]
         head = (PREFIX, map_head(len(document) + 1), members, encode_item("items"))
         return b"".join((*head, array_head(count)))
+
+
+class _Gathering:
+    """The first items of a list, before anybody knows how many there are.
+
+    Attributes:
+        forms: for the list's scan: those of the cache, with an eye on what it has to make.
+    """
+
+    def __init__(self, forms: Forms) -> None:
+        self.forms = Forms(forms.held, self._make)
+        self._make_form = forms.make
+        self._made_bytes = 0
+        self._chunks: deque[list[bytes]] = deque()
+
+    def _make(self, key: bytes, revision: bytes, body: bytes) -> bytes:
+        item = self._make_form(key, revision, body)
+        self._made_bytes += len(item)
+        return item
+
+    def gather(self, scan: FormScan) -> Generator[bytes, None, bool]:
+        """Take chunks until too much of them is held by nobody else; return whether it has all."""
+        for chunk in scan:
+            self._chunks.append(chunk)
+            if self._made_bytes > _MADE_BYTES_MAX or scan.returned > _GATHERED_MAX:
+                return False
+            yield b""
+        return True
+
+    def given_back(self) -> Iterator[bytes]:
+        """Yield what was gathered, and forget it."""
+        while self._chunks:
+            yield b"".join(self._chunks.popleft())

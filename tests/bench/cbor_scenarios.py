@@ -22,8 +22,9 @@ from tests.bench.scenarios import CONNECTIONS, Scene, watch_command
 
 LISTED: Final = 10_000
 BYTES_RATIO_MAX: Final = 0.85
-CPU_RATIO_MAX: Final = 1.0
-_AIM: Final = "aim 75%"
+CPU_RATIO_MAX: Final = 1.2
+_BYTES_AIM: Final = "aim 75%"
+_CPU_AIM: Final = "aim 100%"
 _UNIT: Final = "% of JSON"
 _LISTS: Final = 5
 _SETTLE_S: Final = 0.3
@@ -48,7 +49,7 @@ def _sizes(obj: dict[str, Any]) -> tuple[int, int]:
 
 def _bytes_figure(what: str, json_bytes: int, cbor_bytes: int) -> Figure:
     ratio = cbor_bytes / json_bytes
-    bar = f"≤ {BYTES_RATIO_MAX:.0%} ({_AIM})"
+    bar = f"≤ {BYTES_RATIO_MAX:.0%} ({_BYTES_AIM})"
     return Figure(what, ratio * 100, _UNIT, target=bar, is_met=ratio <= BYTES_RATIO_MAX)
 
 
@@ -60,7 +61,7 @@ def _cpu_figure(
     ratio = sum(cbor_us.values()) / whole if whole else 0.0
     figure = Figure(f"CBOR CPU, {what}", ratio * 100, _UNIT, cpu_us=cbor_us)
     if has_bar and whole:
-        figure.target = f"≤ {CPU_RATIO_MAX:.0%}"
+        figure.target = f"≤ {CPU_RATIO_MAX:.0%} ({_CPU_AIM})"
         figure.is_met = ratio <= CPU_RATIO_MAX
     return figure
 

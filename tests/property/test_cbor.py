@@ -258,8 +258,13 @@ def _plain(value: Any) -> Any:
 def _untagged(tag: int, content: Any) -> Any:
     if tag in (0, 1, 2, 3):
         raise _NoJson  # these have tests of their own
-    if tag in _LATER and isinstance(content, bytes):
-        return _LATER[tag](content).decode()
+    if tag in _LATER:
+        # Tags in between say nothing to us.
+        inner = content
+        while isinstance(inner, cbor2.CBORTag) and inner.tag not in (0, 1, 2, 3, *_LATER):
+            inner = inner.value
+        if isinstance(inner, bytes):
+            return _LATER[tag](inner).decode()
     return _plain(content)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from storage import mapped_partition
@@ -20,9 +21,9 @@ class MappedMachine(StorageMachine):
         # So small that watchers are left behind, and fetch what they missed from history.
         self.patch.setattr(mapped_partition, "ROWS_PER_STEP", 4)
 
-    @initialize()
-    def open(self) -> None:
-        super().open()
+    @initialize(compressing=st.booleans())
+    def open(self, *, compressing: bool) -> None:
+        super().open(compressing=compressing)
         self.mapped = MappedReplica(self.replica)
 
     @property
@@ -55,11 +56,11 @@ class MappedMachine(StorageMachine):
         else:
             assert told == self.outcomes[revision - 1]
 
-    @rule()
-    def restart(self) -> None:
+    @rule(compressing=st.booleans())
+    def restart(self, *, compressing: bool) -> None:
         self.mapped.close()
         self.replica.close()
-        self.replica = Replica(self.replica.path)
+        self.replica = Replica(self.replica.path, compressing=compressing)
         self.mapped.map(self.replica)
 
     @rule()

@@ -200,7 +200,8 @@ class MappedReplica:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        port = JournalPort(MemoryEngine(), "pods", TaskScope("test"), replica.clock.monotonic_s)
+        monotonic_s = replica.clock.monotonic_s
+        port = JournalPort(MemoryEngine(), "pods", TaskScope("test"), monotonic_s, "")
         self.partition = MappedPartition(
             "pods",
             replica.path,
