@@ -125,5 +125,9 @@ async def bootstrap(server: Server) -> None:
         try:
             await create_object(server, caller, resource, namespace, obj, PLAIN_WRITE)
         except st.StatusError as error:
-            if error.reason != "AlreadyExists":
+            if error.code >= 500:
+                raise
+            # Another worker may have been first, and hold what this object would have claimed.
+            await server.fresh(resource)
+            if server.peek(resource, namespace, obj["metadata"]["name"]) is None:
                 raise

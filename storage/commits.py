@@ -6,13 +6,14 @@ A commit costs one future and one entry here; one timer looks at the deadlines o
 from __future__ import annotations
 
 import asyncio
+import heapq
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from storage.applier import Sent
 from storage.errors import CommitTimeout
 from storage.txn import Op, Outcome, encode
-from storage.waiters import SWEEP_SECONDS
+from storage.waiters import SWEEP_COUNT_MIN, SWEEP_SECONDS
 
 
 class Commit(Sent):
@@ -104,3 +105,35 @@ class Commits:
         self._armed = bool(self.under_way)
         if self._armed:
             loop.call_later(SWEEP_SECONDS, self._sweep, loop)
+
+
+class Acknowledged:
+    """Commits that the journal has numbered and this process has not come to yet.
+
+    Those who give up are dropped when, with them, there are twice as many as when it was done last:
+    with a replica that does not move on, they must not gather.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, Commit]] = []
+        self._sweep_at = SWEEP_COUNT_MIN
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, sequence: int, commit: Commit) -> None:
+        """Keep a commit until its entry is reached."""
+        if len(self._heap) >= self._sweep_at:
+            self._heap = [item for item in self._heap if not item[1].future.done()]
+            heapq.heapify(self._heap)
+            self._sweep_at = max(SWEEP_COUNT_MIN, 2 * len(self._heap))
+        heapq.heappush(self._heap, (sequence, commit))
+
+    def take(self, revision: int) -> Iterator[tuple[int, Commit]]:
+        """Yield those up to a revision, and forget them."""
+        while self._heap and self._heap[0][0] <= revision:
+            yield heapq.heappop(self._heap)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._heap.clear()

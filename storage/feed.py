@@ -5,10 +5,11 @@ once a second what else is to be known; the latter it answers with how it is.
 
 Limits:
     - What one that reads slowly is behind by is never kept: it is told the newest revision later.
-    - One that does not answer for `SILENT_SECONDS_MAX` (it was stopped) is cut off, which is logged
-      and shown by the status. While it lives, its snapshot keeps LMDB from using pages again, and
-      nobody can take that from it. After `PINNED_SECONDS_MAX` it is killed, to be started anew:
-      else the replica would grow until the tmpfs is full, for all.
+    - One that leaves `SILENT_TICKS_MAX` questions unanswered (it was stopped) is cut off, which is
+      logged and shown by the status. While it lives, its snapshot keeps LMDB from using pages
+      again, and nobody can take that from it. After `PINNED_TICKS_MAX` more it is killed, to be
+      started anew: else the replica would grow until the tmpfs is full, for all. What counts is
+      what was asked, not the time: if we were stopped ourselves, nobody else is to blame.
     - Snapshots of processes that died are given back within a second.
 """
 
@@ -21,6 +22,7 @@ import signal
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from journal.errors import ProtocolError
@@ -44,8 +46,8 @@ from storage.partition import Partition
 _log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
-SILENT_SECONDS_MAX: Final = 15.0
-PINNED_SECONDS_MAX: Final = 60.0
+SILENT_TICKS_MAX: Final = 15
+PINNED_TICKS_MAX: Final = 60
 MAPPERS_MAX: Final = 128
 UNREAD_BYTES_MAX: Final = 64 << 10
 """Held for one that reads slowly; beyond that it is not told until it has read."""
@@ -57,7 +59,7 @@ class Feed:
 
     Args of the constructor:
         partition: which.
-        clock: for silences.
+        clock: for the time between two ticks.
         status: tells what mappers should know of the partition.
     """
 
@@ -68,7 +70,8 @@ class Feed:
         self._clock = clock
         self._status = status
         self._links: set[_Link] = set()
-        self._stopped: dict[int, float] = {}
+        # Ticks since they were cut off, by process.
+        self._stopped: dict[int, int] = {}
         self._server: asyncio.Server | None = None
 
     @property
@@ -96,26 +99,27 @@ class Feed:
 
     def tick(self) -> None:
         """Tell how the partition is, and see to those that do not answer."""
-        now_s = self._clock.monotonic_s()
         for link in tuple(self._links):
-            if now_s - link.heard_s > SILENT_SECONDS_MAX:
+            link.silent_ticks += 1
+            if link.silent_ticks > SILENT_TICKS_MAX:
+                name = self._partition.name
                 _log.error(
-                    "partition %s: process %d has not answered for %.0f s and is cut off",
-                    self._partition.name,
-                    link.pid,
-                    now_s - link.heard_s,
+                    "partition %s: process %d does not answer and is cut off", name, link.pid
                 )
-                self._stopped[link.pid] = now_s
+                self._stopped[link.pid] = 0
                 self._links.discard(link)
                 link.abort()
+        # Also when nobody was cut off: it gives back what dead processes held.
         readers = self._partition.environment.readers()
-        for pid, since_s in tuple(self._stopped.items()):
+        for pid in tuple(self._stopped):
+            self._stopped[pid] += 1
             if pid not in readers or any(link.pid == pid for link in self._links):
                 del self._stopped[pid]
-            elif now_s - since_s > PINNED_SECONDS_MAX:
+            elif self._stopped[pid] > PINNED_TICKS_MAX:
                 _log.error("process %d pins an old snapshot, and is killed for it", pid)
                 del self._stopped[pid]
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.tell_status()
 
     def tell_status(self) -> None:
@@ -131,7 +135,6 @@ class Feed:
         if len(self._links) >= MAPPERS_MAX:
             _log.error("partition %s: %d map it already", self._partition.name, MAPPERS_MAX)
             return False
-        link.heard_s = self._clock.monotonic_s()
         self._links.add(link)
         environment = self._partition.environment
         hello = Hello(environment.identity, environment.map_bytes, self._partition.revision)
@@ -143,7 +146,7 @@ class Feed:
         """Hear what a mapper says."""
         if kind not in (FeedKind.JOIN, FeedKind.ALIVE):
             raise FeedBroken(f"a mapper does not send {kind}")
-        link.heard_s = self._clock.monotonic_s()
+        link.silent_ticks = 0
         if kind == FeedKind.JOIN:
             link.joined = decode_json(payload)
         else:
@@ -175,13 +178,13 @@ class _Link(asyncio.Protocol):
 
     Attributes:
         pid: its process.
-        heard_s: when it was heard of last.
+        silent_ticks: how often it was asked since it was heard of last.
         joined, state: what it has said of itself, first and last.
     """
 
     def __init__(self, feed: Feed) -> None:
         self.pid = 0
-        self.heard_s = 0.0
+        self.silent_ticks = 0
         self.joined: dict[str, Any] = {}
         self.state: dict[str, Any] = {}
         self._feed = feed

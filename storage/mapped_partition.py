@@ -18,7 +18,6 @@ far: a reader never sees a step back.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -29,7 +28,7 @@ from journal.errors import JournalError
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 from storage.applier import Position, read_position
-from storage.commits import Commit
+from storage.commits import Acknowledged, Commit
 from storage.environment import EnvironmentReplaced, Identity, MappedEnvironment, Txn
 from storage.errors import (
     CommitTimeout,
@@ -48,7 +47,6 @@ from storage.reads import read_history
 from storage.shared_views import SharedViews
 from storage.txn import Op, Outcome
 from storage.types_table import TypeTable
-from storage.waiters import SWEEP_COUNT_MIN
 
 _log = logging.getLogger(__name__)
 
@@ -97,8 +95,7 @@ class MappedPartition(PartitionView):
         self._opened: Identity | None = None
         self._position = Position()
         self._log_identity = bytes(16)
-        self._acknowledged: list[tuple[int, Commit]] = []
-        self._sweep_at = SWEEP_COUNT_MIN
+        self._acknowledged = Acknowledged()
 
     @property
     def position(self) -> Position:
@@ -192,7 +189,10 @@ class MappedPartition(PartitionView):
         if after <= before and self._position.applied_sequence:
             txn.abort()
             return
-        self._check_log(position)
+        if any(self._log_identity) and self._log_identity != position.identity:
+            txn.abort()
+            raise PartitionFailed(f"partition {self.name} is of another cluster now")
+        self._log_identity = position.identity
         self.types.refresh(environment, txn)
         events = self._events_between(txn, before, position)
         self.views.renew(txn)
@@ -203,8 +203,7 @@ class MappedPartition(PartitionView):
             hub.publish(events, after, position.compact_revision)
         self._waiters.release(after)
         self.tail_known = max(self.tail_known, after)
-        while self._acknowledged and self._acknowledged[0][0] <= after:
-            sequence, commit = heapq.heappop(self._acknowledged)
+        for sequence, commit in self._acknowledged.take(after):
             self._settle(sequence, commit)
 
     def _events_between(self, txn: Txn, before: int, position: Position) -> list[Event] | None:
@@ -222,12 +221,12 @@ class MappedPartition(PartitionView):
 
     def _map(self, hello: Hello) -> bool:
         """Map the keeper's files instead of those mapped so far; return whether that worked."""
-        self.unmap()
         try:
             environment = self._open_environment(self._directory, hello.identity, hello.map_bytes)
         except EnvironmentReplaced as error:
             _log.warning("partition %s: %s", self.name, error)
             return False
+        self.unmap()
         self.views.environment = environment
         self._opened = hello.identity
         self._position = Position()
@@ -244,11 +243,6 @@ class MappedPartition(PartitionView):
         self.views.renew(None)
         self.views.environment.close()
 
-    def _check_log(self, position: Position) -> None:
-        if any(self._log_identity) and self._log_identity != position.identity:
-            raise PartitionFailed(f"partition {self.name} is of another cluster now")
-        self._log_identity = position.identity
-
     def _on_appended(self, commit: Commit, appended: asyncio.Future[int]) -> None:
         if appended.cancelled():
             return
@@ -262,14 +256,8 @@ class MappedPartition(PartitionView):
         sequence = appended.result()
         if sequence <= self.revision:
             self._settle(sequence, commit)
-            return
-        if len(self._acknowledged) >= self._sweep_at:
-            # With a keeper that is away, those gather that have given up.
-            waiting = [item for item in self._acknowledged if not item[1].future.done()]
-            heapq.heapify(waiting)
-            self._acknowledged = waiting
-            self._sweep_at = max(SWEEP_COUNT_MIN, 2 * len(waiting))
-        heapq.heappush(self._acknowledged, (sequence, commit))
+        else:
+            self._acknowledged.add(sequence, commit)
 
     def _settle(self, sequence: int, commit: Commit) -> None:
         self._commits.under_way.pop(commit.id, None)

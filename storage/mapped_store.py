@@ -110,10 +110,11 @@ class MappedStore(StoreView):
 
 def _status(partition: MappedPartition) -> dict[str, Any]:
     if not partition.mapped.is_set():
-        return {**_NOTHING, "failure": str(partition.failure or "")}
+        return {**_UNKNOWN, "failure": str(partition.failure or "")}
     keeper = partition.keeper
     mappers = keeper.get("mappers", [])
     return {
+        **_UNKNOWN,
         **partition_status(partition),
         **{key: keeper[key] for key in _OF_THE_KEEPER if key in keeper},
         "watchers_anywhere": sum(mapper.get("watchers", 0) for mapper in mappers),
@@ -121,11 +122,19 @@ def _status(partition: MappedPartition) -> dict[str, Any]:
     }
 
 
-_NOTHING: Final[dict[str, Any]] = {
+_UNKNOWN: Final[dict[str, Any]] = {
     "ready": False,
+    "identity": "",
     "revision": 0,
     "journal_tail": 0,
+    "compact_revision": 0,
     "objects": {},
+    "changes": 0,
     "bytes": 0,
     "watchers": 0,
+    "evictions": 0,
+    "open_scans": 0,
+    "recovered_from": "",
+    "checkpoint": 0,
+    "checkpoint_error": "",
 }

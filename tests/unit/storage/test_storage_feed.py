@@ -17,7 +17,7 @@ from runtime.tasks import TaskScope
 from runtime.unix_sockets import short_path
 from storage import feed as feed_module
 from storage.environment import Identity
-from storage.feed import PINNED_SECONDS_MAX, SILENT_SECONDS_MAX, Feed
+from storage.feed import PINNED_TICKS_MAX, SILENT_TICKS_MAX, Feed
 from storage.feed_client import FeedClient
 from storage.feed_wire import (
     SOCKET_NAME,
@@ -143,7 +143,7 @@ def test_one_that_does_not_read_costs_no_memory_and_is_cut_off(
                 for _ in range(20_000):
                     feed._on_applied(1)
                 assert link._transport.get_write_buffer_size() < 2000
-                await replica.clock.advance(SILENT_SECONDS_MAX + 1)
+                await replica.clock.advance(SILENT_TICKS_MAX + 1)
                 assert feed._full_status()["cut_off"] == [os.getpid()]
                 assert feed.mappers == []
             snapshot.abort()
@@ -160,13 +160,13 @@ def test_one_cut_off_that_pins_a_snapshot_is_killed_in_the_end(
     async def scenario() -> None:
         async with feeding(tmp_path) as (replica, feed, _):
             for pid in (17, 18):
-                feed._stopped[pid] = replica.clock.monotonic_s()
+                feed._stopped[pid] = 0
             monkeypatch.setattr(type(replica.environment), "readers", lambda _: {17})
             feed.tick()
             # The other one has died: its snapshots are given back.
             assert feed._full_status()["cut_off"] == [17]
             assert killed == []
-            await replica.clock.advance(PINNED_SECONDS_MAX + 1)
+            await replica.clock.advance(PINNED_TICKS_MAX + 1)
             assert killed == [(17, signal.SIGKILL)]
             assert feed._full_status()["cut_off"] == []
 
