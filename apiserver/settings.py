@@ -16,7 +16,8 @@ from typing import Any, Final
 
 STATUS_PATH: Final = "/ultraplane/status"
 """Where `ultraplane status` asks for the partitions: {"partitions": [{"name", "revision",
-"objects", "bytes", "lag"}]}; lag is in records not applied yet."""
+"objects", "bytes", "object_bytes", "plain_bytes", "lag"}]}; lag is in records not applied yet, and
+bytes are those of the files, of the objects' pages, and of the objects when not compressed."""
 
 
 class SettingsError(ValueError):

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from storage.checkpoint import (
     Checkpoint,
+    Checkpointer,
     install_checkpoint,
     list_checkpoints,
     write_checkpoint,
@@ -62,6 +64,54 @@ def test_a_checkpoint_installed_is_the_replica_it_was_written_from(
         assert copy.partition.revision == 3
     finally:
         copy.close()
+
+
+def test_of_one_state_stored_differently_the_newest_checkpoint_stays(
+    replica: Replica, tmp_path: Path
+) -> None:
+    directory = tmp_path / "checkpoints"
+    older = write(replica, directory)
+    replica.run(put("later"))
+    # Their digests are in any order.
+    for _ in range(6):
+        replica.compress()
+        newest = write(replica, directory)
+        assert list_checkpoints(directory) == [newest, older]
+
+
+def test_a_large_replica_is_copied_when_a_quarter_of_its_objects_was_written(
+    replica: Replica, tmp_path: Path
+) -> None:
+    partition, clock = replica.partition, replica.clock
+    for number in range(40):
+        replica.run(put(f"p{number}"))
+    checkpointer = Checkpointer(
+        partition, tmp_path / "checkpoints", clock, entries_max=2, seconds_max=600
+    )
+    checkpointer.last_sequence = partition.revision
+    objects = partition.count("pods", None)
+    for number in range(objects // 4 - 1):
+        replica.run(put(f"p{number}"))
+        assert not checkpointer.due
+    replica.run(put("p0"))
+    assert checkpointer.due
+
+
+def test_a_snapshot_is_given_back_before_the_copy_is_flushed(
+    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, txn = tmp_path / "checkpoints", replica.environment.read()
+    directory.mkdir()
+    ended: list[bool] = []
+
+    def flush(_fd: int) -> None:
+        with pytest.raises(lmdb.Error):
+            txn.get(b"state", db=replica.environment.meta)
+        ended.append(True)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    write_checkpoint(replica.environment, txn, replica.partition.revision, directory)
+    assert ended
 
 
 def test_a_write_that_fails_leaves_the_older_ones(

@@ -61,6 +61,7 @@ def test_environment_holds_maps_as_yaml() -> None:
         ("server: {service_cidr: 10.0.0.0/30}", "must hold at least 8 addresses"),
         ("server: {node_port_range: 9-5}", 'must be "first-last" within 1-65535'),
         ("server: {tls_key_file: /k}", "tls_key_file and tls_ca_file go together"),
+        ("storage: {compression: on}", "Input should be 'auto' or 'off'"),
         ("storage: {partitions: {A: [pods]}}", "must be made of a-z, 0-9 and inner dashes"),
         ("storage: {partitions: {a: [pods], b: [pods]}}", "pods is in two partitions: a, b"),
         ("storage: {partitions: {a: [services]}}", "must be in the same partition"),
@@ -119,6 +120,23 @@ def test_socket_path_too_long_for_the_kernel_moves_to_the_memory_directory() -> 
     assert short.journal_address == "unix:/a/journal.sock"
     long = load_config(None, {}, {"data_dir": "/" + "a" * 100})
     assert long.journal_address == f"unix:{long.memory_path}/journal.sock"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain_bytes_max"),
+    [
+        ("storage: {}", 64 << 20),
+        ("storage: {compression: auto, compression_threshold_mib: 3}", 3 << 20),
+        # A boolean to YAML.
+        ("storage: {compression: off}", None),
+        ("storage: {compression: 'off'}", None),
+    ],
+)
+def test_compression_begins_at_a_number_of_bytes_or_never(
+    tmp_path: Path, text: str, plain_bytes_max: int | None
+) -> None:
+    config = load_config(_file(tmp_path, text), {}, {})
+    assert config.storage.plain_bytes_max == plain_bytes_max
 
 
 def test_every_key_is_documented() -> None:
