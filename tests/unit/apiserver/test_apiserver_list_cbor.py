@@ -15,6 +15,7 @@ from apiserver.resources import Catalog
 from apiserver.verbs.list_cbor import CborList
 from kube import codec_cbor
 from kube.builtin_kinds import builtin_registry
+from kube.json_types import JsonObject
 from storage.scan import Query
 from storage.scan_forms import CountScan, Forms, FormScan
 from storage.txn import ANY, Delete, Put
@@ -43,14 +44,29 @@ def replica(tmp_path: Path) -> Iterator[Replica]:
     one.close()
 
 
+class Source:
+    """What a list of one query reads."""
+
+    resource = RESOURCE
+    revision = 0
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+
+    def query(self) -> Query:
+        return self._query
+
+    def meta(self) -> JsonObject:
+        return {"resourceVersion": str(self.revision)}
+
+
 class Lists:
     """Lists over a replica."""
 
     def __init__(self, replica: Replica, cache: CborCache) -> None:
         self._partition = replica.partition
         self.counted = 0
-        server: Any = SimpleNamespace(store=self, cbor=cache)
-        self._list = CborList(server, RESOURCE)
+        self._server: Any = SimpleNamespace(store=self, cbor=cache)
 
     def _revision(self, query: Query) -> int:
         return self._partition.revision if query.revision is None else query.revision
@@ -66,7 +82,7 @@ class Lists:
         return CountScan(partition.views, partition.snapshots, query, self._revision(query))
 
     def parts(self, query: Query) -> Iterator[bytes]:
-        return self._list.parts(query, lambda revision: {"resourceVersion": str(revision)})
+        return CborList(self._server, Source(query)).parts()  # type: ignore[arg-type]
 
 
 def expected(replica: Replica, query: Query) -> bytes:
