@@ -81,7 +81,10 @@ def error_line(error: st.StatusError, encoder: EventEncoder) -> bytes:
 
 
 def bookmark_object(resource: Resource, revision: int, *, initial_end: bool) -> JsonObject:
-    """Return the object of a bookmark: a revision and nothing else."""
+    """Return the object of a bookmark: a revision and, at the end of the initial state, its mark.
+
+    Upstream sent an empty list along there (`initial-events-list-blueprint`) until 1.33.
+    """
     metadata: JsonObject = {"resourceVersion": str(revision)}
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
