@@ -9,7 +9,9 @@ from typing import Final
 from apiserver.cbor_cache import CborCache
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
+from apiserver.long_lived import LongLived
 from apiserver.metrics import Metrics
+from apiserver.part_cache import PartCache
 from apiserver.resources import Catalog, Resource
 from apiserver.settings import ServerSettings
 from apiserver.twins import Twins
@@ -67,6 +69,9 @@ class Server:
         live_namespaces: where objects may be created.
         initial_steps: whose turn it is to send a piece of a watch's initial state, which takes
             about a millisecond: a few go on before the event loop looks for anything new.
+        late_steps: the same for parts of what has gathered for a watch whose client was waited for.
+        watch_parts: what many watches send alike.
+        long_lived: open watches.
         list_steps: whose turn it is to make a piece of a list, which takes a millisecond or two.
         cbor: objects in CBOR, for those who ask for it.
     """
@@ -80,6 +85,9 @@ class Server:
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
     initial_steps: Turns = field(default_factory=lambda: Turns(2))
+    late_steps: Turns = field(default_factory=lambda: Turns(16))
+    watch_parts: PartCache = field(default_factory=PartCache)
+    long_lived: LongLived = field(default_factory=LongLived)
     live_namespaces: LiveNamespaces = field(init=False)
     list_steps: Turns = field(default_factory=lambda: Turns(1))
     cbor: CborCache = field(default_factory=CborCache)

@@ -46,6 +46,11 @@ class CatchUp:
     def __len__(self) -> int:
         return len(self._walking) + len(self._waiting)
 
+    @property
+    def is_walking(self) -> bool:
+        """Whether a walk has members."""
+        return bool(len(self._walking))
+
     def watchers(self) -> list[Watcher]:
         """Return all of them."""
         return [*self._walking, *self._waiting]

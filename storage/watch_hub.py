@@ -31,6 +31,9 @@ ROUND_SECONDS_PER_WATCHER: Final = 40e-6
 """Twice what waking one and writing little to it costs: half of the loop's time stays for others.
 A round that took longer than this gives is followed by a distance as long as itself."""
 ROUND_SECONDS_MAX: Final = 0.1
+WALKS_SECONDS_APART: Final = 0.02
+"""Between the end of a walk over history and the next one. Who comes meanwhile shares that: a walk
+makes events of its own, and hundreds that were begun one by one held gigabytes."""
 TURN_SECONDS_MAX: Final = 0.005
 WAKES_PER_LOOK: Final = 16
 """After so many wakes of a turn it is looked at the clock."""
@@ -128,7 +131,7 @@ class WatchHub:
             if not self.catch_up():
                 # Those left are full: taking from one sets the event again.
                 self._work.clear()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0 if self._behind.is_walking else WALKS_SECONDS_APART)
 
     def catch_up(self) -> bool:
         """Do one step; return whether another could do something."""

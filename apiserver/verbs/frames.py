@@ -2,7 +2,7 @@
 
 Invariants:
     - Watches of one scope, selection and shape send the same of the same batch: the first one makes
-      the bytes, and they are kept on the batch's last event. The events of a scope are one
+      the bytes, and they are kept for the others (apiserver.parts). The events of a scope are one
       sequence, and a batch is a gapless part of it, so its last event and its length tell it from
       any other.
     - Watches that differ in what they choose still share each event's encoding (events.py).
@@ -12,10 +12,11 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from apiserver.compression import gzip_batch
 from apiserver.cycle import frame
+from apiserver.part_cache import Part, PartCache
 from apiserver.verbs.events import EventEncoder, plain_type
 from apiserver.verbs.selection import Selection
 from storage.event import Event, EventKind
@@ -28,13 +29,6 @@ leave that much each in memory."""
 PART_EVENTS_MAX: Final = 512
 
 
-class Part(NamedTuple):
-    """A part of a stream: framed bytes, and how many events they are. Both may be nothing."""
-
-    framed: bytes
-    events: int
-
-
 _NOTHING: Final = Part(b"", 0)
 
 
@@ -45,10 +39,13 @@ class Frames:
         gzips: whether each part is compressed by itself.
     """
 
-    def __init__(self, chosen: Selection, encoder: EventEncoder, scope: Scope) -> None:
+    def __init__(
+        self, chosen: Selection, encoder: EventEncoder, scope: Scope, kept: PartCache
+    ) -> None:
         self._chosen = chosen
         self._encoder = encoder
         self.gzips = False
+        self._kept = kept
         by_key = chosen.empty or chosen.not_names or chosen.not_namespaces
         # Without selectors that look at objects every event passes as it is.
         self._passes_all = chosen.match is None and not by_key
@@ -59,10 +56,11 @@ class Frames:
         """Return what the watch sends of a batch; see `fits`."""
         if self._shared is None or not self._encoder.is_shared:
             return self._make(events)
-        cache, key = events[-1].cache, (self._shared, len(events), self.gzips)
-        part: Part | None = cache.get(key)
+        key = (events[-1], len(events), self.gzips, self._shared)
+        part = self._kept.get(key)
         if part is None:
-            part = cache[key] = self._make(events)
+            part = self._make(events)
+            self._kept.put(key, part)
         return part
 
     def _make(self, events: Sequence[Event]) -> Part:

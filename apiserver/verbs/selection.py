@@ -99,7 +99,7 @@ def select(resource: Resource, target: Target, options: ListOptions) -> Selectio
         # Their namespace is the empty one.
         keys.empty = keys.empty or keys.namespace != ""
         keys.namespace = None
-    if path_name is not None and keys.empty:
+    if path_name is not None and fields.terms and not _names(fields, path_name):
         raise st.bad_request("fieldSelector metadata.name doesn't match requested name")
     return Selection(
         keys.namespace,
@@ -110,6 +110,13 @@ def select(resource: Resource, target: Target, options: ListOptions) -> Selectio
         not_names=frozenset(keys.not_names),
         not_namespaces=frozenset(keys.not_namespaces),
         empty=keys.empty,
+    )
+
+
+def _names(fields: FieldSelector, name: str) -> bool:
+    """Tell whether a selector asks for this name: with one in the path no other may be given."""
+    return any(
+        term.field == NAME and not term.negated and term.value == name for term in fields.terms
     )
 
 

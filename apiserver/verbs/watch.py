@@ -130,7 +130,7 @@ class _Stream:
         self._clock: Clock = server.clock
         self._key = (resource.group, resource.version, resource.plural)
         self._scope = _scope_of(resource, chosen)
-        self._frames = Frames(chosen, encoder, self._scope)
+        self._frames = Frames(chosen, encoder, self._scope, server.watch_parts)
         self._end_s = self._clock.monotonic_s() + length_s(options.timeout_s)
         self._watcher: Watcher | None = None
         self._has_ended = False
@@ -145,6 +145,7 @@ class _Stream:
         watcher = None if initial else self._watch(revision)
         watches = self._server.metrics.watches
         watches[self._key] = watches.get(self._key, 0) + 1
+        self._server.long_lived.opened()
         forget = self._end_when_gone()
         try:
             self._watcher = watcher
@@ -165,6 +166,7 @@ class _Stream:
             forget()
             self._end()
             watches[self._key] -= 1
+            self._server.long_lived.closed()
 
     def _watch(self, revision: int) -> Watcher:
         return self._server.store.watch(self._scope, from_revision=revision, capacity=_CAPACITY)
@@ -265,6 +267,7 @@ class _Stream:
                 wait_s = min(bookmark_s, end_s) - now_s
                 events = await watcher.next_batch(wait_s, self._deliver)
                 for several in parts_of(events):
+                    await self._server.late_steps.next()
                     part = self._frames.part(several)
                     if part.events:
                         self._count(part.events)

@@ -253,8 +253,11 @@ def test_the_old_watch_paths_watch_too(cluster: Cluster, namespace: str) -> None
     assert [orjson.loads(line)["type"] for line in answer.body.splitlines()] == ["ADDED", "ADDED"]
 
 
-def test_the_path_of_one_object_goes_with_no_other_name(cluster: Cluster, namespace: str) -> None:
-    path = f"/api/v1/watch/namespaces/{namespace}/secrets/a?fieldSelector=metadata.name%3Db"
+@pytest.mark.parametrize("selector", ["metadata.name=b", "metadata.name!=b", "type=Opaque"])
+def test_the_path_of_one_object_goes_with_no_other_field_selector(
+    cluster: Cluster, namespace: str, selector: str
+) -> None:
+    path = f"/api/v1/watch/namespaces/{namespace}/secrets/a?{field(selector)[1:]}"
     message = "fieldSelector metadata.name doesn't match requested name"
     check_status(cluster.call("GET", path), 400, "BadRequest", message)
 

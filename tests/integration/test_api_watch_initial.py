@@ -218,17 +218,18 @@ def test_watches_end_at_their_time_limit_and_bookmarks_say_how_far_they_got(
 ) -> None:
     made = secrets.made(named("c"))
     start = f"&resourceVersion={made['metadata']['resourceVersion']}"
+    # A bookmark comes only where there is something newer to tell than the start.
+    unseen = secrets.made(named("d"))
 
     def rest(query: str) -> list[Any]:
         with watching(secrets, start + query) as watch:
             return watch.rest()
 
     with ThreadPoolExecutor(max_workers=3) as pool:
-        silent = pool.submit(rest, "&timeoutSeconds=1")
+        silent = pool.submit(rest, "&timeoutSeconds=1&labelSelector=x")
         marked = pool.submit(rest, "&timeoutSeconds=3&allowWatchBookmarks=true&labelSelector=x")
         unmarked = pool.submit(rest, "&timeoutSeconds=3&labelSelector=x")
         assert silent.result() == []
-        unseen = secrets.made(named("d"))
         (bookmark,) = marked.result()
         assert unmarked.result() == []
     metadata = bookmark["object"].pop("metadata")

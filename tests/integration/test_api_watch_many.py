@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.api_calls import Watch, collection, named, pod, watching
+from tests.integration.api_calls import Watch, collection, labelled, pod, watching
 from tests.integration.cluster import HOST, Cluster, run_cluster
 
 NODES = 40
@@ -20,6 +20,9 @@ RESETS = 100
 PATIENCE_S = 30.0
 BIG = 8
 BIG_BYTES = 900_000
+# A controller puts a configmap of its own into each namespace, at some time.
+OURS = {"ours": "yes"}
+CHOSEN = "&labelSelector=ours"
 INITIAL = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
 _COUNT = re.compile(
     r'^apiserver_longrunning_requests\{.*resource="configmaps".*\} (\d+)', re.MULTILINE
@@ -87,8 +90,8 @@ def test_what_happens_while_an_initial_state_is_read_slowly_comes_after_it(
 ) -> None:
     maps = collection(cluster, namespace, "configmaps")
     for number in range(BIG):
-        maps.made(named(f"big-{number}", data={"k": "x" * BIG_BYTES}))
-    with watching(maps, INITIAL) as watch:
+        maps.made(labelled(f"big-{number}", OURS, data={"k": "x" * BIG_BYTES}))
+    with watching(maps, INITIAL + CHOSEN) as watch:
         # More than fits into buffers: the server waits for us in the middle of the state.
         for number in range(BIG):
             maps.patch(f"big-{number}", {"data": {"k": str(number)}})
@@ -109,12 +112,11 @@ def test_time_limits_of_nothing_and_of_ages_leave_a_watch_open(
     cluster: Cluster, namespace: str, timeout: int
 ) -> None:
     maps = collection(cluster, namespace, "configmaps")
-    query = f"{now(cluster, maps.path)}&timeoutSeconds={timeout}"
-    for bookmarks in ("", "&allowWatchBookmarks=true"):
-        with watching(maps, query + bookmarks) as watch:
-            name = "b" if bookmarks else "a"
-            maps.made(named(name))
-            assert ("ADDED", name) in (watch.take(1)[0], watch.take(1)[0] if bookmarks else ())
+    for name, bookmarks in (("a", ""), ("b", "&allowWatchBookmarks=true")):
+        start = now(cluster, maps.path)
+        with watching(maps, f"{start}&timeoutSeconds={timeout}{CHOSEN}{bookmarks}") as watch:
+            maps.made(labelled(name, OURS))
+            assert watch.take(1) == [("ADDED", name)]
 
 
 def test_a_watch_of_a_revision_that_is_no_number_is_refused(

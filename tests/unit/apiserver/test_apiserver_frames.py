@@ -9,6 +9,7 @@ import pytest
 
 from apiserver.cbor_cache import CborCache
 from apiserver.cycle import unframe
+from apiserver.part_cache import Part, PartCache
 from apiserver.resources import Resource
 from apiserver.types.registry import hooks_for
 from apiserver.verbs import frames
@@ -75,20 +76,22 @@ def shown(framed: bytes) -> list[tuple[str, str]]:
 
 
 def test_watches_of_one_scope_and_selector_share_the_bytes_of_a_batch() -> None:
+    kept = PartCache()
     batch = [event(2, {"on": "1"}), event(3, {}, {}), event(4, {}, {"on": "1"})]
     on = match_of("on")
-    first = Frames(selection(on), encoder(), SCOPE).part(batch)
+    first = Frames(selection(on), encoder(), SCOPE, kept).part(batch)
     assert shown(first.framed) == [("ADDED", "2"), ("DELETED", "4")]
     assert first.events == 2
-    assert Frames(selection(on), encoder(), SCOPE).part(batch) is first
+    assert Frames(selection(on), encoder(), SCOPE, kept).part(batch) is first
     # Another selector has a batch of its own, from the same encoded events.
-    other = Frames(selection(match_of("on=1")), encoder(), SCOPE).part(batch)
+    other = Frames(selection(match_of("on=1")), encoder(), SCOPE, kept).part(batch)
     assert other is not first
     assert other == first
 
 
 def test_a_batch_of_which_a_watch_sees_nothing_is_no_bytes() -> None:
-    part = Frames(selection(match_of("on")), encoder(), SCOPE).part([event(2, {})])
+    kept = PartCache()
+    part = Frames(selection(match_of("on")), encoder(), SCOPE, kept).part([event(2, {})])
     assert part == (b"", 0)
 
 
@@ -96,14 +99,14 @@ def test_a_batch_of_which_a_watch_sees_nothing_is_no_bytes() -> None:
     "more", [{"not_names": frozenset({"x"})}, {"not_namespaces": frozenset({"a"})}, {"empty": True}]
 )
 def test_what_is_left_out_by_key_is_never_shared(more: dict[str, Any]) -> None:
-    batch = [event(2, {})]
-    assert Frames(selection(), encoder(), SCOPE).part(batch).events == 1
-    assert Frames(selection(**more), encoder(), SCOPE).part(batch).events == 0
+    batch, kept = [event(2, {})], PartCache()
+    assert Frames(selection(), encoder(), SCOPE, kept).part(batch).events == 1
+    assert Frames(selection(**more), encoder(), SCOPE, kept).part(batch).events == 0
 
 
 def test_batches_that_end_alike_but_begin_elsewhere_are_different() -> None:
-    batch = [event(2, {}), event(3, {})]
-    one = Frames(selection(), encoder(), SCOPE)
+    batch, kept = [event(2, {}), event(3, {})], PartCache()
+    one = Frames(selection(), encoder(), SCOPE, kept)
     assert shown(one.part(batch).framed) == [("ADDED", "2"), ("ADDED", "3")]
     assert shown(one.part(batch[1:]).framed) == [("ADDED", "3")]
 
@@ -145,3 +148,12 @@ def test_a_watch_lasts_as_asked_or_half_an_hour_to_an_hour() -> None:
     lengths = {length_s(unset) for unset in (None, 0) for _ in range(50)}
     assert len(lengths) > 1
     assert all(1800 <= length <= 3600 for length in lengths)
+
+
+def test_parts_are_kept_within_a_limit_and_the_oldest_goes_first() -> None:
+    kept = PartCache(20_000)
+    part = Part(b"x" * 2000, 1)
+    for key in "abcd":
+        kept.put(key, part)
+    assert len(kept) == 3
+    assert [kept.get(key) is part for key in "abcd"] == [False, True, True, True]
