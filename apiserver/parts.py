@@ -14,17 +14,19 @@ from typing import Final
 
 from apiserver.compression import GZIP_HEADERS, GzipStream, accepts_gzip
 from apiserver.exchange import Exchange
-from runtime.turns import Turns
+from apiserver.server import Server
 
 WHOLE_BYTES_MAX: Final = 256 << 10
 """An answer longer than this is streamed."""
 _WRITE_BYTES_MIN: Final = 32 << 10
+_TURN_S_MIN: Final = 0.0002
+"""Less work than this is not worth a turn: short lists have none."""
 
 
 async def respond_parts(
-    exchange: Exchange, content_type: bytes, parts: Iterator[bytes], turns: Turns
+    server: Server, exchange: Exchange, content_type: bytes, parts: Iterator[bytes]
 ) -> None:
-    """Answer with all of `parts`, one of them in each turn.
+    """Answer with all of `parts`, one of them in each turn; several if they took no time.
 
     Raises:
         ClientGone: there is nobody to answer any more.
@@ -32,6 +34,8 @@ async def respond_parts(
     gathered: list[bytes] = []
     size_bytes = 0
     stream: _Stream | None = None
+    monotonic_s = server.clock.monotonic_s
+    turn_s = monotonic_s()
     for part in parts:
         gathered.append(part)
         size_bytes += len(part)
@@ -40,8 +44,10 @@ async def respond_parts(
         if stream is not None and size_bytes >= _WRITE_BYTES_MIN:
             await stream.write(b"".join(gathered))
             gathered, size_bytes = [], 0
-        # A fast reader never makes us wait, and others want their turn.
-        await turns.next()
+        if not part or monotonic_s() - turn_s >= _TURN_S_MIN:
+            # A fast reader never makes us wait, and others want their turn.
+            await server.list_steps.next()
+            turn_s = monotonic_s()
     rest = b"".join(gathered)
     if stream is None:
         await exchange.respond(200, rest, content_type)

@@ -81,6 +81,7 @@ class SnapshotPool:
         age_s_max: float = 5.0,
     ) -> None:
         self.check_retained = check_retained
+        self.is_closed = False
         self._monotonic_s = monotonic_s
         self._count_max = count_max
         self._age_s_max = age_s_max
@@ -115,7 +116,8 @@ class SnapshotPool:
             scan.release()
 
     def close(self) -> None:
-        """End all scans; theirs raise PartitionFailed."""
+        """End all scans; theirs raise PartitionFailed, those without a snapshot too."""
+        self.is_closed = True
         for scan in tuple(self._open):
             scan.stop()
 
@@ -211,7 +213,7 @@ class Scan(ABC, Generic[_T]):
 
     def _renew(self) -> None:
         """Go on from a new snapshot if the last one was taken back."""
-        if self._stopped:
+        if self._stopped or (self._released and self._pool.is_closed):
             raise PartitionFailed("the partition was stopped while the list was read")
         if not self._released or self._entry is None:
             raise StopIteration

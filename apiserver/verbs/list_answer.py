@@ -48,7 +48,7 @@ async def answer_list(
     with closing(chunks):
         if isinstance(how, Format):
             with closing(parts_of(source, chunks, how)) as parts:
-                await respond_parts(exchange, how.content_type, parts, server.list_steps)
+                await respond_parts(server, exchange, how.content_type, parts)
             return
         bodies: list[bytes] = []
         for chunk in chunks:
@@ -79,7 +79,7 @@ async def answer_records(
         for start in range(0, len(records), _RECORDS_A_CHUNK)
     )
     parts = parts_of(source, chunks, how)
-    await respond_parts(exchange, how.content_type, parts, server.list_steps)
+    await respond_parts(server, exchange, how.content_type, parts)
 
 
 async def _settled(server: Server, source: ListSource, chunks: _Chunks, *, strips: bool) -> _Chunks:

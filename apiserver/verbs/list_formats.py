@@ -11,7 +11,7 @@ To add an encoding is to add a function that returns a `Format` for a `Shape`, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -149,6 +149,7 @@ def _framed(opening: bytes, between: bytes, ending: bytes, empty_ending: bytes =
     return Layout(opening, between, ending, opening.rstrip() + (empty_ending or ending))
 
 
+@lru_cache(maxsize=1024)
 def _stored(resource: Resource) -> Format:
     """Compact JSON joined from stored bodies: an item is `{` and its stripped body."""
 

@@ -238,10 +238,14 @@ def test_objects_changed_since_are_passed_over_in_steps(
 
 
 def test_a_stopped_partition_ends_its_scans(replica: Replica) -> None:
-    scan = replica.scan(Query("pods", limit=1))
+    scan, slow = replica.scan(Query("pods")), replica.scan(Query("pods"))
+    slow.release()
     replica.partition.snapshots.close()
-    with pytest.raises(PartitionFailed):
-        next(scan)
+    for one in (scan, slow):
+        with pytest.raises(PartitionFailed):
+            next(one)
+    # What asks for any state is answered by a partition that has failed, too.
+    assert len(drain(replica.scan(Query("pods")))) == 20
 
 
 def test_open_scans_are_limited_and_ended_ones_do_not_count(replica: Replica) -> None:
