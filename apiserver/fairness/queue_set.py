@@ -256,7 +256,8 @@ class QueueSet:
         tally = request.tally
         tally.waiting += 1
         tally.waiting_seats += request.seats
-        self._note_demand()
+        wanted = self.seats_in_use + self.seats_waiting
+        self.demand.highest = max(self.demand.highest, wanted)
         self._bound(queue)
 
     def _take_out(self, request: Request, queue: Queue) -> None:
@@ -321,11 +322,9 @@ class QueueSet:
         self.seats_in_use += seats
         tally.executing += 1
         tally.seats += seats
-        self._note_demand()
-
-    def _note_demand(self) -> None:
-        wanted = self.seats_in_use + self.seats_waiting
-        self.demand.highest = max(self.demand.highest, wanted)
+        wanted, demand = self.seats_in_use + self.seats_waiting, self.demand
+        if wanted > demand.highest:  # noqa: PLR1730 (a call would cost twice as much)
+            demand.highest = wanted
 
     def _bound(self, queue: Queue) -> None:
         """Keep a queue that was not served for a while from catching up at others' cost."""

@@ -14,13 +14,13 @@ from apiserver.authz import Attributes
 from apiserver.exchange import Exchange
 
 _NODE_NAME: Final = re.compile(r"(?:^|,)\s*spec\.nodeName={1,2}[^,]")
-_NAME: Final = re.compile(r"(?:^|,)\s*metadata\.name={1,2}([^,=!\\]+)\s*(?:,|$)")
+_NAME: Final = re.compile(r"(?:^|,)\s*metadata\.name={1,2}([^,=!\\]+)(?:,|$)")
 
 
 def selected_name(exchange: Exchange) -> str:
     """Return the one name that a list or watch selects, "" if it does not."""
     found = _NAME.search(exchange.parameter("fieldSelector"))
-    return found[1] if found is not None else ""
+    return found[1].strip() if found is not None else ""
 
 
 _Kind = tuple[str, str, str, str]

@@ -16,6 +16,7 @@ from apiserver.exchange import Exchange
 from apiserver.fairness.requests import ONE_SEAT, Width
 from apiserver.fairness.watch_counts import WatchCounts, selected_name
 from apiserver.options import parse_bool
+from storage.errors import TooManySnapshots
 from storage.scan import Query
 from storage.store_view import StoreView
 
@@ -60,8 +61,12 @@ class SampledSizes:
             return Size(0, 0)
         sampled_s, mean_bytes = self._means.get(storage, (-math.inf, 0))
         if now_s - sampled_s > _SAMPLE_AGE_S:
-            with self._store.scan_bodies(Query(storage, limit=_SAMPLE)) as scan:
-                bodies = next(scan, [])
+            try:
+                with self._store.scan_bodies(Query(storage, limit=_SAMPLE)) as scan:
+                    bodies = next(scan, [])
+            except TooManySnapshots:
+                # So busy that it cannot be looked at: it is not known to be small.
+                return Size(count, mean_bytes or BYTES_PER_SEAT)
             mean_bytes = sum(map(len, bodies)) // max(1, len(bodies))
             # One entry for each resource served: that is the bound.
             self._means[storage] = now_s, mean_bytes

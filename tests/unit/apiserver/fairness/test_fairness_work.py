@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 
 from apiserver.authz import Attributes
 from apiserver.exchange import Exchange
 from apiserver.fairness.requests import Width
-from apiserver.fairness.watch_counts import WatchCounts
+from apiserver.fairness.watch_counts import WatchCounts, selected_name
 from apiserver.fairness.work import Size, WorkEstimator
 
 
@@ -110,3 +111,18 @@ def test_watches_are_counted_by_what_they_see() -> None:
     everywhere()
     assert counts.interested_in(_asked("update", name="n")) == 2
     assert len(counts) == 2
+
+
+@pytest.mark.parametrize(
+    ("selector", "name"),
+    [
+        ("metadata.name=a", "a"),
+        ("spec.nodeName=b, metadata.name==a", "a"),
+        ("metadata.name=a ,spec.nodeName=b", "a"),
+        ("metadata.name!=a", ""),
+        ("metadata.names=a", ""),
+        ("", ""),
+    ],
+)
+def test_the_one_name_that_a_selector_leaves_is_found(selector: str, name: str) -> None:
+    assert selected_name(_exchange(f"fieldSelector={quote(selector)}")) == name
