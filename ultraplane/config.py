@@ -167,7 +167,9 @@ class ServerSection(Section):
         description="A client that takes nothing of its answer for this long is cut off.",
     )
     connections_max: int = Field(
-        default=250_000, ge=16, description="Open connections beyond this are refused."
+        default=250_000,
+        ge=16,
+        description="Open connections beyond this are refused, by each worker for itself.",
     )
     service_cidr: Annotated[str, AfterValidator(_network)] = Field(
         default="10.96.0.0/12", description="Where Services get their cluster IPs from."
