@@ -173,7 +173,9 @@ class ServerSection(Section):
         description="A client that takes nothing of its answer for this long is cut off.",
     )
     connections_max: int = Field(
-        default=250_000, ge=16, description="Open connections beyond this are refused."
+        default=250_000,
+        ge=16,
+        description="Open connections beyond this are refused, by each worker for itself.",
     )
     priority_and_fairness: bool = Field(
         default=True,
