@@ -11,7 +11,10 @@ INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 
 def bookmark_object(resource: Resource, revision: int, *, initial_end: bool) -> JsonObject:
-    """Return the object of a bookmark: a revision and nothing else."""
+    """Return the object of a bookmark: a revision and, at the end of the initial state, its mark.
+
+    Upstream sent an empty list along there (`initial-events-list-blueprint`) until 1.33.
+    """
     metadata: JsonObject = {"resourceVersion": str(revision)}
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}

@@ -40,7 +40,7 @@ async def answer_cbor_list(server: Server, exchange: Exchange, source: ListSourc
     made = CborList(server, source)
     is_whole = source.is_scanned and not source.limit
     with closing(made.parts() if is_whole else made.page_parts()) as parts:
-        await respond_parts(exchange, CBOR_TYPE, parts, server.list_steps)
+        await respond_parts(server, exchange, CBOR_TYPE, parts)
 
 
 async def answer_cbor_records(
@@ -48,7 +48,7 @@ async def answer_cbor_records(
 ) -> None:
     """Write a list of records that `source` has given out before, in CBOR."""
     with closing(CborList(server, source).record_parts(records)) as parts:
-        await respond_parts(exchange, CBOR_TYPE, parts, server.list_steps)
+        await respond_parts(server, exchange, CBOR_TYPE, parts)
 
 
 class CborList:
