@@ -335,13 +335,18 @@ class ApiProtocol(HttpToolsProtocol):
 
         By itself it lets that grow to 4 MB a connection, which no limit of ours knows of.
         """
+        if self._is_lost:
+            return
         connected = self.transport.get_extra_info("socket")
         with suppress(OSError):  # it may be closed, and not yet known to be
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes // 2)
 
     def when_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` once when the connection is lost; the result takes that back."""
-        self._gone.add(callback)
+        """Call `callback` once when the connection is lost, now if it is; the result undoes it."""
+        if self._is_lost:
+            callback()
+        else:
+            self._gone.add(callback)
         return lambda: self._gone.discard(callback)
 
     def _arm_read_timer(self) -> None:

@@ -212,11 +212,14 @@ class WatchHub:
                 self._round_timer = loop.call_soon(self._wake, filled, start, spent_s + turn_s)
                 return
         if loop is not None and len(filled) >= ROUND_WATCHERS_MIN:
-            self._end_round(loop, len(filled), spent_s + self._monotonic_s() - began_s)
+            turn_s = self._monotonic_s() - began_s
+            spent_s += turn_s
+            distance_s = max(len(filled) * ROUND_SECONDS_PER_WATCHER - spent_s, spent_s)
+            # The loop's time is that of the turn's begin.
+            self._end_round(loop, turn_s + min(ROUND_SECONDS_MAX, distance_s))
 
-    def _end_round(self, loop: asyncio.AbstractEventLoop, woken: int, spent_s: float) -> None:
-        distance_s = max(woken * ROUND_SECONDS_PER_WATCHER - spent_s, spent_s)
-        self._next_round_s = loop.time() + min(ROUND_SECONDS_MAX, distance_s)
+    def _end_round(self, loop: asyncio.AbstractEventLoop, distance_s: float) -> None:
+        self._next_round_s = loop.time() + distance_s
         if self._filled:
             # They gathered while this round went on.
             self._round_timer = loop.call_at(self._next_round_s, self._wake_filled)

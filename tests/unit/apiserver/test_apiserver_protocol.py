@@ -179,3 +179,20 @@ def test_a_connection_that_is_lost_is_free_without_the_garbage_collector(
         asyncio.run(run())
     finally:
         gc.enable()
+
+
+def test_who_asks_too_late_hears_at_once_that_the_client_has_gone() -> None:
+    async def run() -> None:
+        async with _connected() as (reader, writer, state):
+            await _ask(reader, writer)
+            (connection,) = state.connections
+            assert isinstance(connection, ApiProtocol)
+            gone, heard = asyncio.Event(), asyncio.Event()
+            connection.when_gone(gone.set)
+            writer.close()
+            await gone.wait()
+            connection.when_gone(heard.set)
+            assert heard.is_set()
+            connection.limit_send_buffer(1 << 16)  # of no effect, and no failure
+
+    asyncio.run(run())
