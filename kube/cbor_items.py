@@ -121,7 +121,8 @@ def _scalar(value: Any) -> bytes:
         return _NULL
     if kind is int:
         if 0 <= value < _SHORT:
-            return _UNSIGNED_SHORT[value]
+            short: bytes = _UNSIGNED_SHORT[value]
+            return short
         if not -(2**63) <= value < 2**63:
             raise ValueError(f"cbor: integer {value} does not fit 64 bits")
         return _head(_UNSIGNED, value) if value >= 0 else _head(_NEGATIVE, -1 - value)
