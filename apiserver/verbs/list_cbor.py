@@ -57,7 +57,7 @@ class CborList:
         """
         items: list[bytes] = []
         for number, record in enumerate(records, 1):
-            items.append(self._cache.item(self._form, record))
+            items.append(self._cache.item(self._form, record, is_listed=True))
             if not number % _RECORDS_A_PART:
                 yield b""
         yield self._head(meta(), len(items))
