@@ -22,7 +22,7 @@ from tests.bench.scenarios import CONNECTIONS, Scene, watch_command
 
 LISTED: Final = 10_000
 BYTES_RATIO_MAX: Final = 0.85
-CPU_RATIO_MAX: Final = 1.2
+CPU_RATIO_MAX: Final = 1.3
 _BYTES_AIM: Final = "aim 75%"
 _CPU_AIM: Final = "aim 100%"
 _UNIT: Final = "% of JSON"
