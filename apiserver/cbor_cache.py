@@ -115,15 +115,22 @@ class CborCache:
             form = self._forms[resource.list_head] = CborForm(resource)
         return form
 
-    def item(self, form: CborForm, record: Record) -> bytes:
-        """Return a stored object as an item of a list, made now if it is not held."""
+    def item(self, form: CborForm, record: Record, *, is_listed: bool = False) -> bytes:
+        """Return a stored object as an item of a list, made now if it is not held.
+
+        Args:
+            form: of its resource.
+            record: that holds it.
+            is_listed: one of perhaps many.
+        """
         key = f"{record.namespace}\0{record.name}".encode()
         revision = revision_bytes(record.mod_revision)
         held = form.held.get(key)
         if held is not None and held[0] == revision:
             return held[1]
         item = form.item(record.body)
-        self._keep(form, key, revision, item)
+        keep = self._keep_listed if is_listed else self._keep
+        keep(form, key, revision, item)
         return item
 
     def learn(self, form: CborForm, body: bytes) -> bytes:

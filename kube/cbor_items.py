@@ -79,7 +79,7 @@ def encode_item(value: Any) -> bytes:
     """Return JSON-like data, in which `bytes` may stand for base64, as one item.
 
     Raises:
-        ValueError: it holds NaN, an infinity, an integer beyond 64 bits, or what JSON has not.
+        ValueError: it holds NaN, an infinity, or what JSON has not.
     """
     pieces: list[bytes] = []
     if value.__class__ is dict or value.__class__ is list:
@@ -124,7 +124,7 @@ def _scalar(value: Any) -> bytes:
             short: bytes = _UNSIGNED_SHORT[value]
             return short
         if not -(2**63) <= value < 2**63:
-            raise ValueError(f"cbor: integer {value} does not fit 64 bits")
+            return _float(float(value))  # as upstream reads them in JSON
         return _head(_UNSIGNED, value) if value >= 0 else _head(_NEGATIVE, -1 - value)
     if kind is float:
         return _float(value)

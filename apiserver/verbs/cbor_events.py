@@ -56,7 +56,7 @@ class CborEvents:
     def added(self, record: Record) -> bytes:
         """Return the ADDED event of an object of the initial state."""
         form = self._form
-        return _HEADS["ADDED"] + form.whole(self._cache.item(form, record))
+        return _HEADS["ADDED"] + form.whole(self._cache.item(form, record, is_listed=True))
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
         """Return a bookmark."""

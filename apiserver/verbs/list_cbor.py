@@ -100,7 +100,7 @@ class CborList:
         item, form = self._cache.item, self._form
         for start in range(0, len(records), _RECORDS_A_PART):
             some = records[start : start + _RECORDS_A_PART]
-            yield b"".join([item(form, record) for record in some])
+            yield b"".join([item(form, record, is_listed=True) for record in some])
 
     def parts(self) -> Generator[bytes, None, None]:
         """Yield the parts of a list of all that is chosen, which storage finds.

@@ -201,6 +201,16 @@ def test_only_integers_are_integers(cluster: Cluster, namespace: str, value: Any
     assert (refused.code, answered(refused)["reason"]) == (400, "BadRequest")
 
 
+def test_what_only_json_could_say_is_shown_in_cbor_all_the_same(
+    cluster: Cluster, namespace: str
+) -> None:
+    revisions = collection(cluster, namespace, "controllerrevisions", "apps/v1")
+    revisions.made(named("a", revision=1, data={"n": 2**64 - 1, "t": "\0\ufffd\U0001f600"}))
+    data = answered(revisions.get("a", headers=ACCEPT))["data"]
+    assert data == {"n": float(2**64 - 1), "t": "\0\ufffd\U0001f600"}
+    assert answered(revisions.list(headers=ACCEPT))["items"][0]["data"] == data
+
+
 @pytest.mark.parametrize("kind", ["apply-patch", "strategic-merge-patch", "merge-patch"])
 def test_patches_in_cbor_are_refused_as_those_of_unknown_types(
     config_maps: Collection, kind: str

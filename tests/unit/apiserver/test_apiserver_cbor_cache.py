@@ -143,6 +143,17 @@ def test_one_object_cannot_take_the_cache() -> None:
     assert held(cache, b"n\0large", 2) is None
 
 
+def test_pages_and_initial_states_leave_the_most_of_a_full_cache_alone() -> None:
+    cache = CborCache(bytes_max=50 * ENTRY_BYTES)
+    form = cache.form_of(resource_of())
+    for number in range(50):
+        cache.item(form, record(f"a{number}", number + 1))
+    for number in range(80):
+        cache.item(form, record(f"b{number}", number + 100), is_listed=True)
+    kept = [n for n in range(50) if held(cache, f"n\0a{n}".encode(), n + 1)]
+    assert len(kept) >= 30
+
+
 def test_a_list_longer_than_the_cache_finds_a_part_of_itself_again() -> None:
     cache = CborCache(bytes_max=50 * ENTRY_BYTES)
     _, make = cache.forms_of(cache.form_of(resource_of()))
