@@ -131,6 +131,8 @@ _UNKNOWN: Final[dict[str, Any]] = {
     "objects": {},
     "changes": 0,
     "bytes": 0,
+    "object_bytes": 0,
+    "plain_bytes": 0,
     "watchers": 0,
     "evictions": 0,
     "open_scans": 0,
