@@ -16,7 +16,7 @@ from apiserver.authz import Attributes, Authorizer, refuse
 from apiserver.errors import TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
 from apiserver.fairness.gate import Gate, Refused, Ticket
-from apiserver.fairness.requests import Phase
+from apiserver.fairness.requests import WAITING
 from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
 from apiserver.resources import COLLECTION_LENGTH_MAX, Target
@@ -188,7 +188,7 @@ class Router:
         try:
             exchange.user = self._authenticate(exchange)
             ticket = self._gate.arrive(exchange, attributes, target.resource.storage, started_s)
-            if ticket is not None and ticket.phase is Phase.WAITING:
+            if ticket is not None and ticket.phase is WAITING:
                 await self._gate.wait(ticket, self._limit_s(exchange, verb))
             handler = self._admit(exchange, plan)
             if target.resource.deprecation:
@@ -288,7 +288,7 @@ class Router:
             exchange.user = self._authenticate(exchange)
             attributes = Attributes(exchange.method.lower(), path=path)
             ticket = self._gate.arrive(exchange, attributes, "", clock.monotonic_s())
-            if ticket is not None and ticket.phase is Phase.WAITING:
+            if ticket is not None and ticket.phase is WAITING:
                 await self._gate.wait(ticket, self._limit_s(exchange, ""))
             if not self._authorizer.allows(exchange.user, attributes):
                 raise refuse(exchange.user, attributes)

@@ -48,7 +48,7 @@ class Dumps:
         rows: list[Sequence[object]] = [_LEVELS]
         for name, level in sorted(self._flows.levels.items()):
             queues = level.queues
-            dispatched = sum(tally.dispatched for tally in level.tallies.values())
+            dispatched = sum(tally.started for tally in level.tallies.values())
             rows.append(
                 (
                     name,

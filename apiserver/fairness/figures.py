@@ -102,7 +102,7 @@ def _counters(tallies: Sequence[Tally]) -> Iterator[Metric]:
     )
     for tally in tallies:
         names = [tally.level, tally.schema]
-        dispatched.add_metric(names, tally.dispatched)
+        dispatched.add_metric(names, tally.started)
         narrow.add_metric(names, tally.unaccommodated)
         for reason, count in tally.rejected.items():
             rejected.add_metric([*names, reason], count)
@@ -131,12 +131,12 @@ def _histograms(tallies: Sequence[Tally]) -> Iterator[Metric]:
 
 def _with_unhindered(tally: Tally) -> Histogram:
     """Return how long those who ran waited, those included who did not wait."""
-    return _raised(tally.waited, WAIT_BUCKETS_S, tally.dispatched - sum(tally.waited.counts))
+    return _raised(tally.waited, WAIT_BUCKETS_S, tally.started - sum(tally.waited.counts))
 
 
 def _with_narrow(tally: Tally) -> Histogram:
     """Return how wide requests were, those of one seat included."""
-    arrived = tally.dispatched + tally.waiting + sum(tally.rejected.values())
+    arrived = tally.started + tally.waiting + sum(tally.rejected.values())
     narrow = max(0, arrived - sum(tally.widths.counts))
     whole = _raised(tally.widths, SEATS_BUCKETS, narrow)
     whole.total += narrow

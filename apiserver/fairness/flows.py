@@ -69,34 +69,31 @@ class Flows:
 
     def __init__(self, server_seats: int, now_s: float) -> None:
         self._server_seats = server_seats
-        self._known: dict[tuple[object, ...], Flow] = {}
+        # By user, then by kind of request.
+        self._known: dict[tuple[str, tuple[str, ...]], dict[tuple[str, ...], Flow]] = {}
+        self._known_count = 0
         self.levels: dict[str, Level] = {}
         self.schemas: list[SchemaSpec] = []
         self.configure((), (), now_s)
 
     def find(self, user: User, request: Attributes) -> Flow:
         """Return the flow of a request."""
-        key: tuple[object, ...]
-        if request.resource:
-            key = (
-                user.name,
-                user.groups,
-                request.verb,
-                request.resource,
-                request.group,
-                request.subresource,
-                request.namespace,
-            )
-        else:
-            key = (user.name, user.groups, request.verb, request.path)
-        flow = self._known.get(key)
+        # Verb to namespace: the version among them says nothing, but to leave it out costs more.
+        kind = request[:6] if request[3] else (request[0], request[7])
+        kinds = self._known.get((user.name, user.groups))
+        flow = kinds.get(kind) if kinds is not None else None
         if flow is None:
             flow = self._classify(user, request)
             if len(request.path) <= _PATH_LENGTH_MAX:
-                if len(self._known) >= KNOWN_MAX:
-                    del self._known[next(iter(self._known))]
-                self._known[key] = flow
+                self._know(user, kind, flow)
         return flow
+
+    def _know(self, user: User, kind: tuple[str, ...], flow: Flow) -> None:
+        if self._known_count >= KNOWN_MAX:
+            # Those of whoever came first.
+            self._known_count -= len(self._known.pop(next(iter(self._known))))
+        self._known.setdefault((user.name, user.groups), {})[kind] = flow
+        self._known_count += 1
 
     def _classify(self, user: User, request: Attributes) -> Flow:
         for schema in self.schemas:
@@ -132,6 +129,7 @@ class Flows:
         named = {**_IMAGINED_SCHEMAS, **{spec.name: spec for spec in schemas}}
         self.schemas = in_order(spec for spec in named.values() if spec.level in wanted)
         self._known.clear()
+        self._known_count = 0
         self._forget_tallies()
         divide_seats(list(at_work.values()), self._server_seats, now_s)
 

@@ -21,7 +21,7 @@ from apiserver.authz import Attributes
 from apiserver.exchange import ClientGone, Exchange
 from apiserver.fairness.flows import Flow, Flows
 from apiserver.fairness.levels import Level
-from apiserver.fairness.requests import ONE_SEAT, Phase, Request, Width
+from apiserver.fairness.requests import ONE_SEAT, RUNNING, WAITING, Request, Width
 from apiserver.fairness.watch_counts import WatchCounts
 from apiserver.fairness.work import WorkEstimator
 from runtime.clock import Clock
@@ -56,24 +56,20 @@ class Ticket(Request):
         forget: takes back that a watch was counted.
     """
 
-    __slots__ = ("asked", "exchange", "flow", "forget")
+    forget: Callable[[], None] | None = None
 
-    flow: Flow
-    exchange: Exchange
-    asked: Attributes
-    forget: Callable[[], None] | None
-
-    @classmethod
-    def of(
-        cls, flow: Flow, width: Width, now_s: float, exchange: Exchange, asked: Attributes
-    ) -> Ticket:
-        """Return the ticket of a request (a second `__init__` would cost half as much again)."""
-        ticket = cls(flow.tally, flow.hand, width, now_s)
-        ticket.flow = flow
-        ticket.exchange = exchange
-        ticket.asked = asked
-        ticket.forget = None
-        return ticket
+    def __init__(
+        self, flow: Flow, width: Width, now_s: float, exchange: Exchange, asked: Attributes
+    ) -> None:
+        # As the class above does it: calling that would cost half as much again.
+        self.tally = flow.tally
+        self.hand = flow.hand
+        self.arrived_s = self.started_s = now_s
+        self.flow = flow
+        self.exchange = exchange
+        self.asked = asked
+        if width is not ONE_SEAT:
+            self.widen(width)
 
 
 class Gate(Protocol):
@@ -135,7 +131,7 @@ class FairGate:
                 flow.tally.watchers.observe(watched)
             if width is not ONE_SEAT:
                 flow.tally.widths.observe(max(width.seats, width.final_seats))
-        ticket = Ticket.of(flow, width, now_s, exchange, asked)
+        ticket = Ticket(flow, width, now_s, exchange, asked)
         if not level.queues.arrive(ticket, now_s):
             raise self._refusal(level, now_s)
         if verb == "watch" and storage:
@@ -164,14 +160,14 @@ class FairGate:
             if forget is not None:
                 forget()
             now_s = self._monotonic_s()
-            if ticket.phase is Phase.WAITING:
+            if ticket.phase is WAITING:
                 level.queues.give_up(ticket, now_s, in_time=is_gone)
-        if ticket.phase is not Phase.RUNNING:
+        if ticket.phase is not RUNNING:
             raise ClientGone if is_gone else self._refusal(level, now_s)
 
     def leave(self, ticket: Ticket, now_s: float) -> None:
         """End a request that was let in."""
-        if ticket.phase is Phase.RUNNING:
+        if ticket.phase is RUNNING:
             queues = ticket.flow.level.queues
             queues.finish(ticket, now_s)
             if queues.waiting:
@@ -181,7 +177,7 @@ class FairGate:
 
     def _settle(self, ticket: Ticket) -> None:
         """End what counts of a watch."""
-        if ticket.phase is Phase.RUNNING:
+        if ticket.phase is RUNNING:
             ticket.flow.level.queues.finish(ticket, self._monotonic_s())
 
     def _refusal(self, level: Level, now_s: float) -> Refused:

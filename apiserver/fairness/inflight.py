@@ -53,7 +53,7 @@ class InflightGate:
             if MASTERS in user.groups:
                 return None
             raise Refused(RETRY_AFTER_S)
-        ticket = Ticket.of(self._flow, ONE_SEAT, now_s, exchange, asked)
+        ticket = Ticket(self._flow, ONE_SEAT, now_s, exchange, asked)
         ticket.phase = Phase.RUNNING
         if is_read:
             self.reads += 1

@@ -33,7 +33,7 @@ from typing import Final
 
 from apiserver.fairness.demand import Demand
 from apiserver.fairness.model import Queuing
-from apiserver.fairness.requests import SERVICE_S, Phase, Queue, Request
+from apiserver.fairness.requests import DONE, RUNNING, SERVICE_S, WAITING, Queue, Request
 
 _IDLE_QUEUES_MAX: Final = 1024
 
@@ -45,7 +45,8 @@ class QueueSet:
         limit: seats; None for the exempt level, whose requests all run.
         queuing: None where nobody waits.
         current_r: the virtual time.
-        waiting, executing: how many requests are in these states.
+        waiting: how many requests do.
+        running: those that do.
         seats_in_use, seats_waiting: what they hold, and want.
         rejected, timed_out, cancelled: how many were refused, all told; waited too long; left.
     """
@@ -55,7 +56,7 @@ class QueueSet:
         self.limit = limit
         self.demand = Demand()
         self.current_r = 0.0
-        self.waiting = self.executing = 0
+        self.waiting = 0
         self.seats_in_use = self.seats_waiting = 0
         self.rejected = self.timed_out = self.cancelled = 0
         self.running: set[Request] = set()
@@ -103,7 +104,12 @@ class QueueSet:
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits or runs."""
-        return not (self.waiting or self.executing)
+        return not (self.waiting or self.running)
+
+    @property
+    def executing(self) -> int:
+        """How many requests run."""
+        return len(self.running)
 
     # Configuration ----------------------------------------------------------------------------
 
@@ -119,19 +125,23 @@ class QueueSet:
     def arrive(self, request: Request, now_s: float) -> bool:
         """Let a request in, to run or to wait (its phase says which); False: it is refused."""
         self.sync(now_s)
-        queuing, seats = self.queuing, request.seats
+        queuing, limit, in_use = self.queuing, self.limit, self.seats_in_use
         if queuing is None:
-            if not self._fits(seats):
+            if limit is not None and not self._fits(request.seats):
                 self._refuse(request, "concurrency-limit")
                 return False
             self._run(request, now_s)
             return True
-        if not self.waiting and self._fits(seats) and self.seats_in_use < (self.limit or 0):
+        if limit is None:
+            limit = 0
+        if not self.waiting and in_use < limit and self._fits(request.seats):
             # What follows below, in short: it goes into an empty queue and out again.
             self._arrivals += 1
             hand = request.hand
             index = hand[self._arrivals % len(hand)]
-            queue = self._queues.get(index) or self._new_queue(index)
+            queue = self._queues.get(index)
+            if queue is None:
+                queue = self._new_queue(index)
             if not queue.executing or queue.next_dispatch_r < self.current_r:
                 queue.next_dispatch_r = self.current_r
             request.queue = queue
@@ -143,7 +153,7 @@ class QueueSet:
             return False
         self._enqueue(request, queue)
         self._dispatch_all(now_s)
-        if request.phase is Phase.WAITING:
+        if request.phase is WAITING:
             request.tally.lengths.observe(len(queue.waiting))
         return True
 
@@ -155,12 +165,12 @@ class QueueSet:
             now_s: the time.
             in_time: whether it left by itself; else it has waited too long.
         """
-        assert request.phase is Phase.WAITING
+        assert request.phase is WAITING
         self.sync(now_s)
         queue = request.queue
         assert queue is not None
         self._take_out(request, queue)
-        request.phase = Phase.DONE
+        request.phase = DONE
         request.tally.gave_up.observe(now_s - request.arrived_s)
         request.tally.reject("cancelled" if in_time else "time-out")
         self.rejected += 1
@@ -173,15 +183,13 @@ class QueueSet:
 
     def finish(self, request: Request, now_s: float) -> None:
         """End a request that runs; its seats linger where it said so."""
-        assert request.phase is Phase.RUNNING
+        assert request.phase is RUNNING
         self.sync(now_s)
-        request.phase = Phase.DONE
+        request.phase = DONE
         tally, queue = request.tally, request.queue
         taken_s = now_s - request.started_s
         (tally.watches if request.is_watch else tally.served).observe(taken_s)
-        tally.executing -= 1
-        self.executing -= 1
-        self.running.discard(request)
+        self.running.remove(request)
         if queue is not None:
             queue.executing -= 1
             queue.next_dispatch_r -= request.initial_seats * (SERVICE_S - taken_s)
@@ -192,8 +200,9 @@ class QueueSet:
         if request.linger_s > 0:
             due = (now_s + request.linger_s, next(self._order), request)
             heapq.heappush(self._lingering, due)
+            tally.extra_seats += 1
         else:
-            self._release(request)
+            self._release(request, 1)
         if self.waiting:
             self._dispatch_all(now_s)
 
@@ -214,11 +223,11 @@ class QueueSet:
         if limit is None:
             return True
         if seats > limit:
-            return not self.executing
+            return not self.running
         return self.seats_in_use + seats <= limit
 
     def _refuse(self, request: Request, reason: str) -> None:
-        request.phase = Phase.DONE
+        request.phase = DONE
         request.tally.reject(reason)
         self.rejected += 1
 
@@ -245,7 +254,7 @@ class QueueSet:
         if not (queue.waiting or queue.executing):
             queue.next_dispatch_r = self.current_r
             self._active += 1
-        request.phase = Phase.WAITING
+        request.phase = WAITING
         request.queue = queue
         request.arrival_r = self.current_r
         queue.waiting[request] = None
@@ -309,7 +318,7 @@ class QueueSet:
         if request.final_seats and self.limit is not None and request.final_seats > self.limit:
             _reshape(request, max(1, self.limit))
         seats = request.seats
-        request.phase = Phase.RUNNING
+        request.phase = RUNNING
         request.started_s = now_s
         if queue is not None:
             if not (queue.executing or queue.waiting):
@@ -318,10 +327,10 @@ class QueueSet:
             queue.seats += seats
             queue.next_dispatch_r += request.work
         self.running.add(request)
-        self.executing += 1
         self.seats_in_use += seats
-        tally.executing += 1
-        tally.seats += seats
+        tally.started += 1
+        if seats != 1:
+            tally.extra_seats += seats - 1
         wanted, demand = self.seats_in_use + self.seats_waiting, self.demand
         if wanted > demand.highest:  # noqa: PLR1730 (a call would cost twice as much)
             demand.highest = wanted
@@ -334,12 +343,14 @@ class QueueSet:
 
     def _release_due(self, now_s: float) -> None:
         while self._lingering and self._lingering[0][0] <= now_s:
-            self._release(heapq.heappop(self._lingering)[2])
+            self._release(heapq.heappop(self._lingering)[2], 0)
 
-    def _release(self, request: Request) -> None:
+    def _release(self, request: Request, counted: int) -> None:
+        """Free the seats of a request, of which `counted` are no longer counted as extra ones."""
         seats = request.seats
         self.seats_in_use -= seats
-        request.tally.seats -= seats
+        if seats != counted:
+            request.tally.extra_seats -= seats - counted
         if request.queue is not None:
             request.queue.seats -= seats
 

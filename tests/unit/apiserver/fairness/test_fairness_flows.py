@@ -186,7 +186,7 @@ def test_so_many_flows_are_known_and_no_more(monkeypatch: pytest.MonkeyPatch) ->
     for number in range(20):
         flows.find(_user("jo"), _resource("get", "pods", namespace=f"n{number}"))
         flows.find(_user("jo"), Attributes("get", path="/" + "x" * 500 + str(number)))
-    assert len(flows._known) == 5
+        assert sum(map(len, flows._known.values())) == flows._known_count <= 5
 
 
 def test_a_level_that_is_deleted_lets_its_requests_end() -> None:
