@@ -55,8 +55,9 @@ _LOCK_NAME: Final = "applier.lock"
 _BOOT_NAME: Final = "boot_id"
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TABLES_MAX: Final = 16
-# Open snapshots take a slot each, in all processes together that map the environment.
-_READERS_MAX: Final = 8192
+# Open snapshots take a slot each, in all processes together that map the environment. As many as a
+# feed takes in may have as many scans open as they may, each with its own. The table is sparse.
+_READERS_MAX: Final = 1 << 17
 # Read transactions kept for reuse: beginning one costs 0.4 µs then.
 _SPARE_TXNS: Final = 64
 # Address space, not memory: the file on tmpfs is sparse and grows with what is written.
