@@ -174,6 +174,7 @@ def partition_status(store: StoreView) -> dict[str, Any]:
         rows.append(
             {
                 "name": name,
+                "ready": known["ready"],
                 "revision": known["revision"],
                 "objects": sum(
                     count for resource, count in objects.items() if resource != PORT_CLAIMS

@@ -260,6 +260,7 @@ class MappedPartition(PartitionView):
                 commit.future.set_exception(told)
             return
         sequence = appended.result()
+        self.tail_known = max(self.tail_known, sequence)
         if sequence <= self.revision:
             self._settle(sequence, commit)
         else:
