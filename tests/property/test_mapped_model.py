@@ -143,7 +143,7 @@ class MappedMachine(StorageMachine):
 
 
 MappedMachine.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=150,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
