@@ -150,15 +150,12 @@ def _state_of(partition: dict[str, Any]) -> str:
 
 
 def _ask_server(config: Config, pki: Pki, server: str) -> tuple[bool, str, _Partitions]:
-    ready, reason = True, ""
     try:
         context = client_context(config.server.tls_ca_file or pki.ca_certificate, pki)
-        _get(f"{server}/readyz", context)
-    except urllib.error.HTTPError as error:
-        ready, reason = False, f"{server}/readyz: {error}"
-        error.close()
+        reason = _why_not_ready(server, context)
     except (OSError, ValueError, HTTPException) as error:
         return False, f"{server}/readyz: {error}", ()
+    ready = not reason
     try:
         content = json.loads(_get(server + STATUS_PATH, context))
         partitions = tuple(content["partitions"])
@@ -168,6 +165,16 @@ def _ask_server(config: Config, pki: Pki, server: str) -> tuple[bool, str, _Part
     if not ready and waiting:
         reason = f"{reason}; partitions: {', '.join(waiting)}"
     return ready, reason, partitions
+
+
+def _why_not_ready(server: str, context: ssl.SSLContext) -> str:
+    """Return "" if the server says that it is ready, else what it says."""
+    try:
+        _get(f"{server}/readyz", context)
+    except urllib.error.HTTPError as error:
+        with error:
+            return f"{server}/readyz: {error}"
+    return ""
 
 
 def _why(partition: dict[str, Any]) -> str:
