@@ -58,6 +58,7 @@ class _Listeners(HttpServer):
     def __init__(self, config: uvicorn.Config, server: Server) -> None:
         super().__init__(config)
         self._server = server
+        self._loop = asyncio.get_running_loop()
         self.can_serve = asyncio.Event()
         self.listens = asyncio.Event()
 
@@ -89,7 +90,7 @@ class _Listeners(HttpServer):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        asyncio.get_running_loop().call_soon_threadsafe(self.can_serve.set)
+        self._loop.call_soon_threadsafe(self.can_serve.set)
 
     async def _listen(
         self, host: str, port: int, tls: ssl.SSLContext | None = None
@@ -126,7 +127,9 @@ class _ApiServer:
             settings.journal_address, clock=self._clock, on_crash=self._on_crash
         )
         self._catalog = assembly.make_catalog(settings)
-        self._store = assembly.make_store(settings, self._catalog, self._journal, self._clock)
+        self._store = assembly.make_store(
+            settings, self._catalog, self._journal, self._clock, self._on_crash
+        )
         self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
         self._fairness = make_fairness(self._server)
         self._peers = Peers(settings, self._server.metrics.export)
@@ -151,7 +154,10 @@ class _ApiServer:
             sys.exit(1)
 
     def _on_crash(self, crash: TaskCrashed) -> None:
-        """End, to be started again: without its journal client this process can only wait."""
+        """End, to be started again: without its journal client this process can only wait.
+
+        Nor can a worker whose mapped replica does not move on, while its siblings' do.
+        """
         _log.critical("%s", crash)
         self._has_crashed = True
         if self._http is not None:

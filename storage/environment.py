@@ -185,6 +185,10 @@ class MappedEnvironment(Tables):
             )
         except FileNotFoundError as error:
             raise EnvironmentReplaced(f"{path} is gone") from error
+        except lmdb.Error as error:
+            if _is_at(path, identity):
+                raise
+            raise EnvironmentReplaced(f"{path} was replaced: {error}") from error
         try:
             # Between the look and the opening, others may have come.
             if identity_of(path) != identity:
@@ -193,6 +197,13 @@ class MappedEnvironment(Tables):
         except BaseException:
             self._lmdb.close()
             raise
+
+
+def _is_at(path: Path, identity: Identity) -> bool:
+    try:
+        return identity_of(path) == identity
+    except FileNotFoundError:
+        return False
 
 
 class Environment(Tables):

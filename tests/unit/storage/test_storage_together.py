@@ -6,12 +6,19 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from storage import mapped_partition
 from storage.dictionaries import add_dictionary, load_dictionary
-from storage.environment import Environment
+from storage.environment import (
+    DATA_NAME,
+    Environment,
+    EnvironmentReplaced,
+    MappedEnvironment,
+)
 from storage.errors import CommitTimeout, DictionaryDamaged, StorageFull, TooManySnapshots
+from storage.mapped_store import MappedStore
 from storage.record import Record
 from storage.scan import Query, RecordScan, Scan
 from storage.scan_forms import CountScan, Forms, FormScan
@@ -22,6 +29,7 @@ from tests.unit.storage.replicas import (
     Replica,
     begin_scan,
     drain,
+    options,
     put,
     record_of,
 )
@@ -229,6 +237,43 @@ def test_a_commit_whose_outcome_cannot_be_read_is_answered(
                     await store.commit((put("a"),), 60)
 
     asyncio.run(scenario())
+
+
+def test_a_mapper_that_cannot_move_on_says_so_once_and_stops(
+    keepers: Keepers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object) -> None:
+        raise DictionaryDamaged("dictionary 1 is missing")
+
+    async def scenario() -> None:
+        keeper, crashes = await keepers.start(), []
+        store = MappedStore(keepers.journal, options(keepers.path), "test", on_crash=crashes.append)
+        await store.start()
+        monkeypatch.setattr(mapped_partition, "read_position", damaged)
+        await keeper.commit((put("a"),), 5)
+        await until(lambda: crashes)
+        assert "dictionary 1" in str(mapped(store).failure)
+        await store.stop()
+        await keepers.stop()
+        assert len(crashes) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_files_that_go_while_they_are_opened_are_not_taken_for_damaged(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, *, gone: bool
+) -> None:
+    identity = replica.environment.identity
+
+    def fails(path: str, **_: object) -> None:
+        if gone:
+            (Path(path) / DATA_NAME).rename(Path(path) / "elsewhere")
+        raise lmdb.Error("No such file or directory")
+
+    monkeypatch.setattr(lmdb, "open", fails)
+    with pytest.raises(EnvironmentReplaced if gone else lmdb.Error):
+        MappedEnvironment(replica.path, identity, map_bytes=64 << 20)
 
 
 def test_a_commit_whose_history_is_compacted_says_so_with_compressed_values(
