@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from apiserver.verbs.watch import watch
 from journal.engine import Journal
 from kube.builtin_kinds import builtin_registry
 from runtime.clock import Clock
+from runtime.tasks import TaskCrashed
 from storage.housekeeping import Retention
 from storage.mapped_store import MappedStore
 from storage.partition_map import PartitionMap
@@ -157,12 +158,16 @@ def make_store(
     catalog: Catalog,
     journal: Journal,
     clock: Clock,
+    on_crash: Callable[[TaskCrashed], None],
 ) -> StoreView:
-    """Return the store: one that keeps the replica, or one that maps that of other processes."""
+    """Return the store: one that keeps the replica, or one that maps that of other processes.
+
+    `on_crash` hears when the latter can't follow them any more: to begin anew costs it nothing.
+    """
     options = store_options(settings, catalog)
     if settings.is_mapped:
         name = f"apiserver-{settings.worker_index}"
-        return MappedStore(journal, options, name, clock=clock)
+        return MappedStore(journal, options, name, clock=clock, on_crash=on_crash)
     return Store(journal, options, clock=clock)
 
 
@@ -174,6 +179,7 @@ def partition_status(store: StoreView) -> dict[str, Any]:
         rows.append(
             {
                 "name": name,
+                "ready": known["ready"],
                 "revision": known["revision"],
                 "objects": sum(
                     count for resource, count in objects.items() if resource != PORT_CLAIMS

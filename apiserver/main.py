@@ -7,6 +7,8 @@ import gc
 import logging
 import ssl
 import sys
+from contextlib import suppress
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -37,16 +39,28 @@ from storage.errors import JournalUnavailable
 _log: Final = logging.getLogger(__name__)
 _RETRY_S: Final = 0.2
 _GRACE_S: Final = 5
+_UNHEARD_S_MAX: Final = 5.0
 _BACKLOG: Final = 4096
 _LOCAL: Final = "127.0.0.1"
 
 
 class _Listeners(HttpServer):
-    """uvicorn's server with our listeners; it ends open watches before it waits for requests."""
+    """uvicorn's server with our listeners; it ends open watches before it waits for requests.
+
+    A worker listens once it can serve: until then its connections are better off with its siblings.
+    One that has to wait for long listens all the same, to say so.
+
+    Attributes:
+        can_serve: to be set.
+        listens: set by itself.
+    """
 
     def __init__(self, config: uvicorn.Config, server: Server) -> None:
         super().__init__(config)
         self._server = server
+        self._loop = asyncio.get_running_loop()
+        self.can_serve = asyncio.Event()
+        self.listens = asyncio.Event()
 
     async def startup(self, sockets: Any = None) -> None:
         """Open the listener with TLS, and where it is wanted one without, on loopback.
@@ -54,6 +68,10 @@ class _Listeners(HttpServer):
         uvicorn's own gives half a TLS handshake 60 s, and us no say in that.
         """
         settings = self._server.settings
+        if settings.workers > 1:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_UNHEARD_S_MAX):
+                    await self.can_serve.wait()
         try:
             tls = await self._listen(settings.bind, settings.port, self.config.ssl)
             plain_port = settings.plain_http_port
@@ -63,6 +81,16 @@ class _Listeners(HttpServer):
             sys.exit(1)
         await super().startup(sockets=[])
         self.servers.extend(servers)
+        self.listens.set()
+
+    def end(self) -> None:
+        """End serving, or the wait for it."""
+        self.should_exit = True
+        self.can_serve.set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._loop.call_soon_threadsafe(self.can_serve.set)
 
     async def _listen(
         self, host: str, port: int, tls: ssl.SSLContext | None = None
@@ -99,7 +127,9 @@ class _ApiServer:
             settings.journal_address, clock=self._clock, on_crash=self._on_crash
         )
         self._catalog = assembly.make_catalog(settings)
-        self._store = assembly.make_store(settings, self._catalog, self._journal, self._clock)
+        self._store = assembly.make_store(
+            settings, self._catalog, self._journal, self._clock, self._on_crash
+        )
         self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
         self._fairness = make_fairness(self._server)
         self._peers = Peers(settings, self._server.metrics.export)
@@ -124,11 +154,14 @@ class _ApiServer:
             sys.exit(1)
 
     def _on_crash(self, crash: TaskCrashed) -> None:
-        """End, to be started again: without its journal client this process can only wait."""
+        """End, to be started again: without its journal client this process can only wait.
+
+        Nor can a worker whose mapped replica does not move on, while its siblings' do.
+        """
         _log.critical("%s", crash)
         self._has_crashed = True
         if self._http is not None:
-            self._http.should_exit = True
+            self._http.end()
 
     async def _open_store(self) -> None:
         """Recover the replica, complete a fresh cluster, and keep what is to be kept of it.
@@ -155,6 +188,9 @@ class _ApiServer:
                 await self._clock.sleep(_RETRY_S)
         self._is_bootstrapped = True
         if self._settings.workers > 1:
+            assert self._http is not None
+            self._http.can_serve.set()
+            await self._http.listens.wait()
             await self._peers.start()
         # What the start has made lives as long as the process: nothing to look for in there.
         gc.collect()

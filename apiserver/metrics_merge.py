@@ -1,13 +1,16 @@
 """The metrics of several workers as those of one server.
 
 Whoever scrapes reaches one worker, by the kernel's choice, and wants to hear of all. The asked one
-gathers what the others export and adds it up: counters, histograms and most gauges are sums. What
-is told of the replica is the same thing seen by each of them, and is taken once.
+gathers what the others export and adds it up: counters, histograms and most gauges are sums, the
+seats among them, of which each has a part. What is told of the replica is the same thing seen by
+each of them, and is taken once; and some figures are no amounts: see `_OTHERWISE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -15,8 +18,17 @@ from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 
 _OF_THE_REPLICA: Final = ("apiserver_storage_", "ultraplane_storage_")
-_EARLIEST: Final = "process_start_time_seconds"
 _INFORMATION: Final = "_info"
+_OTHERWISE: Final[dict[str, Callable[[float, float], float]]] = {
+    # Since all of them have been there.
+    "process_start_time_seconds": min,
+    # A part of the whole: that of who gets least.
+    "apiserver_flowcontrol_seat_fair_frac": min,
+    # Each has a clock of its own; that of the busiest.
+    "apiserver_flowcontrol_current_r": max,
+    # Of a sum of what has little to do with each other.
+    "apiserver_flowcontrol_demand_seats_stdev": math.hypot,
+}
 
 
 class _Merged:
@@ -65,6 +77,7 @@ def render_merged(exports: Sequence[bytes]) -> bytes:
 def _add(
     known: dict[tuple[str, tuple[tuple[str, str], ...]], float], family: str, samples: list[Any]
 ) -> None:
+    join = max if family.startswith(_OF_THE_REPLICA) else _OTHERWISE.get(family, operator.add)
     for sample, labels, value in samples:
         if value is None:
             continue  # JSON has no NaN
@@ -72,9 +85,5 @@ def _add(
         before = known.get(key)
         if before is None:
             known[key] = value
-        elif family.startswith(_OF_THE_REPLICA):
-            known[key] = max(before, value)
-        elif family == _EARLIEST:
-            known[key] = min(before, value)
         elif not sample.endswith(_INFORMATION):
-            known[key] = before + value
+            known[key] = join(before, value)

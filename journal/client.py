@@ -222,6 +222,11 @@ class JournalClient:
         self._session.learn(stream, answer[1])
         return answer
 
+    def learn(self, stream: str, sequence: int) -> None:
+        """Take note that a sequence of a stream is durable, as somebody else has seen."""
+        if self._started is not None:
+            self._started.learn(stream, sequence)
+
     async def trim(self, stream: str, before: int) -> None:
         """See `Journal.trim`."""
         await self._session.request(

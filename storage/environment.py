@@ -55,8 +55,9 @@ _LOCK_NAME: Final = "applier.lock"
 _BOOT_NAME: Final = "boot_id"
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TABLES_MAX: Final = 16
-# Open snapshots take a slot each, in all processes together that map the environment.
-_READERS_MAX: Final = 8192
+# Open snapshots take a slot each, in all processes together that map the environment. As many as a
+# feed takes in may have as many scans open as they may, each with its own. The table is sparse.
+_READERS_MAX: Final = 1 << 17
 # Read transactions kept for reuse: beginning one costs 0.4 µs then.
 _SPARE_TXNS: Final = 64
 # Address space, not memory: the file on tmpfs is sparse and grows with what is written.
@@ -184,6 +185,10 @@ class MappedEnvironment(Tables):
             )
         except FileNotFoundError as error:
             raise EnvironmentReplaced(f"{path} is gone") from error
+        except lmdb.Error as error:
+            if _is_at(path, identity):
+                raise
+            raise EnvironmentReplaced(f"{path} was replaced: {error}") from error
         try:
             # Between the look and the opening, others may have come.
             if identity_of(path) != identity:
@@ -192,6 +197,13 @@ class MappedEnvironment(Tables):
         except BaseException:
             self._lmdb.close()
             raise
+
+
+def _is_at(path: Path, identity: Identity) -> bool:
+    try:
+        return identity_of(path) == identity
+    except FileNotFoundError:
+        return False
 
 
 class Environment(Tables):

@@ -143,6 +143,15 @@ class JournalPort:
         """Return the last durable sequence."""
         return await self._journal.tail(self.stream)
 
+    def learn(self, sequence: int) -> None:
+        """Take note of a durable sequence that was not heard of from the journal itself.
+
+        An append that has to be sent again is known to come after it, so that the journal's memory
+        of keys need not reach back any further.
+        """
+        if isinstance(self._journal, JournalClient):
+            self._journal.learn(self.stream, sequence)
+
     async def hold(self, before: int) -> tuple[int, int]:
         """Have the log kept for this replica from a sequence on; return its bounds.
 

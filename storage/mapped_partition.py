@@ -34,6 +34,7 @@ from storage.errors import (
     CommitTimeout,
     JournalUnavailable,
     PartitionFailed,
+    StorageError,
     StorageFull,
     TooManySnapshots,
 )
@@ -174,7 +175,11 @@ class MappedPartition(PartitionView):
         }
 
     def advance(self) -> None:
-        """Move on to what the keeper has applied by now."""
+        """Move on to what the keeper has applied by now.
+
+        If that is nothing, to how it stores it: a snapshot from before would keep the pages in use
+        that values were in until they were rewritten (storage/compressing.py).
+        """
         if not self.mapped.is_set():
             return
         environment, hub = self.views.environment, self.hub
@@ -187,7 +192,7 @@ class MappedPartition(PartitionView):
         position = read_position(environment, txn)
         before, after = hub.revision, position.applied_sequence
         if after <= before and self._position.applied_sequence:
-            txn.abort()
+            self.views.renew(txn)
             return
         if any(self._log_identity) and self._log_identity != position.identity:
             txn.abort()
@@ -202,6 +207,7 @@ class MappedPartition(PartitionView):
         else:
             hub.publish(events, after, position.compact_revision)
         self._waiters.release(after)
+        self.port.learn(after)
         self.tail_known = max(self.tail_known, after)
         for sequence, commit in self._acknowledged.take(after):
             self._settle(sequence, commit)
@@ -239,7 +245,7 @@ class MappedPartition(PartitionView):
             return
         self._opened = None
         self.mapped.clear()
-        self.snapshots.close()
+        self.snapshots.release()
         self.views.renew(None)
         self.views.environment.close()
 
@@ -254,6 +260,7 @@ class MappedPartition(PartitionView):
                 commit.future.set_exception(told)
             return
         sequence = appended.result()
+        self.tail_known = max(self.tail_known, sequence)
         if sequence <= self.revision:
             self._settle(sequence, commit)
         else:
@@ -268,7 +275,8 @@ class MappedPartition(PartitionView):
             outcome = outcome_at(
                 self.views, self.views.current, commit.ops, sequence, compact_revision
             )
-        except (OutcomeForgotten, JournalUnavailable) as error:
+        except (OutcomeForgotten, StorageError) as error:
+            # Whatever it is, nobody else knows of this commit any more.
             commit.future.set_exception(CommitTimeout(f"the outcome is unknown: {error}"))
         else:
             commit.future.set_result(outcome)
@@ -292,3 +300,4 @@ class MappedPartition(PartitionView):
             await self._clock.sleep(SWEEP_SECONDS)
             self.snapshots.sweep()
             self.hub.sweep()
+            self.advance()

@@ -115,6 +115,11 @@ class SnapshotPool:
                 break
             scan.release()
 
+    def release(self) -> None:
+        """Take all snapshots back; their scans go on from new ones."""
+        for scan in tuple(self._open):
+            scan.release()
+
     def close(self) -> None:
         """End all scans; theirs raise PartitionFailed, those without a snapshot too."""
         self.is_closed = True
@@ -147,7 +152,7 @@ class Scan(ABC, Generic[_T]):
         self._source: Walk = iter(())
         self._searched = self._by_index = False
         self._count = 0
-        self._entry = entry = views.types.find(query.resource)
+        entry = views.types.find(query.resource)
         if entry is not None:
             self._count = entry.count
             self._open(entry)
@@ -155,7 +160,12 @@ class Scan(ABC, Generic[_T]):
     def _open(self, entry: TypeEntry) -> None:
         views, query = self._views, self._query
         self._pool.add(self)
-        self._txn = txn = views.begin()
+        try:
+            self._txn = txn = views.begin()
+        except BaseException:
+            # Without a snapshot there is nothing that would take it out of the pool later.
+            self._pool.discard(self)
+            raise
         self._prefix = prefix = key_prefix(entry, query.namespace)
         start = prefix
         if query.start_after is not None:
@@ -202,8 +212,10 @@ class Scan(ABC, Generic[_T]):
             raise StopIteration
         source = self._source
         chunk, ended = self._fill(room)
-        if ended and isinstance(source, Paced):
-            ended = not source.has_paused
+        if isinstance(source, Paced):
+            ended = ended and not source.has_paused
+            # So that one that is often released comes to an end, however much it passes over.
+            self._seen = max(self._seen, source.passed)
         self.returned += len(chunk)
         if ended:
             self.close()
@@ -215,10 +227,12 @@ class Scan(ABC, Generic[_T]):
         """Go on from a new snapshot if the last one was taken back."""
         if self._stopped or (self._released and self._pool.is_closed):
             raise PartitionFailed("the partition was stopped while the list was read")
-        if not self._released or self._entry is None:
+        # Not the entry that we began with: a table of types that was loaded anew has others.
+        entry = self._views.types.find(self._query.resource)
+        if not self._released or entry is None:
             raise StopIteration
         self._pool.check_retained(self.revision)
-        self._open(self._entry)
+        self._open(entry)
         self._released = False
 
     @abstractmethod

@@ -22,11 +22,14 @@ class Paced:
 
     Attributes:
         has_paused: whether its last end was a PAUSE.
+        passed: a key that the walk has passed for good; b"" before it knows of one.
     """
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
         self.has_paused = False
+        self.passed = b""
+        self._paused_at = b""
 
     def __iter__(self) -> Walk:
         return self
@@ -36,6 +39,9 @@ class Paced:
         item = next(self.walk)
         if item[1] is PAUSE:
             self.has_paused = True
+            if item[0] != self._paused_at:
+                # Of the key where it pauses, an earlier value may be still to come.
+                self.passed, self._paused_at = self._paused_at, item[0]
             raise StopIteration
         return item
 

@@ -2,7 +2,7 @@
 
 Three sources: the supervisor's state file, /readyz, and the API server's own account of its
 partitions. Each may be missing; what is known is shown, and the cluster is ready only if /readyz
-says so.
+says so. One that is not ready still tells of its partitions: one may be away, and the others not.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 import ssl
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -42,11 +43,11 @@ class Status:
 
     Attributes:
         ready: whether /readyz answers 200.
-        reason: why not, or why there are no partitions.
+        reason: why not, or why nothing is known of partitions.
         server: URL of the API server.
         kubeconfig: where it is.
         processes: those the supervisor keeps.
-        partitions: the API server's account: name, revision, objects, bytes, lag.
+        partitions: the API server's account: name, ready, failure, revision, objects, bytes, lag.
     """
 
     ready: bool
@@ -119,12 +120,12 @@ def show(status: Status, console: Console) -> None:
     if status.ready and status.reason:
         console.print(f"\n[yellow]partitions unknown[/]: {reason}")
     if status.partitions:
-        partitions = Table(
-            "\npartition", "\nrevision", "\nobjects", "\nmemory", "\nlag", box=None, pad_edge=False
-        )
+        heads = ("partition", "state", "revision", "objects", "memory", "lag")
+        partitions = Table(*(f"\n{head}" for head in heads), box=None, pad_edge=False)
         for partition in status.partitions:
             partitions.add_row(
                 partition["name"],
+                _state_of(partition),
                 str(partition["revision"]),
                 str(partition["objects"]),
                 bytes_text(partition["bytes"]),
@@ -142,17 +143,42 @@ def bytes_text(count: float) -> str:
     raise AssertionError("the last unit holds everything")
 
 
+def _state_of(partition: dict[str, Any]) -> str:
+    if partition["failure"]:
+        return "failed"
+    return "ready" if partition["ready"] else "not ready"
+
+
 def _ask_server(config: Config, pki: Pki, server: str) -> tuple[bool, str, _Partitions]:
     try:
         context = client_context(config.server.tls_ca_file or pki.ca_certificate, pki)
-        _get(f"{server}/readyz", context)
+        reason = _why_not_ready(server, context)
     except (OSError, ValueError, HTTPException) as error:
         return False, f"{server}/readyz: {error}", ()
+    ready = not reason
     try:
         content = json.loads(_get(server + STATUS_PATH, context))
-        return True, "", tuple(content["partitions"])
-    except (OSError, ValueError, KeyError, HTTPException) as error:
-        return True, f"{server}{STATUS_PATH}: {error}", ()
+        partitions = tuple(content["partitions"])
+        waiting = [f"{one['name']} ({_why(one)})" for one in partitions if not one["ready"]]
+    except (OSError, ValueError, KeyError, TypeError, HTTPException) as error:
+        return ready, reason or f"{server}{STATUS_PATH}: {error}", ()
+    if not ready and waiting:
+        reason = f"{reason}; partitions: {', '.join(waiting)}"
+    return ready, reason, partitions
+
+
+def _why_not_ready(server: str, context: ssl.SSLContext) -> str:
+    """Return "" if the server says that it is ready, else what it says."""
+    try:
+        _get(f"{server}/readyz", context)
+    except urllib.error.HTTPError as error:
+        with error:
+            return f"{server}/readyz: {error}"
+    return ""
+
+
+def _why(partition: dict[str, Any]) -> str:
+    return partition["failure"] or "its replica is away, or catches up"
 
 
 def _get(url: str, context: ssl.SSLContext) -> bytes:

@@ -140,12 +140,12 @@ def judge(load: Load, *, resumed_min: int) -> None:
     assert {attempt.outcome for attempt in record.attempts} == set(Outcome)
 
 
-def wait_checkpoints(cluster: Cluster) -> None:
+def wait_checkpoints(cluster: Cluster, partitions: int = len(GROUPS)) -> None:
     """Return when each loaded partition has two checkpoints, so that its log is trimmed as well."""
     deadline_s = time.monotonic() + GOES_ON_S
     while time.monotonic() < deadline_s:
         found = Counter(path.parent for path in cluster.directory.glob("**/*.mdb"))
-        if sum(count > 1 for count in found.values()) >= len(GROUPS):
+        if sum(count > 1 for count in found.values()) >= partitions:
             return
         time.sleep(_POLL_S)
     raise AssertionError("no checkpoints are written under load")

@@ -27,10 +27,12 @@ from tests.integration.kill_load import (
 )
 from tests.integration.kill_model import final_state
 from tests.integration.kill_traffic import GROUPS
+from tests.integration.shared_load import SharedLoad
 
 pytestmark = pytest.mark.slow
 
 _WRITES_BEFORE_KILL: Final = (20, 100)
+_REQUESTS_BEFORE_KILL: Final = 400
 _PARTS: Final = ["storage", "apiserver-1", "apiserver-2", "apiserver-3", "journal"]
 _CONFIG: Final[dict[str, Any]] = {
     "server": {"workers": 3},
@@ -47,12 +49,12 @@ def _killer(part: str) -> Callable[[Cluster], None]:
     return kill
 
 
-def _forget_memory(cluster: Cluster) -> None:
+def _forget_memory(cluster: Cluster, partitions: int = len(GROUPS)) -> None:
     """Kill the storage process and take its files away: a checkpoint takes their place.
 
     The workers still map the old ones.
     """
-    wait_checkpoints(cluster)
+    wait_checkpoints(cluster, partitions)
     os.kill(cluster.process.pid, signal.SIGSTOP)
     try:
         os.kill(cluster.pid_of("storage"), signal.SIGKILL)
@@ -70,7 +72,7 @@ def test_kills_of_workers_and_storage_lose_and_repeat_nothing(
     print(f"ULTRAPLANE_KILL_SEED={seed}")
     chance = random.Random(seed)
     kills = [_killer(part) for part in _PARTS]
-    rounds = [*kills, _forget_memory, *kills, _forget_memory]
+    rounds = [*kills, _forget_memory]
     with run_cluster(tmp_path_factory.mktemp("cluster"), _CONFIG) as cluster:
         for name in NAMESPACES:
             answer = cluster.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
@@ -87,3 +89,17 @@ def test_kills_of_workers_and_storage_lose_and_repeat_nothing(
         judge(load, resumed_min=0)
         for resource in GROUPS:
             assert listed(cluster, resource) == final_state(load.replay(resource))
+
+
+def test_requests_to_all_workers_have_one_order_whatever_is_killed(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with run_cluster(tmp_path_factory.mktemp("cluster"), _CONFIG) as cluster:
+        with SharedLoad([cluster] * 3) as load:
+            for kill in (*map(_killer, _PARTS), lambda one: _forget_memory(one, 2)):
+                load.wait_more(_REQUESTS_BEFORE_KILL)
+                kill(cluster)
+            load.wait_more(_REQUESTS_BEFORE_KILL)
+            cluster.wait_ready()
+            load.wait_more(_REQUESTS_BEFORE_KILL)
+        load.judge()

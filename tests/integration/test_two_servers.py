@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,29 +19,26 @@ from storage.reads import Views, state_hash
 from storage.types_table import TypeTable
 from tests.integration.cluster import Cluster, run_cluster
 from tests.integration.journal_child import JournalChild, running_journal
-from tests.integration.kill_model import Change, Key, check_shape, check_watch, final_state
-from tests.integration.kill_traffic import SENTINEL, collection, new_object
-from tests.integration.linearizability import Answer, Kind, check
-from tests.integration.shared_objects import Client, Recorder, RoamingWatch
+from tests.integration.kill_model import Key
+from tests.integration.kill_traffic import collection, new_object
+from tests.integration.shared_load import GOES_ON_S, SharedLoad
 
 pytestmark = pytest.mark.slow
 
-_NAMESPACE: Final = "shared"
-_RESOURCES: Final = ("configmaps", "leases")
-_KEYS: Final = [Key(resource, _NAMESPACE, f"k{n}") for resource in _RESOURCES for n in range(2)]
-_CLIENTS: Final = 6
 _REQUESTS_A_PHASE: Final = 700
-_GOES_ON_S: Final = 30.0
 
 
 @contextmanager
-def two_servers(directory: Path) -> Iterator[tuple[JournalChild, Cluster, Cluster]]:
+def two_servers(
+    directory: Path, workers: int = 1
+) -> Iterator[tuple[JournalChild, Cluster, Cluster]]:
     """Run a journal and two API servers, the second of which joined the first."""
     first, second = directory / "first", directory / "second"
     for path in (first, second):
         path.mkdir()
     with running_journal(directory, "--segment-mib=1") as journal:
         shared: dict[str, Any] = {
+            "server": {"workers": workers},
             "journal": {"address": journal.address, "external": True},
             "storage": {"checkpoint_interval_s": 1},
             "supervisor": {"restart_delay_s_max": 0, "controllers": False},
@@ -55,21 +51,6 @@ def two_servers(directory: Path) -> Iterator[tuple[JournalChild, Cluster, Cluste
             ) as other,
         ):
             yield journal, one, other
-
-
-def _revision_of(cluster: Cluster, resource: str) -> int:
-    answer = cluster.call("GET", collection(resource, ""))
-    return int(answer.json["metadata"]["resourceVersion"])
-
-
-def _replay(cluster: Cluster, resource: str, start: int) -> list[Change]:
-    """Return the whole history of a type, as one server tells it."""
-    watch = RoamingWatch([cluster], resource, start, timeout_s=30)
-    watch.start()
-    watch.join(_GOES_ON_S)
-    assert not watch.is_alive(), "the replay does not end"
-    assert watch.faults == []
-    return watch.seen
 
 
 def _hashes(memory: Path) -> dict[str, tuple[int, str]]:
@@ -89,78 +70,28 @@ def _hashes(memory: Path) -> dict[str, tuple[int, str]]:
 
 
 def test_requests_to_two_servers_have_one_order_whatever_is_killed(tmp_path: Path) -> None:
-    recorder, stop = Recorder(), threading.Event()
     with two_servers(tmp_path) as (journal, one, other):
-        both = [one, other]
-        made = one.call("POST", "/api/v1/namespaces", {"metadata": {"name": _NAMESPACE}})
-        assert made.code == 201, made.body
-        starts = {resource: _revision_of(other, resource) for resource in _RESOURCES}
-        watches = {r: RoamingWatch(both, r, start) for r, start in starts.items()}
-        clients = [Client(f"c{n}", both, _KEYS, recorder, stop) for n in range(_CLIENTS)]
-        try:
-            for thread in [*clients, *watches.values()]:
-                thread.start()
-            recorder.wait_more(_REQUESTS_A_PHASE, _GOES_ON_S)
+        with SharedLoad([one, other]) as load:
+            load.wait_more(_REQUESTS_A_PHASE)
             other.kill("apiserver")
-            recorder.wait_more(_REQUESTS_A_PHASE, _GOES_ON_S)
+            load.wait_more(_REQUESTS_A_PHASE)
             journal.kill()
             journal.start()
-            recorder.wait_more(_REQUESTS_A_PHASE, _GOES_ON_S)
+            load.wait_more(_REQUESTS_A_PHASE)
             other.wait_ready()
             one.kill("apiserver")
-            recorder.wait_more(_REQUESTS_A_PHASE, _GOES_ON_S)
+            load.wait_more(_REQUESTS_A_PHASE)
             one.wait_ready()
-            recorder.wait_more(_REQUESTS_A_PHASE, _GOES_ON_S)
-        finally:
-            stop.set()
-            for watch in watches.values():
-                if not clients[0].is_alive():
-                    watch.give_up()
-        for client in clients:
-            client.join(_GOES_ON_S)
-            assert not client.is_alive(), f"{client.name} does not end"
-        for resource, watch in watches.items():
-            # Nothing happens now, so one is due; whoever resumes there must not miss the end.
-            assert watch.bookmarked.wait(_GOES_ON_S), "no bookmark"
-            end = Key(resource, _NAMESPACE, SENTINEL)
-            answer = one.call("POST", collection(resource, _NAMESPACE), new_object(end, "end"))
-            assert answer.code == 201, answer.body
-            watch.join(_GOES_ON_S)
-            assert not watch.is_alive(), f"{watch.name} did not see the end"
-        faults = recorder.faults + check(recorder.requests)
-        for resource, watch in watches.items():
-            faults += watch.faults
-            history = _replay(one, resource, starts[resource])
-            assert _replay(other, resource, starts[resource]) == history
-            faults += check_shape(history) + check_watch(watch.seen, history)
-            for cluster in both:
-                assert _listed(cluster, resource) == final_state(history)
-            assert watch.streams > 4
-        assert not faults, "\n".join(faults)
-        _check_load(recorder)
+            load.wait_more(_REQUESTS_A_PHASE)
+        load.judge()
     assert _hashes(tmp_path / "first/memory") == _hashes(tmp_path / "second/memory")
 
 
-def _listed(cluster: Cluster, resource: str) -> dict[Key, tuple[int, str]]:
-    found = {}
-    answer = cluster.call("GET", collection(resource, _NAMESPACE) + "?labelSelector=load")
-    for item in answer.json["items"]:
-        metadata = item["metadata"]
-        key = Key(resource, metadata["namespace"], metadata["name"])
-        found[key] = (int(metadata["resourceVersion"]), metadata["annotations"]["mark"])
-    return found
-
-
-def _check_load(recorder: Recorder) -> None:
-    """The load was one: all kinds of requests, all kinds of answers."""
-    assert {request.kind for request in recorder.requests} == set(Kind)
-    assert {request.answer for request in recorder.requests} == set(Answer)
-    done = sum(request.answer is Answer.DONE for request in recorder.requests)
-    print(f"{len(recorder.requests)} requests, {done} done")
-
-
-def test_a_write_through_one_server_is_seen_at_once_through_the_other(tmp_path: Path) -> None:
-    with two_servers(tmp_path) as (journal, one, other):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_write_through_one_server_is_seen_at_once_through_the_other(
+    tmp_path: Path, workers: int
+) -> None:
+    with two_servers(tmp_path, workers) as (journal, one, other):
         both = [one, other]
         for turn in range(30):
             writer, reader = both[turn % 2], both[1 - turn % 2]
@@ -198,7 +129,7 @@ def test_a_server_joins_a_cluster_whose_log_is_trimmed(tmp_path: Path) -> None:
         }
         with run_cluster(tmp_path / "first", shared) as one:
             path = "/api/v1/namespaces/default/configmaps"
-            deadline_s = time.monotonic() + _GOES_ON_S
+            deadline_s = time.monotonic() + GOES_ON_S
             while _streams(journal)["default"]["first"] == 1:
                 assert time.monotonic() < deadline_s, "the log is not trimmed"
                 large = {"metadata": {"generateName": "c-"}, "data": {"a": "x" * 500_000}}
@@ -237,7 +168,7 @@ def _check_tokens(one: Cluster, other: Cluster) -> None:
 
 def _check_holds(journal: JournalChild, both: Sequence[Cluster]) -> None:
     """Both write checkpoints, and the journal knows what each still needs."""
-    deadline_s = time.monotonic() + _GOES_ON_S
+    deadline_s = time.monotonic() + GOES_ON_S
     while not all(_has_checkpoints(cluster) for cluster in both):
         assert time.monotonic() < deadline_s, "no checkpoints are written"
         for cluster in both:

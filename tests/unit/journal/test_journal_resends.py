@@ -105,6 +105,27 @@ def test_an_append_is_resent_with_what_was_known_when_it_was_first_sent(tmp_path
     asyncio.run(run())
 
 
+def test_what_was_learned_of_a_stream_elsewhere_counts_for_an_append_that_was_lost(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        async with running_service(tmp_path, _LIMITS) as setup:
+            await _fill(setup, 3 * _KEYS)
+            async with JournalClient(setup.address) as journal:
+                await journal.wait_connected()
+                for learned in (0, 3 * _KEYS):
+                    journal.learn("pods", learned)
+                    lost = journal.submit("pods", [b"a"], key())
+                    _cut_off(setup, journal)
+                    if not learned:
+                        with pytest.raises(OutcomeUnknown):
+                            await acknowledged(lost)
+                    else:
+                        assert await acknowledged(lost) == 3 * _KEYS + 1
+
+    asyncio.run(run())
+
+
 def test_appends_keep_their_order_when_some_are_resent(tmp_path: Path) -> None:
     async def run() -> None:
         async with running_service(tmp_path) as setup, JournalClient(setup.address) as journal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from runtime.clock import SimulatedClock
 from runtime.tasks import TaskScope
 from storage.applier import Applied, Applier, Entry, Sent, rebuild_indexes
 from storage.compressing import Compressing
-from storage.dictionaries import add_dictionary
+from storage.dictionaries import add_dictionary, load_dictionary
 from storage.environment import Environment, MappedEnvironment
 from storage.event import parse_row
 from storage.feed_wire import Hello
@@ -25,7 +26,7 @@ from storage.scan import BodyScan, Query, RecordScan, Scan
 from storage.store import Store, StoreOptions
 from storage.txn import ANY, Op, Outcome, Put, encode
 from storage.types_table import TypeTable
-from storage.values import is_plain
+from storage.values import Values, is_plain
 
 INDEXES = {"pods": ("spec.nodeName",)}
 TYPES_MAX = 4
@@ -190,6 +191,8 @@ class SharedEnvironment(MappedEnvironment):
 
     def __init__(self, environment: Environment) -> None:
         vars(self).update(vars(environment))
+        # Another process knows only what it finds in the tables.
+        self.values = Values(partial(load_dictionary, self))
 
     def close(self) -> None:
         """Leave it to the other."""

@@ -125,7 +125,8 @@ def test_an_empty_directory_name_is_not_the_present_directory() -> None:
 
 
 def _status() -> Status:
-    partition = {"name": "pods", "revision": 7, "objects": 3, "bytes": 2048, "lag": 0}
+    known = {"name": "pods", "revision": 7, "objects": 3, "bytes": 2048, "lag": 0}
+    partition = {**known, "ready": True, "failure": ""}
     process = ProcessState("journal", Phase.READY, "unix:/x", pid=42, restarts=1)
     return Status(
         ready=True,
