@@ -22,11 +22,13 @@ from storage.txn import ABSENT, Put, encode
 from tests.bench import cluster_pods
 from tests.bench.cluster_objects import Kind, Object
 from tests.bench.endpoint import Endpoint
+from tests.bench.scale_cluster import Cluster
 
 NAMES_MAX: Final = 20_000
 _RECORDS_PER_APPEND: Final = 64
 _APPENDS_UNDER_WAY: Final = 32
 _PROGRESS_S: Final = 20.0
+_LOOK_S: Final = 0.5
 
 
 class Source:
@@ -37,7 +39,8 @@ class Source:
         stream: of the journal, in which they are.
         count: how many it has made.
         plain_bytes: what they have together, as JSON.
-        names: namespace and name of the first of them.
+        names: namespace and name of some of them.
+        first: the path of the one that was created.
     """
 
     def __init__(self, kind: Kind, stored: bytes, catalog: Catalog, stream: str) -> None:
@@ -48,6 +51,9 @@ class Source:
         obj: Object = orjson.loads(stored)
         revision = int(obj["metadata"]["resourceVersion"])
         again, _ = self._resource.encode(orjson.loads(stored))
+        metadata = obj["metadata"]
+        collection = kind.collection.format(metadata.get("namespace", ""))
+        self.first = f"{collection}/{metadata['name']}"
         if splice(again, self._resource.splice_at, revision) != stored:
             raise ValueError("what is loaded is not what the API server stores")
         self._next: Callable[[], Object]
@@ -86,18 +92,27 @@ def sources(kinds: Sequence[Kind], endpoint: Endpoint) -> list[Source]:
     ]
 
 
-async def load(journal_address: str, sources: Sequence[Source], count: int, rate: float) -> None:
-    """Append `count` objects, as the sources' shares say, `rate` a second."""
+async def load(cluster: Cluster, sources: Sequence[Source], count: int, rate: float) -> None:
+    """Append `count` objects, as the sources' shares say, `rate` a second at most.
+
+    No faster than the replica follows: it forgets history by entries of the log, too, and where
+    those come late it keeps more than it is to keep.
+    """
     chance, now_ms = random.Random(3), time.time_ns() // 1_000_000
     shares = [source.kind.share for source in sources]
-    async with JournalClient(journal_address, deadline_s=120) as journal:
+    async with JournalClient(cluster.journal, deadline_s=120) as journal:
         under_way: set[asyncio.Task[int]] = set()
-        begun_s = told_s = time.monotonic()
+        begun_s = told_s = looked_s = time.monotonic()
+        followed = asyncio.ensure_future(asyncio.to_thread(_follow, sources, cluster))
         for done_count in range(0, count, _RECORDS_PER_APPEND):
             (source,) = chance.choices(sources, shares)
             append = journal.append(source.stream, source.records(now_ms), os.urandom(16))
             under_way.add(asyncio.ensure_future(append))
             await asyncio.sleep(max(0.0, begun_s + done_count / rate - time.monotonic()))
+            if time.monotonic() - looked_s >= _LOOK_S:
+                await followed
+                followed = asyncio.ensure_future(asyncio.to_thread(_follow, sources, cluster))
+                looked_s = time.monotonic()
             if time.monotonic() - told_s >= _PROGRESS_S:
                 told_s = time.monotonic()
                 sys.stderr.write(f"{done_count:,} after {told_s - begun_s:,.0f} s\n")
@@ -105,7 +120,13 @@ async def load(journal_address: str, sources: Sequence[Source], count: int, rate
                 done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                 for append_done in done:
                     append_done.result()
-        await asyncio.gather(*under_way)
+        await asyncio.gather(followed, *under_way)
+
+
+def _follow(sources: Sequence[Source], cluster: Cluster) -> None:
+    """Wait until all that is in the log now is applied: so does a consistent read."""
+    for source in sources:
+        cluster.endpoint.request("GET", source.first)
 
 
 def _varied(

@@ -155,7 +155,7 @@ def measure_pods(cluster: Cluster, count: int, rate: float) -> float:
     loaded, total = sources(KINDS[:1], cluster.endpoint), 0.0
     for number, marker in ((FIRST, "before"), (count - FIRST, "after")):
         begun_s = time.monotonic()
-        asyncio.run(load(cluster.journal, loaded, number, rate))
+        asyncio.run(load(cluster, loaded, number, rate))
         say(f"\nloaded in {time.monotonic() - begun_s:,.1f} s")
         settle(cluster)
         total = report_memory(cluster, loaded)
@@ -169,7 +169,7 @@ def measure_objects(cluster: Cluster, count: int, rate: float) -> float:
     """Load the mix, report, kill the API server; return the bytes."""
     loaded = sources(KINDS, cluster.endpoint)
     begun_s = time.monotonic()
-    asyncio.run(load(cluster.journal, loaded, count, rate))
+    asyncio.run(load(cluster, loaded, count, rate))
     say(f"loaded in {time.monotonic() - begun_s:,.1f} s")
     settle(cluster, _BUSY_US_MAX)
     say(f"settled after {time.monotonic() - begun_s:,.1f} s")
