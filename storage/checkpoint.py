@@ -42,6 +42,8 @@ OBJECTS_PER_ENTRY: Final = 4
 POSTPONED_ENTRIES_MAX: Final = 2_000_000
 """A log that is longer than this, and than there are objects, is copied at once, whatever it costs:
 to apply it again after the machine was started takes as long as it took to write the objects."""
+POSTPONED_BYTES_MAX: Final = 4 << 30
+"""Likewise: the journal's disk has to hold it."""
 POSTPONED_INTERVALS_MAX: Final = 2
 GROWTH_BYTES_MAX: Final = 64 << 20
 """What a checkpoint may cost at any time; or an eighth of the files, where that is more."""
@@ -165,6 +167,7 @@ class Checkpointer:
         self._seconds_max = seconds_max
         self._last_s = self._held_s = self._seen_s = clock.monotonic_s()
         self._seen_revision, self._entries_per_s = partition.revision, 0.0
+        self._last_log_bytes = partition.log_bytes
         existing = list_checkpoints(directory) if directory.exists() else []
         self.last_sequence = existing[0].sequence if existing else 0
         self.last_error = ""
@@ -176,15 +179,16 @@ class Checkpointer:
         waited_s = self._clock.monotonic_s() - self._last_s
         if self.last_error and waited_s < RETRY_SECONDS:
             return False
-        if behind <= 0:
-            return False
         objects = sum(entry.count for entry in self._partition.types)
-        if waited_s >= POSTPONED_INTERVALS_MAX * self._seconds_max or (
-            behind >= max(POSTPONED_ENTRIES_MAX, objects)
-        ):
-            return True
         enough = max(self._entries_max, objects // OBJECTS_PER_ENTRY)
-        return (waited_s >= self._seconds_max or behind >= enough) and self._is_cheap()
+        if behind < enough and (behind <= 0 or waited_s < self._seconds_max):
+            return False
+        return (
+            waited_s >= POSTPONED_INTERVALS_MAX * self._seconds_max
+            or behind >= max(POSTPONED_ENTRIES_MAX, objects)
+            or self._partition.log_bytes - self._last_log_bytes >= POSTPONED_BYTES_MAX
+            or self._is_cheap()
+        )
 
     def look(self) -> None:
         """Learn how much is written, since the last look."""
@@ -230,6 +234,7 @@ class Checkpointer:
         partition = self._partition
         self._last_s = self._clock.monotonic_s()
         txn, sequence = partition.environment.read(), partition.revision
+        log_bytes = partition.log_bytes
         try:
             checkpoint = await _in_thread(
                 lambda: write_checkpoint(partition.environment, txn, sequence, self._directory)
@@ -237,6 +242,7 @@ class Checkpointer:
         finally:
             txn.abort()
         self.last_sequence, self.last_error = sequence, ""
+        self._last_log_bytes = log_bytes
         needed = needed_from(self._directory)
         await self._hold(needed)
         if needed > 1:

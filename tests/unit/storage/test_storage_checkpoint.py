@@ -147,6 +147,16 @@ def test_a_checkpoint_waits_for_less_writing_until_the_log_is_too_long(
     assert checkpointer.due
 
 
+def test_a_checkpoint_waits_for_less_writing_until_the_log_is_too_large(
+    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpointer = busy(replica, tmp_path, monkeypatch)
+    monkeypatch.setattr("storage.checkpoint.POSTPONED_BYTES_MAX", 1 << 20)
+    assert not checkpointer.due
+    replica.run(put("large")._replace(body=BODY + b" " * (1 << 20)))
+    assert checkpointer.due
+
+
 def test_a_checkpoint_that_spare_pages_pay_for_does_not_wait(
     replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
