@@ -39,7 +39,7 @@ READS: Final = 4_000
 CREATES: Final = 1_500
 VALUES: Final = 20_000
 # Of so much, history that has become too old is forgotten for minutes after a load.
-_BUSY_US_MAX: Final = 250_000
+_BUSY_US_MAX: Final = 100_000
 _MIB: Final = 1 << 20
 
 

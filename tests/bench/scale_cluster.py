@@ -18,6 +18,7 @@ from tests.bench.processes import Meter
 from tests.bench.server import HOST, await_ready, free_port, run_child
 
 _SETTLED_S_MAX: Final = 600.0
+_QUIET_SECONDS: Final = 3
 _COMMAND: Final = (sys.executable, "-c", "from ultraplane.cli import main; main()")
 
 
@@ -85,12 +86,15 @@ def settle(cluster: Cluster, cpu_us_max: float = 15_000) -> None:
         cluster: what has been loaded.
         cpu_us_max: what it may use in a second.
     """
-    deadline_s = time.monotonic() + _SETTLED_S_MAX
+    deadline_s, quiet = time.monotonic() + _SETTLED_S_MAX, 0
     while time.monotonic() < deadline_s:
         before = cluster.meter.cpu_us()
         time.sleep(1.0)
         lag = sum(row["lag"] for row in partitions(cluster).values())
-        if lag == 0 and cluster.meter.spent_us(before)["apiserver"] < cpu_us_max:
+        rests = lag == 0 and cluster.meter.spent_us(before)["apiserver"] < cpu_us_max
+        quiet = quiet + 1 if rests else 0
+        # Checkpoints that have waited begin within a second or two.
+        if quiet == _QUIET_SECONDS:
             return
     raise TimeoutError("the API server does not come to rest")
 
