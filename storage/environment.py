@@ -104,6 +104,7 @@ class Tables:
     path: Path
     map_bytes: int
     _lmdb: lmdb.Environment
+    _all: tuple[Table, ...]
 
     def _find_tables(self, *, create: bool) -> None:
         def table(name: str, *, several: bool = False) -> Table:
@@ -118,6 +119,8 @@ class Tables:
         self.types = table("types")
         self.dictionaries = table("dictionaries")
         self.meta = table("meta")
+        self._all = (self.objects, self.versions, self.events, self.index)
+        self._all += (self.expiry, self.types, self.dictionaries, self.meta)
         self.values = Values(partial(load_dictionary, self))
 
     def read(self) -> Txn:
@@ -148,6 +151,16 @@ class Tables:
             return _bytes_of(txn, self.objects)
         finally:
             txn.abort()
+
+    def spare_bytes(self) -> int:
+        """Return the bytes of pages that no table has: what is written next takes them first."""
+        txn = self.read()
+        try:
+            stats = [txn.stat(table) for table in self._all]
+        finally:
+            txn.abort()
+        pages = sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
+        return self.used_bytes - pages * int(stats[0]["psize"])
 
     def readers(self) -> set[int]:
         """Return the ids of the processes that hold snapshots; dead ones are forgotten first."""

@@ -45,6 +45,7 @@ class Partition(PartitionView):
     Attributes:
         environment: its files.
         on_applied: called with the revision after each step.
+        log_bytes: of all entries applied in this process.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Partition(PartitionView):
         super().__init__(name, Views(environment, types), port, clock)
         self.environment = environment
         self.on_applied: Callable[[int], None] | None = None
+        self.log_bytes = 0
         self._applier = Applier(environment, types)
         # Between two passes all reads see the same: they share a transaction, which ends before the
         # next pass begins, so that it never keeps the applier from using pages again.
@@ -127,6 +129,7 @@ class Partition(PartitionView):
         commits = self._commits
         applied = self._applier.apply(entries, commits.under_way)
         position = self._applier.position
+        self.log_bytes += sum([len(entry.record) for entry in entries])
         if commits.under_way:
             commits.settle(applied.outcomes)
         self.hub.publish(applied.events, position.applied_sequence, position.compact_revision)

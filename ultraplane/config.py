@@ -287,7 +287,7 @@ class StorageSection(Section):
         default=300.0,
         ge=1,
         description="How often a changed partition is copied to the disk, which is what lets the "
-        "journal be trimmed.",
+        "journal be trimmed. Twice as long where so much is written that copying costs memory.",
     )
     map_bytes_max: int = Field(
         default=64 * 1024**3,

@@ -76,22 +76,22 @@ def manifest(namespace: str, name: str) -> dict[str, Any]:
     }
 
 
-def status(time: str) -> dict[str, Any]:
+def status(now: str) -> dict[str, Any]:
     """Return the status that a kubelet gives a running pod."""
     return {
         "phase": "Running",
         "conditions": [
-            {"type": kind, "status": "True", "lastTransitionTime": time} for kind in _CONDITIONS
+            {"type": kind, "status": "True", "lastTransitionTime": now} for kind in _CONDITIONS
         ],
         "hostIP": "172.16.0.1",
         "hostIPs": [{"ip": "172.16.0.1"}],
         "podIP": "10.0.0.1",
         "podIPs": [{"ip": "10.0.0.1"}],
-        "startTime": time,
+        "startTime": now,
         "containerStatuses": [
             {
                 "name": "main",
-                "state": {"running": {"startedAt": time}},
+                "state": {"running": {"startedAt": now}},
                 "ready": True,
                 "started": True,
                 "restartCount": 0,
@@ -125,8 +125,8 @@ class Pods:
         metadata["name"] = f"{app}-{template}-{''.join(chance.choices(_SUFFIX, k=5))}"
         metadata["generateName"] = f"{app}-{template}-"
         metadata["namespace"] = namespace
-        metadata["uid"] = self._uid()
-        metadata["creationTimestamp"] = self._time()
+        metadata["uid"] = uid(chance)
+        metadata["creationTimestamp"] = time(chance)
         metadata["labels"] = {"app": app, "pod-template-hash": template, "tier": "backend"}
         owner = metadata["ownerReferences"][0]
         owner["name"] = f"{app}-{template}"
@@ -141,26 +141,34 @@ class Pods:
 
     def _fill_status(self, state: dict[str, Any], image: str, image_id: str) -> None:
         chance = self._chance
-        ip = ".".join(["10", *map(str, chance.choices(range(1, 255), k=3))])
-        host = ".".join(["172", *map(str, chance.choices(range(1, 255), k=3))])
+        ip, host = address(chance, "10"), address(chance, "172")
         state["podIP"] = state["podIPs"][0]["ip"] = ip
         state["hostIP"] = state["hostIPs"][0]["ip"] = host
-        state["startTime"] = self._time()
-        times = [self._time(), self._time()]
+        state["startTime"] = time(chance)
+        times = [time(chance), time(chance)]
         for at, condition in enumerate(state["conditions"]):
             condition["lastTransitionTime"] = times[at % 2]
         container = state["containerStatuses"][0]
-        container["state"]["running"]["startedAt"] = self._time()
+        container["state"]["running"]["startedAt"] = time(chance)
         container["image"] = image
         container["imageID"] = f"{image.partition(':')[0]}@sha256:{image_id}"
         container["containerID"] = f"containerd://{chance.randbytes(32).hex()}"
 
-    def _uid(self) -> str:
-        text = self._chance.randbytes(16).hex()
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
-    def _time(self) -> str:
-        second = self._chance.randrange(86_400 * 28)
-        day, second = divmod(second, 86_400)
-        hour, second = divmod(second, 3600)
-        return f"2026-06-{day + 1:02}T{hour:02}:{second // 60:02}:{second % 60:02}Z"
+def uid(chance: random.Random) -> str:
+    """Return a UUID as the API server makes them."""
+    text = chance.randbytes(16).hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+
+
+def time(chance: random.Random) -> str:
+    """Return some second of some month."""
+    second = chance.randrange(86_400 * 28)
+    day, second = divmod(second, 86_400)
+    hour, second = divmod(second, 3600)
+    return f"2026-06-{day + 1:02}T{hour:02}:{second // 60:02}:{second % 60:02}Z"
+
+
+def address(chance: random.Random, first: str) -> str:
+    """Return an IPv4 address that begins with `first`."""
+    return ".".join([first, *map(str, chance.choices(range(1, 255), k=3))])
