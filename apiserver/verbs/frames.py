@@ -2,21 +2,21 @@
 
 Invariants:
     - Watches of one scope, selection and shape send the same of the same batch: the first one makes
-      the bytes, and they are kept for the others (apiserver.parts). The events of a scope are one
-      sequence, and a batch is a gapless part of it, so its last event and its length tell it from
-      any other.
+      the bytes, and they are kept for the others, if there are any (apiserver.part_cache). The
+      events of a scope are one sequence, and a batch is a gapless part of it, so its last event and
+      its length tell it from any other.
     - Watches that differ in what they choose still share each event's encoding (events.py).
     - A part of a stream is bounded: whoever comes back after a while does not get all in one piece.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from apiserver.compression import gzip_batch
 from apiserver.cycle import frame
-from apiserver.part_cache import Part, PartCache
+from apiserver.part_cache import Part, PartCache, Sharing
 from apiserver.verbs.events import EventEncoder, plain_type
 from apiserver.verbs.selection import Selection
 from storage.event import Event, EventKind
@@ -49,14 +49,24 @@ class Frames:
         by_key = chosen.empty or chosen.not_names or chosen.not_namespaces
         # Without selectors that look at objects every event passes as it is.
         self._passes_all = chosen.match is None and not by_key
-        # A name stands in the scope; what else is chosen by key is too rare to be shared.
-        self._shared: Hashable = None if by_key else (encoder.shape, scope, chosen.match)
+        self._looks_at_keys = bool(by_key or chosen.name is not None)
+        self._sharing: Sharing | None = None
+        if not by_key:
+            # A name stands in the scope; what else is chosen by key is too rare to be shared.
+            self._sharing = kept.join((encoder.shape, scope, chosen.match))
+
+    def close(self) -> None:
+        """Share nothing more. May be repeated."""
+        sharing, self._sharing = self._sharing, None
+        if sharing is not None:
+            self._kept.leave(sharing)
 
     def part(self, events: Sequence[Event]) -> Part:
         """Return what the watch sends of a batch; see `fits`."""
-        if self._shared is None or not self._encoder.is_shared:
+        sharing = self._sharing
+        if sharing is None or sharing.members == 1 or not self._encoder.is_shared:
             return self._make(events)
-        key = (events[-1], len(events), self.gzips, self._shared)
+        key = (events[-1], len(events), self.gzips, sharing)
         part = self._kept.get(key)
         if part is None:
             part = self._make(events)
@@ -77,17 +87,21 @@ class Frames:
 
     def _type_of(self, event: Event) -> str:
         """Return the type of an event under the watch's selectors, "" if it is none of ours."""
-        before = event.previous is not None and self.matches(event.previous)
+        record, previous = event.record, event.previous
         if event.kind is EventKind.DELETE:
-            return "DELETED" if before else ""
-        if self.matches(event.record):
-            return "MODIFIED" if before else "ADDED"
-        return "DELETED" if before else ""
+            return "DELETED" if previous is not None and self.matches(previous) else ""
+        matches = self.matches(record)
+        if previous is None:
+            return "ADDED" if matches else ""
+        # Most changes are none to what selectors look at.
+        if previous.meta == record.meta or self.matches(previous) == matches:
+            return "MODIFIED" if matches else ""
+        return "ADDED" if matches else "DELETED"
 
     def matches(self, record: Record) -> bool:
         """Tell whether the watch is about an object in this state."""
         chosen = self._chosen
-        if not chosen.admits(record.name, record.namespace):
+        if self._looks_at_keys and not chosen.admits(record.name, record.namespace):
             return False
         return chosen.match is None or chosen.match(record.meta)
 

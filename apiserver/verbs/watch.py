@@ -53,6 +53,8 @@ async def watch(server: Server, exchange: Exchange, target: Target) -> None:
         await stream.open(initial=initial, from_revision=from_revision)
     except StorageError as error:
         await _refuse(exchange, encoder, from_storage_error(error, resource.group_resource))
+    finally:
+        stream.close()
 
 
 async def _refuse(exchange: Exchange, encoder: EventEncoder, error: st.StatusError) -> None:
@@ -167,6 +169,10 @@ class _Stream:
             self._end()
             watches[self._key] -= 1
             self._server.long_lived.closed()
+
+    def close(self) -> None:
+        """Give back what was taken when it was made."""
+        self._frames.close()
 
     def _watch(self, revision: int) -> Watcher:
         return self._server.store.watch(self._scope, from_revision=revision, capacity=_CAPACITY)

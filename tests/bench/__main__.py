@@ -27,6 +27,7 @@ from rich.console import Console
 from tests.bench import (
     cbor_scenarios,
     list_memory,
+    node_watches,
     objects,
     partitions,
     report,
@@ -49,7 +50,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "watches": scenarios.watches,
     "watch latency": watch_scenarios.watch_latency,
     "watch rate": watch_scenarios.watch_rate,
-    "node watches": watch_scenarios.node_watches,
+    "node watches": node_watches.node_watches,
     "gets": scenarios.gets,
     "cbor": cbor_scenarios.cbor,
     "creates": scenarios.creates,

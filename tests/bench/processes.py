@@ -44,6 +44,12 @@ class Meter:
         return int(line.split()[1]) * 1024
 
 
+def main_thread_us(pid: int) -> tuple[float, float]:
+    """Return what a process's main thread has used of CPUs, and how long it waited for one."""
+    used_ns, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    return int(used_ns) / 1000, int(waited_ns) / 1000
+
+
 def memory_bytes(pid: int, kind: str) -> int:
     """Return a process's resident memory of a kind: RssAnon, RssFile or RssShmem."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

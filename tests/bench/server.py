@@ -30,7 +30,7 @@ HOST: Final = "127.0.0.1"
 START_S_MAX: Final = 60.0
 STOP_S_MAX: Final = 10.0
 _POLL_S: Final = 0.05
-_TMPFS: Final = "/dev/shm"
+TMPFS: Final = "/dev/shm"
 _SERVE: Final = "ultraplane.serve"
 
 
@@ -72,7 +72,7 @@ def start_ultraplane(directory: Path, more: Mapping[str, Any] | None = None) -> 
         *("up", "--data-dir", str(directory / "data"), "--config", str(config)),
     ]
     # Ours to remove: the directory that `up` would choose stays in memory after it.
-    with tempfile.TemporaryDirectory(prefix="ultraplane-bench-", dir=_TMPFS) as memory:
+    with tempfile.TemporaryDirectory(prefix="ultraplane-bench-", dir=TMPFS) as memory:
         settings = {
             "server": {"port": 0, "plain_http_port": endpoint.port},
             "auth": {"token_file": str(tokens)},

@@ -1,4 +1,4 @@
-"""Watches by the thousand: what they cost those who write, how late they are, what they weigh.
+"""Watches by the thousand: how late they are, and how much they take.
 
 The watches are those of `watch_fleet`, a process of its own.
 """
@@ -18,14 +18,8 @@ import orjson
 from tests.bench import objects
 from tests.bench.endpoint import Endpoint, Refused
 from tests.bench.figures import Figure
-from tests.bench.processes import private_bytes
-from tests.bench.scenarios import Scene, load
+from tests.bench.scenarios import Scene
 
-NODES: Final = 10_000
-BOUND_PODS: Final = 2_000
-NODE_COST_MAX: Final = 0.05
-"""By how much a watch at each node may make writes dearer."""
-WATCH_BYTES_MAX: Final = 25_000
 LATENCY_WATCHERS: Final = 1_000
 LATENCY_WRITES_S: Final = 200
 LATENCY_P99_US_MAX: Final = 200_000.0
@@ -33,7 +27,6 @@ DELIVERED_S_MIN: Final = 100_000.0
 DELIVERED_WATCHERS: Final = 1_000
 DELIVERED_EVENTS: Final = 1_000
 _OPEN_S_MAX: Final = 60.0
-_SETTLE_S: Final = 0.5
 _WRITERS: Final = 8
 
 
@@ -106,94 +99,6 @@ def fleet_of(endpoint: Endpoint, path: str, watches: int) -> Iterator[Fleet]:
             yield Fleet(child, watches)
         finally:
             child.terminate()
-
-
-def node_watches(scene: Scene) -> list[Figure]:
-    """Measure what 10,000 watches of a node's pods each cost those who write pods.
-
-    The same loads run before, during and after them in one server: what they cost by themselves is
-    the less of before and after. A patch is an event for the one watch of its pod's node, which it
-    is sent to; a create of a pod without a node is none for any of them.
-    """
-    endpoint, meter = scene.server.endpoint, scene.server.meter
-    pods = scene.path("pods")
-    step = NODES // BOUND_PODS
-    bodies = (
-        objects.pod(f"bound-{number}", f"node-{number * step}") for number in range(BOUND_PODS)
-    )
-    endpoint.create_all(pods, bodies)
-    before = _pod_loads(scene, "before")
-    private_before = private_bytes(meter.pids)
-    cpu_before = meter.cpu_us()
-    version = orjson.loads(endpoint.request("GET", f"{pods}?limit=1"))["metadata"]
-    path = (
-        "/api/v1/pods?watch=1&allowWatchBookmarks=true&fieldSelector=spec.nodeName%3Dnode-{n}"
-        f"&resourceVersion={version['resourceVersion']}"
-    )
-    with fleet_of(endpoint, path, NODES) as fleet:
-        opening = {name: used / NODES for name, used in meter.spent_us(cpu_before).items()}
-        weight = (private_bytes(meter.pids) - private_before) / NODES
-        fleet.report()
-        during = _pod_loads(scene, "during")
-        time.sleep(_SETTLE_S)
-        delivered = fleet.report()
-        cpu_before = meter.cpu_us()
-        fleet.close()
-    time.sleep(_SETTLE_S)
-    closing = {name: used / NODES for name, used in meter.spent_us(cpu_before).items()}
-    after = _pod_loads(scene, "after")
-    if not delivered["events"] or delivered["lost"]:
-        raise Refused(f"the watches of the nodes did not work: {delivered}")
-    figures = [
-        Figure("open a watch", NODES / fleet.opened_s, cpu_us=opening),
-        Figure(
-            "memory of an idle watch",
-            weight / 1000,
-            "KB",
-            target=f"≤ {WATCH_BYTES_MAX / 1000:.0f} KB",
-            is_met=weight <= WATCH_BYTES_MAX if meter.pids else None,
-        ),
-        Figure("end a watch", 0.0, cpu_us=closing),
-    ]
-    for what, alone, watched, again in zip(_LOADS, before, during, after, strict=True):
-        figures += _compared(what, alone, watched, again)
-    return figures
-
-
-_LOADS: Final = ("patch a watched Pod", "create an unwatched Pod")
-
-
-def _pod_loads(scene: Scene, when: str) -> list[Figure]:
-    """Return the loads' figures: of each the cheaper of two, as others disturb but never help."""
-    pods = scene.path("pods")
-    file = scene.body_file("unbound", objects.pod())
-    rounds = []
-    for attempt in "ab":
-        patched = {"prefix": f"{pods}/bound-", "pool": str(BOUND_PODS)}
-        created = {"body": file, "prefix": f"free-{when}-{attempt}"}
-        rounds.append(
-            [
-                load(scene, f"{_LOADS[0]}, {when}", pods, "annotate.lua", options=patched),
-                load(scene, f"{_LOADS[1]}, {when}", pods, "create.lua", options=created),
-            ]
-        )
-    return [min(pair, key=_cost_us) for pair in zip(*rounds, strict=True)]
-
-
-def _cost_us(figure: Figure) -> float:
-    return sum(figure.cpu_us.values())
-
-
-def _compared(what: str, alone: Figure, watched: Figure, again: Figure) -> list[Figure]:
-    """Return a load without and with the watches, the latter under its bar."""
-    base = min(alone, again, key=_cost_us)
-    base.what = f"{what}, alone"
-    watched.what = f"{what}, {NODES:,} watches"
-    if base.cpu_us:
-        more = _cost_us(watched) / _cost_us(base) - 1
-        watched.target = f"{more:+.1%}, ≤ {NODE_COST_MAX:+.0%}"
-        watched.is_met = more <= NODE_COST_MAX
-    return [base, watched]
 
 
 def watch_latency(scene: Scene) -> list[Figure]:

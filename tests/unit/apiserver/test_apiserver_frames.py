@@ -79,14 +79,62 @@ def test_watches_of_one_scope_and_selector_share_the_bytes_of_a_batch() -> None:
     kept = PartCache()
     batch = [event(2, {"on": "1"}), event(3, {}, {}), event(4, {}, {"on": "1"})]
     on = match_of("on")
-    first = Frames(selection(on), encoder(), SCOPE, kept).part(batch)
+    one, same = (Frames(selection(on), encoder(), SCOPE, kept) for _ in range(2))
+    other = Frames(selection(match_of("on=1")), encoder(), SCOPE, kept)
+    first = one.part(batch)
     assert shown(first.framed) == [("ADDED", "2"), ("DELETED", "4")]
     assert first.events == 2
-    assert Frames(selection(on), encoder(), SCOPE, kept).part(batch) is first
+    assert same.part(batch) is first
     # Another selector has a batch of its own, from the same encoded events.
-    other = Frames(selection(match_of("on=1")), encoder(), SCOPE, kept).part(batch)
-    assert other is not first
-    assert other == first
+    assert other.part(batch) is not first
+    assert other.part(batch) == first
+
+
+def test_nothing_is_kept_of_a_watch_that_is_alone_in_what_it_sends() -> None:
+    kept, batch = PartCache(), [event(2, {})]
+    one = Frames(selection(), encoder(), SCOPE, kept)
+    alone = one.part(batch)
+    assert len(kept) == 0
+    # It shares as soon as there is somebody to share with, and no longer.
+    same = Frames(selection(), encoder(), SCOPE, kept)
+    assert same.part(batch) is one.part(batch)
+    assert one.part(batch) == alone
+    assert len(kept) == 1
+    same.close()
+    same.close()
+    assert one.part([event(3, {})]).events == 1
+    assert len(kept) == 1
+
+
+def test_what_watches_have_in_common_is_forgotten_with_the_last() -> None:
+    kept = PartCache()
+    watches = [Frames(selection(), encoder(), scope, kept) for scope in (SCOPE, SCOPE, Scope("b"))]
+    assert kept.sharings == 2
+    for watch in watches:
+        watch.close()
+    assert kept.sharings == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        (None, {"on": "1"}, "ADDED"),
+        (None, {}, ""),
+        ({}, {"on": "1"}, "ADDED"),
+        ({"on": "1"}, {"on": "2"}, "MODIFIED"),
+        ({"on": "1"}, {"on": "1"}, "MODIFIED"),
+        ({"on": "1"}, {}, "DELETED"),
+        ({}, {"off": "1"}, ""),
+        ({}, {}, ""),
+    ],
+)
+def test_a_change_is_shown_by_whether_the_object_matched_and_matches(
+    before: dict[str, str] | None, after: dict[str, str], kind: str
+) -> None:
+    part = Frames(selection(match_of("on")), encoder(), SCOPE, PartCache()).part(
+        [event(2, after, before)]
+    )
+    assert (shown(part.framed) if part.events else []) == ([(kind, "2")] if kind else [])
 
 
 def test_a_batch_of_which_a_watch_sees_nothing_is_no_bytes() -> None:
