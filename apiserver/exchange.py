@@ -288,12 +288,13 @@ class Exchange:
         self, code: int, body: bytes, content_type: bytes = JSON_TYPE, end: bytes = b""
     ) -> None:
         """Write a whole answer, `body` and then `end`; compressed if it is large."""
-        self.code = code
-        self.sent_bytes = len(body) + len(end)
-        if self.sent_bytes > GZIP_BYTES_MIN and accepts_gzip(self.accept_encoding):
+        size_bytes = len(body) + len(end)
+        if size_bytes > GZIP_BYTES_MIN and accepts_gzip(self.accept_encoding):
             body, end = await gzip_whole(body + end), b""
             self.headers.extend(GZIP_HEADERS)
-            self.sent_bytes = len(body)
+            size_bytes = len(body)
+        # Not before: a time limit may end the compression, and then another answer is due.
+        self.code, self.sent_bytes = code, size_bytes
         cycle = getattr(self._send, "__self__", None)
         extra: Sequence[tuple[bytes, bytes]] = ()
         head = b"content-type: %b\r\n%b%b" % (content_type, _CACHE_HEAD, self.flow_head)

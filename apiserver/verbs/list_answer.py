@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import chain
 from typing import Final, TypeAlias
 
+from apiserver.aside import LARGE_BYTES
 from apiserver.exchange import Exchange
-from apiserver.parts import respond_parts
+from apiserver.parts import Part, respond_parts
 from apiserver.server import Server
 from apiserver.verbs.answer import respond_negotiated
 from apiserver.verbs.list_cbor import answer_cbor_list, answer_cbor_records
@@ -38,8 +40,8 @@ async def answer_list(
         StorageError: the rest of it cannot be read; the answer may have begun.
         ClientGone: there is nobody to answer any more.
     """
-    if media.is_plain_cbor:
-        await answer_cbor_list(server, exchange, source)
+    if media.encoding == "cbor":
+        await answer_cbor_list(server, exchange, source, _shown(how, media))
         return
     strips = isinstance(how, Format) and how.strips
     chunks = source.bodies(strips=strips)
@@ -66,8 +68,8 @@ async def answer_records(
     media: MediaType,
 ) -> None:
     """Write a list of records that `source` has given out before; raises as `answer_list`."""
-    if media.is_plain_cbor:
-        await answer_cbor_records(server, exchange, source, records)
+    if media.encoding == "cbor":
+        await answer_cbor_records(server, exchange, source, records, _shown(how, media))
         return
     if not isinstance(how, Format):
         document = _whole(source, [record.body for record in records], how)
@@ -101,8 +103,8 @@ async def _settled(server: Server, source: ListSource, chunks: _Chunks, *, strip
 
 def parts_of(
     source: ListSource, chunks: Iterable[Sequence[bytes]], how: Format
-) -> Generator[bytes, None, None]:
-    """Yield the bytes of a list, of a few milliseconds' work each; b"" where there are none yet."""
+) -> Generator[Part, None, None]:
+    """Yield the parts of a list, of a few milliseconds' work each; b"" where there are none yet."""
     chunks = iter(chunks)
     first = next(chunks, ())
     # Only now the revision is known.
@@ -113,7 +115,11 @@ def parts_of(
         if not chunk:
             yield b""
         for some in _groups(chunk, how.turn_bytes):
-            yield lead + how.items(some)
+            if how.turn_bytes is not None and sum(map(len, some)) > LARGE_BYTES:
+                yield lead
+                yield partial(how.items, some)
+            else:
+                yield lead + how.items(some)
             has_items, lead = True, layout.between
     yield layout.ending if has_items else layout.empty
 
@@ -130,6 +136,11 @@ def _groups(chunk: Sequence[bytes], turn_bytes: int | None) -> Iterator[Sequence
         if size_bytes >= turn_bytes or end == len(chunk):
             yield chunk[start:end]
             start, size_bytes = end, 0
+
+
+def _shown(how: Format | Shape, media: MediaType) -> Shape | None:
+    """Return what a list in CBOR shows of its objects, None if it is all of them."""
+    return how if media.kind and isinstance(how, Shape) else None
 
 
 def _whole(source: ListSource, bodies: Iterable[bytes], shape: Shape) -> JsonObject:
