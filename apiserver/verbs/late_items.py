@@ -17,14 +17,16 @@ Keep = Callable[[bytes, bytes, bytes], None]
 
 
 class Unmade(bytes):
-    """A stored body in the place of an item.
+    """What stands in the place of an item, and is empty: bytes, as a scan gives out nothing else.
 
     Attributes:
-        key, revision: whose body it is, and of when.
+        key, revision: whose item it is, and of when.
+        body: what it is to be made of.
     """
 
     key: bytes
     revision: bytes
+    body: bytes
 
 
 class Late:
@@ -67,8 +69,8 @@ class LateItems:
 
     def put_off(self, key: bytes, revision: bytes, body: bytes) -> Unmade:
         """Return what stands for an item until it is made."""
-        unmade = Unmade(body)
-        unmade.key, unmade.revision = key, revision
+        unmade = Unmade()
+        unmade.key, unmade.revision, unmade.body = key, revision, body
         self._unmade += 1
         return unmade
 
@@ -90,7 +92,7 @@ class LateItems:
             yield b"".join(ready)
 
     def _made(self, unmade: Unmade) -> Generator[Part, None, None]:
-        late: Final = Late(self._make_item, unmade)
+        late: Final = Late(self._make_item, unmade.body)
         self._unmade -= 1
         yield late
         if late.item is not None:

@@ -205,7 +205,7 @@ class _Gathering:
 
     def _make(self, key: bytes, revision: bytes, body: bytes) -> bytes:
         item = self._make_form(key, revision, body)
-        self._made_bytes += len(item)
+        self._made_bytes += len(item) or len(body)  # what is put off is empty
         return item
 
     def gather(self, scan: FormScan) -> Generator[bytes, None, bool]:
