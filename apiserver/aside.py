@@ -14,6 +14,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 from kube import status as st
@@ -45,7 +46,12 @@ async def aside(
     """
     if _Load.count >= WAITING_MAX:
         raise st.too_many_requests("Too many requests, please try again later.", 1)
-    return await rendered(function, *args, **options)
+    loop = asyncio.get_running_loop()
+    working = loop.run_in_executor(_thread, partial(_work, function, *args, **options))
+    _Load.count += 1
+    # When it has really ended: work in a thread goes on though nobody waits for it any more.
+    working.add_done_callback(_end)
+    return await asyncio.shield(working)
 
 
 async def rendered(
@@ -54,22 +60,20 @@ async def rendered(
     """Return as `aside`, but refuse nobody: for what is made of objects for an answer.
 
     What was written, or answered in part, cannot be refused any more. Who may wait here is bounded
-    by who was let in: each request has one part of its answer made at a time.
+    by who was let in: each request has one part of its answer made at a time, and who gives up
+    before its turn leaves nothing behind.
     """
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_thread, partial(_work, function, *args, **options))
 
-    def work() -> Result:
-        before_s = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_S)
-        try:
-            return function(*args, **options)
-        finally:
-            sys.setswitchinterval(before_s)
 
-    working = asyncio.get_running_loop().run_in_executor(_thread, work)
-    _Load.count += 1
-    # When it has really ended: work in a thread goes on though nobody waits for it any more.
-    working.add_done_callback(_end)
-    return await asyncio.shield(working)
+def _work(function: Callable[Given, Result], *args: Given.args, **options: Given.kwargs) -> Result:
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        return function(*args, **options)
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 def _end(working: asyncio.Future[Any]) -> None:

@@ -35,6 +35,7 @@ _log: Final = logging.getLogger(__name__)
 _access: Final = logging.getLogger("apiserver.access")
 _PLANS_MAX: Final = 10_000
 READ_VERBS: Final = frozenset({"get", "list", "watch"})
+_SHORT_READS: Final = frozenset({"get", "list"})
 _TIMED: Final = frozenset({"list", "deletecollection"})
 _NAMED_VERBS: Final = {
     "GET": "get",
@@ -180,11 +181,10 @@ class Router:
         target, verb, _, attributes, series = plan
         ticket: Ticket | None = None
         started_s = server.clock.monotonic_s()
-        is_read = verb in READ_VERBS
-        if is_read:
-            metrics.inflight_read += 1
-        else:
-            metrics.inflight_write += 1
+        # Neither where it is a watch, which may last for an hour.
+        is_read, is_write = verb in _SHORT_READS, verb not in READ_VERBS
+        metrics.inflight_read += is_read
+        metrics.inflight_write += is_write
         try:
             exchange.user = self._authenticate(exchange)
             limit_s = self._limit_s(exchange, verb)
@@ -201,10 +201,8 @@ class Router:
         except Exception as error:  # noqa: BLE001 (nothing may pass as a hang or a bare 500)
             await self._explain(exchange, target, error)
         finally:
-            if is_read:
-                metrics.inflight_read -= 1
-            else:
-                metrics.inflight_write -= 1
+            metrics.inflight_read -= is_read
+            metrics.inflight_write -= is_write
             now_s = server.clock.monotonic_s()
             if ticket is not None:
                 self._gate.leave(ticket, now_s)
