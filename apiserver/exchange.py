@@ -189,6 +189,16 @@ class Exchange:
         )
         return found
 
+    def check_client(self) -> None:
+        """Go on only if there is somebody to answer: long work that writes nothing asks at times.
+
+        Raises:
+            ClientGone: there is not.
+        """
+        connection = self.connection
+        if connection is not None and connection.is_lost:
+            raise ClientGone
+
     def body_at_hand(self) -> bytes | None:
         """Return the whole body if it has come already; None: `body` waits for it.
 

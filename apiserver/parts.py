@@ -51,6 +51,7 @@ async def respond_parts(
         if not part or monotonic_s() - turn_s >= _TURN_S_MIN:
             # A fast reader never makes us wait, and others want their turn.
             await server.list_steps.next()
+            exchange.check_client()
             turn_s = monotonic_s()
     rest = b"".join(gathered)
     if stream is None:

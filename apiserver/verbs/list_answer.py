@@ -46,7 +46,7 @@ async def answer_list(
     strips = isinstance(how, Format) and how.strips
     chunks = source.bodies(strips=strips)
     if source.limit:
-        chunks = await _settled(server, source, chunks, strips=strips)
+        chunks = await _settled(server, exchange, source, chunks, strips=strips)
     with closing(chunks):
         if isinstance(how, Format):
             with closing(parts_of(source, chunks, how)) as parts:
@@ -56,6 +56,7 @@ async def answer_list(
         for chunk in chunks:
             bodies += chunk
             await server.list_steps.next()
+            exchange.check_client()
     await respond_negotiated(exchange, media, _whole(source, bodies, how), 200)
 
 
@@ -84,7 +85,9 @@ async def answer_records(
     await respond_parts(server, exchange, how.content_type, parts)
 
 
-async def _settled(server: Server, source: ListSource, chunks: _Chunks, *, strips: bool) -> _Chunks:
+async def _settled(
+    server: Server, exchange: Exchange, source: ListSource, chunks: _Chunks, *, strips: bool
+) -> _Chunks:
     """Read a page to its end, so that its metadata is known, and return its chunks once more."""
     kept: list[list[bytes]] = []
     kept_bytes = 0
@@ -96,6 +99,7 @@ async def _settled(server: Server, source: ListSource, chunks: _Chunks, *, strip
             else:
                 kept.clear()
             await server.list_steps.next()
+            exchange.check_client()
     if kept_bytes <= PAGE_BYTES_MAX:
         return (chunk for chunk in kept)
     return source.again().bodies(strips=strips)
