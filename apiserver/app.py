@@ -11,8 +11,10 @@ from typing import Any, Final
 import orjson
 from fastapi import FastAPI, Request, Response
 
+from apiserver.compression import gzip_whole
 from apiserver.fairness import dumps as debug
 from apiserver.metrics import CONTENT_TYPE
+from apiserver.packed import HANDLER_BYTES_MIN, Packed, is_packed, prefers_gzip
 from apiserver.settings import STATUS_PATH
 from kube import codec_yaml, media
 from kube import status as st
@@ -76,8 +78,9 @@ def make_app(
     """Return the app; all it serves is read-only."""
     app = FastAPI(title="Ultraplane", docs_url=None, redoc_url=None, openapi_url=None)
     _add_health(app, health)
-    _add_discovery(app, discovery)
-    _add_openapi(app, openapi, clock)
+    packed = Packed()
+    _add_discovery(app, discovery, packed)
+    _add_openapi(app, openapi, clock, packed)
 
     @app.get("/version")
     @app.get("/version/")
@@ -85,8 +88,12 @@ def make_app(
         return _json(orjson.dumps(VERSION_INFO, option=orjson.OPT_INDENT_2))
 
     @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(await render_metrics(), 200, _UNCACHED, CONTENT_TYPE.decode())
+    async def metrics(request: Request) -> Response:
+        text = await render_metrics()
+        response = Response(text, 200, _UNCACHED, CONTENT_TYPE.decode())
+        if prefers_gzip(request.headers.get("accept-encoding", "")):
+            _pack(response, await gzip_whole(text))
+        return response
 
     @app.get(STATUS_PATH)
     async def partitions() -> Response:
@@ -129,8 +136,8 @@ def _add_health(app: FastAPI, health: Health) -> None:
         return health.answer(endpoint, name, request.query_params)
 
 
-def _add_discovery(app: FastAPI, discovery: Discovery) -> None:
-    def whole(request: Request, *, core: bool) -> Response:
+def _add_discovery(app: FastAPI, discovery: Discovery, packed: Packed) -> None:
+    async def whole(request: Request, *, core: bool) -> Response:
         wanted = media.negotiate(request.headers.get("accept", "").encode())
         if wanted.kind != "APIGroupDiscoveryList":
             response = _found(request, discovery.api() if core else discovery.apis())
@@ -139,17 +146,20 @@ def _add_discovery(app: FastAPI, discovery: Discovery) -> None:
         body = discovery.aggregated(core=core)
         response = _with_etag(request, body, etag(body), AGGREGATED_TYPE)
         response.headers["cache-control"] = "public"
+        if response.body and is_packed(body, request.headers.get("accept-encoding", "")):
+            _pack(response, await packed.of("api" if core else "apis", body))
+            response.headers.append("vary", "Accept-Encoding")
         return response
 
     @app.get("/api")
     @app.get("/api/")
     async def api(request: Request) -> Response:
-        return whole(request, core=True)
+        return await whole(request, core=True)
 
     @app.get("/apis")
     @app.get("/apis/")
     async def apis(request: Request) -> Response:
-        return whole(request, core=False)
+        return await whole(request, core=False)
 
     @app.get("/api/{version}")
     async def core_resources(version: str, request: Request) -> Response:
@@ -164,17 +174,22 @@ def _add_discovery(app: FastAPI, discovery: Discovery) -> None:
         return _found(request, discovery.resources(group, version))
 
 
-def _add_openapi(app: FastAPI, openapi: OpenApi, clock: Clock) -> None:
+def _add_openapi(app: FastAPI, openapi: OpenApi, clock: Clock, packed: Packed) -> None:
     @app.get("/openapi/v2")
     async def v2(request: Request) -> Response:
         accepted = request.headers.get("accept", "")
         # Building takes long: not on the loop that serves everybody.
         if any(name in accepted for name in V2_PROTOBUF_ACCEPTED):
-            body = await asyncio.to_thread(openapi.v2_protobuf)
-            return _with_etag(request, body, openapi.etag(body), V2_PROTOBUF_TYPE)
-        media.negotiate(accepted.encode())
-        body = await asyncio.to_thread(openapi.v2)
-        return _with_etag(request, body, openapi.etag(body), JSON)
+            content_type, body = V2_PROTOBUF_TYPE, await asyncio.to_thread(openapi.v2_protobuf)
+        else:
+            media.negotiate(accepted.encode())
+            content_type, body = JSON, await asyncio.to_thread(openapi.v2)
+        response = _with_etag(request, body, openapi.etag(body), content_type)
+        response.headers.append("vary", "Accept-Encoding")
+        wanted = prefers_gzip(request.headers.get("accept-encoding", ""))
+        if wanted and len(response.body) >= HANDLER_BYTES_MIN:
+            _pack(response, await packed.of(content_type, body))
+        return response
 
     @app.get("/openapi/v3")
     async def index() -> Response:
@@ -239,6 +254,13 @@ def _refusal(error: st.StatusError) -> Response:
 def _plain(text: str, code: int = 200) -> Response:
     headers = {**_UNCACHED, "x-content-type-options": "nosniff"}
     return Response(text, code, headers, "text/plain")
+
+
+def _pack(response: Response, packed: bytes) -> None:
+    """Let a response have compressed content; its entity tag stays, as upstream's."""
+    response.body = packed
+    response.headers["content-encoding"] = "gzip"
+    response.headers["content-length"] = str(len(packed))
 
 
 def _with_etag(request: Request, body: bytes, tag: str, content_type: str) -> Response:

@@ -1,9 +1,11 @@
-"""Work on large bodies, off the event loop, so that one client's megabytes hold up nobody else.
+"""Work on large objects, off the event loop, so that one client's megabytes hold up nobody else.
 
-A body may hold a million small objects, and checking each takes a microsecond or five. One thread
-does that work, one body at a time: with more of them the event loop would get less than half of the
-interpreter. It changes threads ten times as often as usual meanwhile, as the loop needs its turn
-for every socket that is ready.
+A body that comes may hold a million small objects, and checking each takes a microsecond or five.
+One thread does that work, one body at a time: with more of them the event loop would get less than
+half of the interpreter. It changes threads ten times as often as usual meanwhile, as the loop needs
+its turn for every socket that is ready.
+
+Answers are made there too where that takes long: a megabyte of YAML takes a fifth of a second.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ import asyncio
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 from kube import status as st
 
 LARGE_BYTES: Final = 128 << 10
-"""Bodies up to this size cost less than a change of threads is worth."""
+"""Bodies, and stored objects, up to this size cost less than a change of threads is worth."""
 WAITING_MAX: Final = 64
 """Whoever comes when so many are there is told to come back: each holds up to 3 MiB."""
 _SWITCH_S: Final = 0.0005
@@ -43,20 +46,34 @@ async def aside(
     """
     if _Load.count >= WAITING_MAX:
         raise st.too_many_requests("Too many requests, please try again later.", 1)
-
-    def work() -> Result:
-        before_s = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_S)
-        try:
-            return function(*args, **options)
-        finally:
-            sys.setswitchinterval(before_s)
-
-    working = asyncio.get_running_loop().run_in_executor(_thread, work)
+    loop = asyncio.get_running_loop()
+    working = loop.run_in_executor(_thread, partial(_work, function, *args, **options))
     _Load.count += 1
     # When it has really ended: work in a thread goes on though nobody waits for it any more.
     working.add_done_callback(_end)
     return await asyncio.shield(working)
+
+
+async def rendered(
+    function: Callable[Given, Result], *args: Given.args, **options: Given.kwargs
+) -> Result:
+    """Return as `aside`, but refuse nobody: for what is made of objects for an answer.
+
+    What was written, or answered in part, cannot be refused any more. Who may wait here is bounded
+    by who was let in: each request has one part of its answer made at a time, and who gives up
+    before its turn leaves nothing behind.
+    """
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_thread, partial(_work, function, *args, **options))
+
+
+def _work(function: Callable[Given, Result], *args: Given.args, **options: Given.kwargs) -> Result:
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        return function(*args, **options)
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 def _end(working: asyncio.Future[Any]) -> None:

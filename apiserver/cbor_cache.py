@@ -93,6 +93,12 @@ def _map_head_of(item: bytes) -> tuple[int, int]:
     return int.from_bytes(item[1 : 1 + width], "big"), 1 + width
 
 
+def place_of(record: Record) -> tuple[bytes, bytes]:
+    """Return by what key an object is kept, and at which revision."""
+    key = f"{record.namespace}\0{record.name}".encode()
+    return key, revision_bytes(record.mod_revision)
+
+
 class CborCache:
     """See the module's head.
 
@@ -123,15 +129,24 @@ class CborCache:
             record: that holds it.
             is_listed: one of perhaps many.
         """
-        key = f"{record.namespace}\0{record.name}".encode()
-        revision = revision_bytes(record.mod_revision)
+        key, revision = place_of(record)
         held = form.held.get(key)
         if held is not None and held[0] == revision:
             return held[1]
         item = form.item(record.body)
-        keep = self._keep_listed if is_listed else self._keep
+        keep = self.keep_listed if is_listed else self._keep
         keep(form, key, revision, item)
         return item
+
+    def held(self, form: CborForm, record: Record) -> bytes | None:
+        """Return a stored object as an item of a list if it is held."""
+        key, revision = place_of(record)
+        held = form.held.get(key)
+        return held[1] if held is not None and held[0] == revision else None
+
+    def keep(self, form: CborForm, record: Record, item: bytes) -> None:
+        """Keep an item that was made of a stored object elsewhere."""
+        self._keep(form, *place_of(record), item)
 
     def learn(self, form: CborForm, body: bytes) -> bytes:
         """Return an object just written, as it is stored, as an item of a list."""
@@ -151,12 +166,12 @@ class CborCache:
 
         def make(key: bytes, revision: bytes, body: bytes) -> bytes:
             item = form.item(body)
-            self._keep_listed(form, key, revision, item)
+            self.keep_listed(form, key, revision, item)
             return item
 
         return Forms(form.held, make)
 
-    def _keep_listed(self, form: CborForm, key: bytes, revision: bytes, item: bytes) -> None:
+    def keep_listed(self, form: CborForm, key: bytes, revision: bytes, item: bytes) -> None:
         """Keep an item that a list has missed, if there is room or it is its turn."""
         if self.held_bytes + len(item) + _ENTRY_BYTES > self._bytes_max:
             self._passed_over = (self._passed_over + 1) % _PASSED_OVER

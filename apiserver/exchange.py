@@ -189,6 +189,16 @@ class Exchange:
         )
         return found
 
+    def check_client(self) -> None:
+        """Go on only if there is somebody to answer: long work that writes nothing asks at times.
+
+        Raises:
+            ClientGone: there is not.
+        """
+        connection = self.connection
+        if connection is not None and connection.is_lost:
+            raise ClientGone
+
     def body_at_hand(self) -> bytes | None:
         """Return the whole body if it has come already; None: `body` waits for it.
 
@@ -288,12 +298,13 @@ class Exchange:
         self, code: int, body: bytes, content_type: bytes = JSON_TYPE, end: bytes = b""
     ) -> None:
         """Write a whole answer, `body` and then `end`; compressed if it is large."""
-        self.code = code
-        self.sent_bytes = len(body) + len(end)
-        if self.sent_bytes > GZIP_BYTES_MIN and accepts_gzip(self.accept_encoding):
+        size_bytes = len(body) + len(end)
+        if size_bytes > GZIP_BYTES_MIN and accepts_gzip(self.accept_encoding):
             body, end = await gzip_whole(body + end), b""
             self.headers.extend(GZIP_HEADERS)
-            self.sent_bytes = len(body)
+            size_bytes = len(body)
+        # Not before: a time limit may end the compression, and then another answer is due.
+        self.code, self.sent_bytes = code, size_bytes
         cycle = getattr(self._send, "__self__", None)
         extra: Sequence[tuple[bytes, bytes]] = ()
         head = b"content-type: %b\r\n%b%b" % (content_type, _CACHE_HEAD, self.flow_head)

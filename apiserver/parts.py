@@ -1,21 +1,24 @@
 """Answers made part by part: written as they are made, in memory that does not grow with them.
 
 A part is some bytes, or none: then nothing is ready yet, and others are to have their turn. What
-makes parts should work for a few milliseconds at most for each. A short answer goes whole, with its
-length; a longer one is streamed, compressed if the client takes that. The next part is made when
-the connection has taken what came before, so a slow client holds up its answer only, and is cut off
+makes parts should work for a few milliseconds at most for each; what takes longer is given as a
+function, which is called in a thread (apiserver.aside). A short answer goes whole, with its length;
+a longer one is streamed, compressed if the client takes that. The next part is made when the
+connection has taken what came before, so a slow client holds up its answer only, and is cut off
 where it takes nothing (apiserver.protocol).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
+from apiserver.aside import rendered
 from apiserver.compression import GZIP_HEADERS, GzipStream, accepts_gzip
 from apiserver.exchange import Exchange
 from apiserver.server import Server
 
+Part: TypeAlias = bytes | Callable[[], bytes]
 WHOLE_BYTES_MAX: Final = 256 << 10
 """An answer longer than this is streamed."""
 _WRITE_BYTES_MIN: Final = 32 << 10
@@ -24,7 +27,7 @@ _TURN_S_MIN: Final = 0.0002
 
 
 async def respond_parts(
-    server: Server, exchange: Exchange, content_type: bytes, parts: Iterator[bytes]
+    server: Server, exchange: Exchange, content_type: bytes, parts: Iterator[Part]
 ) -> None:
     """Answer with all of `parts`, one of them in each turn; several if they took no time.
 
@@ -36,7 +39,8 @@ async def respond_parts(
     stream: _Stream | None = None
     monotonic_s = server.clock.monotonic_s
     turn_s = monotonic_s()
-    for part in parts:
+    for made in parts:
+        part = made if isinstance(made, bytes) else await rendered(made)
         gathered.append(part)
         size_bytes += len(part)
         if stream is None and size_bytes > WHOLE_BYTES_MAX:
@@ -47,6 +51,7 @@ async def respond_parts(
         if not part or monotonic_s() - turn_s >= _TURN_S_MIN:
             # A fast reader never makes us wait, and others want their turn.
             await server.list_steps.next()
+            exchange.check_client()
             turn_s = monotonic_s()
     rest = b"".join(gathered)
     if stream is None:

@@ -35,6 +35,7 @@ _log: Final = logging.getLogger(__name__)
 _access: Final = logging.getLogger("apiserver.access")
 _PLANS_MAX: Final = 10_000
 READ_VERBS: Final = frozenset({"get", "list", "watch"})
+_SHORT_READS: Final = frozenset({"get", "list"})
 _TIMED: Final = frozenset({"list", "deletecollection"})
 _NAMED_VERBS: Final = {
     "GET": "get",
@@ -121,6 +122,7 @@ class Router:
         self._creates: dict[str, _Plan] = {}
         self._series: dict[tuple[int, str, str, str], Series] = {}
         self._body_bytes_max = server.settings.body_bytes_max
+        self._request_timeout_s = server.settings.request_timeout_s
         self._log_access = server.settings.access_log
         self._groups = _served_groups(server.catalog.registry)
 
@@ -142,17 +144,16 @@ class Router:
         return self._serve_path(exchange, scope, receive, send)
 
     def _plan(self, exchange: Exchange) -> _Plan | None:
-        """Return how to serve a request, None if its path is not one of resources.
+        """Return how to serve a request, None if its path is not one of resources that there are.
 
         Raises:
-            StatusError: 404, there is no such resource; 400, the query can't be read.
+            StatusError: 400, the query can't be read.
         """
         path = exchange.path
         try:
             target = self._server.catalog.find(path)
         except KeyError:
-            exchange.user = self._authenticate(exchange)
-            raise st.nothing_there() from None
+            return None
         if target is None:
             return None
         verb, resource = self._verb_of(exchange, target), target.resource
@@ -180,30 +181,31 @@ class Router:
         target, verb, _, attributes, series = plan
         ticket: Ticket | None = None
         started_s = server.clock.monotonic_s()
-        is_read = verb in READ_VERBS
-        if is_read:
-            metrics.inflight_read += 1
-        else:
-            metrics.inflight_write += 1
+        # Neither where it is a watch, which may last for an hour.
+        is_read, is_write = verb in _SHORT_READS, verb not in READ_VERBS
+        metrics.inflight_read += is_read
+        metrics.inflight_write += is_write
         try:
             exchange.user = self._authenticate(exchange)
+            # Whatever is wrong with a limit is told before anybody waits.
+            limit_s = self._request_timeout_s
+            if exchange.scope["query_string"]:
+                limit_s = self._limit_s(exchange, verb)
             ticket = self._gate.arrive(exchange, attributes, target.resource.storage, started_s)
             if ticket is not None and ticket.phase is WAITING:
-                await self._gate.wait(ticket, self._limit_s(exchange, verb))
+                await self._gate.wait(ticket, limit_s)
             handler = self._admit(exchange, plan)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
             if exchange.scope["query_string"] or verb in _TIMED:
-                await self._run_in_time(handler, exchange, target, verb, started_s)
+                await self._run_in_time(handler, exchange, target, verb, started_s + limit_s)
             else:
                 await handler(server, exchange, target)
         except Exception as error:  # noqa: BLE001 (nothing may pass as a hang or a bare 500)
             await self._explain(exchange, target, error)
         finally:
-            if is_read:
-                metrics.inflight_read -= 1
-            else:
-                metrics.inflight_write -= 1
+            metrics.inflight_read -= is_read
+            metrics.inflight_write -= is_write
             now_s = server.clock.monotonic_s()
             if ticket is not None:
                 self._gate.leave(ticket, now_s)
@@ -235,17 +237,18 @@ class Router:
         exchange: Exchange,
         target: Target,
         verb: str,
-        started_s: float,
+        end_s: float,
     ) -> None:
-        """Run a handler within a limit, if it is not short by itself or the client sets one."""
+        """Run a handler within a limit, if it is not short by itself or the client sets one.
+
+        The limit stands from the request's arrival: what it has waited for its turn counts.
+        """
         if verb == "watch" or ("timeout" not in exchange.query and verb not in _TIMED):
             await handler(self._server, exchange, target)
             return
-        # What it has waited for its turn counts.
-        waited_s = self._server.clock.monotonic_s() - started_s
-        limit_s = max(0.0, self._limit_s(exchange, verb) - waited_s)
+        left_s = max(0.0, end_s - self._server.clock.monotonic_s())
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(left_s):
                 await handler(self._server, exchange, target)
         except TimeoutError as error:
             text = "request did not complete within the allotted timeout"
@@ -254,12 +257,16 @@ class Router:
     def _limit_s(self, exchange: Exchange, verb: str) -> float:
         """Return how long a request may take: the server's limit, or a shorter one of its own.
 
+        It is settled before the request may be put into a queue, which only `Gate.wait` leaves.
+
         Raises:
             StatusError: 400, what it names is no duration.
         """
-        limit_s = self._server.settings.request_timeout_s
+        limit_s = self._request_timeout_s
+        if not exchange.scope["query_string"] or verb == "watch":
+            return limit_s
         wanted = exchange.query.get("timeout")
-        if wanted is None or verb == "watch":
+        if wanted is None:
             return limit_s
         wanted_s = _wanted_limit_s(wanted[0])
         return wanted_s if 0 < wanted_s < limit_s else limit_s
@@ -287,9 +294,10 @@ class Router:
         try:
             exchange.user = self._authenticate(exchange)
             attributes = Attributes(exchange.method.lower(), path=path)
+            limit_s = self._limit_s(exchange, "")
             ticket = self._gate.arrive(exchange, attributes, "", clock.monotonic_s())
             if ticket is not None and ticket.phase is WAITING:
-                await self._gate.wait(ticket, self._limit_s(exchange, ""))
+                await self._gate.wait(ticket, limit_s)
             if not self._authorizer.allows(exchange.user, attributes):
                 raise refuse(exchange.user, attributes)
             if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):

@@ -14,7 +14,13 @@ from prometheus_client.core import (
 
 from apiserver.fairness.flows import Flows
 from apiserver.fairness.levels import Level
-from apiserver.fairness.requests import SEATS_BUCKETS, WAIT_BUCKETS_S, Histogram, Tally
+from apiserver.fairness.requests import (
+    SEATS_BUCKETS,
+    SERVICE_S,
+    WAIT_BUCKETS_S,
+    Histogram,
+    Tally,
+)
 
 _PREFIX: Final = "apiserver_flowcontrol_"
 _BOTH: Final = ("priority_level", "flow_schema")
@@ -78,6 +84,7 @@ class FairnessFigures:
         )
         fair.add_metric([], self.fair_part)
         yield fair
+        yield from _bounds(levels)
         tallies = [tally for level in levels for tally in level.tallies.values()]
         for name, text, number in _TALLY_GAUGES:
             gauge = GaugeMetricFamily(_PREFIX + name, text, labels=_BOTH)
@@ -86,6 +93,31 @@ class FairnessFigures:
             yield gauge
         yield from _counters(tallies)
         yield from _histograms(tallies)
+
+
+def _bounds(levels: Sequence[Level]) -> Iterator[Metric]:
+    """Yield when, in virtual time, the next of each queue would start: the first and the last."""
+    starts = GaugeMetricFamily(
+        _PREFIX + "next_s_bounds",
+        "First and last of what queues would start next.",
+        labels=["priority_level", "bound"],
+    )
+    discounted = GaugeMetricFamily(
+        _PREFIX + "next_discounted_s_bounds",
+        "The same, less the work that is under way.",
+        labels=["priority_level", "bound"],
+    )
+    for level in levels:
+        waiting = [queue for queue in level.queues.queues() if queue.waiting]
+        if not waiting:
+            continue
+        at_r = [queue.next_dispatch_r for queue in waiting]
+        less_r = [queue.next_dispatch_r - queue.seats * SERVICE_S for queue in waiting]
+        for family, values in ((starts, at_r), (discounted, less_r)):
+            family.add_metric([level.spec.name, "min"], min(values))
+            family.add_metric([level.spec.name, "max"], max(values))
+    yield starts
+    yield discounted
 
 
 def _counters(tallies: Sequence[Tally]) -> Iterator[Metric]:
@@ -119,13 +151,13 @@ def _histograms(tallies: Sequence[Tally]) -> Iterator[Metric]:
     watchers = _family("watch_count_samples", "Watches that see a write.")
     for tally in tallies:
         names = [tally.level, tally.schema]
-        _add(served, [*names, "regular"], tally.served)
-        _add(served, [*names, "watch"], tally.watches)
-        _add(waited, [*names, "true"], _with_unhindered(tally))
-        _add(waited, [*names, "false"], tally.gave_up)
-        _add(widths, names, _with_narrow(tally))
-        _add(lengths, names, tally.lengths)
-        _add(watchers, names, tally.watchers)
+        add_histogram(served, [*names, "regular"], tally.served)
+        add_histogram(served, [*names, "watch"], tally.watches)
+        add_histogram(waited, [*names, "true"], _with_unhindered(tally))
+        add_histogram(waited, [*names, "false"], tally.gave_up)
+        add_histogram(widths, names, _with_narrow(tally))
+        add_histogram(lengths, names, tally.lengths)
+        add_histogram(watchers, names, tally.watchers)
     yield from (served, waited, widths, lengths, watchers)
 
 
@@ -154,7 +186,8 @@ def _family(name: str, text: str, *labels: str) -> HistogramMetricFamily:
     return HistogramMetricFamily(_PREFIX + name, text, labels=[*_BOTH, *labels])
 
 
-def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+def add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+    """Add a histogram that has counted anything to a family."""
     rows: list[tuple[str, float]] = []
     total = 0
     if not any(histogram.counts):

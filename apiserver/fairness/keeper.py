@@ -1,8 +1,9 @@
 """Keeps the filter in step with its objects: reads them when they change, and writes what it owns.
 
-Three rhythms: a change of an object is taken on at once (a watch on the local replica, nothing is
+Four rhythms: a change of an object is taken on at once (a watch on the local replica, nothing is
 asked for each request); seats are lent anew every ten seconds; default objects are looked after
-once a minute, and a mandatory one that was deleted is made again at once. Several servers may do
+once a minute, and a mandatory one that was deleted is made again at once; and what is in use is
+looked at four times a second, for metrics. Several servers may do
 the same: whoever comes second finds nothing left to do.
 """
 
@@ -31,6 +32,7 @@ from apiserver.fairness.model import (
     parse_level,
     parse_schema,
 )
+from apiserver.fairness.samples import Samples
 from apiserver.fairness.upkeep import DEFAULTS, Task, tasks
 from apiserver.options import PLAIN_WRITE, DeleteOptions
 from apiserver.server import Server
@@ -49,6 +51,7 @@ from storage.watcher import Scope
 _log: Final = logging.getLogger(__name__)
 BORROW_INTERVAL_S: Final = 10.0
 UPKEEP_INTERVAL_S: Final = 60.0
+SAMPLE_INTERVAL_S: Final = 0.25
 _RETRY_S: Final = 1.0
 _CAPACITY: Final = 1000
 _STATUS_WRITES_MAX: Final = 6
@@ -60,10 +63,13 @@ _NEW: Final[JsonObject] = {"type": "Dangling"}
 class Keeper:
     """Looks after the objects of priority and fairness."""
 
-    def __init__(self, server: Server, flows: Flows, figures: FairnessFigures) -> None:
+    def __init__(
+        self, server: Server, flows: Flows, figures: FairnessFigures, samples: Samples
+    ) -> None:
         self._server = server
         self._flows = flows
         self._figures = figures
+        self._samples = samples
         self._caller = ServerItself()
         self._changed = asyncio.Event()
         self._written_s: dict[str, deque[float]] = {}
@@ -83,6 +89,7 @@ class Keeper:
                 scope.spawn(self._follow(storage), name=f"follow {storage}")
             scope.spawn(self._take_on_changes(), name="configuration")
             scope.spawn(self._lend(), name="seats")
+            scope.spawn(self._sample(), name="samples")
             scope.spawn(self._look_after(), name="upkeep")
 
     async def ensure(self) -> None:
@@ -250,6 +257,12 @@ class Keeper:
             self._figures.fair_part = borrow(levels, clock.monotonic_s())
             if self._flows.has_left():
                 self._changed.set()
+
+    async def _sample(self) -> None:
+        clock = self._server.clock
+        while True:
+            await clock.sleep(SAMPLE_INTERVAL_S)
+            self._samples.take(clock.monotonic_s())
 
     async def _look_after(self) -> None:
         clock = self._server.clock

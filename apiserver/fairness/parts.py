@@ -11,6 +11,7 @@ from apiserver.fairness.flows import Flows
 from apiserver.fairness.gate import FairGate, Gate
 from apiserver.fairness.inflight import InflightGate
 from apiserver.fairness.keeper import Keeper
+from apiserver.fairness.samples import Samples
 from apiserver.fairness.watch_counts import WatchCounts
 from apiserver.fairness.work import SampledSizes, WorkEstimator
 from apiserver.server import Server
@@ -40,10 +41,11 @@ def make_fairness(server: Server) -> Fairness:
     writes = math.ceil(settings.max_mutating_requests_inflight / workers)
     flows = Flows(reads + writes, clock.monotonic_s())
     figures = FairnessFigures(flows, clock.monotonic_s)
-    keeper = Keeper(server, flows, figures)
+    samples = Samples(flows)
+    keeper = Keeper(server, flows, figures, samples)
     if not settings.priority_and_fairness:
         return Fairness(InflightGate(reads, writes), keeper, None)
-    server.metrics.gauges.append(figures)
+    server.metrics.gauges += (figures, samples.families)
     watches = WatchCounts()
     estimator = WorkEstimator(SampledSizes(server.store), watches)
     gate = FairGate(flows, estimator, watches, clock)

@@ -7,9 +7,10 @@ from typing import Final
 from apiserver.fairness.dealing import HASH_BITS_MAX, required_bits
 from apiserver.fairness.defaults import MANDATORY_LEVELS, MANDATORY_SCHEMAS
 from apiserver.fairness.model import EXEMPT, GROUP
+from apiserver.types.flow_rules import rule_errors
 from apiserver.types.hooks import TypeHooks
 from apiserver.types.meta import check_string, is_dns1123_subdomain
-from kube.field import FieldError, forbidden, invalid, not_supported, required
+from kube.field import FieldError, duplicate, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 
 PRECEDENCE_DEFAULT: Final = 1000
@@ -18,9 +19,6 @@ SHARES_DEFAULT: Final = 30
 QUEUES_MAX: Final = 10_000_000
 LEVEL_TYPES: Final = ("Exempt", "Limited")
 _QUEUING: Final = {"queues": 64, "handSize": 8, "queueLengthLimit": 50}
-_SUBJECTS: Final = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
-
-
 _FIXED_SCHEMAS: Final = {one["metadata"]["name"]: one["spec"] for one in MANDATORY_SCHEMAS}
 _FIXED_LEVELS: Final = {one["metadata"]["name"]: one["spec"] for one in MANDATORY_LEVELS}
 
@@ -46,36 +44,6 @@ def default_level(obj: JsonObject) -> None:
     if (exempt := spec.get("exempt")) is not None:
         exempt.setdefault("nominalConcurrencyShares", 0)
         exempt.setdefault("lendablePercent", 0)
-
-
-def _subject_errors(subject: JsonObject, path: str) -> list[FieldError]:
-    kind = subject.get("kind", "")
-    if kind not in _SUBJECTS:
-        return [not_supported(f"{path}.kind", kind, tuple(_SUBJECTS))]
-    key = _SUBJECTS[kind]
-    errors: list[FieldError] = []
-    if subject.get(key) is None:
-        text = f"{key} is required when subject kind is '{kind}'"
-        errors.append(required(f"{path}.{key}", text))
-    errors.extend(
-        forbidden(f"{path}.{other}", f"{other} is forbidden when subject kind is not '{name}'")
-        for name, other in _SUBJECTS.items()
-        if other != key and subject.get(other) is not None
-    )
-    return errors
-
-
-def _rule_errors(rule: JsonObject, path: str) -> list[FieldError]:
-    errors: list[FieldError] = []
-    if not rule.get("subjects"):
-        text = "subjects must contain at least one value"
-        errors.append(required(f"{path}.subjects", text))
-    for index, subject in enumerate(rule.get("subjects") or ()):
-        errors += _subject_errors(subject, f"{path}.subjects[{index}]")
-    if not rule.get("resourceRules") and not rule.get("nonResourceRules"):
-        text = "at least one of resourceRules and nonResourceRules has to be non-empty"
-        errors.append(required(path, text))
-    return errors
 
 
 def validate_schema(obj: JsonObject) -> list[FieldError]:
@@ -105,7 +73,7 @@ def validate_schema(obj: JsonObject) -> list[FieldError]:
         text = "must reference a priority level"
         errors.append(required("spec.priorityLevelConfiguration.name", text))
     for index, rule in enumerate(spec.get("rules") or ()):
-        errors += _rule_errors(rule, f"spec.rules[{index}]")
+        errors += rule_errors(rule, f"spec.rules[{index}]")
     if name in _FIXED_SCHEMAS and spec != _FIXED_SCHEMAS[name]:
         errors.append(_not_fixed(spec, name))
     return errors
@@ -212,6 +180,20 @@ def _mandatory_errors(spec: JsonObject, name: str) -> list[FieldError]:
     return [invalid("spec", spec, text)]
 
 
+def validate_status(new: JsonObject, _old: JsonObject) -> list[FieldError]:
+    """Check the conditions of either type."""
+    errors: list[FieldError] = []
+    seen: set[str] = set()
+    for index, condition in enumerate(new.get("status", {}).get("conditions") or ()):
+        kind, path = condition.get("type", ""), f"status.conditions[{index}].type"
+        if kind in seen:
+            errors.append(duplicate(path, kind))
+        seen.add(kind)
+        if not kind:
+            errors.append(required(path, "must not be empty"))
+    return errors
+
+
 def _clear_status(obj: JsonObject) -> None:
     obj["status"] = {}
 
@@ -222,6 +204,7 @@ HOOKS: Final = {
         prepare_create=_clear_status,
         validate_create=validate_schema,
         validate_update=lambda new, _old: validate_schema(new),
+        validate_status=validate_status,
         generation=True,
         has_status=True,
     ),
@@ -230,6 +213,7 @@ HOOKS: Final = {
         prepare_create=_clear_status,
         validate_create=validate_level,
         validate_update=lambda new, _old: validate_level(new),
+        validate_status=validate_status,
         generation=True,
         has_status=True,
     ),

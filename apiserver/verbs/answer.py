@@ -7,6 +7,8 @@ from typing import Final
 
 import orjson
 
+from apiserver.aside import LARGE_BYTES, rendered
+from apiserver.cbor_cache import CborForm
 from apiserver.exchange import JSON_TYPE, Exchange
 from apiserver.resources import Resource
 from apiserver.server import Server
@@ -55,9 +57,22 @@ async def respond_object(
         return
     if media.is_plain_cbor:
         form = server.cbor.form_of(resource)
-        item = form.item(body) if record is None else server.cbor.item(form, record)
+        item = await _cbor_item(server, form, body, record)
         await exchange.respond(code, form.whole(item), CBOR_TYPE)
         return
+    if media.kind == "PartialObjectMetadataList":
+        raise st.wrong_shape(media.kind, resource.group, resource.kind, is_list=False)
+    if len(body) > LARGE_BYTES:
+        made, content_type = await rendered(_render, server, exchange, resource, body, media)
+    else:
+        made, content_type = _render(server, exchange, resource, body, media)
+    await exchange.respond(code, made, content_type)
+
+
+def _render(
+    server: Server, exchange: Exchange, resource: Resource, body: bytes, media: MediaType
+) -> tuple[bytes, bytes]:
+    """Return a stored object in another shape or encoding, and its content type."""
     obj = resource.decode_stored(body)
     if media.kind == "Table":
         stored = orjson.loads(body) if resource.converted else obj
@@ -65,9 +80,19 @@ async def respond_object(
         obj = _table_of(server, exchange, media, stored, resource.storage, show)
     elif media.kind == "PartialObjectMetadata":
         obj = partial_object_metadata(obj, META_VERSIONS[media.version])
-    elif media.kind == "PartialObjectMetadataList":
-        raise st.wrong_shape(media.kind, resource.group, resource.kind, is_list=False)
-    await respond_negotiated(exchange, media, obj, code)
+    return _encode(media, obj)
+
+
+async def _cbor_item(server: Server, form: CborForm, body: bytes, record: Record | None) -> bytes:
+    """Return an object as an item of a list; a large one is made aside, and kept like others."""
+    if len(body) <= LARGE_BYTES:
+        return form.item(body) if record is None else server.cbor.item(form, record)
+    item = None if record is None else server.cbor.held(form, record)
+    if item is None:
+        item = await rendered(form.item, body)
+        if record is not None:
+            server.cbor.keep(form, record, item)
+    return item
 
 
 def respond_created(
@@ -84,7 +109,11 @@ def respond_created(
         return respond_object(server, exchange, resource, body, 201)
     document: JsonObject = orjson.loads(resource.serve(body))
     del document["metadata"]["resourceVersion"]
-    return respond_document(exchange, document, 201)
+    return _respond_dry(exchange, document, is_large=len(body) > LARGE_BYTES)
+
+
+async def _respond_dry(exchange: Exchange, document: JsonObject, *, is_large: bool) -> None:
+    await respond_negotiated(exchange, media_of(exchange), document, 201, is_large=is_large)
 
 
 async def _respond_new(server: Server, exchange: Exchange, resource: Resource, body: bytes) -> None:
@@ -92,7 +121,11 @@ async def _respond_new(server: Server, exchange: Exchange, resource: Resource, b
         await respond_object(server, exchange, resource, body, 201)
         return
     form = server.cbor.form_of(resource)
-    await exchange.respond(201, form.whole(server.cbor.learn(form, body)), CBOR_TYPE)
+    if len(body) > LARGE_BYTES:
+        item = await rendered(form.item, body)
+    else:
+        item = server.cbor.learn(form, body)
+    await exchange.respond(201, form.whole(item), CBOR_TYPE)
 
 
 async def respond_printed(
@@ -156,14 +189,27 @@ async def respond_error(exchange: Exchange, error: st.StatusError) -> None:
 
 
 async def respond_negotiated(
-    exchange: Exchange, media: MediaType, document: JsonObject, code: int
+    exchange: Exchange,
+    media: MediaType,
+    document: JsonObject,
+    code: int,
+    *,
+    is_large: bool = False,
 ) -> None:
-    """Write `document` in the negotiated encoding."""
-    if media.encoding == "yaml":
-        await exchange.respond(code, codec_yaml.encode(document), YAML_TYPE)
-    elif media.encoding == "cbor":
-        await exchange.respond(code, codec_cbor.encode(document), CBOR_TYPE)
+    """Write `document` in the negotiated encoding; a large one is encoded aside."""
+    if is_large:
+        body, content_type = await rendered(_encode, media, document)
     else:
-        # Upstream ends only what is not indented with a newline.
-        end, indent = (b"", orjson.OPT_INDENT_2) if media.pretty else (b"\n", 0)
-        await exchange.respond(code, orjson.dumps(document, option=indent) + end, JSON_TYPE)
+        body, content_type = _encode(media, document)
+    await exchange.respond(code, body, content_type)
+
+
+def _encode(media: MediaType, document: JsonObject) -> tuple[bytes, bytes]:
+    """Return a document in the negotiated encoding, and its content type."""
+    if media.encoding == "yaml":
+        return codec_yaml.encode(document), YAML_TYPE
+    if media.encoding == "cbor":
+        return codec_cbor.encode(document), CBOR_TYPE
+    # Upstream ends only what is not indented with a newline.
+    end, indent = (b"", orjson.OPT_INDENT_2) if media.pretty else (b"\n", 0)
+    return orjson.dumps(document, option=indent) + end, JSON_TYPE

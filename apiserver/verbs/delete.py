@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from typing import Final, NamedTuple
 
 import orjson
@@ -338,9 +339,10 @@ async def delete_collection(server: Server, exchange: Exchange, target: Target) 
     source = ListSource(server.store, resource, chosen, plan)
     found: list[Record] = []
     try:
-        for chunk in source.records():
-            found += chunk
-            await server.list_steps.next()
+        with closing(source.records()) as chunks:
+            for chunk in chunks:
+                found += chunk
+                await server.list_steps.next()
     except Compacted as error:
         raise expired(plan) from error
     for start in range(0, len(found), _COLLECTION_WORKERS):

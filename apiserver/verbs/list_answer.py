@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import chain
 from typing import Final, TypeAlias
 
+from apiserver.aside import LARGE_BYTES
 from apiserver.exchange import Exchange
-from apiserver.parts import respond_parts
+from apiserver.parts import Part, respond_parts
 from apiserver.server import Server
 from apiserver.verbs.answer import respond_negotiated
 from apiserver.verbs.list_cbor import answer_cbor_list, answer_cbor_records
@@ -38,13 +40,13 @@ async def answer_list(
         StorageError: the rest of it cannot be read; the answer may have begun.
         ClientGone: there is nobody to answer any more.
     """
-    if media.is_plain_cbor:
-        await answer_cbor_list(server, exchange, source)
+    if media.encoding == "cbor":
+        await answer_cbor_list(server, exchange, source, _shown(how, media))
         return
     strips = isinstance(how, Format) and how.strips
     chunks = source.bodies(strips=strips)
     if source.limit:
-        chunks = await _settled(server, source, chunks, strips=strips)
+        chunks = await _settled(server, exchange, source, chunks, strips=strips)
     with closing(chunks):
         if isinstance(how, Format):
             with closing(parts_of(source, chunks, how)) as parts:
@@ -54,6 +56,7 @@ async def answer_list(
         for chunk in chunks:
             bodies += chunk
             await server.list_steps.next()
+            exchange.check_client()
     await respond_negotiated(exchange, media, _whole(source, bodies, how), 200)
 
 
@@ -66,8 +69,8 @@ async def answer_records(
     media: MediaType,
 ) -> None:
     """Write a list of records that `source` has given out before; raises as `answer_list`."""
-    if media.is_plain_cbor:
-        await answer_cbor_records(server, exchange, source, records)
+    if media.encoding == "cbor":
+        await answer_cbor_records(server, exchange, source, records, _shown(how, media))
         return
     if not isinstance(how, Format):
         document = _whole(source, [record.body for record in records], how)
@@ -82,7 +85,9 @@ async def answer_records(
     await respond_parts(server, exchange, how.content_type, parts)
 
 
-async def _settled(server: Server, source: ListSource, chunks: _Chunks, *, strips: bool) -> _Chunks:
+async def _settled(
+    server: Server, exchange: Exchange, source: ListSource, chunks: _Chunks, *, strips: bool
+) -> _Chunks:
     """Read a page to its end, so that its metadata is known, and return its chunks once more."""
     kept: list[list[bytes]] = []
     kept_bytes = 0
@@ -94,6 +99,7 @@ async def _settled(server: Server, source: ListSource, chunks: _Chunks, *, strip
             else:
                 kept.clear()
             await server.list_steps.next()
+            exchange.check_client()
     if kept_bytes <= PAGE_BYTES_MAX:
         return (chunk for chunk in kept)
     return source.again().bodies(strips=strips)
@@ -101,8 +107,8 @@ async def _settled(server: Server, source: ListSource, chunks: _Chunks, *, strip
 
 def parts_of(
     source: ListSource, chunks: Iterable[Sequence[bytes]], how: Format
-) -> Generator[bytes, None, None]:
-    """Yield the bytes of a list, of a few milliseconds' work each; b"" where there are none yet."""
+) -> Generator[Part, None, None]:
+    """Yield the parts of a list, of a few milliseconds' work each; b"" where there are none yet."""
     chunks = iter(chunks)
     first = next(chunks, ())
     # Only now the revision is known.
@@ -113,7 +119,11 @@ def parts_of(
         if not chunk:
             yield b""
         for some in _groups(chunk, how.turn_bytes):
-            yield lead + how.items(some)
+            if how.turn_bytes is not None and sum(map(len, some)) > LARGE_BYTES:
+                yield lead
+                yield partial(how.items, some)
+            else:
+                yield lead + how.items(some)
             has_items, lead = True, layout.between
     yield layout.ending if has_items else layout.empty
 
@@ -130,6 +140,11 @@ def _groups(chunk: Sequence[bytes], turn_bytes: int | None) -> Iterator[Sequence
         if size_bytes >= turn_bytes or end == len(chunk):
             yield chunk[start:end]
             start, size_bytes = end, 0
+
+
+def _shown(how: Format | Shape, media: MediaType) -> Shape | None:
+    """Return what a list in CBOR shows of its objects, None if it is all of them."""
+    return how if media.kind and isinstance(how, Shape) else None
 
 
 def _whole(source: ListSource, bodies: Iterable[bytes], shape: Shape) -> JsonObject:

@@ -25,6 +25,7 @@ from typing import Final
 from rich.console import Console
 
 from tests.bench import (
+    bench_fairness,
     cbor_scenarios,
     list_memory,
     node_watches,
@@ -59,7 +60,9 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "lists at scale": list_memory.lists_at_scale,
     "partitions": partitions.partitions,
     "workers": worker_scenario.workers,
+    "fairness": bench_fairness.fairness,
 }
+_OWN_CLUSTERS: Final = frozenset({"partitions", "workers", "fairness"})
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
 
@@ -122,7 +125,7 @@ def _measure(given: argparse.Namespace, directory: Path, console: Console) -> li
             for name, scenario in SCENARIOS.items():
                 if given.only and name not in given.only:
                     continue
-                if given.peer and name in ("partitions", "workers"):
+                if given.peer and name in _OWN_CLUSTERS:
                     continue  # they start clusters of ours
                 console.print(f"measuring {name} …", style="dim")
                 figures += scenario(scene)

@@ -1,4 +1,4 @@
-"""The API server, but everybody may do everything: `python -m tests.bench.open_server SETTINGS`.
+"""The API server, but everybody may do everything: what `ultraplane.serve apiserver` is given.
 
 Priority and fairness is about users who are not system:masters, and nobody else may list yet.
 """
@@ -18,4 +18,4 @@ def _everybody(_authorizer: Authorizer, _user: object, _attributes: object) -> b
 
 if __name__ == "__main__":
     Authorizer.allows = _everybody  # type: ignore[method-assign,assignment]
-    serve_api(Path(sys.argv[1]))
+    serve_api(Path(sys.argv[1]), int(sys.argv[2]))

@@ -228,6 +228,30 @@ def test_who_is_refused_is_told_when_to_come_back(small: Cluster) -> None:
     assert f'{line},priority_level="refusing",reason="concurrency-limit"}} 1.0' in metrics
 
 
+def test_who_speaks_cbor_is_refused_in_plain_text_too(small: Cluster) -> None:
+    _routed(small, "cbor", ["packed"], {"type": "Reject"})
+    with held(small, "packed", 1):
+        _until(lambda: _dumped(small, "packed") == (0, 1))
+        headers = {**_as("packed"), "Accept": "application/cbor", "Accept-Encoding": "gzip"}
+        answer = small.call("POST", REVIEWS, REVIEW, headers=headers)
+        assert (answer.code, answer.headers["content-type"]) == (429, "text/plain; charset=utf-8")
+        assert answer.body == b"Too many requests, please try again later.\n"
+
+
+def test_a_wrong_time_limit_leaves_nothing_in_a_queue(small: Cluster) -> None:
+    _routed(small, "limited", ["hasty"], QUEUES)
+    with held(small, "hasty", 1):
+        _until(lambda: _dumped(small, "hasty") == (0, 1))
+        for path in (REVIEWS, "/api/v1/pods", "/nothing", "/api/v1/nothings"):
+            method = "POST" if path == REVIEWS else "GET"
+            body = REVIEW if path == REVIEWS else None
+            answer = small.call(method, f"{path}?timeout=never", body, headers=_as("hasty"))
+            assert answer.code == 400, path
+            assert _dumped(small, "hasty") == (0, 1)
+    _until(lambda: _dumped(small, "hasty") == (0, 0))
+    assert _review(small, "hasty").code == 201
+
+
 def test_a_full_queue_of_one_flow_leaves_room_for_another(small: Cluster) -> None:
     _routed(small, "shared", ["greedy", "modest"], QUEUES)
     with held(small, "greedy", 4) as links:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from apiserver import aside as module
-from apiserver.aside import aside
+from apiserver.aside import aside, rendered
 from kube.status import StatusError
 
 
@@ -47,3 +47,28 @@ def test_who_comes_when_too_many_wait_is_told_to_come_back(
         assert await aside(max, 1, 2) == 2
 
     asyncio.run(run())
+
+
+def test_answers_are_made_whoever_waits_and_for_nobody_who_has_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "WAITING_MAX", 1)
+    made: list[int] = []
+
+    async def run() -> None:
+        go_on = threading.Event()
+        first = asyncio.create_task(aside(go_on.wait, 30))
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(rendered(made.append, number)) for number in range(3)]
+        await asyncio.sleep(0)
+        others[1].cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await first
+        await others[2]
+        with pytest.raises(asyncio.CancelledError):
+            await others[1]
+        assert await aside(max, 1, 2) == 2
+
+    asyncio.run(run())
+    assert made == [0, 2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +11,14 @@ import orjson
 import pytest
 
 from apiserver.cbor_cache import CborCache
+from apiserver.parts import Part
 from apiserver.resources import Catalog
 from apiserver.verbs.list_cbor import CborList
 from kube import codec_cbor
 from kube.builtin_kinds import builtin_registry
 from kube.json_types import JsonObject
-from storage.scan import Query
+from storage.record import Record
+from storage.scan import Query, RecordScan
 from storage.scan_forms import CountScan, Forms, FormScan
 from storage.txn import ANY, Delete, Put
 from tests.unit.storage.replicas import Replica, drain, record_of
@@ -50,8 +52,19 @@ class Source:
     resource = RESOURCE
     revision = 0
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, partition: Any) -> None:
         self._query = query
+        self._partition = partition
+
+    def again(self) -> Source:
+        return self
+
+    def records(self) -> Generator[list[Record], None, None]:
+        partition = self._partition
+        revision = self._query.revision or partition.revision
+        scan = RecordScan(partition.views, partition.snapshots, self._query, revision)
+        self.revision = revision
+        yield from scan
 
     def query(self) -> Query:
         return self._query
@@ -82,7 +95,15 @@ class Lists:
         return CountScan(partition.views, partition.snapshots, query, self._revision(query))
 
     def parts(self, query: Query) -> Iterator[bytes]:
-        return CborList(self._server, Source(query)).parts()  # type: ignore[arg-type]
+        return driven(self.list(query).parts())
+
+    def list(self, query: Query) -> CborList:
+        return CborList(self._server, Source(query, self._partition))  # type: ignore[arg-type]
+
+
+def driven(parts: Iterator[Part]) -> Iterator[bytes]:
+    """Yield parts as they are written: what is still to be made is made."""
+    return (part if isinstance(part, bytes) else part() for part in parts)
 
 
 def expected(replica: Replica, query: Query) -> bytes:
@@ -159,3 +180,37 @@ def test_a_whole_type_and_what_the_cache_holds_are_not_counted(replica: Replica)
     for query in (Query(STORAGE, "a"), Query(STORAGE, match=lambda meta: b"odd" in meta)):
         assert b"".join(lists.parts(query)) == expected(replica, query)
     assert lists.counted == 0
+
+
+@pytest.mark.parametrize("large_bytes", [0, 250])
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("limits", LIMITS)
+def test_large_items_are_made_in_their_turn_and_kept(
+    replica: Replica,
+    query: Query,
+    limits: tuple[int, int],
+    large_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("apiserver.verbs.list_cbor._GATHERED_MAX", limits[0])
+    monkeypatch.setattr("apiserver.verbs.list_cbor._MADE_BYTES_MAX", limits[1])
+    monkeypatch.setattr("apiserver.verbs.list_cbor._GATHERED_BYTES_MAX", limits[1])
+    for module in ("late_items", "list_cbor"):
+        monkeypatch.setattr(f"apiserver.verbs.{module}.LARGE_BYTES", large_bytes)
+    lists = Lists(replica, CborCache())
+    wanted = expected(replica, query)
+    items = codec_cbor.decode(wanted)["items"]
+    parts = list(lists.list(query).parts())
+    late = [part for part in parts if not isinstance(part, bytes)]
+    assert bool(late) is any(len(orjson.dumps(item)) > large_bytes for item in items)
+    for _ in range(2):
+        assert b"".join(lists.parts(query)) == wanted
+    # The second time all was kept.
+    assert all(isinstance(part, bytes) for part in lists.list(query).parts())
+    for cache in (CborCache(), CborCache(0)):
+        pages = Lists(replica, cache)
+        assert b"".join(driven(pages.list(query).page_parts())) == wanted
+        records = drain(replica.scan(query))
+        listed = pages.list(query)
+        listed._source.revision = query.revision or replica.partition.revision
+        assert b"".join(driven(listed.record_parts(records))) == wanted

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from apiserver.resources import Catalog, Resource
+from apiserver.verbs import list_answer
 from apiserver.verbs.list_answer import parts_of
 from apiserver.verbs.list_formats import Format, list_format, list_shape
 from kube import codec_yaml
@@ -89,7 +90,8 @@ def made_of(how: Format, resource: Resource, chunks: Sequence[Sequence[bytes]]) 
     strip = resource.item_strip if how.strips else 0
     stripped = [[body[strip:] for body in chunk] for chunk in chunks]
     source: Any = SimpleNamespace(meta=lambda: META)
-    return b"".join(parts_of(source, stripped, how))
+    parts = parts_of(source, stripped, how)
+    return b"".join(part if isinstance(part, bytes) else part() for part in parts)
 
 
 def whole_of(resource: Resource, media: MediaType, include: str, bodies: Sequence[bytes]) -> bytes:
@@ -141,6 +143,25 @@ def test_empty_pieces_give_others_their_turn() -> None:
     source: Any = SimpleNamespace(meta=lambda: META)
     parts = list(parts_of(source, [[], [], [b"x"], []], how))
     assert [bool(part) for part in parts] == [False, False, True, False, True]
+
+
+@pytest.mark.parametrize(("encoding", "pretty"), ENCODINGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_large_objects_are_left_for_a_thread_to_render(
+    monkeypatch: pytest.MonkeyPatch, kind: str, encoding: str, *, pretty: bool
+) -> None:
+    monkeypatch.setattr(list_answer, "LARGE_BYTES", 10)
+    key = ("", "v1", "pods")
+    resource, bodies = resource_of(key), bodies_of(key, 3)
+    media = MediaType(encoding, kind, "meta.k8s.io" if kind else "", "v1" if kind else "", pretty)
+    how = list_format(SERVER, exchange_of(), resource, media)
+    assert isinstance(how, Format)
+    assert made_of(how, resource, [bodies]) == whole_of(resource, media, "", bodies)
+    strip = resource.item_strip if how.strips else 0
+    source: Any = SimpleNamespace(meta=lambda: META)
+    parts = list(parts_of(source, [[body[strip:] for body in bodies]], how))
+    # What is stored as it is to be shown needs no thread.
+    assert any(callable(part) for part in parts) is (how.turn_bytes is not None)
 
 
 def test_what_is_sorted_by_its_printer_is_not_made_in_pieces() -> None:

@@ -21,7 +21,9 @@ from kube.builtin_kinds import builtin_registry
 from runtime.clock import SystemClock
 
 
-def _router(*, access_log: bool = False) -> Router:
+def _router(
+    *, access_log: bool = False, verbs: Verbs | None = None, authorizer: Any = None
+) -> Router:
     settings = SimpleNamespace(body_bytes_max=1024, request_timeout_s=1.0, access_log=access_log)
     server: Any = SimpleNamespace(
         settings=settings,
@@ -35,7 +37,8 @@ def _router(*, access_log: bool = False) -> Router:
 
     authenticator = Authenticator({}, lambda _token: None)
     gate = InflightGate(0, 0)
-    return Router(server, authenticator, Authorizer(), Verbs({}, {}, {}), behind, gate)
+    verbs, authorizer = verbs or Verbs({}, {}, {}), authorizer or Authorizer()
+    return Router(server, authenticator, authorizer, verbs, behind, gate)
 
 
 async def _ask(router: Router, path: str, method: str = "GET") -> int:
@@ -95,3 +98,31 @@ def test_a_line_break_in_a_path_forges_no_line_of_the_access_log(
     with caplog.at_level(logging.INFO, "apiserver.access"):
         asyncio.run(_ask(router, "/api/v1/namespaces/a\nverb=delete user=admin code=200"))
     assert [record.getMessage().count("\n") for record in caplog.records] == [0]
+
+
+def test_watches_are_no_requests_under_way_for_metrics() -> None:
+    seen: dict[str, tuple[int, int]] = {}
+
+    def serving(verb: str) -> Any:
+        async def serve(server: Any, exchange: Any, _target: Any) -> None:
+            seen[verb] = server.metrics.inflight_read, server.metrics.inflight_write
+            await exchange.respond(200, b"")
+
+        return serve
+
+    verbs = Verbs({verb: serving(verb) for verb in ("list", "watch", "create")}, {}, {})
+    allowing = SimpleNamespace(allows=lambda _user, _attributes: True)
+    router = _router(verbs=verbs, authorizer=allowing)
+
+    async def run() -> None:
+        for path, method in (
+            ("/api/v1/namespaces/a/pods", "GET"),
+            ("/api/v1/watch/namespaces/a/pods", "GET"),
+            ("/api/v1/namespaces/a/pods", "POST"),
+        ):
+            assert await _ask(router, path, method) == 200
+
+    asyncio.run(run())
+    assert seen == {"list": (1, 0), "watch": (0, 0), "create": (0, 1)}
+    metrics = router._server.metrics
+    assert (metrics.inflight_read, metrics.inflight_write) == (0, 0)

@@ -108,3 +108,135 @@ def test_only_the_exempt_schema_is_asked_first() -> None:
 def test_mandatory_schemas_cannot_be_changed() -> None:
     faults = _faults("flowschemas", _schema("catch-all", 10_000))
     assert faults == [("spec", "spec of 'catch-all' must equal the fixed value")]
+
+
+def _ruled(**rule: Any) -> dict[str, Any]:
+    schema = _schema("a", 2)
+    whole = {
+        "subjects": [{"kind": "User", "user": {"name": "jo"}}],
+        "resourceRules": [_RESOURCES],
+        **rule,
+    }
+    schema["spec"]["rules"] = [whole]
+    return schema
+
+
+_RESOURCES = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "namespaces": ["a"]}
+_PATHS = {"verbs": ["get"], "nonResourceURLs": ["/healthz", "/api/*", "/"]}
+_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update")
+_LABEL = (
+    "each member of this list must be '*' or a DNS-1123 label; a lowercase RFC 1123 label must "
+    "consist of lower case alphanumeric characters or '-', and must start and end with an "
+    "alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "where", "text"),
+    [
+        ("verbs", [], "verbs", "Required value: verbs must contain at least one value"),
+        ("verbs", ["*"], "", ""),
+        (
+            "verbs",
+            ["*", "get"],
+            "verbs",
+            """Invalid value: ["*","get"]: if '*' is present, must not specify other verbs""",
+        ),
+        (
+            "verbs",
+            ["get", "post"],
+            "verbs",
+            'Unsupported value: ["get","post"]: supported values: '
+            + ", ".join(f'"{verb}"' for verb in (*_VERBS, "watch")),
+        ),
+        (
+            "apiGroups",
+            [],
+            "apiGroups",
+            "Required value: resource rules must supply at least one api group",
+        ),
+        (
+            "apiGroups",
+            ["*", "apps"],
+            "apiGroups",
+            """Invalid value: ["*","apps"]: if '*' is present, must not specify other api groups""",
+        ),
+        (
+            "resources",
+            [],
+            "resources",
+            "Required value: resource rules must supply at least one resource",
+        ),
+        ("resources", ["pods/status", "*/scale"], "", ""),
+        (
+            "namespaces",
+            [],
+            "namespaces",
+            "Required value: resource rules that are not cluster scoped must supply at least one "
+            "namespace",
+        ),
+        ("namespaces", ["a", "B"], "namespaces[1]", f'Invalid value: "B": {_LABEL}'),
+    ],
+)
+def test_resource_rules_name_what_there_can_be(
+    key: str, value: list[str], where: str, text: str
+) -> None:
+    schema = _ruled(resourceRules=[{**_RESOURCES, key: value}])
+    faults = HOOKS[f"{GROUP}/flowschemas"].validate_create(schema)
+    path = f"spec.rules[0].resourceRules[0].{where}"
+    assert [(fault.path, fault.body) for fault in faults] == ([(path, text)] if where else [])
+
+
+def test_a_rule_of_the_cluster_needs_no_namespace() -> None:
+    rule = {**_RESOURCES, "clusterScope": True, "namespaces": []}
+    assert _faults("flowschemas", _ruled(resourceRules=[rule])) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("", "must not be empty"),
+        ("healthz", "must start with slash"),
+        ("/a b", "must not contain white-space"),
+        ("/a//b", "must not contain double slash"),
+        ("/a*", "wildcard can only do suffix matching"),
+        ("/*/*", "wildcard can only do suffix matching"),
+    ],
+)
+def test_paths_of_rules_are_paths(url: str, text: str) -> None:
+    assert _faults("flowschemas", _ruled(resourceRules=[], nonResourceRules=[_PATHS])) == []
+    rule = {**_PATHS, "nonResourceURLs": ["/livez", url]}
+    faults = _faults("flowschemas", _ruled(nonResourceRules=[rule]))
+    assert faults == [("spec.rules[0].nonResourceRules[0].nonResourceURLs[1]", text)]
+
+
+@pytest.mark.parametrize(
+    ("subject", "faults"),
+    [
+        ({"kind": "User", "user": {"name": ""}}, [("user.name", "Required value")]),
+        ({"kind": "Group", "group": {}}, [("group.name", "Required value")]),
+        (
+            {"kind": "ServiceAccount", "serviceAccount": {"name": "*", "namespace": ""}},
+            [("serviceAccount.namespace", "must specify namespace for service account")],
+        ),
+        ({"kind": "ServiceAccount", "serviceAccount": {"name": "*", "namespace": "a"}}, []),
+        (
+            {"kind": "User", "user": {"name": "a"}, "group": {"name": "b"}},
+            [("group", "group is forbidden when subject kind is not 'Group'")],
+        ),
+    ],
+)
+def test_subjects_are_named(subject: dict[str, Any], faults: list[tuple[str, str]]) -> None:
+    found = _faults("flowschemas", _ruled(subjects=[subject]))
+    assert found == [(f"spec.rules[0].subjects[0].{path}", text) for path, text in faults]
+
+
+def test_conditions_have_types_that_differ() -> None:
+    check = HOOKS[f"{GROUP}/flowschemas"].validate_status
+    conditions = [{"type": "A"}, {"type": "A"}, {"type": ""}]
+    faults = check({"status": {"conditions": conditions}}, {})
+    assert [(fault.path, fault.body) for fault in faults] == [
+        ("status.conditions[1].type", 'Duplicate value: "A"'),
+        ("status.conditions[2].type", "Required value: must not be empty"),
+    ]
