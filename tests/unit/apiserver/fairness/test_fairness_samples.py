@@ -44,7 +44,7 @@ def _arrive(flows: Flows, verb: str) -> None:
     level = flows.levels["busy"]
     exchange: Any = SimpleNamespace(user=User("jo", "", ()))
     flow: Any = SimpleNamespace(tally=level.tally("s"), hand=(0,), level=level)
-    ticket = Ticket.of(flow, ONE_SEAT, 0.0, exchange, Attributes(verb, resource="pods"))
+    ticket = Ticket(flow, ONE_SEAT, 0.0, exchange, Attributes(verb, resource="pods"))
     assert level.queues.arrive(ticket, 0.0)
 
 
