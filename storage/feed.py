@@ -109,8 +109,9 @@ class Feed:
                 self._stopped[link.pid] = 0
                 self._links.discard(link)
                 link.abort()
-        # Also when nobody was cut off: it gives back what dead processes held.
-        readers = self._partition.environment.readers()
+        environment = self._partition.environment
+        environment.forget_dead()
+        readers = environment.readers() if self._stopped else set()
         for pid in tuple(self._stopped):
             self._stopped[pid] += 1
             if pid not in readers or any(link.pid == pid for link in self._links):
