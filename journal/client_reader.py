@@ -66,12 +66,14 @@ class ReaderQueue:
             self._arrived.clear()
         self._taken_bytes += self._held_bytes
         self._held_bytes = 0
-        # Only the first batches can be older than what was asked for.
-        batches = decode_batches(chunks[0], self._asked)
-        for chunk in chunks[1:]:
-            batches += decode_batches(chunk, self._asked)
-        if batches:
-            self._asked = batches[-1].last_sequence + 1
+        batches: list[Batch] = []
+        for chunk in chunks:
+            # A chunk may begin before the last one's end: files are read by frames, what is in the
+            # service's memory by groups of them.
+            found = decode_batches(chunk, self._asked)
+            if found:
+                self._asked = found[-1].last_sequence + 1
+                batches += found
         return batches
 
     def credit(self) -> bytes | None:

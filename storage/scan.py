@@ -43,6 +43,8 @@ CHUNK_BYTES: Final = 256 << 10
 _LOOKED_AT_MAX: Final = 4096
 # What a filter leaves out was read all the same: 8 MiB of it end a chunk as 256 KiB let through do.
 _SKIPPED_SHIFT: Final = 5
+# Twice the time, where it had to be decompressed to be left out: 2.5 instead of 1.3 µs for a pod.
+_UNPACKED_SHIFT: Final = 4
 _T = TypeVar("_T")
 
 
@@ -348,7 +350,7 @@ class RecordScan(Scan[Record]):
                 self._last = key
                 size += len(value)
             else:
-                size += len(value) >> _SKIPPED_SHIFT
+                size += len(value) >> (_SKIPPED_SHIFT if value is stored else _UNPACKED_SHIFT)
             if size >= CHUNK_BYTES or len(chunk) == room or looked_at >= _LOOKED_AT_MAX:
                 self._seen = key
                 return chunk, False
@@ -376,7 +378,7 @@ class BodyScan(Scan[bytes]):
                 self._last = key
                 size += len(value)
             else:
-                size += len(value) >> _SKIPPED_SHIFT
+                size += len(value) >> (_SKIPPED_SHIFT if value is stored else _UNPACKED_SHIFT)
             if size >= CHUNK_BYTES or len(chunk) == room or looked_at >= _LOOKED_AT_MAX:
                 self._seen = key
                 return chunk, False

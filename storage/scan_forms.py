@@ -17,7 +17,8 @@ from storage.scan import CHUNK_BYTES, Query, Scan, SnapshotPool
 from storage.types_table import TypeEntry
 from storage.walks import Walk
 
-_LOOKED_AT_MAX: Final = 4096
+# They may all have to be decompressed: 5 ms.
+_LOOKED_AT_MAX: Final = 2048
 # What a filter leaves out was read all the same; see storage/scan.py.
 _SKIPPED_SHIFT: Final = 5
 # What has to be made takes several times as long as what is at hand.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from journal.client_reader import ReaderQueue
 from journal.engine import Batch
 from journal.errors import BadRequest
 from journal.record import (
@@ -94,3 +96,12 @@ def test_a_segment_header_comes_back_and_a_flipped_bit_in_it_is_noticed() -> Non
     damaged = data[:100] + b"\1" + data[101:]
     with pytest.raises(ValueError, match="fails its checksum"):
         decode_segment_header(damaged, "path")
+
+
+def test_chunks_that_overlap_are_read_once_however_many_are_taken_together() -> None:
+    first, second, third = (frame([b"%d" % at], at) for at in (1, 2, 3))
+    reader = ReaderQueue(1, "s", 1)
+    reader.push(3, first + second)
+    reader.push(4, second + third)
+    batches = asyncio.run(reader.take())
+    assert [batch.first_sequence for batch in batches] == [1, 2, 3]
