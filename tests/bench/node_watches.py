@@ -21,7 +21,8 @@ How it is measured:
       thread, falls into some rounds and not into others, and takes what thousands of creates take.
     - A round in which that thread had to wait for a CPU that others had is made again.
     - The noise that is printed is what the same comparison says where nothing differs, of rounds of
-      one state: the standard error of a median of so many. Above the bar's 5% there is no verdict.
+      one state: the standard error of a median of so many. Beyond what the bar allows there is no
+      verdict.
     - The cluster is started for this: without controllers, as they watch pods too; without
       compression, as that begins somewhere on the way; with its log in memory, as waiting for a
       disk is most of what slow writes take. Load and watches are processes of their own.
@@ -60,9 +61,9 @@ LATE_MAX: Final = 1.3
 """By how much they may make the slowest creates slower."""
 WATCH_BYTES_MAX: Final = 25_000
 CYCLES: Final = 5
-WAITED_MAX: Final = 0.15
-"""Part of a round for which the server may have waited for a CPU: the journal and the load are on
-the same cores."""
+WAITED_MAX: Final = 0.05
+"""Part of a round for which the server may have waited for a CPU. By itself it waits for 1%; where
+others take the CPUs from it for a fifth of the time, p99 is five times what it is without."""
 ATTEMPTS: Final = 3
 _SERVER: Final = "apiserver"
 _SETTLE_S: Final = 0.2
@@ -203,15 +204,15 @@ class _Rounds:
         """Return by what part a value is more than with `base` watches."""
         found = list(map(value, self.found[what, watches]))
         bases = list(map(value, self.found[what, base]))
-        return statistics.median(_against_neighbours(found, bases))
+        return statistics.median(against_neighbours(found, bases))
 
-    def noise(self) -> float:
-        """Return the standard error of `more` about CPU time, by what it says of equal rounds."""
+    def noise(self, value: _Value) -> float:
+        """Return the standard error of `more`, by what it says of equal rounds."""
         equal = []
         for rounds in self.found.values():
-            costs = list(map(_cpu_us, rounds))
-            for at in range(len(costs) - 2):
-                equal += _against_neighbours([costs[at + 1]], [costs[at], costs[at + 2]])
+            found = list(map(value, rounds))
+            for at in range(len(found) - 2):
+                equal += against_neighbours([found[at + 1]], [found[at], found[at + 2]])
         # A median varies by a quarter more than a mean.
         return 1.25 * statistics.pstdev(equal) / math.sqrt(CYCLES)
 
@@ -223,7 +224,7 @@ def _end(fleet: Fleet) -> None:
     fleet.close()
 
 
-def _against_neighbours(found: list[float], bases: list[float]) -> list[float]:
+def against_neighbours(found: list[float], bases: list[float]) -> list[float]:
     """Return by what part each is more than the mean of the base before and the one after it."""
     pairs = itertools.pairwise(bases)
     return [
@@ -241,7 +242,7 @@ def _p99_us(found: _Round) -> float:
 
 def _figures(rounds: _Rounds) -> list[Figure]:
     """Return what was found, under its bars."""
-    noise = rounds.noise()
+    noise, late_noise = rounds.noise(_cpu_us), rounds.noise(_p99_us)
     figures = _costs_of_watches(rounds)
     for what, watches, base, alike in (
         (_CREATE, 0, None, None),
@@ -267,14 +268,14 @@ def _figures(rounds: _Rounds) -> list[Figure]:
     slower = 1 + rounds.more(_CREATE, NODES, 0, _p99_us)
     return [
         *figures,
-        Figure("noise of these comparisons", noise * 100, "%"),
+        Figure("noise of comparisons of CPU", noise * 100, "%"),
         Figure("the server waited for a CPU", waited * 100, "% of the time"),
         Figure(
             "p99 of creates, 10,000 watches / 0",
             slower,
             "x",
-            target=f"≤ {LATE_MAX}x",
-            is_met=slower <= LATE_MAX,
+            target=f"≤ {LATE_MAX}x (noise {late_noise:.2f})",
+            is_met=slower <= LATE_MAX if late_noise <= LATE_MAX - 1 else None,
         ),
     ]
 

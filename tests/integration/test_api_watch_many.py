@@ -85,6 +85,31 @@ def test_watches_that_are_reset_leave_nothing_counted(cluster: Cluster, namespac
     wait_for_count(cluster, before)
 
 
+def test_watches_that_go_before_they_are_answered_leave_nothing(
+    cluster: Cluster, namespace: str
+) -> None:
+    path = collection(cluster, namespace, "configmaps").path
+    before, files = counted(cluster), _files(cluster)
+    for number in range(RESETS):
+        start = now(cluster, path) if number % 10 == 0 else ""
+        with socket.create_connection((HOST, cluster.plain_port), timeout=PATIENCE_S) as link:
+            request = f"GET {path}?watch=true{start} HTTP/1.1\r\nHost: x\r\n"
+            link.sendall(f"{request}Authorization: Bearer {cluster.token}\r\n\r\n".encode())
+            if number % 2:
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # Whoever asks for the count comes after them all.
+    wait_for_count(cluster, before)
+    deadline_s = time.monotonic() + PATIENCE_S
+    while (left := _files(cluster) - files) > RESETS // 10:
+        assert time.monotonic() < deadline_s, f"{left} connections are left"
+        time.sleep(0.02)
+
+
+def _files(cluster: Cluster) -> int:
+    """Return how many files and connections the API server has open."""
+    return len(list(Path(f"/proc/{cluster.pid_of('apiserver')}/fd").iterdir()))
+
+
 def test_what_happens_while_an_initial_state_is_read_slowly_comes_after_it(
     cluster: Cluster, namespace: str
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+import time
 from typing import Any
 
 import orjson
@@ -11,7 +13,8 @@ import pytest
 
 from tests.bench import objects
 from tests.bench.figures import Figure
-from tests.bench.processes import Meter
+from tests.bench.node_watches import against_neighbours
+from tests.bench.processes import Meter, main_thread_us
 from tests.bench.watch_load import Watcher
 from tests.bench.worker_scenario import Run, compared
 
@@ -95,3 +98,26 @@ def test_workers_are_judged_by_rates_while_cores_last_and_by_cpu_after(
     one = _run(1, 1000.0, {"apiserver": 10.0, "journal": 1.0})
     shares = {"apiserver": cpu_us / 2, "apiserver-2": cpu_us / 2, "storage": 50.0}
     assert compared(one, _run(2, rate, shares, idle)).is_met is met
+
+
+def test_cpu_time_of_other_threads_is_not_that_of_the_main_thread() -> None:
+    def use() -> None:
+        until_s = time.thread_time() + 0.05
+        while time.thread_time() < until_s:
+            pass
+
+    own_before, _ = main_thread_us(os.getpid())
+    total_before = time.process_time()
+    other = threading.Thread(target=use)
+    other.start()
+    other.join()
+    own_us = main_thread_us(os.getpid())[0] - own_before
+    assert own_us < (time.process_time() - total_before) * 1e6 - 40_000
+    use()
+    assert main_thread_us(os.getpid())[0] - own_before - own_us > 40_000
+
+
+def test_each_round_is_compared_with_those_around_it() -> None:
+    # A drift of 10 a round is none of what is compared.
+    found = against_neighbours([15.0, 50.0], [10.0, 20.0, 30.0])
+    assert found == [0.0, 1.0]
