@@ -68,7 +68,7 @@ def test_status_shows_each_partition_with_revision_size_objects_and_lag(cluster:
     table = _status(cluster).splitlines()
     for name, partition in after.items():
         (row,) = (line.split() for line in table if line.startswith(f"{name} "))
-        assert row[1:3] == [str(partition["revision"]), str(partition["objects"])]
+        assert row[1:4] == ["ready", str(partition["revision"]), str(partition["objects"])]
 
 
 def test_types_are_where_the_map_says(cluster: Cluster) -> None:

@@ -91,6 +91,7 @@ def test_damaged_items_are_refused_or_read_as_the_reference_reads_them(
 
 
 @given(st.binary(max_size=60))
+@example(b"\xc1\x00")
 @settings(max_examples=500)
 def test_random_bytes_are_refused_or_read_as_the_reference_reads_them(body: bytes) -> None:
     _check_against_reference(body)
@@ -141,11 +142,19 @@ def _check_against_reference(body: bytes) -> None:
         except (_NoJson, cbor2.CBORDecodeError):
             return
         raise AssertionError(f"{body.hex()} was refused, and means {meant!r}") from None
-    assert _same(read, _plain(_reference(body)))
+    try:
+        meant = _plain(_reference(body))
+    except _OwnTests:
+        return
+    assert _same(read, meant)
 
 
 class _NoJson(Exception):
     """Something that JSON cannot say."""
+
+
+class _OwnTests(_NoJson):
+    """Times and large numbers, which the reference knows nothing of."""
 
 
 class _Pairs(list[tuple[Any, Any]]):
@@ -257,7 +266,7 @@ def _plain(value: Any) -> Any:
 
 def _untagged(tag: int, content: Any) -> Any:
     if tag in (0, 1, 2, 3):
-        raise _NoJson  # these have tests of their own
+        raise _OwnTests
     if tag in _LATER:
         # Tags in between say nothing to us.
         inner = content
