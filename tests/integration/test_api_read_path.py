@@ -182,7 +182,7 @@ def test_a_compressed_watch_stays_so_whoever_writes_its_events(
 ) -> None:
     maps = collection(cluster, namespace, "secrets")
     revision = maps.list().json["metadata"]["resourceVersion"]
-    maps.made(named("a0"))
+    maps.made(named("made-0"))
     path = f"{maps.path}?watch=true{INITIAL}"
     watches = [Unpacked(cluster, path, accept) for _ in range(2)]
     plain = Unpacked(cluster, f"{maps.path}?watch=true&resourceVersion={revision}", accept)
@@ -191,9 +191,9 @@ def test_a_compressed_watch_stays_so_whoever_writes_its_events(
         assert watch.answer.headers["content-encoding"] == "gzip"
         watch.until(b"initial-events-end")
     for number in range(1, 6):
-        maps.made(named(f"a{number}"))
+        maps.made(named(f"made-{number}"))
         for watch in (*watches, plain):
-            watch.until(f"a{number}".encode())
+            watch.until(f"made-{number}".encode())
     for watch in (*watches, plain):
         watch.close()
     cut = items_of if accept == CBOR else bytes.splitlines
