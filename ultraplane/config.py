@@ -306,7 +306,7 @@ class StorageSection(Section):
         "compressed already stays so until it is written again.",
     )
     compression_threshold_mib: int = Field(
-        default=64, ge=1, description="See compression; 64 are about 20,000 pods."
+        default=192, ge=1, description="See compression; 192 are about 70,000 pods."
     )
 
     @property

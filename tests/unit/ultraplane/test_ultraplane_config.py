@@ -125,7 +125,7 @@ def test_socket_path_too_long_for_the_kernel_moves_to_the_memory_directory() -> 
 @pytest.mark.parametrize(
     ("text", "plain_bytes_max"),
     [
-        ("storage: {}", 64 << 20),
+        ("storage: {}", 192 << 20),
         ("storage: {compression: auto, compression_threshold_mib: 3}", 3 << 20),
         # A boolean to YAML.
         ("storage: {compression: off}", None),
