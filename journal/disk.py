@@ -80,6 +80,27 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def replace_file(ops: FileOps, path: Path, data: bytes) -> None:
+    """Write a small file anew, whole or not at all, and durably.
+
+    Raises:
+        OSError: the one before is still there, or this one is.
+    """
+    temporary = path.with_name(f"{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, FILE_MODE)
+    try:
+        write_all(ops, descriptor, data, 0)
+        ops.sync(descriptor)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    temporary.rename(path)
+    sync_directory(path.parent)
+
+
 def make_directory(path: Path) -> None:
     """Create a directory for the owner alone, and those above it, durably, unless it is there."""
     missing = [place for place in (path, *path.parents) if not place.is_dir()]

@@ -13,7 +13,6 @@ all of `hold_seconds` again when the journal was started, as they could not rene
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -21,12 +20,11 @@ from typing import Final
 import google_crc32c
 import orjson
 
-from journal.disk import FILE_MODE, FileOps, sync_directory, write_all
+from journal.disk import FileOps, replace_file
 from journal.engine import check_stream_name
 from journal.errors import BadRequest, CorruptStream, Overloaded
 
 HOLDS_NAME: Final = "holds"
-_TEMPORARY_NAME: Final = "holds.new"
 _MAGIC: Final = b"UPHOLDS1 "
 _HEAD_BYTES: Final = len(_MAGIC) + 9
 
@@ -117,19 +115,7 @@ def write_holds(directory: Path, holds: Mapping[str, int], ops: FileOps) -> None
         OSError: what was there before is still there, or this is.
     """
     body = orjson.dumps(dict(holds))
-    temporary = directory / _TEMPORARY_NAME
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, FILE_MODE)
-    try:
-        write_all(ops, descriptor, _head(body) + body, 0)
-        ops.sync(descriptor)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-    temporary.rename(directory / HOLDS_NAME)
-    sync_directory(directory)
+    replace_file(ops, directory / HOLDS_NAME, _head(body) + body)
 
 
 def _head(body: bytes) -> bytes:

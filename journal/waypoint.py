@@ -18,7 +18,6 @@ for ever. A log that ends before it has lost what was durable, and is refused.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,12 +25,11 @@ from typing import Final, NamedTuple
 
 import google_crc32c
 
-from journal.disk import FILE_MODE, FileOps, sync_directory, write_all
+from journal.disk import FileOps, replace_file
 from journal.engine import KEY_BYTES
 from journal.errors import CorruptStream, UnsupportedFormat
 
 WAYPOINT_NAME: Final = "waypoint"
-_TEMPORARY_NAME: Final = "waypoint.new"
 """Recovery removes what ends so: a waypoint that never got its name was never relied on."""
 
 _VERSION: Final = 1
@@ -97,19 +95,7 @@ def write_waypoint(directory: Path, waypoint: Waypoint, ops: FileOps) -> None:
     Raises:
         OSError: the one before is still there, or this one is; both are right.
     """
-    temporary = directory / _TEMPORARY_NAME
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, FILE_MODE)
-    try:
-        write_all(ops, descriptor, encode_waypoint(waypoint, directory.name), 0)
-        ops.sync(descriptor)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-    temporary.rename(directory / WAYPOINT_NAME)
-    sync_directory(directory)
+    replace_file(ops, directory / WAYPOINT_NAME, encode_waypoint(waypoint, directory.name))
 
 
 def _checksum(stream: str, covered: bytes) -> int:

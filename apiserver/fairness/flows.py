@@ -37,10 +37,9 @@ class Flow:
         hand: the queues of its level that it may use, () where there are none.
         head: the answers' header lines that name schema and level, by uid alone: names would tell
             strangers what they are to the cluster.
-        headers: the same for answers that are put together elsewhere.
     """
 
-    __slots__ = ("distinguisher", "hand", "head", "headers", "level", "schema", "tally")
+    __slots__ = ("distinguisher", "hand", "head", "level", "schema", "tally")
 
     def __init__(self, schema: SchemaSpec, level: Level, distinguisher: str) -> None:
         self.schema = schema
@@ -52,11 +51,10 @@ class Flow:
         if queuing is not None:
             flow_hash = hash_flow(schema.name, distinguisher)
             self.hand = deal(flow_hash, queuing.queues, queuing.hand_size)
-        self.headers = (
-            (b"x-kubernetes-pf-flowschema-uid", schema.uid.encode()),
-            (b"x-kubernetes-pf-prioritylevel-uid", level.spec.uid.encode()),
-        )
-        self.head = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+        self.head = (
+            f"x-kubernetes-pf-flowschema-uid: {schema.uid}\r\n"
+            f"x-kubernetes-pf-prioritylevel-uid: {level.spec.uid}\r\n"
+        ).encode()
 
 
 class Flows:
