@@ -208,7 +208,7 @@ class Router:
             metrics.inflight_write -= is_write
             now_s = server.clock.monotonic_s()
             if ticket is not None:
-                self._gate.leave(ticket, now_s)
+                self._gate.leave(ticket, started_s, now_s)
             taken_s = now_s - started_s
             series.observe(exchange.code, taken_s)
             if self._log_access:
@@ -291,11 +291,12 @@ class Router:
         path = exchange.path
         clock = self._server.clock
         ticket: Ticket | None = None
+        started_s = clock.monotonic_s()
         try:
             exchange.user = self._authenticate(exchange)
             attributes = Attributes(exchange.method.lower(), path=path)
             limit_s = self._limit_s(exchange, "")
-            ticket = self._gate.arrive(exchange, attributes, "", clock.monotonic_s())
+            ticket = self._gate.arrive(exchange, attributes, "", started_s)
             if ticket is not None and ticket.phase is WAITING:
                 await self._gate.wait(ticket, limit_s)
             if not self._authorizer.allows(exchange.user, attributes):
@@ -314,7 +315,7 @@ class Router:
             pass  # nobody is left to be answered
         finally:
             if ticket is not None:
-                self._gate.leave(ticket, clock.monotonic_s())
+                self._gate.leave(ticket, started_s, clock.monotonic_s())
 
     def _is_discovery(self, path: str) -> bool:
         parts = path.strip("/").split("/")

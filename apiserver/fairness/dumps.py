@@ -86,7 +86,7 @@ class Dumps:
         return _table(rows)
 
     def requests(self, *, details: bool) -> str:
-        """Return a row for each request that waits or runs."""
+        """Return a row for each request that waits or runs, but for those that nothing limits."""
         rows: list[Sequence[object]] = [_REQUESTS + _DETAILS if details else _REQUESTS]
         for name, queue_index, index, request in self._all_requests():
             if len(rows) > ROWS_MAX:
@@ -128,6 +128,7 @@ def _ticket(request: Request) -> Ticket:
 
 
 def _details_of(ticket: Ticket) -> tuple[object, ...]:
+    assert ticket.exchange is not None, "who shares a ticket is not listed"
     asked, user = ticket.asked, ticket.exchange.user
     version = f"{asked.group}/{asked.version}" if asked.group else asked.version
     return (

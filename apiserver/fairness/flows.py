@@ -7,7 +7,8 @@ answers are kept in a bounded table that a change of the configuration empties.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from enum import Enum
+from typing import Any, Final
 
 from apiserver.authn import User
 from apiserver.authz import Attributes
@@ -23,6 +24,7 @@ from apiserver.fairness.model import (
     parse_schema,
 )
 from apiserver.fairness.requests import Tally
+from apiserver.fairness.watch_counts import ResourceWatches
 
 KNOWN_MAX: Final = 10_000
 _PATH_LENGTH_MAX: Final = 256
@@ -30,22 +32,49 @@ _IMAGINED_LEVELS: Final = {spec.name: spec for spec in map(parse_level, MANDATOR
 _IMAGINED_SCHEMAS: Final = {spec.name: spec for spec in map(parse_schema, MANDATORY_SCHEMAS)}
 
 
+class Way(Enum):
+    """What of a flow's requests is worked out for each."""
+
+    UNLIMITED = "nothing: they last as long as clients like"
+    NARROW = "nothing: they take one seat"
+    WRITE = "how many watches see it"
+    WIDE = "how much it goes through"
+
+
 class Flow:
     """Requests that are treated alike.
 
     Attributes:
         hand: the queues of its level that it may use, () where there are none.
+        way, is_read: how the gate deals with them, which it works out at the first of them.
+        watches: of what they write.
+        standing: one ticket for all of them, where nothing limits their level.
         head: the answers' header lines that name schema and level, by uid alone: names would tell
             strangers what they are to the cluster.
     """
 
-    __slots__ = ("distinguisher", "hand", "head", "level", "schema", "tally")
+    __slots__ = (
+        "distinguisher",
+        "hand",
+        "head",
+        "is_read",
+        "level",
+        "schema",
+        "standing",
+        "tally",
+        "watches",
+        "way",
+    )
 
     def __init__(self, schema: SchemaSpec, level: Level, distinguisher: str) -> None:
         self.schema = schema
         self.level = level
         self.distinguisher = distinguisher
         self.tally: Tally = level.tally(schema.name)
+        self.is_read = False
+        self.way: Way | None = None
+        self.watches: ResourceWatches | None = None
+        self.standing: Any = None
         queuing = level.spec.queuing
         self.hand: tuple[int, ...] = ()
         if queuing is not None:

@@ -5,7 +5,8 @@
     ... serve it ...
     gate.leave(ticket, ...)             always, once
 
-Where seats are free nothing is awaited and no timer is set. Of a watch only the beginning counts:
+Where seats are free nothing is awaited and no timer is set. Requests of a level that nothing limits
+share a ticket: they are counted, and that is all. Of a watch only the beginning counts:
 its seats are free once the present state is sent (`Exchange.settled`).
 """
 
@@ -16,14 +17,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from apiserver.authn import User
 from apiserver.authz import Attributes
 from apiserver.exchange import ClientGone, Exchange
-from apiserver.fairness.flows import Flow, Flows
+from apiserver.fairness.flows import Flow, Flows, Way
 from apiserver.fairness.levels import Level
 from apiserver.fairness.requests import ONE_SEAT, RUNNING, WAITING, Request, Width
 from apiserver.fairness.watch_counts import WatchCounts
-from apiserver.fairness.work import WorkEstimator
+from apiserver.fairness.work import WorkEstimator, write_width
 from runtime.clock import Clock
 
 WAIT_S_MAX: Final = 60.0
@@ -31,7 +31,13 @@ WAIT_PART: Final = 0.25
 """Of the time that a request is given in all."""
 LONG_RUNNING: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 """Subresources whose requests last as long as their clients like; nothing limits them here."""
-_ESTIMATED: Final = frozenset({"create", "delete", "list", "patch", "update", "watch"})
+# An enumeration is asked for its members by a call, each time.
+UNLIMITED: Final = Way.UNLIMITED
+NARROW: Final = Way.NARROW
+WRITE: Final = Way.WRITE
+WIDE: Final = Way.WIDE
+READS: Final = frozenset({"get", "list", "watch"})
+_WRITES: Final = frozenset({"create", "delete", "patch", "update"})
 
 
 class Refused(Exception):
@@ -51,7 +57,7 @@ class Ticket(Request):
 
     Attributes:
         flow: where it belongs.
-        exchange: the request itself, for debug dumps.
+        exchange: the request itself, for debug dumps; None of a ticket that many share.
         asked: what for.
         forget: takes back that a watch was counted.
     """
@@ -59,7 +65,7 @@ class Ticket(Request):
     forget: Callable[[], None] | None = None
 
     def __init__(
-        self, flow: Flow, width: Width, now_s: float, exchange: Exchange, asked: Attributes
+        self, flow: Flow, width: Width, now_s: float, exchange: Exchange | None, asked: Attributes
     ) -> None:
         # As the class above does it: calling that would cost half as much again.
         self.tally = flow.tally
@@ -97,7 +103,7 @@ class Gate(Protocol):
         """
         ...
 
-    def leave(self, ticket: Ticket, now_s: float) -> None:
+    def leave(self, ticket: Ticket, arrived_s: float, now_s: float) -> None:
         """End a request that was let in, whatever has become of it."""
         ...
 
@@ -108,7 +114,7 @@ class FairGate:
     def __init__(
         self, flows: Flows, estimator: WorkEstimator, watches: WatchCounts, clock: Clock
     ) -> None:
-        self._flows = flows
+        self._find = flows.find
         self._estimate = estimator.width
         self._watches = watches
         self._monotonic_s = clock.monotonic_s
@@ -118,27 +124,55 @@ class FairGate:
         self, exchange: Exchange, asked: Attributes, storage: str, now_s: float
     ) -> Ticket | None:
         """Let a request in, or have it wait."""
-        if asked.subresource in LONG_RUNNING:
+        flow = self._find(exchange.user, asked)
+        way = flow.way
+        if way is None:
+            way = self._prepare(flow, asked, storage)
+        if way is UNLIMITED:
             return None
-        user: User = exchange.user
-        flow = self._flows.find(user, asked)
         exchange.flow_head = flow.head
-        level, verb = flow.level, asked.verb
-        width = ONE_SEAT
-        if storage and verb in _ESTIMATED:
-            width, watched = self._estimate(exchange, asked, storage, level.widest, now_s)
+        level, width = flow.level, ONE_SEAT
+        if way is WRITE:
+            assert flow.watches is not None
+            watched = flow.watches.interested_in(asked)
             if watched:
                 flow.tally.watchers.observe(watched)
-            if width is not ONE_SEAT:
-                flow.tally.widths.observe(max(width.seats, width.final_seats))
+                width = write_width(watched, level.widest)
+        elif way is WIDE:
+            width = self._estimate(exchange, asked, storage, level.widest, now_s)
+        if width is not ONE_SEAT:
+            flow.tally.widths.observe(max(width.seats, width.final_seats))
+        elif flow.standing is not None:
+            level.queues.enter(now_s, is_read=flow.is_read)
+            flow.tally.started += 1
+            standing: Ticket = flow.standing
+            return standing
         ticket = Ticket(flow, width, now_s, exchange, asked)
         if not level.queues.arrive(ticket, now_s):
             raise self._refusal(level, now_s)
-        if verb == "watch" and storage:
+        if asked.verb == "watch" and storage:
             ticket.is_watch = True
             ticket.forget = self._watches.add(asked, exchange)
             exchange.when_settled = partial(self._settle, ticket)
         return ticket
+
+    def _prepare(self, flow: Flow, asked: Attributes, storage: str) -> Way:
+        """Work out, by the first request of a flow, what is to be done with all of them."""
+        verb = asked.verb
+        way = NARROW
+        if asked.subresource in LONG_RUNNING:
+            way = UNLIMITED
+        elif storage and verb in ("list", "watch"):
+            way = WIDE
+        elif storage and verb in _WRITES and asked.subresource != "token":
+            way = WRITE
+            flow.watches = self._watches.of(asked)
+        if flow.level.spec.is_exempt and verb != "watch":
+            flow.standing = Ticket(flow, ONE_SEAT, 0.0, None, asked)
+            flow.standing.phase = RUNNING
+        flow.is_read = verb in READS
+        flow.way = way
+        return way
 
     async def wait(self, ticket: Ticket, limit_s: float) -> None:
         """Return when a request that waits may run."""
@@ -146,6 +180,7 @@ class FairGate:
         waiter: asyncio.Future[None] = loop.create_future()
         release = partial(_resolve, waiter)
         ticket.on_run = release
+        assert ticket.exchange is not None, "who shares a ticket never waits"
         connection = ticket.exchange.connection
         timer = loop.call_later(min(limit_s * WAIT_PART, WAIT_S_MAX), release)
         forget = connection.when_gone(release) if connection is not None else None
@@ -165,13 +200,18 @@ class FairGate:
         if ticket.phase is not RUNNING:
             raise ClientGone if is_gone else self._refusal(level, now_s)
 
-    def leave(self, ticket: Ticket, now_s: float) -> None:
+    def leave(self, ticket: Ticket, arrived_s: float, now_s: float) -> None:
         """End a request that was let in."""
+        flow = ticket.flow
+        queues = flow.level.queues
+        if ticket is flow.standing:
+            queues.depart(now_s, is_read=flow.is_read)
+            flow.tally.served.observe(now_s - arrived_s)
+            return
         if ticket.phase is RUNNING:
-            queues = ticket.flow.level.queues
             queues.finish(ticket, now_s)
             if queues.waiting:
-                self._watch_for_seats(ticket.flow.level)
+                self._watch_for_seats(flow.level)
         if ticket.forget is not None:
             ticket.forget()
 

@@ -64,7 +64,7 @@ class InflightGate:
     async def wait(self, _ticket: Ticket, _limit_s: float) -> None:
         """Nobody waits here."""
 
-    def leave(self, ticket: Ticket, _now_s: float) -> None:
+    def leave(self, ticket: Ticket, _arrived_s: float, _now_s: float) -> None:
         """End a request that was let in."""
         ticket.phase = Phase.DONE
         if ticket.asked.verb in READS:

@@ -47,6 +47,6 @@ def make_fairness(server: Server) -> Fairness:
         return Fairness(InflightGate(reads, writes), keeper, None)
     server.metrics.gauges += (figures, samples.families)
     watches = WatchCounts()
-    estimator = WorkEstimator(SampledSizes(server.store), watches)
+    estimator = WorkEstimator(SampledSizes(server.store))
     gate = FairGate(flows, estimator, watches, clock)
     return Fairness(gate, keeper, Dumps(flows, clock))

@@ -46,7 +46,8 @@ class QueueSet:
         queuing: None where nobody waits.
         current_r: the virtual time.
         waiting: how many requests do.
-        running: those that do.
+        running: those that do, but for those that pass.
+        passing_writes, passing_reads: how many run that nothing limits, on one seat each.
         seats_in_use, seats_waiting: what they hold, and want.
         rejected, timed_out, cancelled: how many were refused, all told; waited too long; left.
     """
@@ -60,6 +61,7 @@ class QueueSet:
         self.seats_in_use = self.seats_waiting = 0
         self.rejected = self.timed_out = self.cancelled = 0
         self.running: set[Request] = set()
+        self.passing_writes = self.passing_reads = 0
         self._synced_s = now_s
         self._queues: dict[int, Queue] = {}
         self._backlog: dict[int, Queue] = {}
@@ -104,12 +106,12 @@ class QueueSet:
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits or runs."""
-        return not (self.waiting or self.running)
+        return not (self.waiting or self.executing)
 
     @property
     def executing(self) -> int:
         """How many requests run."""
-        return len(self.running)
+        return len(self.running) + self.passing_writes + self.passing_reads
 
     # Configuration ----------------------------------------------------------------------------
 
@@ -121,6 +123,26 @@ class QueueSet:
         self._dispatch_all(now_s)
 
     # Requests ---------------------------------------------------------------------------------
+
+    def enter(self, now_s: float, *, is_read: bool) -> None:
+        """Count one more that nothing limits: all that the exempt level does with a request."""
+        self.sync(now_s)
+        if is_read:
+            self.passing_reads += 1
+        else:
+            self.passing_writes += 1
+        self.seats_in_use = wanted = self.seats_in_use + 1
+        if wanted > self.demand.highest:  # noqa: PLR1730 (a call would cost twice as much)
+            self.demand.highest = wanted
+
+    def depart(self, now_s: float, *, is_read: bool) -> None:
+        """Count one less."""
+        self.sync(now_s)
+        if is_read:
+            self.passing_reads -= 1
+        else:
+            self.passing_writes -= 1
+        self.seats_in_use -= 1
 
     def arrive(self, request: Request, now_s: float) -> bool:
         """Let a request in, to run or to wait (its phase says which); False: it is refused."""

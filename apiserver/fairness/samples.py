@@ -14,13 +14,12 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 
 from apiserver.fairness.figures import add_histogram
 from apiserver.fairness.flows import Flows
-from apiserver.fairness.gate import Ticket
+from apiserver.fairness.gate import READS, Ticket
 from apiserver.fairness.levels import Level
 from apiserver.fairness.requests import Histogram, Request
 
 WAITING: Final = "waiting"
 EXECUTING: Final = "executing"
-_READS: Final = frozenset({"get", "list", "watch"})
 _SEATS_BUCKETS: Final = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 _REQUESTS_BUCKETS: Final = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 1)
 _KINDS_BUCKETS: Final = (
@@ -76,6 +75,8 @@ class Samples:
             samples.take(level, seats)
             if not level.queues.is_idle:
                 counts.update(_kinds_of(level))
+                counts[EXECUTING, "readOnly"] += level.queues.passing_reads
+                counts[EXECUTING, "mutating"] += level.queues.passing_writes
         room = {EXECUTING: seats, WAITING: sum(map(_room_of, levels.values()))}
         for key, histogram in self._kinds.items():
             histogram.observe(counts[key] / max(1, room[key[0]]))
@@ -110,7 +111,7 @@ def _room_of(level: Level) -> int:
 
 
 def _kinds_of(level: Level) -> Iterator[tuple[str, str]]:
-    """Yield phase and kind of each request that a level has."""
+    """Yield phase and kind of each request that a level has, but for those that pass."""
     for queue in level.queues.queues():
         for request in queue.waiting:
             yield WAITING, _kind_of(request)
@@ -120,7 +121,7 @@ def _kinds_of(level: Level) -> Iterator[tuple[str, str]]:
 
 def _kind_of(request: Request) -> str:
     assert isinstance(request, Ticket), "requests come in by the gate"
-    return "readOnly" if request.asked.verb in _READS else "mutating"
+    return "readOnly" if request.asked.verb in READS else "mutating"
 
 
 def _family(name: str, text: str, *labels: str) -> HistogramMetricFamily:

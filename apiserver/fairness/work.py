@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from apiserver.authz import Attributes
 from apiserver.exchange import Exchange
 from apiserver.fairness.requests import ONE_SEAT, Width
-from apiserver.fairness.watch_counts import WatchCounts, selected_name
+from apiserver.fairness.watch_counts import selected_name
 from apiserver.options import parse_bool
 from storage.errors import TooManySnapshots
 from storage.scan import Query
@@ -28,7 +28,6 @@ WATCHES_PER_SEAT: Final = 10
 LINGER_S: Final = 0.005
 _SAMPLE: Final = 32
 _SAMPLE_AGE_S: Final = 10.0
-_WRITES: Final = frozenset({"create", "update", "patch", "delete"})
 _NO_LIMIT: Final = 1 << 62
 
 
@@ -74,11 +73,10 @@ class SampledSizes:
 
 
 class WorkEstimator:
-    """Estimates requests; all it does is O(1)."""
+    """Estimates lists and watches; all it does is O(1)."""
 
-    def __init__(self, sizes: Sizes, watches: WatchCounts) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         self._sizes = sizes
-        self._watches = watches
 
     def width(
         self,
@@ -87,8 +85,8 @@ class WorkEstimator:
         storage: str,
         widest: int | None,
         now_s: float,
-    ) -> tuple[Width, int]:
-        """Return what a request takes, and of a write how many watches see it.
+    ) -> Width:
+        """Return what a list or watch takes.
 
         Args:
             exchange: of the request.
@@ -101,17 +99,11 @@ class WorkEstimator:
             StatusError: 400, the query cannot be read.
             StorageError: the store is not there.
         """
-        verb = request.verb
-        if verb in _WRITES:
-            watches = self._watches.interested_in(request)
-            if watches < WATCHES_PER_SEAT or request.subresource == "token":
-                return ONE_SEAT, watches
-            return _write_width(watches, min(WRITE_SEATS_MAX, widest or WRITE_SEATS_MAX)), watches
-        if verb == "list" or (verb == "watch" and _begins_with_a_list(exchange)):
+        if request.verb == "list" or _begins_with_a_list(exchange):
             most = min(LIST_SEATS_MAX, widest or LIST_SEATS_MAX)
             if most > 1:
-                return self._list_width(exchange, request, self._sizes(storage, now_s), most), 0
-        return ONE_SEAT, 0
+                return self._list_width(exchange, request, self._sizes(storage, now_s), most)
+        return ONE_SEAT
 
     @staticmethod
     def _list_width(exchange: Exchange, request: Attributes, size: Size, most: int) -> Width:
@@ -145,8 +137,15 @@ def _limit_of(exchange: Exchange) -> int:
     )
 
 
-def _write_width(watches: int, most: int) -> Width:
-    """Return the width of a write; fewer seats than it should take, it takes for longer."""
+def write_width(watches: int, widest: int | None) -> Width:
+    """Return what a write takes; with fewer seats than it should have, for longer.
+
+    Args:
+        watches: how many see it.
+        widest: seats that its level lets one request take; None: no limit of its own.
+    """
+    if watches < WATCHES_PER_SEAT:
+        return ONE_SEAT
     seats = math.ceil(watches / WATCHES_PER_SEAT)
-    taken = min(seats, most)
+    taken = min(seats, WRITE_SEATS_MAX, widest or WRITE_SEATS_MAX)
     return Width(1, taken, LINGER_S * seats / taken)

@@ -94,7 +94,7 @@ class Setup:
         schema = parse_schema({"metadata": {"name": "a"}, "spec": spec})
         self.flows.configure([level], [schema], self.clock.monotonic_s())
         self.watches = WatchCounts()
-        estimator = WorkEstimator(lambda _storage, _now_s: Size(0, 0), self.watches)
+        estimator = WorkEstimator(lambda _storage, _now_s: Size(0, 0))
         self.gate = FairGate(self.flows, estimator, self.watches, self.clock)
         self.level = self.flows.levels["a"]
 
@@ -106,7 +106,7 @@ class Setup:
 
     def leave(self, ticket: Ticket) -> None:
         """Have a request end."""
-        self.gate.leave(ticket, self.clock.monotonic_s())
+        self.gate.leave(ticket, ticket.arrived_s, self.clock.monotonic_s())
 
     @property
     def is_free(self) -> bool:
@@ -258,10 +258,39 @@ def test_what_lasts_as_long_as_clients_like_is_not_limited(part: str) -> None:
 def test_masters_are_exempt() -> None:
     flows = Flows(1, 0.0)
     watches = WatchCounts()
-    estimator = WorkEstimator(lambda _storage, _now_s: Size(0, 0), watches)
+    estimator = WorkEstimator(lambda _storage, _now_s: Size(0, 0))
     gate = FairGate(flows, estimator, watches, SystemClock())
-    tickets = [gate.arrive(FakeExchange(ROOT), GET, "pods", 0.0) for _ in range(50)]
+    create = GET._replace(verb="create")
+    tickets = [gate.arrive(FakeExchange(ROOT), asked, "pods", 0.0) for asked in (GET, create) * 25]
     assert all(ticket is not None and ticket.phase is Phase.RUNNING for ticket in tickets)
+    level = flows.levels["exempt"]
+    queues, (tally,) = level.queues, level.tallies.values()
+    assert (queues.executing, queues.seats_in_use, tally.executing) == (50, 50, 50)
+    assert (queues.passing_reads, queues.passing_writes) == (25, 25)
+    for ticket in tickets:
+        assert ticket is not None
+        gate.leave(ticket, 0.0, 2.0)
+    assert queues.is_idle
+    assert (queues.seats_in_use, tally.executing, tally.served.total) == (0, 0, 100.0)
+    assert queues.demand.highest == 50
+
+
+def test_what_an_exempt_write_sets_off_is_counted_too() -> None:
+    flows = Flows(1, 0.0)
+    watches = WatchCounts()
+    estimator = WorkEstimator(lambda _storage, _now_s: Size(0, 0))
+    gate = FairGate(flows, estimator, watches, SystemClock())
+    for _ in range(25):
+        watches.add(WATCH, FakeExchange())
+    create = GET._replace(verb="create")
+    ticket = gate.arrive(FakeExchange(ROOT), create, "pods", 0.0)
+    queues = flows.levels["exempt"].queues
+    assert ticket is not None
+    assert (queues.passing_writes, queues.seats_in_use) == (0, 3)
+    gate.leave(ticket, 0.0, 1.0)
+    assert (queues.is_idle, queues.seats_in_use) == (True, 3)  # lingering
+    queues.sync(1.1)
+    assert queues.seats_in_use == 0
 
 
 def test_plain_limits_hold_for_reads_and_writes_apart() -> None:
@@ -277,6 +306,6 @@ def test_plain_limits_hold_for_reads_and_writes_apart() -> None:
     assert gate.arrive(FakeExchange(), WATCH, "pods", 0.0) is None
     for ticket in (read, *writes):
         assert ticket is not None
-        gate.leave(ticket, 1.0)
+        gate.leave(ticket, 0.0, 1.0)
     assert (gate.reads, gate.writes) == (0, 0)
     assert InflightGate(0, 0).arrive(FakeExchange(), GET, "pods", 0.0) is not None

@@ -11,7 +11,7 @@ from apiserver.authz import Attributes
 from apiserver.exchange import Exchange
 from apiserver.fairness.requests import Width
 from apiserver.fairness.watch_counts import WatchCounts, selected_name
-from apiserver.fairness.work import Size, WorkEstimator
+from apiserver.fairness.work import Size, WorkEstimator, write_width
 
 
 def _exchange(query: str = "") -> Exchange:
@@ -32,14 +32,13 @@ PODS = Size(10_000, 2_600)
 
 
 def _width(verb: str, query: str = "", size: Size = PODS, widest: int | None = None) -> Width:
-    estimator = WorkEstimator(lambda _storage, _now_s: size, WatchCounts())
-    return estimator.width(_exchange(query), _asked(verb), "pods", widest, 0.0)[0]
+    estimator = WorkEstimator(lambda _storage, _now_s: size)
+    return estimator.width(_exchange(query), _asked(verb), "pods", widest, 0.0)
 
 
 @pytest.mark.parametrize(
     ("verb", "query", "seats"),
     [
-        ("get", "", 1),
         ("list", "", 10),
         ("list", "limit=100", 3),
         ("list", "limit=500", 10),
@@ -54,7 +53,6 @@ def _width(verb: str, query: str = "", size: Size = PODS, widest: int | None = N
         ("watch", "resourceVersion=7", 1),
         ("watch", "resourceVersion=7&sendInitialEvents=true", 10),
         ("watch", "limit=1", 10),
-        ("deletecollection", "", 1),
     ],
 )
 def test_lists_and_watches_that_begin_with_one_take_a_seat_for_each_hundred_kilobytes(
@@ -73,14 +71,6 @@ def test_a_level_bounds_what_a_list_takes() -> None:
     assert _width("list", widest=1).seats == 1
 
 
-def _write(watches: int, widest: int | None = None, **asked: str) -> Width:
-    counts = WatchCounts()
-    for _ in range(watches):
-        counts.add(_asked("watch"), _exchange())
-    estimator = WorkEstimator(lambda _storage, _now_s: Size(0, 0), counts)
-    return estimator.width(_exchange(), _asked("update", **asked), "pods", widest, 0.0)[0]
-
-
 @pytest.mark.parametrize(
     ("watches", "widest", "final_seats", "linger_ms"),
     [(0, None, 0, 0), (9, None, 0, 0), (10, None, 1, 5), (95, None, 10, 5), (200, None, 10, 10),
@@ -89,9 +79,13 @@ def _write(watches: int, widest: int | None = None, **asked: str) -> Width:
 def test_a_write_that_many_watch_takes_seats_after_it(
     watches: int, widest: int | None, final_seats: int, linger_ms: float
 ) -> None:
-    width = _write(watches, widest)
+    width = write_width(watches, widest)
     assert (width.seats, width.final_seats) == (1, final_seats)
     assert width.linger_s * 1000 == pytest.approx(linger_ms)
+
+
+def _seen(counts: WatchCounts, request: Attributes) -> int:
+    return counts.of(request).interested_in(request)
 
 
 def test_watches_are_counted_by_what_they_see() -> None:
@@ -104,12 +98,12 @@ def test_watches_are_counted_by_what_they_see() -> None:
     )
     on_node = "fieldSelector=spec.nodeName%3Dn1"
     counts.add(Attributes("watch", "", "v1", "pods"), _exchange(on_node))
-    assert counts.interested_in(_asked("update", name="n")) == 3
-    assert counts.interested_in(_asked("update", name="m")) == 2
-    assert counts.interested_in(Attributes("create", "", "v1", "pods", "", "b")) == 1
-    assert counts.interested_in(_asked("update", "secrets")) == 0
+    assert _seen(counts, _asked("update", name="n")) == 3
+    assert _seen(counts, _asked("update", name="m")) == 2
+    assert _seen(counts, Attributes("create", "", "v1", "pods", "", "b")) == 1
+    assert _seen(counts, _asked("update", "secrets")) == 0
     everywhere()
-    assert counts.interested_in(_asked("update", name="n")) == 2
+    assert _seen(counts, _asked("update", name="n")) == 2
     assert len(counts) == 2
 
 
