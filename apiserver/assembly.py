@@ -9,7 +9,10 @@ from typing import Any
 from apiserver.authn import Authenticator, read_token_file
 from apiserver.authz import Authorizer
 from apiserver.exchange import Exchange
+from apiserver.impersonation import Impersonator
 from apiserver.metrics import Metrics
+from apiserver.rbac.authorizer import RbacAuthorizer
+from apiserver.rbac.escalation import make_guards
 from apiserver.resources import Catalog, Target
 from apiserver.router import Handler, Verbs
 from apiserver.server import Server
@@ -94,14 +97,24 @@ def make_server(
     return server
 
 
-def make_authenticator(settings: ServerSettings, tokens: ServiceAccountTokens) -> Authenticator:
+def make_authorizer(server: Server, rbac: RbacAuthorizer) -> Authorizer:
+    """Return who decides what users may do; the server's guards of writes go by the same."""
+    authorizer = Authorizer([rbac])
+    server.guards.update(make_guards(rbac, authorizer))
+    return authorizer
+
+
+def make_authenticator(
+    settings: ServerSettings, tokens: ServiceAccountTokens, authorizer: Authorizer
+) -> Authenticator:
     """Return who finds the user of a request."""
     known = read_token_file(settings.token_file) if settings.token_file is not None else {}
-    return Authenticator(known, tokens.check)
+    return Authenticator(known, tokens.check, Impersonator(authorizer).impersonate)
 
 
 def make_verbs(
-    authenticator: Authenticator, authorizer: Authorizer, tokens: ServiceAccountTokens
+    reviews: Reviews,
+    tokens: ServiceAccountTokens,
 ) -> Verbs:
     """Return the handlers of all verbs."""
     main: dict[str, Handler] = {
@@ -136,9 +149,8 @@ def make_verbs(
             parts["pods", name, verb] = node_parts.stream
     for verb in ("get", "create", "update", "patch", "delete"):
         parts["*", "proxy", verb] = node_parts.proxy
-    reviews = Reviews(authenticator, authorizer).create
     virtual: dict[tuple[str, str], Handler] = {
-        (f"{group}/{name}", "create"): reviews
+        (f"{group}/{name}", "create"): reviews.create
         for group, name in (
             ("authentication.k8s.io", "selfsubjectreviews"),
             ("authentication.k8s.io", "tokenreviews"),

@@ -1,6 +1,6 @@
 """Who asks: client certificates, bearer tokens, or nobody.
 
-RBAC-ready: every request carries a `User`, and what it may do is asked of `apiserver.authz`.
+Every request carries a `User`; what it may do is asked of `apiserver.authz`.
 A certificate is looked at once a connection, a token once each time it changes in the table.
 """
 
@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import csv
 import hmac
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
 
 from apiserver.exchange import Exchange
 from kube import status as st
-from kube.field import quote
 
 ANONYMOUS_NAME: Final = "system:anonymous"
 AUTHENTICATED: Final = "system:authenticated"
 UNAUTHENTICATED: Final = "system:unauthenticated"
 MASTERS: Final = "system:masters"
-_SERVICE_ACCOUNT: Final = re.compile(r"system:serviceaccount:([a-z0-9-]{1,63}):[a-z0-9.-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +43,8 @@ class User:
 
 ANONYMOUS: Final = User(ANONYMOUS_NAME, (UNAUTHENTICATED,))
 TokenCheck = Callable[[str], User | None]
+Impersonate = Callable[[User, Exchange], User]
+"""Returns whom a request's Impersonate headers name, if its user may act as that one."""
 
 
 class TokenFileError(ValueError):
@@ -84,55 +82,15 @@ def user_of_certificate(certificate: dict[str, Any]) -> User | None:
     return User(name, (*groups, AUTHENTICATED)) if name else None
 
 
-def impersonate(user: User, headers: Sequence[tuple[bytes, bytes]]) -> User:
-    """Return the user that Impersonate headers name; until roles are evaluated, masters only.
-
-    Raises:
-        StatusError: 403, `user` may not; 400, the headers name nobody.
-    """
-    name, uid = "", ""
-    groups: list[str] = []
-    extra: dict[str, list[str]] = {}
-    for key, raw in headers:
-        value = raw.decode("latin-1")
-        if key == b"user":
-            name = name or value
-        elif key == b"uid":
-            uid = uid or value
-        elif key == b"group":
-            groups.append(value)
-        elif key.startswith(b"extra-"):
-            extra.setdefault(unquote(key[6:].decode("latin-1")), []).append(value)
-    if not name:
-        raise st.bad_request("requested impersonation of groups or extra without a user")
-    if MASTERS not in user.groups:
-        why = (
-            f'User {quote(user.name)} cannot impersonate resource "users" in API group "" at the '
-            "cluster scope"
-        )
-        raise st.forbidden("", "users", name, why)
-    return User(name, _groups_as(name, groups), uid, extra)
-
-
-def _groups_as(name: str, named: Sequence[str]) -> tuple[str, ...]:
-    groups = list(named)
-    account = _SERVICE_ACCOUNT.fullmatch(name)
-    if account is not None and not groups:
-        # A service account's groups follow from its name.
-        groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[1]}"]
-    if name == ANONYMOUS_NAME:
-        groups.append(UNAUTHENTICATED)
-    elif UNAUTHENTICATED not in groups:
-        groups.append(AUTHENTICATED)
-    return tuple(dict.fromkeys(groups))
-
-
 class Authenticator:
     """Finds the user of a request."""
 
-    def __init__(self, tokens: dict[str, User], check_service_account: TokenCheck) -> None:
+    def __init__(
+        self, tokens: dict[str, User], check_service_account: TokenCheck, impersonate: Impersonate
+    ) -> None:
         self._by_header = {b"Bearer " + token.encode(): user for token, user in tokens.items()}
         self._check_service_account = check_service_account
+        self._impersonate = impersonate
 
     def authenticate(self, exchange: Exchange) -> User:
         """Return who asks, or for whom; `ANONYMOUS` when nothing is presented.
@@ -142,7 +100,7 @@ class Authenticator:
                 ask in the name of others.
         """
         user = self._identify(exchange)
-        return impersonate(user, exchange.impersonation) if exchange.impersonation else user
+        return self._impersonate(user, exchange) if exchange.impersonation else user
 
     def _identify(self, exchange: Exchange) -> User:
         connection = exchange.connection

@@ -18,16 +18,18 @@ from uvicorn.server import Server as HttpServer
 
 from apiserver import assembly
 from apiserver.app import Health, add_dumps, make_app
-from apiserver.authz import Authorizer
 from apiserver.bootstrap import bootstrap
 from apiserver.fairness.parts import make_fairness
 from apiserver.metrics_merge import render_merged
 from apiserver.peers import Peers
 from apiserver.protocol import ApiProtocol
+from apiserver.rbac.authorizer import RbacAuthorizer
+from apiserver.rbac.reconcile import reconcile_policy
 from apiserver.router import Router
 from apiserver.server import Server
 from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.settings import ServerSettings
+from apiserver.verbs.reviews import Reviews
 from journal.client import JournalClient
 from kube.discovery import Discovery
 from kube.openapi import OpenApi
@@ -179,6 +181,7 @@ class _ApiServer:
         while True:
             try:
                 await bootstrap(self._server)
+                await reconcile_policy(self._server)
                 await self._fairness.keeper.ensure()
                 break
             except StatusError as error:
@@ -234,9 +237,10 @@ class _ApiServer:
             self._store,
             self._clock,
         )
-        authenticator = assembly.make_authenticator(settings, tokens)
-        authorizer = Authorizer()
-        verbs = assembly.make_verbs(authenticator, authorizer, tokens)
+        rbac = RbacAuthorizer(self._store)
+        authorizer = assembly.make_authorizer(self._server, rbac)
+        authenticator = assembly.make_authenticator(settings, tokens, authorizer)
+        verbs = assembly.make_verbs(Reviews(authenticator, authorizer, rbac), tokens)
         registry = self._catalog.registry
         metrics = self._server.metrics
         metrics.gauges.append(self._storage_gauges)

@@ -11,8 +11,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
+from apiserver.asked import attributes_of
 from apiserver.authn import Authenticator
-from apiserver.authz import Attributes, Authorizer, refuse
+from apiserver.authz import Attributes, Authorizer
 from apiserver.errors import TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
 from apiserver.fairness.gate import Gate, Refused, Ticket
@@ -156,17 +157,8 @@ class Router:
             return None
         if target is None:
             return None
-        verb, resource = self._verb_of(exchange, target), target.resource
-        attributes = Attributes(
-            verb or exchange.method.lower(),
-            resource.group,
-            resource.version,
-            resource.plural,
-            target.subresource,
-            target.namespace,
-            target.name,
-            path,
-        )
+        verb = self._verb_of(exchange, target)
+        attributes = attributes_of(exchange, target, verb)
         handler = self._verbs.find(target, verb)
         plan = _Plan(target, verb, handler, attributes, self._series_of(target, verb))
         # Strangers must not fill it with long paths: nobody has been asked who they are yet.
@@ -222,9 +214,7 @@ class Router:
                 client could not read: it must hear so before anything is written.
         """
         target, verb, handler, attributes, _ = plan
-        user = exchange.user
-        if not self._authorizer.allows(user, attributes):
-            raise refuse(user, attributes)
+        self._authorizer.check(exchange.user, attributes)
         if handler is None or exchange.method == "HEAD":
             raise _no_method(exchange, target, verb)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
@@ -298,8 +288,7 @@ class Router:
             ticket = self._gate.arrive(exchange, attributes, "", clock.monotonic_s())
             if ticket is not None and ticket.phase is WAITING:
                 await self._gate.wait(ticket, limit_s)
-            if not self._authorizer.allows(exchange.user, attributes):
-                raise refuse(exchange.user, attributes)
+            self._authorizer.check(exchange.user, attributes)
             if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
                 if path.startswith("/api/") or path.split("/")[2] in self._groups:
                     raise st.nothing_there()

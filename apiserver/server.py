@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from apiserver.authn import User
 from apiserver.cbor_cache import CborCache
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
+from apiserver.guard import Guard
 from apiserver.long_lived import LongLived
 from apiserver.metrics import Metrics
 from apiserver.part_cache import PartCache
@@ -16,6 +18,7 @@ from apiserver.resources import Catalog, Resource
 from apiserver.settings import ServerSettings
 from apiserver.twins import Twins
 from kube import status as st
+from kube.json_types import JsonObject
 from runtime.clock import Clock
 from runtime.turns import Turns
 from storage.errors import StorageError
@@ -65,6 +68,7 @@ class Server:
     Attributes:
         twins: what specs became, by storage resource, for types made from templates.
         companions: what writes of a type take along, by storage resource.
+        guards: who looks at writes of a type first, by storage resource.
         shutting_down: called functions end watches when the server stops.
         live_namespaces: where objects may be created.
         initial_steps: whose turn it is to send a piece of a watch's initial state, which takes
@@ -82,6 +86,7 @@ class Server:
     clock: Clock
     metrics: Metrics
     companions: dict[str, Companion] = field(default_factory=dict)
+    guards: dict[str, Guard] = field(default_factory=dict)
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
     initial_steps: Turns = field(default_factory=lambda: Turns(2))
@@ -119,6 +124,18 @@ class Server:
             return await self.store.fresh(resource.storage, FRESH_TIMEOUT_S)
         except StorageError as error:
             raise from_storage_error(error, resource.group_resource) from error
+
+    def guard(
+        self, user: User, resource: Resource, new: JsonObject, old: JsonObject | None
+    ) -> None:
+        """Refuse a write that `user` may not make though it has the verb; see `Guard.check`.
+
+        Raises:
+            StatusError: 403 or 404.
+        """
+        guard = self.guards.get(resource.storage)
+        if guard is not None:
+            guard.check(user, new, old)
 
     def peek(self, resource: Resource, namespace: str, name: str) -> Record | None:
         """Return an object as the local replica has it now, which may be stale."""

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import uvloop
 
+from controllers.cluster_roles import PATH as CLUSTER_ROLES
+from controllers.cluster_roles import ClusterRoleController
 from controllers.feed import Feed
 from controllers.namespaces import NamespaceController
 from controllers.service_accounts import ACCOUNT, ROOT_CA, ServiceAccountController
@@ -59,6 +61,7 @@ async def run_controllers(access: Access, listen: Path | None = None) -> None:
 async def _run(client: ApiClient, scope: TaskScope, listen: Path | None) -> None:
     namespaces = NamespaceController(client)
     accounts = ServiceAccountController(client)
+    cluster_roles = ClusterRoleController(client)
     feeds = [
         Feed(client, "/api/v1/namespaces", [namespaces.observe, accounts.observe_namespace]),
         Feed(
@@ -73,6 +76,7 @@ async def _run(client: ApiClient, scope: TaskScope, listen: Path | None) -> None
             [accounts.observe_root_ca],
             query={"fieldSelector": f"metadata.name={ROOT_CA}"},
         ),
+        Feed(client, CLUSTER_ROLES, [cluster_roles.observe]),
     ]
     for feed in feeds:
         feed.start(scope)
@@ -80,6 +84,7 @@ async def _run(client: ApiClient, scope: TaskScope, listen: Path | None) -> None
         await feed.synced.wait()
     namespaces.start(scope)
     accounts.start(scope)
+    cluster_roles.start(scope)
     _log.info("controllers are ready")
     if listen is not None:
         await _accept_connections(listen)

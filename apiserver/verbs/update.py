@@ -147,6 +147,7 @@ class Change:
         match self.part:
             case Part.MAIN:
                 check_revision(resource, new, old)
+                self.server.guard(self.exchange.user, resource, new, old)
                 companion = self.server.companions.get(resource.storage)
                 claims = NO_CLAIMS
                 if companion is not None:
