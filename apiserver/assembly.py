@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from apiserver.authn import Authenticator, read_token_file
+from apiserver.authn import AnonymousRule, Authenticator, TokenJudge, read_token_file
 from apiserver.authz import Authorizer
+from apiserver.bootstrap_tokens import BootstrapTokens
 from apiserver.exchange import Exchange
 from apiserver.impersonation import Impersonator
 from apiserver.metrics import Metrics
+from apiserver.oidc.config import Issuer, parse_configuration
+from apiserver.oidc.keys import IssuerKeys
+from apiserver.oidc.tokens import OidcTokens
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.escalation import make_guards
 from apiserver.resources import Catalog, Target
@@ -19,6 +23,7 @@ from apiserver.server import Server
 from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.service_claims import PORT_CLAIMS, ServiceClaims
 from apiserver.settings import ServerSettings
+from apiserver.signing_keys import SigningKeys
 from apiserver.twins import Twins
 from apiserver.verbs import node_parts
 from apiserver.verbs.answer import respond_printed
@@ -104,12 +109,47 @@ def make_authorizer(server: Server, rbac: RbacAuthorizer) -> Authorizer:
     return authorizer
 
 
-def make_authenticator(
-    settings: ServerSettings, tokens: ServiceAccountTokens, authorizer: Authorizer
-) -> Authenticator:
-    """Return who finds the user of a request."""
+class Authentication(NamedTuple):
+    """Who finds the users of requests, and what has to run for that."""
+
+    authenticator: Authenticator
+    tokens: ServiceAccountTokens
+    issuers: list[IssuerKeys]
+
+
+def make_authentication(
+    settings: ServerSettings, store: StoreView, clock: Clock, authorizer: Authorizer
+) -> Authentication:
+    """Return who finds the user of a request.
+
+    Raises:
+        ConfigurationUseless, KeyUseless, TokenFileError, OSError: the server must not start.
+    """
+    auth = settings.auth
     known = read_token_file(settings.token_file) if settings.token_file is not None else {}
-    return Authenticator(known, tokens.check, Impersonator(authorizer).impersonate)
+    more = [path.read_bytes() for path in auth.service_account_key_files]
+    keys = SigningKeys(settings.service_account_key_file.read_bytes(), more)
+    issuer = settings.service_account_issuer
+    tokens = ServiceAccountTokens(keys, issuer, store, clock)
+    judges: list[TokenJudge] = [tokens]
+    if auth.bootstrap_tokens:
+        judges.append(BootstrapTokens((issuer,), store, clock))
+    trusted: list[Issuer] = []
+    anonymous = None
+    if auth.authentication:
+        trusted, anonymous = parse_configuration(auth.authentication)
+    issuers = []
+    for one in trusted:
+        issuers.append(IssuerKeys(one, clock))
+        judges.append(OidcTokens(one, issuers[-1], (issuer,), clock))
+    authenticator = Authenticator(
+        known,
+        judges,
+        Impersonator(authorizer).impersonate,
+        api_audiences=(issuer,),
+        anonymous=anonymous or AnonymousRule(auth.anonymous),
+    )
+    return Authentication(authenticator, tokens, issuers)
 
 
 def make_verbs(

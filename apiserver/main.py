@@ -20,14 +20,15 @@ from apiserver import assembly
 from apiserver.app import Health, add_dumps, make_app
 from apiserver.bootstrap import bootstrap
 from apiserver.fairness.parts import make_fairness
+from apiserver.issuer_documents import add_issuer_documents
 from apiserver.metrics_merge import render_merged
+from apiserver.oidc.keys import IssuerKeys
 from apiserver.peers import Peers
 from apiserver.protocol import ApiProtocol
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.reconcile import reconcile_policy
 from apiserver.router import Router
 from apiserver.server import Server
-from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.settings import ServerSettings
 from apiserver.verbs.reviews import Reviews
 from journal.client import JournalClient
@@ -135,6 +136,7 @@ class _ApiServer:
         self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
         self._fairness = make_fairness(self._server)
         self._peers = Peers(settings, self._server.metrics.export)
+        self._issuers: list[IssuerKeys] = []
         self._is_bootstrapped = False
         self._has_crashed = False
         self._http: _Listeners | None = None
@@ -146,8 +148,10 @@ class _ApiServer:
         try:
             async with TaskScope("apiserver") as scope:
                 opening = scope.spawn(self._open_store(), name="open store")
+                fetching = [scope.spawn(keys.run(), name="issuer's keys") for keys in self._issuers]
                 await http.serve()
-                opening.cancel()
+                for task in (opening, *fetching):
+                    task.cancel()
         finally:
             self._peers.stop()
             await self._store.stop()
@@ -231,15 +235,12 @@ class _ApiServer:
 
     def _make_router(self) -> Router:
         settings = self._settings
-        tokens = ServiceAccountTokens(
-            settings.service_account_key_file.read_bytes(),
-            settings.service_account_issuer,
-            self._store,
-            self._clock,
-        )
         rbac = RbacAuthorizer(self._store)
         authorizer = assembly.make_authorizer(self._server, rbac)
-        authenticator = assembly.make_authenticator(settings, tokens, authorizer)
+        authentication = assembly.make_authentication(
+            settings, self._store, self._clock, authorizer
+        )
+        authenticator, tokens, self._issuers = authentication
         verbs = assembly.make_verbs(Reviews(authenticator, authorizer, rbac), tokens)
         registry = self._catalog.registry
         metrics = self._server.metrics
@@ -252,6 +253,8 @@ class _ApiServer:
             lambda: assembly.partition_status(self._store),
             self._clock,
         )
+        address = f"{settings.bind}:{settings.port}"
+        add_issuer_documents(app, tokens.keys, tokens.issuer, address)
         if self._fairness.dumps is not None:
             add_dumps(app, self._fairness.dumps)
         return Router(self._server, authenticator, authorizer, verbs, app, self._fairness.gate)

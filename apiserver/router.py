@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from apiserver.asked import attributes_of
-from apiserver.authn import Authenticator
+from apiserver.authn import Authenticator, NotYet
 from apiserver.authz import Attributes, Authorizer
 from apiserver.errors import TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
@@ -116,6 +116,7 @@ class Router:
     ) -> None:
         self._server = server
         self._authenticate = authenticator.authenticate
+        self._authenticate_later = authenticator.authenticate_later
         self._authorizer = authorizer
         self._verbs = verbs
         self._behind = behind
@@ -178,7 +179,10 @@ class Router:
         metrics.inflight_read += is_read
         metrics.inflight_write += is_write
         try:
-            exchange.user = self._authenticate(exchange)
+            try:
+                exchange.user = self._authenticate(exchange)
+            except NotYet as cause:
+                exchange.user = await self._authenticate_later(exchange, cause)
             # Whatever is wrong with a limit is told before anybody waits.
             limit_s = self._request_timeout_s
             if exchange.scope["query_string"]:
@@ -282,7 +286,10 @@ class Router:
         clock = self._server.clock
         ticket: Ticket | None = None
         try:
-            exchange.user = self._authenticate(exchange)
+            try:
+                exchange.user = self._authenticate(exchange)
+            except NotYet as cause:
+                exchange.user = await self._authenticate_later(exchange, cause)
             attributes = Attributes(exchange.method.lower(), path=path)
             limit_s = self._limit_s(exchange, "")
             ticket = self._gate.arrive(exchange, attributes, "", clock.monotonic_s())

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from ultraplane.authentication import authentication_document
 from ultraplane.config import Config, StorageSection
 from ultraplane.errors import UserError
 
@@ -33,6 +34,7 @@ def check_settings(config: Config) -> None:
         _check_authorities("auth.client_ca_file", config.auth.client_ca_file)
     if config.auth.token_file is not None:
         _check_tokens(config.auth.token_file)
+    _check_issuers(config)
     if server.runtime_config:
         _check_runtime_config(config)
     if config.storage.partitions != StorageSection().partitions:
@@ -71,6 +73,34 @@ def _check_tokens(path: Path) -> None:
         raise SettingUseless(f"auth.token_file {error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise SettingUseless(f"auth.token_file {path} is no CSV in UTF-8: {error}") from error
+
+
+def _check_issuers(config: Config) -> None:
+    document = authentication_document(config.auth)
+    for path in config.auth.service_account_key_files:
+        _check_signing_key(path)
+    if not document:
+        return
+    # As above.
+    from apiserver.oidc.config import ConfigurationUseless, parse_configuration  # noqa: PLC0415
+
+    try:
+        parse_configuration(document)
+    except ConfigurationUseless as error:
+        name = "auth.authentication_config"
+        if config.auth.authentication_config is None:
+            name = "auth.oidc_*"
+        raise SettingUseless(f"{name}: {error}") from error
+
+
+def _check_signing_key(path: Path) -> None:
+    content = _read("auth.service_account_key_files", path)
+    from apiserver.signing_keys import KeyUseless, read_checking_keys  # noqa: PLC0415
+
+    try:
+        read_checking_keys(content)
+    except KeyUseless as error:
+        raise SettingUseless(f"auth.service_account_key_files {path}: {error}") from error
 
 
 def _check_runtime_config(config: Config) -> None:

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from apiserver.peers import socket_path
-from apiserver.settings import ServerSettings, StorageSettings, encode_settings
+from apiserver.settings import AuthSettings, ServerSettings, StorageSettings, encode_settings
 from storage.partition_map import PartitionMap
+from ultraplane.authentication import authentication_document
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
@@ -67,6 +68,12 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             map_bytes_max=storage.map_bytes_max,
             plain_bytes_max=storage.plain_bytes_max,
             process_per_partition=storage.process_per_partition,
+        ),
+        auth=AuthSettings(
+            service_account_key_files=config.auth.service_account_key_files,
+            authentication=authentication_document(config.auth),
+            anonymous=config.auth.anonymous,
+            bootstrap_tokens=config.auth.bootstrap_tokens,
         ),
     )
 

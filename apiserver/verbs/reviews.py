@@ -41,7 +41,7 @@ class Reviews:
                 metadata["creationTimestamp"] = times.format_seconds(int(server.clock.now_s()))
                 review["status"] = {"userInfo": _user_info(exchange.user)}
             case "TokenReview":
-                review["status"] = self._review_token(review)
+                review["status"] = await self._review_token(review)
             case "SelfSubjectRulesReview":
                 review["status"] = self._rules(review, exchange.user)
             case _:
@@ -49,14 +49,19 @@ class Reviews:
                 review["status"] = review_access(authorizer, review, target, exchange.user)
         await respond_document(exchange, review, 201)
 
-    def _review_token(self, review: JsonObject) -> JsonObject:
-        token = review.get("spec", {}).get("token")
+    async def _review_token(self, review: JsonObject) -> JsonObject:
+        spec = review.get("spec") or {}
+        token = spec.get("token")
         if not token:
             raise st.bad_request("token is required for TokenReview in authentication")
-        user = self._authenticator.check_token(token)
-        if user is None:
-            return {"user": {}, "error": "[invalid bearer token, unknown token]"}
-        return {"authenticated": True, "user": _user_info(user)}
+        found = await self._authenticator.check_token(token, spec.get("audiences") or ())
+        if isinstance(found, str):
+            return {"user": {}, **({"error": found} if found else {})}
+        return {
+            "authenticated": True,
+            "user": _user_info(found.user),
+            "audiences": list(found.audiences),
+        }
 
     def _rules(self, review: JsonObject, user: User) -> JsonObject:
         namespace = (review.get("spec") or {}).get("namespace")
