@@ -26,6 +26,7 @@ from apiserver.oidc.keys import IssuerKeys
 from apiserver.peers import Peers
 from apiserver.protocol import ApiProtocol
 from apiserver.rbac.authorizer import RbacAuthorizer
+from apiserver.rbac.index import STORAGES
 from apiserver.rbac.reconcile import reconcile_policy
 from apiserver.router import Router
 from apiserver.server import Server
@@ -135,7 +136,7 @@ class _ApiServer:
         )
         self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
         self._fairness = make_fairness(self._server)
-        self._peers = Peers(settings, self._server.metrics.export)
+        self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
         self._issuers: list[IssuerKeys] = []
         self._is_bootstrapped = False
         self._has_crashed = False
@@ -199,6 +200,7 @@ class _ApiServer:
             self._http.can_serve.set()
             await self._http.listens.wait()
             await self._peers.start()
+            self._server.announced.update(dict.fromkeys(STORAGES, self._peers.all_reach))
         # What the start has made lives as long as the process: nothing to look for in there.
         gc.collect()
         gc.freeze()

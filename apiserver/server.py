@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +34,9 @@ _NAMESPACES: Final = "namespaces"
 _NAMESPACES_MAX: Final = 10_000
 UPDATE_ATTEMPTS_MAX: Final = 64
 """How often a read-modify-write is tried again when others get in between."""
+
+
+Announce = Callable[[str, int], Awaitable[None]]
 
 
 class LiveNamespaces:
@@ -68,6 +71,8 @@ class Server:
     Attributes:
         twins: what specs became, by storage resource, for types made from templates.
         companions: what writes of a type take along, by storage resource.
+        announced: what waits, by storage resource, until others have a write that is to be
+            acknowledged: none of them shall go on deciding by what was before.
         guards: who looks at writes of a type first, by storage resource.
         shutting_down: called functions end watches when the server stops.
         live_namespaces: where objects may be created.
@@ -86,6 +91,7 @@ class Server:
     clock: Clock
     metrics: Metrics
     companions: dict[str, Companion] = field(default_factory=dict)
+    announced: dict[str, Announce] = field(default_factory=dict)
     guards: dict[str, Guard] = field(default_factory=dict)
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
@@ -107,9 +113,13 @@ class Server:
             StatusError: 503 or 504; the message says whether it may have been applied.
         """
         try:
-            return await self.store.commit(ops, WRITE_TIMEOUT_S)
+            outcome = await self.store.commit(ops, WRITE_TIMEOUT_S)
         except StorageError as error:
             raise from_storage_error(error, resource.group_resource) from error
+        announce = self.announced.get(resource.storage) if self.announced else None
+        if announce is not None and isinstance(outcome, Committed):
+            await announce(resource.storage, outcome.revision)
+        return outcome
 
     async def fresh(self, resource: Resource) -> int:
         """Wait until the replica holds all that was acknowledged before this call.
