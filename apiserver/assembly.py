@@ -12,6 +12,7 @@ from apiserver.bootstrap_tokens import BootstrapTokens
 from apiserver.exchange import Exchange
 from apiserver.impersonation import Impersonator
 from apiserver.metrics import Metrics
+from apiserver.node_access.judge import NodeAuthorizer
 from apiserver.oidc.config import Issuer, parse_configuration
 from apiserver.oidc.keys import IssuerKeys
 from apiserver.oidc.tokens import OidcTokens
@@ -104,7 +105,7 @@ def make_server(
 
 def make_authorizer(server: Server, rbac: RbacAuthorizer) -> Authorizer:
     """Return who decides what users may do; the server's guards of writes go by the same."""
-    authorizer = Authorizer([rbac])
+    authorizer = Authorizer([NodeAuthorizer(server.store), rbac])
     server.guards.update(make_guards(rbac, authorizer))
     return authorizer
 

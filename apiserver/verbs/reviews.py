@@ -6,6 +6,7 @@ from apiserver.authn import Authenticator, User
 from apiserver.authz import Authorizer
 from apiserver.documents import read_request
 from apiserver.exchange import Exchange
+from apiserver.node_access.judge import UNRESOLVED, is_node
 from apiserver.options import write_options
 from apiserver.rbac.authorizer import RbacAuthorizer, role_not_found
 from apiserver.resources import Target
@@ -78,9 +79,10 @@ class Reviews:
                 for rule in rules
                 if rule.urls
             ],
-            "incomplete": False,
+            "incomplete": is_node(user),
         }
-        faults = [role_not_found(role) for role in missing]
+        faults = [UNRESOLVED] if is_node(user) else []
+        faults += [role_not_found(role) for role in missing]
         if faults:
             status["evaluationError"] = ", ".join(faults)
         return status
