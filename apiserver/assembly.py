@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from apiserver.audit.auditor import Auditor
+from apiserver.audit.log import AuditLog, LogLimits
+from apiserver.audit.policy import parse_policy
 from apiserver.authn import AnonymousRule, Authenticator, TokenJudge, read_token_file
 from apiserver.authz import Authorizer
 from apiserver.bootstrap_tokens import BootstrapTokens
@@ -151,6 +154,23 @@ def make_authentication(
         anonymous=anonymous or AnonymousRule(auth.anonymous),
     )
     return Authentication(authenticator, tokens, issuers)
+
+
+def make_audit(
+    settings: ServerSettings, authorizer: Authorizer, clock: Clock
+) -> tuple[Auditor, AuditLog] | None:
+    """Return who puts requests on record, and where; None: nobody does.
+
+    Raises:
+        PolicyUseless: the server must not start.
+    """
+    audit = settings.audit
+    path = audit.path_of(settings.worker_index)
+    if path is None:
+        return None
+    limits = LogLimits(audit.log_bytes_max, audit.log_backups_max, audit.log_age_days_max)
+    log = AuditLog(path, limits, clock)
+    return Auditor(parse_policy(audit.policy), log.put, authorizer, clock), log
 
 
 def make_verbs(

@@ -43,6 +43,7 @@ class Impersonator:
         Raises:
             StatusError: 403, `user` may not; 400, the headers name nobody.
         """
+        exchange.asker = user
         named = _read(exchange.impersonation)
         if not named.user:
             raise st.bad_request("requested impersonation of groups or extra without a user")

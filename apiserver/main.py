@@ -18,6 +18,8 @@ from uvicorn.server import Server as HttpServer
 
 from apiserver import assembly
 from apiserver.app import Health, add_dumps, make_app
+from apiserver.audit.log import AuditLog
+from apiserver.audit.router import AuditingRouter
 from apiserver.bootstrap import bootstrap
 from apiserver.fairness.parts import make_fairness
 from apiserver.issuer_documents import add_issuer_documents
@@ -138,6 +140,7 @@ class _ApiServer:
         self._fairness = make_fairness(self._server)
         self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
         self._issuers: list[IssuerKeys] = []
+        self._audit_log: AuditLog | None = None
         self._is_bootstrapped = False
         self._has_crashed = False
         self._http: _Listeners | None = None
@@ -149,9 +152,11 @@ class _ApiServer:
         try:
             async with TaskScope("apiserver") as scope:
                 opening = scope.spawn(self._open_store(), name="open store")
-                fetching = [scope.spawn(keys.run(), name="issuer's keys") for keys in self._issuers]
+                beside = [scope.spawn(keys.run(), name="issuer's keys") for keys in self._issuers]
+                if self._audit_log is not None:
+                    beside.append(scope.spawn(self._audit_log.run(), name="audit log"))
                 await http.serve()
-                for task in (opening, *fetching):
+                for task in (opening, *beside):
                     task.cancel()
         finally:
             self._peers.stop()
@@ -259,7 +264,14 @@ class _ApiServer:
         add_issuer_documents(app, tokens.keys, tokens.issuer, address)
         if self._fairness.dumps is not None:
             add_dumps(app, self._fairness.dumps)
-        return Router(self._server, authenticator, authorizer, verbs, app, self._fairness.gate)
+        parts = (self._server, authenticator, authorizer, verbs, app, self._fairness.gate)
+        audit = assembly.make_audit(settings, authorizer, self._clock)
+        if audit is None:
+            return Router(*parts)
+        auditor, self._audit_log = audit
+        router = AuditingRouter(*parts)
+        router.auditor = auditor
+        return router
 
     async def _render_metrics(self) -> bytes:
         if self._settings.workers == 1:

@@ -92,7 +92,7 @@ class Verbs:
         return self.main.get(verb)
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """How a request is served: what its path, method and query decide."""
 
     target: Target
@@ -104,6 +104,8 @@ class _Plan(NamedTuple):
 
 class Router:
     """The ASGI application that uvicorn calls."""
+
+    _exchange: Callable[[Scope, Receive, Send, int], Exchange] = Exchange
 
     def __init__(
         self,
@@ -121,7 +123,7 @@ class Router:
         self._verbs = verbs
         self._behind = behind
         self._gate = gate
-        self._creates: dict[str, _Plan] = {}
+        self._creates: dict[str, Plan] = {}
         self._series: dict[tuple[int, str, str, str], Series] = {}
         self._body_bytes_max = server.settings.body_bytes_max
         self._request_timeout_s = server.settings.request_timeout_s
@@ -131,7 +133,7 @@ class Router:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
         assert scope["type"] == "http", "neither lifespan nor websockets are switched on"
-        exchange = Exchange(scope, receive, send, self._body_bytes_max)
+        exchange = self._exchange(scope, receive, send, self._body_bytes_max)
         path = exchange.path
         plan = None
         if path.startswith("/api"):
@@ -145,7 +147,7 @@ class Router:
             return self._serve_resource(exchange, plan)
         return self._serve_path(exchange, scope, receive, send)
 
-    def _plan(self, exchange: Exchange) -> _Plan | None:
+    def _plan(self, exchange: Exchange) -> Plan | None:
         """Return how to serve a request, None if its path is not one of resources that there are.
 
         Raises:
@@ -161,7 +163,7 @@ class Router:
         verb = self._verb_of(exchange, target)
         attributes = attributes_of(exchange, target, verb)
         handler = self._verbs.find(target, verb)
-        plan = _Plan(target, verb, handler, attributes, self._series_of(target, verb))
+        plan = Plan(target, verb, handler, attributes, self._series_of(target, verb))
         # Strangers must not fill it with long paths: nobody has been asked who they are yet.
         if verb == "create" and not target.name and len(path) <= COLLECTION_LENGTH_MAX:
             if len(self._creates) >= _PLANS_MAX:
@@ -169,7 +171,7 @@ class Router:
             self._creates[path] = plan
         return plan
 
-    async def _serve_resource(self, exchange: Exchange, plan: _Plan) -> None:
+    async def _serve_resource(self, exchange: Exchange, plan: Plan) -> None:
         server, metrics = self._server, self._server.metrics
         target, verb, _, attributes, series = plan
         ticket: Ticket | None = None
@@ -210,7 +212,7 @@ class Router:
             if self._log_access:
                 self._log_request(exchange, verb, taken_s)
 
-    def _admit(self, exchange: Exchange, plan: _Plan) -> Handler:
+    def _admit(self, exchange: Exchange, plan: Plan) -> Handler:
         """Return what serves the request, if its user may make it.
 
         Raises:

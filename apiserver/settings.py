@@ -67,6 +67,32 @@ class AuthSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """What is put on record; nothing is without a policy and a place for it.
+
+    Attributes:
+        policy: upstream's audit Policy, decoded; {}: none.
+        log_path: the log; each further worker has one of its own beside it.
+        log_bytes_max: a larger log is set aside, and a new one begun.
+        log_backups_max: so many of those stay; 0: all.
+        log_age_days_max: for so long; 0: for ever.
+    """
+
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    log_path: Path | None = None
+    log_bytes_max: int = 100 << 20
+    log_backups_max: int = 10
+    log_age_days_max: int = 0
+
+    def path_of(self, worker_index: int) -> Path | None:
+        """Return where a worker writes, None if nothing is put on record."""
+        path = self.log_path
+        if path is None or not self.policy or worker_index < 2:
+            return path if self.policy else None
+        return path.with_stem(f"{path.stem}-{worker_index}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """How the API server works.
 
@@ -103,6 +129,7 @@ class ServerSettings:
         worker_index: which of them this one is, from 1; 0 before anyone is chosen.
         storage: how the replica works.
         auth: who is let in.
+        audit: what is put on record.
     """
 
     data_dir: Path
@@ -135,6 +162,7 @@ class ServerSettings:
     worker_index: int
     storage: StorageSettings
     auth: AuthSettings = field(default_factory=AuthSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     @property
     def is_mapped(self) -> bool:
@@ -182,6 +210,9 @@ def decode_settings(content: Any) -> ServerSettings:
     auth = _checked(values["auth"], AuthSettings, "settings.auth")
     auth["service_account_key_files"] = tuple(map(Path, auth["service_account_key_files"]))
     values["auth"] = AuthSettings(**auth)
+    audit = _checked(values["audit"], AuditSettings, "settings.audit")
+    audit["log_path"] = audit["log_path"] and Path(audit["log_path"])
+    values["audit"] = AuditSettings(**audit)
     for key in _PATHS:
         if values[key] is not None:
             values[key] = Path(values[key])
@@ -205,6 +236,9 @@ def encode_settings(settings: ServerSettings) -> dict[str, Any]:
     auth = {entry.name: getattr(settings.auth, entry.name) for entry in fields(settings.auth)}
     auth["service_account_key_files"] = [str(one) for one in auth["service_account_key_files"]]
     content["auth"] = auth
+    audit = {entry.name: getattr(settings.audit, entry.name) for entry in fields(settings.audit)}
+    audit["log_path"] = audit["log_path"] and str(audit["log_path"])
+    content["audit"] = audit
     return content
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from ultraplane.authentication import authentication_document
 from ultraplane.config import Config, StorageSection
 from ultraplane.errors import UserError
+from ultraplane.policy_files import audit_policy, authentication_document
 
 
 class SettingUseless(UserError):
@@ -35,6 +35,7 @@ def check_settings(config: Config) -> None:
     if config.auth.token_file is not None:
         _check_tokens(config.auth.token_file)
     _check_issuers(config)
+    _check_audit(config)
     if server.runtime_config:
         _check_runtime_config(config)
     if config.storage.partitions != StorageSection().partitions:
@@ -91,6 +92,19 @@ def _check_issuers(config: Config) -> None:
         if config.auth.authentication_config is None:
             name = "auth.oidc_*"
         raise SettingUseless(f"{name}: {error}") from error
+
+
+def _check_audit(config: Config) -> None:
+    document = audit_policy(config.audit)
+    if not document:
+        return
+    from apiserver.audit.policy import PolicyUseless, parse_policy  # noqa: PLC0415
+
+    try:
+        parse_policy(document)
+    except PolicyUseless as error:
+        path = config.audit.policy_file
+        raise SettingUseless(f"audit.policy_file {path}: {error}") from error
 
 
 def _check_signing_key(path: Path) -> None:

@@ -86,6 +86,8 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     oidc_groups_claim: flags.OidcGroupsClaim = None,
     oidc_groups_prefix: flags.OidcGroupsPrefix = None,
     oidc_ca_file: flags.OidcCaFile = None,
+    audit_policy_file: flags.AuditPolicyFile = None,
+    audit_log_path: flags.AuditLogPath = None,
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
 
@@ -120,6 +122,8 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
         "auth.oidc_groups_claim": oidc_groups_claim,
         "auth.oidc_groups_prefix": oidc_groups_prefix,
         "auth.oidc_ca_file": oidc_ca_file,
+        "audit.policy_file": audit_policy_file,
+        "audit.log_path": audit_log_path,
     }
     loaded = _load(config, data_dir, given)
     from ultraplane.up import run_up

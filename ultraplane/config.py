@@ -14,7 +14,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from ultraplane.access_config import AuditSection, AuthSection
+from ultraplane.sections import Location, Section
 
 _PARTITION_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _RESOURCE: Final = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[a-z][a-z0-9-]*")
@@ -33,24 +36,6 @@ _PARTITIONS: Final[dict[str, tuple[str, ...]]] = {
 _SOCKET_PATH_BYTES_MAX: Final = 100
 # A Service and the reservation of its cluster IP are written in one transaction.
 _WRITTEN_TOGETHER: Final = ("services", "networking.k8s.io/ipaddresses")
-
-
-def _absolute(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("must not hold a null character")
-    try:
-        expanded = path.expanduser()
-    except RuntimeError as error:
-        raise ValueError("names a user whose home is not known") from error
-    # Not resolve(): a data directory may well be a symbolic link that will point elsewhere.
-    return Path(os.path.abspath(expanded))
-
-
-def _not_empty(value: Any) -> Any:
-    # An unset variable in a script, which would make the working directory the one that is meant.
-    if value == "":
-        raise ValueError('must name a file or directory; the present one is "."')
-    return value
 
 
 def _host_name(text: str) -> str:
@@ -110,14 +95,7 @@ def default_data_dir() -> Path:
     return base / "ultraplane"
 
 
-Location = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_absolute)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
-
-
-class Section(BaseModel):
-    """Settings that belong together."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ServerSection(Section):
@@ -331,70 +309,6 @@ class StorageSection(Section):
         return self
 
 
-class AuthSection(Section):
-    """Who is let in, besides those the generated kubeconfig names."""
-
-    client_ca_file: Location | None = Field(
-        default=None,
-        description="Client certificates signed by this CA (PEM) are accepted too: the common name "
-        "is the user, organizations are groups.",
-    )
-    token_file: Location | None = Field(
-        default=None,
-        description='More bearer tokens, one a line, as upstream: token,user,uid,"group1,group2".',
-    )
-    service_account_key_files: tuple[Location, ...] = Field(
-        default=(),
-        description="More keys (PEM) whose service account tokens are accepted: to change the key, "
-        "name the old one here until its last token has expired.",
-    )
-    bootstrap_tokens: bool = Field(
-        default=True,
-        description="Whether Secrets of type bootstrap.kubernetes.io/token in kube-system let in, "
-        "as machines do that join a cluster.",
-    )
-    anonymous: bool = Field(
-        default=True,
-        description="Whether requests without credentials are served as system:anonymous, which "
-        "may ask for health and version; else they are refused.",
-    )
-    authentication_config: Location | None = Field(
-        default=None,
-        description="An AuthenticationConfiguration (apiserver.config.k8s.io/v1): OpenID issuers "
-        "whose tokens are accepted, and what anonymous requests may ask for.",
-    )
-    oidc_issuer_url: str | None = Field(
-        default=None,
-        description="Accept the tokens of this one OpenID issuer, as upstream's flags of that "
-        "name; not together with authentication_config.",
-    )
-    oidc_client_id: str | None = Field(default=None, description="Whom its tokens must be for.")
-    oidc_username_claim: str = Field(default="sub", description="The claim that names the user.")
-    oidc_username_prefix: str | None = Field(
-        default=None,
-        description="What is put before it. Unset: the issuer's URL and #, but nothing before an "
-        'email; "-": nothing.',
-    )
-    oidc_groups_claim: str | None = Field(default=None, description="The claim of its groups.")
-    oidc_groups_prefix: str = Field(default="", description="What is put before each of them.")
-    oidc_ca_file: Location | None = Field(
-        default=None, description="Certificates (PEM) that the issuer's server is checked by."
-    )
-    oidc_required_claims: dict[str, str] = Field(
-        default_factory=dict, description="Claims that a token must have, with their values."
-    )
-
-    @model_validator(mode="after")
-    def _issuers_are_named_once(self) -> Self:
-        if self.oidc_issuer_url is None:
-            return self
-        if self.authentication_config is not None:
-            raise ValueError("oidc_issuer_url and authentication_config are both set")
-        if not self.oidc_client_id:
-            raise ValueError("oidc_client_id must be set with oidc_issuer_url")
-        return self
-
-
 class SupervisorSection(Section):
     """How `ultraplane up` treats its processes."""
 
@@ -447,6 +361,7 @@ class Config(Section):
     journal: JournalSection = Field(default_factory=JournalSection, description="The log.")
     storage: StorageSection = Field(default_factory=StorageSection, description="The replica.")
     auth: AuthSection = Field(default_factory=AuthSection, description="Who is let in.")
+    audit: AuditSection = Field(default_factory=AuditSection, description="The audit log.")
     supervisor: SupervisorSection = Field(
         default_factory=SupervisorSection, description="How `ultraplane up` treats its processes."
     )

@@ -119,3 +119,18 @@ OidcCaFile = Annotated[
         help="Certificates (PEM) by which the issuer is known.",
     ),
 ]
+AuditPolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--audit-policy-file",
+        parser=parse_path,
+        metavar="FILE",
+        help="Which requests are put on record (audit.k8s.io/v1 Policy).",
+    ),
+]
+AuditLogPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--audit-log-path", parser=parse_path, metavar="FILE", help="Where they are written."
+    ),
+]

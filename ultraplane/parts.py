@@ -14,12 +14,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from apiserver.peers import socket_path
-from apiserver.settings import AuthSettings, ServerSettings, StorageSettings, encode_settings
+from apiserver.settings import (
+    AuditSettings,
+    AuthSettings,
+    ServerSettings,
+    StorageSettings,
+    encode_settings,
+)
 from storage.partition_map import PartitionMap
-from ultraplane.authentication import authentication_document
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
+from ultraplane.policy_files import audit_policy, authentication_document
 from ultraplane.probes import accepts_connections, answers_ok
 from ultraplane.supervisor import ProcessSpec
 
@@ -74,6 +80,13 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             authentication=authentication_document(config.auth),
             anonymous=config.auth.anonymous,
             bootstrap_tokens=config.auth.bootstrap_tokens,
+        ),
+        audit=AuditSettings(
+            policy=audit_policy(config.audit),
+            log_path=config.audit.log_path,
+            log_bytes_max=config.audit.log_mib_max << 20,
+            log_backups_max=config.audit.log_backups_max,
+            log_age_days_max=config.audit.log_age_days_max,
         ),
     )
 
