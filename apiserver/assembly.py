@@ -27,6 +27,7 @@ from apiserver.server import Server
 from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.service_claims import PORT_CLAIMS, ServiceClaims
 from apiserver.settings import ServerSettings
+from apiserver.signer_access import SIGNING_REQUESTS, SigningRequestGuard
 from apiserver.signing_keys import SigningKeys
 from apiserver.twins import Twins
 from apiserver.verbs import node_parts
@@ -110,6 +111,7 @@ def make_authorizer(server: Server, rbac: RbacAuthorizer) -> Authorizer:
     """Return who decides what users may do; the server's guards of writes go by the same."""
     authorizer = Authorizer([NodeAuthorizer(server.store), rbac])
     server.guards.update(make_guards(rbac, authorizer))
+    server.guards[SIGNING_REQUESTS] = SigningRequestGuard(authorizer)
     return authorizer
 
 

@@ -136,7 +136,12 @@ class Server:
             raise from_storage_error(error, resource.group_resource) from error
 
     def guard(
-        self, user: User, resource: Resource, new: JsonObject, old: JsonObject | None
+        self,
+        user: User,
+        resource: Resource,
+        new: JsonObject,
+        old: JsonObject | None,
+        part: str = "",
     ) -> None:
         """Refuse a write that `user` may not make though it has the verb; see `Guard.check`.
 
@@ -145,7 +150,7 @@ class Server:
         """
         guard = self.guards.get(resource.storage)
         if guard is not None:
-            guard.check(user, new, old)
+            guard.check(user, new, old, part)
 
     def peek(self, resource: Resource, namespace: str, name: str) -> Record | None:
         """Return an object as the local replica has it now, which may be stale."""

@@ -107,7 +107,20 @@ def controllers_arguments(config: Config, kubeconfig: Path | None = None) -> lis
     return [
         f"--kubeconfig={kubeconfig or controllers_kubeconfig(config)}",
         f"--listen={config.controllers_address}",
+        *_signing_arguments(config),
         f"--log-level={config.log_level}",
+    ]
+
+
+def _signing_arguments(config: Config) -> list[str]:
+    """Only where the CA's key is: another server's may have been copied without it."""
+    directory = config.data_dir / "pki"
+    certificate, key = directory / "ca.crt", directory / "ca.key"
+    if not key.is_file():
+        return []
+    return [
+        f"--cluster-signing-cert-file={certificate}",
+        f"--cluster-signing-key-file={key}",
     ]
 
 

@@ -68,7 +68,7 @@ class RoleGuard:
         self._holdings = holdings
         self._plural = plural
 
-    def check(self, user: User, new: JsonObject, old: JsonObject | None) -> None:
+    def check(self, user: User, new: JsonObject, old: JsonObject | None, _part: str) -> None:
         """See Guard."""
         if MASTERS in user.groups:
             return
@@ -100,7 +100,7 @@ class BindingGuard:
         self._holdings = holdings
         self._plural = plural
 
-    def check(self, user: User, new: JsonObject, old: JsonObject | None) -> None:
+    def check(self, user: User, new: JsonObject, old: JsonObject | None, _part: str) -> None:
         """See Guard.
 
         Raises:
