@@ -10,6 +10,7 @@ from apiserver.audit.auditor import Auditor
 from apiserver.audit.log import AuditLog, LogLimits
 from apiserver.audit.policy import parse_policy
 from apiserver.authn import AnonymousRule, Authenticator, TokenJudge, read_token_file
+from apiserver.authorization_webhook import AuthorizationWebhook
 from apiserver.authz import Authorizer
 from apiserver.bootstrap_tokens import BootstrapTokens
 from apiserver.exchange import Exchange
@@ -107,9 +108,21 @@ def make_server(
     return server
 
 
-def make_authorizer(server: Server, rbac: RbacAuthorizer) -> Authorizer:
+def make_webhook(settings: ServerSettings, clock: Clock) -> AuthorizationWebhook | None:
+    """Return who is asked last what users may do, None if nobody is.
+
+    Raises:
+        AccessError: the server must not start.
+    """
+    path = settings.auth.webhook_config_file
+    return None if path is None else AuthorizationWebhook(path, clock)
+
+
+def make_authorizer(
+    server: Server, rbac: RbacAuthorizer, webhook: AuthorizationWebhook | None
+) -> Authorizer:
     """Return who decides what users may do; the server's guards of writes go by the same."""
-    authorizer = Authorizer([NodeAuthorizer(server.store), rbac])
+    authorizer = Authorizer([NodeAuthorizer(server.store), rbac], webhook)
     server.guards.update(make_guards(rbac, authorizer))
     server.guards[SIGNING_REQUESTS] = SigningRequestGuard(authorizer)
     return authorizer

@@ -26,6 +26,8 @@ MASTERS: Final = "system:masters"
 CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
 _UID_ATTRIBUTE: Final = "1.3.6.1.4.1.57683.2"
 """Of a certificate's subject, as upstream takes a user's uid from it."""
+_WAITS_MAX: Final = 64
+"""For keys, and for each thing that Impersonate headers name."""
 _log: Final = logging.getLogger(__name__)
 
 
@@ -65,14 +67,14 @@ class TokenRefused(Exception):
 
 
 class NotYet(Exception):
-    """A token cannot be judged now, but after a wait: keys are on their way.
+    """Who asks cannot be told now, but after a wait: keys are on their way, or somebody is asked.
 
     Attributes:
-        ready: to be awaited before it is shown again.
+        ready: to be awaited before that is tried again.
     """
 
     def __init__(self, ready: Awaitable[object]) -> None:
-        super().__init__("keys are on their way")
+        super().__init__("what is needed to tell is on its way")
         self.ready = ready
 
 
@@ -181,7 +183,7 @@ class Authenticator:
         Raises:
             StatusError: 401, something is presented and it names nobody; 403, this user may not
                 ask in the name of others.
-            NotYet: a token can be judged after a wait only.
+            NotYet: that can be told after a wait only.
         """
         user = self._identify(exchange)
         if user is ANONYMOUS and not (self._lets_anybody or self._anonymous.lets(exchange.path)):
@@ -194,11 +196,13 @@ class Authenticator:
         Raises:
             StatusError: 401, it has come and is not enough.
         """
-        await cause.ready
-        try:
-            return self.authenticate(exchange)
-        except NotYet as error:
-            raise st.unauthorized() from error
+        for _ in range(_WAITS_MAX):
+            await cause.ready
+            try:
+                return self.authenticate(exchange)
+            except NotYet as another:
+                cause = another
+        raise st.unauthorized()
 
     def _identify(self, exchange: Exchange) -> User:
         connection = exchange.connection

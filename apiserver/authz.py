@@ -1,7 +1,8 @@
 """What a user may do: whoever decides is asked in turn, and the first to allow it does.
 
 system:masters may do everything, whatever else is in force, as upstream's privileged group. Nobody
-is refused for good by one of those asked: what none allows is refused, with all their reasons.
+is refused for good by one of those asked: what none allows is refused, with all their reasons. One
+may be far away, a webhook: it is asked last, and only where that can be waited for.
 """
 
 from __future__ import annotations
@@ -51,14 +52,27 @@ class Judge(Protocol):
         ...
 
 
+class LastJudge(Protocol):
+    """One who is far away, and asked only when no other allows."""
+
+    def known(self, user: User, asked: Attributes) -> Decision | None:
+        """Return what it said before, None if that has to be asked."""
+        ...
+
+    async def ask(self, user: User, asked: Attributes) -> Decision:
+        """Return what it says; it never fails."""
+        ...
+
+
 class Authorizer:
     """Asks all judges."""
 
-    def __init__(self, judges: Sequence[Judge] = ()) -> None:
+    def __init__(self, judges: Sequence[Judge] = (), last: LastJudge | None = None) -> None:
         self._decides = tuple(judge.decide for judge in judges)
+        self._last = last
 
     def decide(self, user: User, asked: Attributes) -> Decision:
-        """Tell whether `user` may do this, and why (not)."""
+        """Tell whether `user` may do this, and why (not), as far as is known here."""
         if MASTERS in user.groups:
             return ALLOWED
         reasons = []
@@ -68,21 +82,53 @@ class Authorizer:
                 return decision
             if decision.reason:
                 reasons.append(decision.reason)
+        if self._last is not None:
+            known = self._last.known(user, asked)
+            if known is not None:
+                return _joined(known, reasons)
         return Decision(allowed=False, reason="\n".join(reasons)) if reasons else NO_OPINION
 
+    async def decide_at_last(self, user: User, asked: Attributes) -> Decision:
+        """Tell the same, whoever has to be asked for it."""
+        decision = self.decide(user, asked)
+        if decision.allowed or self._last is None or self._last.known(user, asked) is not None:
+            return decision
+        return _joined(await self._last.ask(user, asked), [decision.reason])
+
     def allows(self, user: User, asked: Attributes) -> bool:
-        """Tell whether `user` may do this."""
+        """Tell whether `user` may do this, as far as is known here."""
         return self.decide(user, asked).allowed
 
-    def check(self, user: User, asked: Attributes) -> None:
-        """Refuse what `user` may not do.
+    def check(self, user: User, asked: Attributes) -> bool:
+        """Refuse what `user` may not do; False: somebody has to be asked, see `ask`.
 
         Raises:
             StatusError: 403.
         """
         decision = self.decide(user, asked)
+        if decision.allowed:
+            return True
+        if self._last is not None and self._last.known(user, asked) is None:
+            return False
+        raise refuse(user, asked, decision.reason)
+
+    async def ask(self, user: User, asked: Attributes) -> None:
+        """Refuse what `user` may not do, whoever has to be asked for it.
+
+        Raises:
+            StatusError: 403.
+        """
+        decision = await self.decide_at_last(user, asked)
         if not decision.allowed:
             raise refuse(user, asked, decision.reason)
+
+
+def _joined(decision: Decision, reasons: list[str]) -> Decision:
+    """Return a refusal with all reasons, or what allows."""
+    if decision.allowed:
+        return decision
+    told = "\n".join(reason for reason in (*reasons, decision.reason) if reason)
+    return Decision(allowed=False, reason=told)
 
 
 def refuse(user: User, attributes: Attributes, reason: str = "") -> st.StatusError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
-from apiserver.authn import ANONYMOUS_NAME, AUTHENTICATED, UNAUTHENTICATED, User
+from apiserver.authn import ANONYMOUS_NAME, AUTHENTICATED, UNAUTHENTICATED, NotYet, User
 from apiserver.authz import Attributes, Authorizer
 from apiserver.exchange import Exchange
 from kube import status as st
@@ -42,13 +42,15 @@ class Impersonator:
 
         Raises:
             StatusError: 403, `user` may not; 400, the headers name nobody.
+            NotYet: somebody has to be asked.
         """
         exchange.asker = user
         named = _read(exchange.impersonation)
         if not named.user:
             raise st.bad_request("requested impersonation of groups or extra without a user")
         for asked in _asked(named):
-            self._authorizer.check(user, asked)
+            if not self._authorizer.check(user, asked):
+                raise NotYet(self._authorizer.ask(user, asked))
         return User(named.user, _groups_as(named.user, named.groups), named.uid, named.extra)
 
 

@@ -7,7 +7,7 @@ import gc
 import logging
 import ssl
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -140,6 +140,7 @@ class _ApiServer:
         self._fairness = make_fairness(self._server)
         self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
         self._issuers: list[IssuerKeys] = []
+        self._webhook = assembly.make_webhook(settings, self._clock)
         self._audit_log: AuditLog | None = None
         self._is_bootstrapped = False
         self._has_crashed = False
@@ -150,7 +151,7 @@ class _ApiServer:
         self._http = http = _Listeners(self._http_config(), self._server)
         await self._journal.start()
         try:
-            async with TaskScope("apiserver") as scope:
+            async with TaskScope("apiserver") as scope, self._webhook or nullcontext():
                 opening = scope.spawn(self._open_store(), name="open store")
                 beside = [scope.spawn(keys.run(), name="issuer's keys") for keys in self._issuers]
                 if self._audit_log is not None:
@@ -243,7 +244,7 @@ class _ApiServer:
     def _make_router(self) -> Router:
         settings = self._settings
         rbac = RbacAuthorizer(self._store)
-        authorizer = assembly.make_authorizer(self._server, rbac)
+        authorizer = assembly.make_authorizer(self._server, rbac, self._webhook)
         authentication = assembly.make_authentication(
             settings, self._store, self._clock, authorizer
         )

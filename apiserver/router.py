@@ -192,7 +192,7 @@ class Router:
             ticket = self._gate.arrive(exchange, attributes, target.resource.storage, started_s)
             if ticket is not None and ticket.phase is WAITING:
                 await self._gate.wait(ticket, limit_s)
-            handler = self._admit(exchange, plan)
+            handler = self._admit(exchange, plan) or await self._admit_later(exchange, plan)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
             if exchange.scope["query_string"] or verb in _TIMED:
@@ -212,15 +212,29 @@ class Router:
             if self._log_access:
                 self._log_request(exchange, verb, taken_s)
 
-    def _admit(self, exchange: Exchange, plan: Plan) -> Handler:
-        """Return what serves the request, if its user may make it.
+    async def _admit_later(self, exchange: Exchange, plan: Plan) -> Handler:
+        """Return what serves the request, once somebody was asked whether its user may make it.
+
+        Raises:
+            StatusError: as `_admit`.
+        """
+        await self._authorizer.ask(exchange.user, plan.attributes)
+        return self._serving(exchange, plan)
+
+    def _admit(self, exchange: Exchange, plan: Plan) -> Handler | None:
+        """Return what serves the request, if its user may make it; None: somebody must be asked.
 
         Raises:
             StatusError: 403; 404 or 405, it has no such verb; 406, a write whose answer the
                 client could not read: it must hear so before anything is written.
         """
-        target, verb, handler, attributes, _ = plan
-        self._authorizer.check(exchange.user, attributes)
+        if not self._authorizer.check(exchange.user, plan.attributes):
+            return None
+        return self._serving(exchange, plan)
+
+    @staticmethod
+    def _serving(exchange: Exchange, plan: Plan) -> Handler:
+        target, verb, handler, _, _ = plan
         if handler is None or exchange.method == "HEAD":
             raise _no_method(exchange, target, verb)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
@@ -297,7 +311,8 @@ class Router:
             ticket = self._gate.arrive(exchange, attributes, "", clock.monotonic_s())
             if ticket is not None and ticket.phase is WAITING:
                 await self._gate.wait(ticket, limit_s)
-            self._authorizer.check(exchange.user, attributes)
+            if not self._authorizer.check(exchange.user, attributes):
+                await self._authorizer.ask(exchange.user, attributes)
             if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
                 if path.startswith("/api/") or path.split("/")[2] in self._groups:
                     raise st.nothing_there()

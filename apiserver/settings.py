@@ -58,12 +58,15 @@ class AuthSettings:
         authentication: upstream's AuthenticationConfiguration, decoded; {}: none.
         anonymous: whether requests without credentials are decided about, or refused at once.
         bootstrap_tokens: whether secrets of kube-system may be bootstrap tokens.
+        webhook_config_file: a kubeconfig that names who is asked last what users may do; None:
+            nobody.
     """
 
     service_account_key_files: tuple[Path, ...] = ()
     authentication: Mapping[str, Any] = field(default_factory=dict)
     anonymous: bool = True
     bootstrap_tokens: bool = True
+    webhook_config_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +212,7 @@ def decode_settings(content: Any) -> ServerSettings:
     values["storage"] = StorageSettings(**{**storage, "partitions": partitions})
     auth = _checked(values["auth"], AuthSettings, "settings.auth")
     auth["service_account_key_files"] = tuple(map(Path, auth["service_account_key_files"]))
+    auth["webhook_config_file"] = auth["webhook_config_file"] and Path(auth["webhook_config_file"])
     values["auth"] = AuthSettings(**auth)
     audit = _checked(values["audit"], AuditSettings, "settings.audit")
     audit["log_path"] = audit["log_path"] and Path(audit["log_path"])
@@ -235,6 +239,7 @@ def encode_settings(settings: ServerSettings) -> dict[str, Any]:
     content["storage"] = storage
     auth = {entry.name: getattr(settings.auth, entry.name) for entry in fields(settings.auth)}
     auth["service_account_key_files"] = [str(one) for one in auth["service_account_key_files"]]
+    auth["webhook_config_file"] = auth["webhook_config_file"] and str(auth["webhook_config_file"])
     content["auth"] = auth
     audit = {entry.name: getattr(settings.audit, entry.name) for entry in fields(settings.audit)}
     audit["log_path"] = audit["log_path"] and str(audit["log_path"])

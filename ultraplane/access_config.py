@@ -62,6 +62,12 @@ class AuthSection(Section):
         default_factory=dict, description="Claims that a token must have, with their values."
     )
 
+    authorization_webhook_config_file: Location | None = Field(
+        default=None,
+        description="A kubeconfig that names a server which is asked, by a SubjectAccessReview, "
+        "what neither nodes' rules nor roles allow.",
+    )
+
     @model_validator(mode="after")
     def _issuers_are_named_once(self) -> Self:
         if self.oidc_issuer_url is None:

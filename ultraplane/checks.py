@@ -36,6 +36,8 @@ def check_settings(config: Config) -> None:
         _check_tokens(config.auth.token_file)
     _check_issuers(config)
     _check_audit(config)
+    if config.auth.authorization_webhook_config_file is not None:
+        _check_webhook(config.auth.authorization_webhook_config_file)
     if server.runtime_config:
         _check_runtime_config(config)
     if config.storage.partitions != StorageSection().partitions:
@@ -92,6 +94,15 @@ def _check_issuers(config: Config) -> None:
         if config.auth.authentication_config is None:
             name = "auth.oidc_*"
         raise SettingUseless(f"{name}: {error}") from error
+
+
+def _check_webhook(path: Path) -> None:
+    from kube.access import AccessError, read_access  # noqa: PLC0415
+
+    try:
+        read_access(path)
+    except AccessError as error:
+        raise SettingUseless(f"auth.authorization_webhook_config_file: {error}") from error
 
 
 def _check_audit(config: Config) -> None:

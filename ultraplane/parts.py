@@ -80,6 +80,7 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             authentication=authentication_document(config.auth),
             anonymous=config.auth.anonymous,
             bootstrap_tokens=config.auth.bootstrap_tokens,
+            webhook_config_file=config.auth.authorization_webhook_config_file,
         ),
         audit=AuditSettings(
             policy=audit_policy(config.audit),

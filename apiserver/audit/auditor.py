@@ -45,6 +45,7 @@ class Record:
     treatment: Treatment
     base: JsonObject
     asked: Attributes
+    is_allowed: bool = False
 
 
 class Auditor:
@@ -68,11 +69,7 @@ class Auditor:
         if exchange.asker is not None:
             record.base["impersonatedUser"] = _shown_user(user)
         self._emit(record, RECEIVED)
-        decision = self._authorizer.decide(user, asked)
-        record.base["annotations"] = {
-            "authorization.k8s.io/decision": "allow" if decision.allowed else "forbid",
-            "authorization.k8s.io/reason": decision.reason,
-        }
+        self._annotate(record, user)
         if asked.verb == "watch":
             exchange.when_started = lambda: self._emit(record, STARTED, _code(exchange.code))
 
@@ -87,6 +84,8 @@ class Auditor:
                 if record is not None:
                     self._emit(record, STARTED, _status(exchange, code))
             return
+        if not record.is_allowed:
+            self._annotate(record, exchange.user)  # somebody may have been asked meanwhile
         more: JsonObject = {}
         if exchange.request_body:
             self._add_request(exchange, record, more)
@@ -96,6 +95,14 @@ class Auditor:
             if shown is not None:
                 more["responseObject"] = _without_fields(shown, record)
         self._emit(record, COMPLETE, more)
+
+    def _annotate(self, record: Record, user: User) -> None:
+        decision = self._authorizer.decide(user, record.asked)
+        record.is_allowed = decision.allowed
+        record.base["annotations"] = {
+            "authorization.k8s.io/decision": "allow" if decision.allowed else "forbid",
+            "authorization.k8s.io/reason": decision.reason,
+        }
 
     def _record(self, exchange: AuditedExchange, asked: Attributes, user: User) -> Record | None:
         treatment = self._policy.treat(user, asked)

@@ -19,7 +19,7 @@ _RESOURCE: Final = "spec.resourceAttributes"
 _FIELD_OPERATORS: Final = {"In": "=", "NotIn": "!="}
 
 
-def review_access(
+async def review_access(
     authorizer: Authorizer, review: JsonObject, target: Target, asking: User
 ) -> JsonObject:
     """Return the status of an access review of any kind.
@@ -32,7 +32,7 @@ def review_access(
     if faults:
         raise st.invalid(target.resource.group, kind, "", faults)
     user = asking if kind == SELF else _user_of(spec)
-    decision = authorizer.decide(user, _attributes(spec))
+    decision = await authorizer.decide_at_last(user, _attributes(spec))
     status: JsonObject = {"allowed": decision.allowed}
     if decision.reason:
         status["reason"] = decision.reason

@@ -46,8 +46,9 @@ class Reviews:
             case "SelfSubjectRulesReview":
                 review["status"] = self._rules(review, exchange.user)
             case _:
-                authorizer = self._authorizer
-                review["status"] = review_access(authorizer, review, target, exchange.user)
+                review["status"] = await review_access(
+                    self._authorizer, review, target, exchange.user
+                )
         await respond_document(exchange, review, 201)
 
     async def _review_token(self, review: JsonObject) -> JsonObject:

@@ -111,7 +111,7 @@ def test_watches_are_no_requests_under_way_for_metrics() -> None:
         return serve
 
     verbs = Verbs({verb: serving(verb) for verb in ("list", "watch", "create")}, {}, {})
-    allowing = SimpleNamespace(check=lambda _user, _attributes: None)
+    allowing = SimpleNamespace(check=lambda _user, _attributes: True)
     router = _router(verbs=verbs, authorizer=allowing)
 
     async def run() -> None:
