@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
+from apiserver.errors import from_storage_error
 from apiserver.exchange import Exchange
 from kube import status as st
+from storage.errors import StorageError
 
 ANONYMOUS_NAME: Final = "system:anonymous"
 AUTHENTICATED: Final = "system:authenticated"
@@ -272,6 +274,12 @@ class Authenticator:
             except TokenRefused as refused:
                 refusals.append(str(refused))
                 continue
+            except (ValueError, RecursionError):
+                # Whatever can be wrong with what a stranger has nested or encoded.
+                refusals.append("malformed token")
+                continue
+            except StorageError as error:
+                raise from_storage_error(error, ("", "tokens")) from error
             if found is not None:
                 return found
         if refusals:

@@ -9,6 +9,7 @@ is what that signer signs; if not, the request gets the condition Failed.
 from __future__ import annotations
 
 import base64
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,17 +89,21 @@ class CertificateController:
             # The watch is about to show what is there now, or that it is gone.
             if error.reason not in ("Conflict", "NotFound"):
                 raise
-        return max(1.0, left_s)
+        return None if math.isinf(left_s) else max(1.0, left_s)
 
     def _left_s(self, csr: JsonObject) -> float:
-        """Return for how long a request is kept: an hour when decided, a day while it waits."""
+        """Return for how long a request is kept: a day while undecided, an hour when done with.
+
+        One that is approved and not signed yet waits for its signer, however long that takes.
+        """
         conditions = (csr.get("status") or {}).get("conditions") or ()
-        decided = [one.get("lastUpdateTime") for one in conditions if one.get("lastUpdateTime")]
-        waits = not conditions or _is_to_be_signed(csr)
-        since = csr["metadata"]["creationTimestamp"] if waits else max(decided, default="")
-        since = since or csr["metadata"]["creationTimestamp"]
-        age_s = self._clock.now_s() - times.epoch_seconds(since)
-        return (_PENDING_S if waits else _DECIDED_S) - age_s
+        since, kept_s = csr["metadata"]["creationTimestamp"], _PENDING_S
+        if conditions:
+            if _waits_for_its_signer(csr):
+                return math.inf
+            told = [one["lastUpdateTime"] for one in conditions if one.get("lastUpdateTime")]
+            since, kept_s = max(told, default=since), _DECIDED_S
+        return kept_s - (self._clock.now_s() - times.epoch_seconds(since))
 
     async def _approve(self, csr: JsonObject) -> None:
         request = parse_request(csr)
@@ -152,14 +157,17 @@ class CertificateController:
         await self._client.request("PUT", path, {**csr, "status": status})
 
 
-def _is_to_be_signed(csr: JsonObject) -> bool:
+def _waits_for_its_signer(csr: JsonObject) -> bool:
     return bool(
         condition_of(csr, "Approved")
         and not condition_of(csr, "Denied")
         and not condition_of(csr, "Failed")
         and not (csr.get("status") or {}).get("certificate")
-        and csr["spec"].get("signerName") in SIGNERS
     )
+
+
+def _is_to_be_signed(csr: JsonObject) -> bool:
+    return _waits_for_its_signer(csr) and csr["spec"].get("signerName") in SIGNERS
 
 
 def _only(csr: JsonObject) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from storage.watcher import Scope
 _log: Final = logging.getLogger(__name__)
 PUBLIC_PATHS: Final = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 """What everybody may ask while nothing is known yet, as system:public-info-viewer says later."""
-_KEPT_MAX: Final = 200_000
+_KEPT_MAX: Final = 50_000
 _KEPT_LENGTH_MAX: Final = 512
 
 
