@@ -27,6 +27,7 @@ from storage.store_view import StoreView
 
 PRIVATE_CLAIM: Final = "kubernetes.io"
 LEGACY_ISSUER: Final = "kubernetes/serviceaccount"
+_LEGACY_CLAIM: Final = "kubernetes.io/serviceaccount/"
 INVALID_SINCE: Final = "kubernetes.io/legacy-token-invalid-since"
 EXTENDED_S: Final = 365 * 24 * 3600
 """How long a token of a pod holds that asks for `WARN_ONLY_S`: old clients never read it again."""
@@ -190,7 +191,7 @@ class ServiceAccountTokens:
 
     def _resolve_legacy(self, token: str, known: _Checked) -> User:
         name_of = {
-            key: str(known.claims.get(f"{LEGACY_ISSUER}/{key}") or "")
+            key: str(known.claims.get(_LEGACY_CLAIM + key) or "")
             for key in ("namespace", "secret.name", "service-account.name", "service-account.uid")
         }
         namespace, uid = name_of["namespace"], name_of["service-account.uid"]
