@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from apiserver.authn import Authenticator, read_token_file
+from apiserver.audit.auditor import Auditor
+from apiserver.audit.log import AuditLog, LogLimits
+from apiserver.audit.policy import parse_policy
+from apiserver.authn import AnonymousRule, Authenticator, TokenJudge, read_token_file
+from apiserver.authorization_webhook import AuthorizationWebhook
 from apiserver.authz import Authorizer
+from apiserver.bootstrap_tokens import BootstrapTokens
 from apiserver.exchange import Exchange
+from apiserver.impersonation import Impersonator
 from apiserver.metrics import Metrics
+from apiserver.node_access.judge import NodeAuthorizer
+from apiserver.oidc.config import Issuer, parse_configuration
+from apiserver.oidc.keys import IssuerKeys
+from apiserver.oidc.tokens import OidcTokens
+from apiserver.rbac.authorizer import RbacAuthorizer
+from apiserver.rbac.escalation import make_guards
 from apiserver.resources import Catalog, Target
 from apiserver.router import Handler, Verbs
 from apiserver.server import Server
 from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.service_claims import PORT_CLAIMS, ServiceClaims
 from apiserver.settings import ServerSettings
+from apiserver.signer_access import SIGNING_REQUESTS, SigningRequestGuard
+from apiserver.signing_keys import SigningKeys
 from apiserver.twins import Twins
 from apiserver.verbs import node_parts
 from apiserver.verbs.answer import respond_printed
@@ -94,14 +108,89 @@ def make_server(
     return server
 
 
-def make_authenticator(settings: ServerSettings, tokens: ServiceAccountTokens) -> Authenticator:
-    """Return who finds the user of a request."""
+def make_webhook(settings: ServerSettings, clock: Clock) -> AuthorizationWebhook | None:
+    """Return who is asked last what users may do, None if nobody is.
+
+    Raises:
+        AccessError: the server must not start.
+    """
+    path = settings.auth.webhook_config_file
+    return None if path is None else AuthorizationWebhook(path, clock)
+
+
+def make_authorizer(
+    server: Server, rbac: RbacAuthorizer, webhook: AuthorizationWebhook | None
+) -> Authorizer:
+    """Return who decides what users may do; the server's guards of writes go by the same."""
+    authorizer = Authorizer([NodeAuthorizer(server.store), rbac], webhook)
+    server.guards.update(make_guards(rbac, authorizer))
+    server.guards[SIGNING_REQUESTS] = SigningRequestGuard(authorizer)
+    return authorizer
+
+
+class Authentication(NamedTuple):
+    """Who finds the users of requests, and what has to run for that."""
+
+    authenticator: Authenticator
+    tokens: ServiceAccountTokens
+    issuers: list[IssuerKeys]
+
+
+def make_authentication(
+    settings: ServerSettings, store: StoreView, clock: Clock, authorizer: Authorizer
+) -> Authentication:
+    """Return who finds the user of a request.
+
+    Raises:
+        ConfigurationUseless, KeyUseless, TokenFileError, OSError: the server must not start.
+    """
+    auth = settings.auth
     known = read_token_file(settings.token_file) if settings.token_file is not None else {}
-    return Authenticator(known, tokens.check)
+    more = [path.read_bytes() for path in auth.service_account_key_files]
+    keys = SigningKeys(settings.service_account_key_file.read_bytes(), more)
+    issuer = settings.service_account_issuer
+    tokens = ServiceAccountTokens(keys, issuer, store, clock)
+    judges: list[TokenJudge] = [tokens]
+    if auth.bootstrap_tokens:
+        judges.append(BootstrapTokens((issuer,), store, clock))
+    trusted: list[Issuer] = []
+    anonymous = None
+    if auth.authentication:
+        trusted, anonymous = parse_configuration(auth.authentication)
+    issuers = []
+    for one in trusted:
+        issuers.append(IssuerKeys(one, clock))
+        judges.append(OidcTokens(one, issuers[-1], (issuer,), clock))
+    authenticator = Authenticator(
+        known,
+        judges,
+        Impersonator(authorizer).impersonate,
+        api_audiences=(issuer,),
+        anonymous=anonymous or AnonymousRule(auth.anonymous),
+    )
+    return Authentication(authenticator, tokens, issuers)
+
+
+def make_audit(
+    settings: ServerSettings, authorizer: Authorizer, clock: Clock
+) -> tuple[Auditor, AuditLog] | None:
+    """Return who puts requests on record, and where; None: nobody does.
+
+    Raises:
+        PolicyUseless: the server must not start.
+    """
+    audit = settings.audit
+    path = audit.path_of(settings.worker_index)
+    if path is None:
+        return None
+    limits = LogLimits(audit.log_bytes_max, audit.log_backups_max, audit.log_age_days_max)
+    log = AuditLog(path, limits, clock)
+    return Auditor(parse_policy(audit.policy), log.put, authorizer, clock), log
 
 
 def make_verbs(
-    authenticator: Authenticator, authorizer: Authorizer, tokens: ServiceAccountTokens
+    reviews: Reviews,
+    tokens: ServiceAccountTokens,
 ) -> Verbs:
     """Return the handlers of all verbs."""
     main: dict[str, Handler] = {
@@ -136,9 +225,8 @@ def make_verbs(
             parts["pods", name, verb] = node_parts.stream
     for verb in ("get", "create", "update", "patch", "delete"):
         parts["*", "proxy", verb] = node_parts.proxy
-    reviews = Reviews(authenticator, authorizer).create
     virtual: dict[tuple[str, str], Handler] = {
-        (f"{group}/{name}", "create"): reviews
+        (f"{group}/{name}", "create"): reviews.create
         for group, name in (
             ("authentication.k8s.io", "selfsubjectreviews"),
             ("authentication.k8s.io", "tokenreviews"),

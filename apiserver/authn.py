@@ -1,29 +1,36 @@
 """Who asks: client certificates, bearer tokens, or nobody.
 
-RBAC-ready: every request carries a `User`, and what it may do is asked of `apiserver.authz`.
-A certificate is looked at once a connection, a token once each time it changes in the table.
+Every request carries a `User`; what it may do is asked of `apiserver.authz`. A certificate is
+looked at once a connection. Tokens are shown to those who know some kind of them, in turn; each
+remembers what it has checked, so that the same token costs next to nothing again.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import hmac
-import re
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import Any, Final, NamedTuple, Protocol
 
+from apiserver.errors import from_storage_error
 from apiserver.exchange import Exchange
 from kube import status as st
-from kube.field import quote
+from storage.errors import StorageError
 
 ANONYMOUS_NAME: Final = "system:anonymous"
 AUTHENTICATED: Final = "system:authenticated"
 UNAUTHENTICATED: Final = "system:unauthenticated"
 MASTERS: Final = "system:masters"
-_SERVICE_ACCOUNT: Final = re.compile(r"system:serviceaccount:([a-z0-9-]{1,63}):[a-z0-9.-]{1,253}")
+CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
+_UID_ATTRIBUTE: Final = "1.3.6.1.4.1.57683.2"
+"""Of a certificate's subject, as upstream takes a user's uid from it."""
+_WAITS_MAX: Final = 64
+"""For keys, and for each thing that Impersonate headers name."""
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,47 @@ class User:
 
 
 ANONYMOUS: Final = User(ANONYMOUS_NAME, (UNAUTHENTICATED,))
-TokenCheck = Callable[[str], User | None]
+Impersonate = Callable[[User, Exchange], User]
+"""Returns whom a request's Impersonate headers name, if its user may act as that one."""
+
+
+class Found(NamedTuple):
+    """Whom a token names, and for which of the audiences asked for it is good."""
+
+    user: User
+    audiences: tuple[str, ...]
+
+
+class TokenRefused(Exception):
+    """A token is of a kind that somebody knows, and is not good; the text says why."""
+
+
+class NotYet(Exception):
+    """Who asks cannot be told now, but after a wait: keys are on their way, or somebody is asked.
+
+    Attributes:
+        ready: to be awaited before that is tried again.
+    """
+
+    def __init__(self, ready: Awaitable[object]) -> None:
+        super().__init__("what is needed to tell is on its way")
+        self.ready = ready
+
+
+class TokenJudge(Protocol):
+    """Knows one kind of bearer tokens."""
+
+    def check(self, token: str, audiences: Sequence[str]) -> Found | None:
+        """Return whom a token names; None: it is no token of this kind.
+
+        Args:
+            token: as presented.
+            audiences: it must be for one of them.
+
+        Raises:
+            TokenRefused: it is of this kind, and not good. NotYet: that takes a wait to tell.
+        """
+        ...
 
 
 class TokenFileError(ValueError):
@@ -57,82 +104,80 @@ def read_token_file(path: Path) -> dict[str, User]:
     """Return the users of a token file by token: upstream's CSV, token,user,uid,"group1,group2".
 
     Raises:
-        TokenFileError: a line has too few columns or an empty token.
+        TokenFileError: a line has too few columns.
         OSError: it cannot be read.
     """
     users: dict[str, User] = {}
     with path.open(newline="", encoding="utf-8") as lines:
-        for number, row in enumerate(csv.reader(lines), start=1):
-            if not row or row[0].startswith("#"):
+        for number, row in enumerate(csv.reader(lines, skipinitialspace=True), start=1):
+            if not row:
                 continue
-            if len(row) < 3 or not row[0]:
-                raise TokenFileError(f"{path}, line {number}: must be token,user,uid[,groups]")
+            if len(row) < 3:
+                text = "must have at least 3 columns (token, user name, user uid)"
+                raise TokenFileError(f"{path}, record {number}: {text}, found {len(row)}")
+            if not row[0]:
+                _log.warning("empty token in token file %s, record %d", path, number)
+                continue
+            if row[0] in users:
+                _log.warning("duplicate token in token file %s, record %d", path, number)
             groups = tuple(name for name in row[3].split(",") if name) if len(row) > 3 else ()
-            users[row[0]] = User(row[1], (*groups, AUTHENTICATED), row[2])
+            users[row[0]] = User(row[1], _with_authenticated(groups), row[2])
     return users
 
 
-def user_of_certificate(certificate: dict[str, Any]) -> User | None:
-    """Return the user a verified client certificate names: CN is the name, O are the groups."""
-    name, groups = "", []
+def _with_authenticated(groups: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*groups, AUTHENTICATED)))
+
+
+def user_of_certificate(certificate: dict[str, Any], der: bytes = b"") -> User | None:
+    """Return the user a verified client certificate names: CN is the name, O are the groups.
+
+    None: it names nobody, or more than one uid.
+    """
+    name, groups, uids = "", [], []
     for relative_name in certificate.get("subject", ()):
         for key, value in relative_name:
             if key == "commonName":
                 name = value
             elif key == "organizationName":
                 groups.append(value)
-    return User(name, (*groups, AUTHENTICATED)) if name else None
+            elif key == _UID_ATTRIBUTE:
+                uids.append(value)
+    if not name or len(uids) > 1 or uids == [""]:
+        return None
+    extra = {CREDENTIAL_ID: [f"X509SHA256={hashlib.sha256(der).hexdigest()}"]} if der else {}
+    return User(name, _with_authenticated(groups), uids[0] if uids else "", extra)
 
 
-def impersonate(user: User, headers: Sequence[tuple[bytes, bytes]]) -> User:
-    """Return the user that Impersonate headers name; until roles are evaluated, masters only.
+class AnonymousRule(NamedTuple):
+    """Whether those who present nothing are let on, and on which paths (None: on all)."""
 
-    Raises:
-        StatusError: 403, `user` may not; 400, the headers name nobody.
-    """
-    name, uid = "", ""
-    groups: list[str] = []
-    extra: dict[str, list[str]] = {}
-    for key, raw in headers:
-        value = raw.decode("latin-1")
-        if key == b"user":
-            name = name or value
-        elif key == b"uid":
-            uid = uid or value
-        elif key == b"group":
-            groups.append(value)
-        elif key.startswith(b"extra-"):
-            extra.setdefault(unquote(key[6:].decode("latin-1")), []).append(value)
-    if not name:
-        raise st.bad_request("requested impersonation of groups or extra without a user")
-    if MASTERS not in user.groups:
-        why = (
-            f'User {quote(user.name)} cannot impersonate resource "users" in API group "" at the '
-            "cluster scope"
-        )
-        raise st.forbidden("", "users", name, why)
-    return User(name, _groups_as(name, groups), uid, extra)
+    enabled: bool = True
+    paths: frozenset[str] | None = None
 
-
-def _groups_as(name: str, named: Sequence[str]) -> tuple[str, ...]:
-    groups = list(named)
-    account = _SERVICE_ACCOUNT.fullmatch(name)
-    if account is not None and not groups:
-        # A service account's groups follow from its name.
-        groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[1]}"]
-    if name == ANONYMOUS_NAME:
-        groups.append(UNAUTHENTICATED)
-    elif UNAUTHENTICATED not in groups:
-        groups.append(AUTHENTICATED)
-    return tuple(dict.fromkeys(groups))
+    def lets(self, path: str) -> bool:
+        """Tell whether a request without credentials may be decided about at all."""
+        return self.enabled and (self.paths is None or path in self.paths)
 
 
 class Authenticator:
     """Finds the user of a request."""
 
-    def __init__(self, tokens: dict[str, User], check_service_account: TokenCheck) -> None:
+    def __init__(
+        self,
+        tokens: dict[str, User],
+        judges: Sequence[TokenJudge],
+        impersonate: Impersonate,
+        *,
+        api_audiences: tuple[str, ...] = (),
+        anonymous: AnonymousRule = AnonymousRule(),  # noqa: B008 (it is immutable)
+    ) -> None:
         self._by_header = {b"Bearer " + token.encode(): user for token, user in tokens.items()}
-        self._check_service_account = check_service_account
+        self._judges = tuple(judges)
+        self._impersonate = impersonate
+        self._api_audiences = api_audiences
+        self._anonymous = anonymous
+        self._lets_anybody = anonymous.enabled and anonymous.paths is None
 
     def authenticate(self, exchange: Exchange) -> User:
         """Return who asks, or for whom; `ANONYMOUS` when nothing is presented.
@@ -140,16 +185,35 @@ class Authenticator:
         Raises:
             StatusError: 401, something is presented and it names nobody; 403, this user may not
                 ask in the name of others.
+            NotYet: that can be told after a wait only.
         """
         user = self._identify(exchange)
-        return impersonate(user, exchange.impersonation) if exchange.impersonation else user
+        if user is ANONYMOUS and not (self._lets_anybody or self._anonymous.lets(exchange.path)):
+            raise st.unauthorized()
+        return self._impersonate(user, exchange) if exchange.impersonation else user
+
+    async def authenticate_later(self, exchange: Exchange, cause: NotYet) -> User:
+        """Return who asks, when what is needed to tell has come; raises as `authenticate`.
+
+        Raises:
+            StatusError: 401, it has come and is not enough.
+        """
+        for _ in range(_WAITS_MAX):
+            await cause.ready
+            try:
+                return self.authenticate(exchange)
+            except NotYet as another:
+                cause = another
+        raise st.unauthorized()
 
     def _identify(self, exchange: Exchange) -> User:
         connection = exchange.connection
         if connection is not None:
             if connection.user is None:
                 certificate = connection.peer_certificate
-                found = user_of_certificate(certificate) if certificate else None
+                found = None
+                if certificate:
+                    found = user_of_certificate(certificate, connection.peer_certificate_der)
                 connection.user = found or ANONYMOUS
             known: User = connection.user
             if known is not ANONYMOUS:
@@ -157,12 +221,30 @@ class Authenticator:
         header = exchange.authorization
         return self._by_token(header) if header else ANONYMOUS
 
-    def check_token(self, token: str) -> User | None:
-        """Return the user of a bearer token, None if it names nobody (for TokenReview)."""
+    async def check_token(self, token: str, audiences: Sequence[str] = ()) -> Found | str:
+        """Return whom a bearer token names, or why it names nobody (for TokenReview).
+
+        Args:
+            token: to be looked at.
+            audiences: for whom it should be; none: for this server.
+        """
+        wanted = tuple(audiences) or self._api_audiences
+        user = self._by_header.get(b"Bearer " + token.encode())
+        if user is not None:
+            # Such a token is for this server, whoever else it is shown to.
+            both = tuple(one for one in wanted if one in self._api_audiences)
+            return Found(user, both) if both or not wanted else ""
         try:
-            return self._by_token(b"Bearer " + token.encode())
-        except st.StatusError:
-            return None
+            try:
+                found = self._judge(token, wanted)
+            except NotYet as cause:
+                await cause.ready
+                found = self._judge(token, wanted)
+        except TokenRefused as refused:
+            return f"[invalid bearer token, {refused}]"
+        except NotYet:
+            found = None
+        return found or "[invalid bearer token, unknown token]"
 
     def _by_token(self, header: bytes) -> User:
         user = self._by_header.get(header)
@@ -175,7 +257,31 @@ class Authenticator:
         for known, candidate in self._by_header.items():
             if hmac.compare_digest(known[7:], token):
                 return candidate
-        found = self._check_service_account(token.decode("latin-1"))
+        try:
+            found = self._judge(token.decode("latin-1"), self._api_audiences)
+        except TokenRefused as refused:
+            _log.info("a bearer token is refused: %s", refused)
+            found = None
         if found is None:
             raise st.unauthorized()
-        return found
+        return found.user
+
+    def _judge(self, token: str, audiences: Sequence[str]) -> Found | None:
+        refusals = []
+        for judge in self._judges:
+            try:
+                found = judge.check(token, audiences)
+            except TokenRefused as refused:
+                refusals.append(str(refused))
+                continue
+            except (ValueError, RecursionError):
+                # Whatever can be wrong with what a stranger has nested or encoded.
+                refusals.append("malformed token")
+                continue
+            except StorageError as error:
+                raise from_storage_error(error, ("", "tokens")) from error
+            if found is not None:
+                return found
+        if refusals:
+            raise TokenRefused(", ".join(refusals))
+        return None

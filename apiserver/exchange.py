@@ -98,6 +98,7 @@ class Exchange:
             of several with one name the first counts, as in Go, but Accepts are joined.
         impersonation: Impersonate-… headers, names shortened by that, in their order.
         user: who asks, set by authentication.
+        asker: who asks in the name of `user`, None where that is the same.
         is_large: whether the body that was read is (apiserver.aside).
         warnings: texts for Warning headers, in order, without repeats.
         gzips_parts: whether each part of a streamed answer is compressed by itself.
@@ -113,6 +114,7 @@ class Exchange:
         "_send",
         "accept",
         "accept_encoding",
+        "asker",
         "authorization",
         "body_bytes_max",
         "code",
@@ -143,6 +145,7 @@ class Exchange:
         self.accept = self.content_type = self.authorization = b""
         self.user_agent = self.accept_encoding = b""
         self.user: Any = None
+        self.asker: Any = None
         self.is_large = self.gzips_parts = False
         self.impersonation: Sequence[tuple[bytes, bytes]] = ()
         self.warnings: list[str] = []

@@ -7,7 +7,7 @@ import gc
 import logging
 import ssl
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -18,16 +18,22 @@ from uvicorn.server import Server as HttpServer
 
 from apiserver import assembly
 from apiserver.app import Health, add_dumps, make_app
-from apiserver.authz import Authorizer
+from apiserver.audit.log import AuditLog
+from apiserver.audit.router import AuditingRouter
 from apiserver.bootstrap import bootstrap
 from apiserver.fairness.parts import make_fairness
+from apiserver.issuer_documents import add_issuer_documents
 from apiserver.metrics_merge import render_merged
+from apiserver.oidc.keys import IssuerKeys
 from apiserver.peers import Peers
 from apiserver.protocol import ApiProtocol
+from apiserver.rbac.authorizer import RbacAuthorizer
+from apiserver.rbac.index import STORAGES
+from apiserver.rbac.reconcile import reconcile_policy
 from apiserver.router import Router
 from apiserver.server import Server
-from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.settings import ServerSettings
+from apiserver.verbs.reviews import Reviews
 from journal.client import JournalClient
 from kube.discovery import Discovery
 from kube.openapi import OpenApi
@@ -132,7 +138,10 @@ class _ApiServer:
         )
         self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
         self._fairness = make_fairness(self._server)
-        self._peers = Peers(settings, self._server.metrics.export)
+        self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
+        self._issuers: list[IssuerKeys] = []
+        self._webhook = assembly.make_webhook(settings, self._clock)
+        self._audit_log: AuditLog | None = None
         self._is_bootstrapped = False
         self._has_crashed = False
         self._http: _Listeners | None = None
@@ -142,10 +151,14 @@ class _ApiServer:
         self._http = http = _Listeners(self._http_config(), self._server)
         await self._journal.start()
         try:
-            async with TaskScope("apiserver") as scope:
+            async with TaskScope("apiserver") as scope, self._webhook or nullcontext():
                 opening = scope.spawn(self._open_store(), name="open store")
+                beside = [scope.spawn(keys.run(), name="issuer's keys") for keys in self._issuers]
+                if self._audit_log is not None:
+                    beside.append(scope.spawn(self._audit_log.run(), name="audit log"))
                 await http.serve()
-                opening.cancel()
+                for task in (opening, *beside):
+                    task.cancel()
         finally:
             self._peers.stop()
             await self._store.stop()
@@ -179,6 +192,7 @@ class _ApiServer:
         while True:
             try:
                 await bootstrap(self._server)
+                await reconcile_policy(self._server)
                 await self._fairness.keeper.ensure()
                 break
             except StatusError as error:
@@ -192,6 +206,7 @@ class _ApiServer:
             self._http.can_serve.set()
             await self._http.listens.wait()
             await self._peers.start()
+            self._server.announced.update(dict.fromkeys(STORAGES, self._peers.all_reach))
         # What the start has made lives as long as the process: nothing to look for in there.
         gc.collect()
         gc.freeze()
@@ -228,15 +243,13 @@ class _ApiServer:
 
     def _make_router(self) -> Router:
         settings = self._settings
-        tokens = ServiceAccountTokens(
-            settings.service_account_key_file.read_bytes(),
-            settings.service_account_issuer,
-            self._store,
-            self._clock,
+        rbac = RbacAuthorizer(self._store)
+        authorizer = assembly.make_authorizer(self._server, rbac, self._webhook)
+        authentication = assembly.make_authentication(
+            settings, self._store, self._clock, authorizer
         )
-        authenticator = assembly.make_authenticator(settings, tokens)
-        authorizer = Authorizer()
-        verbs = assembly.make_verbs(authenticator, authorizer, tokens)
+        authenticator, tokens, self._issuers = authentication
+        verbs = assembly.make_verbs(Reviews(authenticator, authorizer, rbac), tokens)
         registry = self._catalog.registry
         metrics = self._server.metrics
         metrics.gauges.append(self._storage_gauges)
@@ -248,9 +261,18 @@ class _ApiServer:
             lambda: assembly.partition_status(self._store),
             self._clock,
         )
+        address = f"{settings.bind}:{settings.port}"
+        add_issuer_documents(app, tokens.keys, tokens.issuer, address)
         if self._fairness.dumps is not None:
             add_dumps(app, self._fairness.dumps)
-        return Router(self._server, authenticator, authorizer, verbs, app, self._fairness.gate)
+        parts = (self._server, authenticator, authorizer, verbs, app, self._fairness.gate)
+        audit = assembly.make_audit(settings, authorizer, self._clock)
+        if audit is None:
+            return Router(*parts)
+        auditor, self._audit_log = audit
+        router = AuditingRouter(*parts)
+        router.auditor = auditor
+        return router
 
     async def _render_metrics(self) -> bytes:
         if self._settings.workers == 1:

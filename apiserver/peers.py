@@ -1,26 +1,38 @@
-"""What the workers of one server tell each other: their metrics, on being asked.
+"""What the workers of one server tell each other, on being asked: metrics, and how far they are.
 
 Each listens on a private socket once it serves; that it accepts connections there is how the
 supervisor knows one worker from the next, as they share their port. One that does not answer in
-time is left out: metrics must not wait for a worker that hangs.
+time is left out: metrics must not wait for a worker that hangs, nor must a write.
+
+A question is one byte; that for how far (`r`) is followed by a revision and the length of a
+resource's name, little-endian, and the name. It is answered by one byte when the worker is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import struct
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from apiserver.settings import ServerSettings
 from runtime import unix_sockets
+from storage.errors import StorageError
 
 _log: Final = logging.getLogger(__name__)
 _ASK: Final = b"m"
+_REACHED: Final = b"r"
+_REVISION: Final = struct.Struct("<QH")
+_NAME_BYTES_MAX: Final = 512
 _ASK_S_MAX: Final = 2.0
 _ANSWER_BYTES_MAX: Final = 64 << 20
+
+
+Reach = Callable[[str, int, float], Awaitable[None]]
+"""Waits until a resource's replica has come to a revision, for some seconds at most."""
 
 
 def socket_path(memory_dir: Path, worker_index: int) -> Path:
@@ -34,11 +46,13 @@ class Peers:
     Args of the constructor:
         settings: how many there are, and which we are.
         export: returns our metrics.
+        reach: waits until our replica of a resource has come to a revision.
     """
 
-    def __init__(self, settings: ServerSettings, export: Callable[[], bytes]) -> None:
+    def __init__(self, settings: ServerSettings, export: Callable[[], bytes], reach: Reach) -> None:
         self._settings = settings
         self._export = export
+        self._reach = reach
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -54,32 +68,46 @@ class Peers:
 
     async def gather(self) -> list[bytes]:
         """Return our metrics and those of all siblings that answer."""
-        settings = self._settings
-        others = [n for n in range(1, settings.workers + 1) if n != settings.worker_index]
-        answers = await asyncio.gather(*(self._ask(number) for number in others))
+        answers = await asyncio.gather(*(self._ask(number, _ASK) for number in self._others()))
         return [self._export(), *filter(None, answers)]
 
-    async def _ask(self, number: int) -> bytes:
+    async def all_reach(self, resource: str, revision: int) -> None:
+        """Return when all siblings have come to a revision, or do not answer."""
+        name = resource.encode()
+        question = _REACHED + _REVISION.pack(revision, len(name)) + name
+        await asyncio.gather(*(self._ask(number, question) for number in self._others()))
+
+    def _others(self) -> list[int]:
+        settings = self._settings
+        return [n for n in range(1, settings.workers + 1) if n != settings.worker_index]
+
+    async def _ask(self, number: int, question: bytes) -> bytes:
         path = socket_path(self._settings.memory_dir, number)
         try:
             async with asyncio.timeout(_ASK_S_MAX):
                 with unix_sockets.short_path(path) as name:
                     reader, writer = await asyncio.open_unix_connection(name)
                 try:
-                    writer.write(_ASK)
+                    writer.write(question)
                     return await _read_whole(reader)
                 finally:
                     writer.transport.abort()
         except (OSError, TimeoutError) as error:
-            _log.warning("worker %d does not tell its metrics: %s", number, error or "no answer")
+            _log.warning("worker %d does not answer: %s", number, error or "in time")
             return b""
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError):
+        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, StorageError):
             async with asyncio.timeout(_ASK_S_MAX):
-                if await reader.read(1) == _ASK:
+                question = await reader.read(1)
+                if question == _ASK:
                     writer.write(self._export())
-                    await writer.drain()
+                elif question == _REACHED:
+                    revision, length = _REVISION.unpack(await reader.readexactly(_REVISION.size))
+                    name = await reader.readexactly(min(length, _NAME_BYTES_MAX))
+                    await self._reach(name.decode(errors="replace"), revision, _ASK_S_MAX)
+                    writer.write(b"1")
+                await writer.drain()
         writer.close()
 
 

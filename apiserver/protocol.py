@@ -326,6 +326,12 @@ class ApiProtocol(HttpToolsProtocol):
         return peer
 
     @property
+    def peer_certificate_der(self) -> bytes:
+        """The verified client certificate as it was sent, b"" if there is none."""
+        ssl_object = self.transport.get_extra_info("ssl_object")
+        return (ssl_object.getpeercert(binary_form=True) or b"") if ssl_object is not None else b""
+
+    @property
     def is_lost(self) -> bool:
         """Whether the client has gone."""
         return self._is_lost

@@ -11,8 +11,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from apiserver.authn import Authenticator
-from apiserver.authz import Attributes, Authorizer, refuse
+from apiserver.asked import attributes_of
+from apiserver.authn import Authenticator, NotYet
+from apiserver.authz import Attributes, Authorizer
 from apiserver.errors import TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
 from apiserver.fairness.gate import Gate, Refused, Ticket
@@ -91,7 +92,7 @@ class Verbs:
         return self.main.get(verb)
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """How a request is served: what its path, method and query decide."""
 
     target: Target
@@ -104,6 +105,8 @@ class _Plan(NamedTuple):
 class Router:
     """The ASGI application that uvicorn calls."""
 
+    _exchange: Callable[[Scope, Receive, Send, int], Exchange] = Exchange
+
     def __init__(
         self,
         server: Server,
@@ -115,11 +118,12 @@ class Router:
     ) -> None:
         self._server = server
         self._authenticate = authenticator.authenticate
+        self._authenticate_later = authenticator.authenticate_later
         self._authorizer = authorizer
         self._verbs = verbs
         self._behind = behind
         self._gate = gate
-        self._creates: dict[str, _Plan] = {}
+        self._creates: dict[str, Plan] = {}
         self._series: dict[tuple[int, str, str, str], Series] = {}
         self._body_bytes_max = server.settings.body_bytes_max
         self._request_timeout_s = server.settings.request_timeout_s
@@ -129,7 +133,7 @@ class Router:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
         assert scope["type"] == "http", "neither lifespan nor websockets are switched on"
-        exchange = Exchange(scope, receive, send, self._body_bytes_max)
+        exchange = self._exchange(scope, receive, send, self._body_bytes_max)
         path = exchange.path
         plan = None
         if path.startswith("/api"):
@@ -143,7 +147,7 @@ class Router:
             return self._serve_resource(exchange, plan)
         return self._serve_path(exchange, scope, receive, send)
 
-    def _plan(self, exchange: Exchange) -> _Plan | None:
+    def _plan(self, exchange: Exchange) -> Plan | None:
         """Return how to serve a request, None if its path is not one of resources that there are.
 
         Raises:
@@ -156,19 +160,10 @@ class Router:
             return None
         if target is None:
             return None
-        verb, resource = self._verb_of(exchange, target), target.resource
-        attributes = Attributes(
-            verb or exchange.method.lower(),
-            resource.group,
-            resource.version,
-            resource.plural,
-            target.subresource,
-            target.namespace,
-            target.name,
-            path,
-        )
+        verb = self._verb_of(exchange, target)
+        attributes = attributes_of(exchange, target, verb)
         handler = self._verbs.find(target, verb)
-        plan = _Plan(target, verb, handler, attributes, self._series_of(target, verb))
+        plan = Plan(target, verb, handler, attributes, self._series_of(target, verb))
         # Strangers must not fill it with long paths: nobody has been asked who they are yet.
         if verb == "create" and not target.name and len(path) <= COLLECTION_LENGTH_MAX:
             if len(self._creates) >= _PLANS_MAX:
@@ -176,7 +171,7 @@ class Router:
             self._creates[path] = plan
         return plan
 
-    async def _serve_resource(self, exchange: Exchange, plan: _Plan) -> None:
+    async def _serve_resource(self, exchange: Exchange, plan: Plan) -> None:
         server, metrics = self._server, self._server.metrics
         target, verb, _, attributes, series = plan
         ticket: Ticket | None = None
@@ -186,7 +181,10 @@ class Router:
         metrics.inflight_read += is_read
         metrics.inflight_write += is_write
         try:
-            exchange.user = self._authenticate(exchange)
+            try:
+                exchange.user = self._authenticate(exchange)
+            except NotYet as cause:
+                exchange.user = await self._authenticate_later(exchange, cause)
             # Whatever is wrong with a limit is told before anybody waits.
             limit_s = self._request_timeout_s
             if exchange.scope["query_string"]:
@@ -194,7 +192,7 @@ class Router:
             ticket = self._gate.arrive(exchange, attributes, target.resource.storage, started_s)
             if ticket is not None and ticket.phase is WAITING:
                 await self._gate.wait(ticket, limit_s)
-            handler = self._admit(exchange, plan)
+            handler = self._admit(exchange, plan) or await self._admit_later(exchange, plan)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
             if exchange.scope["query_string"] or verb in _TIMED:
@@ -214,17 +212,29 @@ class Router:
             if self._log_access:
                 self._log_request(exchange, verb, taken_s)
 
-    def _admit(self, exchange: Exchange, plan: _Plan) -> Handler:
-        """Return what serves the request, if its user may make it.
+    async def _admit_later(self, exchange: Exchange, plan: Plan) -> Handler:
+        """Return what serves the request, once somebody was asked whether its user may make it.
+
+        Raises:
+            StatusError: as `_admit`.
+        """
+        await self._authorizer.ask(exchange.user, plan.attributes)
+        return self._serving(exchange, plan)
+
+    def _admit(self, exchange: Exchange, plan: Plan) -> Handler | None:
+        """Return what serves the request, if its user may make it; None: somebody must be asked.
 
         Raises:
             StatusError: 403; 404 or 405, it has no such verb; 406, a write whose answer the
                 client could not read: it must hear so before anything is written.
         """
-        target, verb, handler, attributes, _ = plan
-        user = exchange.user
-        if not self._authorizer.allows(user, attributes):
-            raise refuse(user, attributes)
+        if not self._authorizer.check(exchange.user, plan.attributes):
+            return None
+        return self._serving(exchange, plan)
+
+    @staticmethod
+    def _serving(exchange: Exchange, plan: Plan) -> Handler:
+        target, verb, handler, _, _ = plan
         if handler is None or exchange.method == "HEAD":
             raise _no_method(exchange, target, verb)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
@@ -293,14 +303,17 @@ class Router:
         ticket: Ticket | None = None
         started_s = clock.monotonic_s()
         try:
-            exchange.user = self._authenticate(exchange)
+            try:
+                exchange.user = self._authenticate(exchange)
+            except NotYet as cause:
+                exchange.user = await self._authenticate_later(exchange, cause)
             attributes = Attributes(exchange.method.lower(), path=path)
             limit_s = self._limit_s(exchange, "")
             ticket = self._gate.arrive(exchange, attributes, "", started_s)
             if ticket is not None and ticket.phase is WAITING:
                 await self._gate.wait(ticket, limit_s)
-            if not self._authorizer.allows(exchange.user, attributes):
-                raise refuse(exchange.user, attributes)
+            if not self._authorizer.check(exchange.user, attributes):
+                await self._authorizer.ask(exchange.user, attributes)
             if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
                 if path.startswith("/api/") or path.split("/")[2] in self._groups:
                     raise st.nothing_there()

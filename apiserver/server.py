@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from apiserver.authn import User
 from apiserver.cbor_cache import CborCache
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
+from apiserver.guard import Guard
 from apiserver.long_lived import LongLived
 from apiserver.metrics import Metrics
 from apiserver.part_cache import PartCache
@@ -16,6 +18,7 @@ from apiserver.resources import Catalog, Resource
 from apiserver.settings import ServerSettings
 from apiserver.twins import Twins
 from kube import status as st
+from kube.json_types import JsonObject
 from runtime.clock import Clock
 from runtime.turns import Turns
 from storage.errors import StorageError
@@ -31,6 +34,9 @@ _NAMESPACES: Final = "namespaces"
 _NAMESPACES_MAX: Final = 10_000
 UPDATE_ATTEMPTS_MAX: Final = 64
 """How often a read-modify-write is tried again when others get in between."""
+
+
+Announce = Callable[[str, int], Awaitable[None]]
 
 
 class LiveNamespaces:
@@ -65,6 +71,9 @@ class Server:
     Attributes:
         twins: what specs became, by storage resource, for types made from templates.
         companions: what writes of a type take along, by storage resource.
+        announced: what waits, by storage resource, until others have a write that is to be
+            acknowledged: none of them shall go on deciding by what was before.
+        guards: who looks at writes of a type first, by storage resource.
         shutting_down: called functions end watches when the server stops.
         live_namespaces: where objects may be created.
         initial_steps: whose turn it is to send a piece of a watch's initial state, which takes
@@ -82,6 +91,8 @@ class Server:
     clock: Clock
     metrics: Metrics
     companions: dict[str, Companion] = field(default_factory=dict)
+    announced: dict[str, Announce] = field(default_factory=dict)
+    guards: dict[str, Guard] = field(default_factory=dict)
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
     initial_steps: Turns = field(default_factory=lambda: Turns(2))
@@ -102,9 +113,13 @@ class Server:
             StatusError: 503 or 504; the message says whether it may have been applied.
         """
         try:
-            return await self.store.commit(ops, WRITE_TIMEOUT_S)
+            outcome = await self.store.commit(ops, WRITE_TIMEOUT_S)
         except StorageError as error:
             raise from_storage_error(error, resource.group_resource) from error
+        announce = self.announced.get(resource.storage) if self.announced else None
+        if announce is not None and isinstance(outcome, Committed):
+            await announce(resource.storage, outcome.revision)
+        return outcome
 
     async def fresh(self, resource: Resource) -> int:
         """Wait until the replica holds all that was acknowledged before this call.
@@ -119,6 +134,23 @@ class Server:
             return await self.store.fresh(resource.storage, FRESH_TIMEOUT_S)
         except StorageError as error:
             raise from_storage_error(error, resource.group_resource) from error
+
+    def guard(
+        self,
+        user: User,
+        resource: Resource,
+        new: JsonObject,
+        old: JsonObject | None,
+        part: str = "",
+    ) -> None:
+        """Refuse a write that `user` may not make though it has the verb; see `Guard.check`.
+
+        Raises:
+            StatusError: 403 or 404.
+        """
+        guard = self.guards.get(resource.storage)
+        if guard is not None:
+            guard.check(user, new, old, part)
 
     def peek(self, resource: Resource, namespace: str, name: str) -> Record | None:
         """Return an object as the local replica has it now, which may be stale."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +50,52 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSettings:
+    """Who is let in, besides those of the token file and the client CA.
+
+    Attributes:
+        service_account_key_files: PEM: more keys whose service account tokens are taken.
+        authentication: upstream's AuthenticationConfiguration, decoded; {}: none.
+        anonymous: whether requests without credentials are decided about, or refused at once.
+        bootstrap_tokens: whether secrets of kube-system may be bootstrap tokens.
+        webhook_config_file: a kubeconfig that names who is asked last what users may do; None:
+            nobody.
+    """
+
+    service_account_key_files: tuple[Path, ...] = ()
+    authentication: Mapping[str, Any] = field(default_factory=dict)
+    anonymous: bool = True
+    bootstrap_tokens: bool = True
+    webhook_config_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """What is put on record; nothing is without a policy and a place for it.
+
+    Attributes:
+        policy: upstream's audit Policy, decoded; {}: none.
+        log_path: the log; each further worker has one of its own beside it.
+        log_bytes_max: a larger log is set aside, and a new one begun.
+        log_backups_max: so many of those stay; 0: all.
+        log_age_days_max: for so long; 0: for ever.
+    """
+
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    log_path: Path | None = None
+    log_bytes_max: int = 100 << 20
+    log_backups_max: int = 10
+    log_age_days_max: int = 0
+
+    def path_of(self, worker_index: int) -> Path | None:
+        """Return where a worker writes, None if nothing is put on record."""
+        path = self.log_path
+        if path is None or not self.policy or worker_index < 2:
+            return path if self.policy else None
+        return path.with_stem(f"{path.stem}-{worker_index}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """How the API server works.
 
@@ -85,6 +131,8 @@ class ServerSettings:
         workers: how many processes serve on the same port.
         worker_index: which of them this one is, from 1; 0 before anyone is chosen.
         storage: how the replica works.
+        auth: who is let in.
+        audit: what is put on record.
     """
 
     data_dir: Path
@@ -116,6 +164,8 @@ class ServerSettings:
     workers: int
     worker_index: int
     storage: StorageSettings
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     @property
     def is_mapped(self) -> bool:
@@ -160,6 +210,13 @@ def decode_settings(content: Any) -> ServerSettings:
     storage = _checked(values["storage"], StorageSettings, "settings.storage")
     partitions = {name: tuple(types) for name, types in storage["partitions"].items()}
     values["storage"] = StorageSettings(**{**storage, "partitions": partitions})
+    auth = _checked(values["auth"], AuthSettings, "settings.auth")
+    auth["service_account_key_files"] = tuple(map(Path, auth["service_account_key_files"]))
+    auth["webhook_config_file"] = auth["webhook_config_file"] and Path(auth["webhook_config_file"])
+    values["auth"] = AuthSettings(**auth)
+    audit = _checked(values["audit"], AuditSettings, "settings.audit")
+    audit["log_path"] = audit["log_path"] and Path(audit["log_path"])
+    values["audit"] = AuditSettings(**audit)
     for key in _PATHS:
         if values[key] is not None:
             values[key] = Path(values[key])
@@ -169,24 +226,31 @@ def decode_settings(content: Any) -> ServerSettings:
 def encode_settings(settings: ServerSettings) -> dict[str, Any]:
     """Return `settings` as a JSON object."""
     content: dict[str, Any] = {}
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        content[field.name] = str(value) if isinstance(value, Path) else value
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        content[entry.name] = str(value) if isinstance(value, Path) else value
     content["runtime_config"] = dict(settings.runtime_config)
     storage = {
-        field.name: getattr(settings.storage, field.name) for field in fields(settings.storage)
+        entry.name: getattr(settings.storage, entry.name) for entry in fields(settings.storage)
     }
     storage["partitions"] = {
         name: list(types) for name, types in settings.storage.partitions.items()
     }
     content["storage"] = storage
+    auth = {entry.name: getattr(settings.auth, entry.name) for entry in fields(settings.auth)}
+    auth["service_account_key_files"] = [str(one) for one in auth["service_account_key_files"]]
+    auth["webhook_config_file"] = auth["webhook_config_file"] and str(auth["webhook_config_file"])
+    content["auth"] = auth
+    audit = {entry.name: getattr(settings.audit, entry.name) for entry in fields(settings.audit)}
+    audit["log_path"] = audit["log_path"] and str(audit["log_path"])
+    content["audit"] = audit
     return content
 
 
 def _checked(content: Any, shape: type, where: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SettingsError(f"{where} must be an object")
-    wanted = {field.name for field in fields(shape)}
+    wanted = {entry.name for entry in fields(shape)}
     missing, unknown = wanted - content.keys(), content.keys() - wanted
     if missing or unknown:
         raise SettingsError(f"{where}: missing {sorted(missing)}, unknown {sorted(unknown)}")

@@ -19,11 +19,17 @@ from pathlib import Path
 
 import uvloop
 
+from controllers.certificate_authority import CertificateAuthority
+from controllers.certificates import PATH as SIGNING_REQUESTS
+from controllers.certificates import CertificateController, read_authority
+from controllers.cluster_roles import PATH as CLUSTER_ROLES
+from controllers.cluster_roles import ClusterRoleController
 from controllers.feed import Feed
 from controllers.namespaces import NamespaceController
 from controllers.service_accounts import ACCOUNT, ROOT_CA, ServiceAccountController
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
+from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
 
 USER_AGENT = "ultraplane-controllers"
@@ -31,12 +37,17 @@ _SOCKET_MASK = 0o177
 _log = logging.getLogger(__name__)
 
 
-async def run_controllers(access: Access, listen: Path | None = None) -> None:
+async def run_controllers(
+    access: Access,
+    listen: Path | None = None,
+    authority: CertificateAuthority | None = None,
+) -> None:
     """Run all controllers until SIGTERM, SIGINT or cancellation.
 
     Args:
         access: how to reach the API server.
         listen: a Unix socket to accept connections at when ready; an old one is replaced.
+        authority: what signs certificate requests; None: nothing does.
 
     Raises:
         TaskCrashed: a loop failed in a way it is not made for.
@@ -50,15 +61,22 @@ async def run_controllers(access: Access, listen: Path | None = None) -> None:
         ApiClient(access, user_agent=USER_AGENT) as client,
         TaskScope("controllers") as scope,
     ):
-        scope.spawn(_run(client, scope, listen), name="start")
+        scope.spawn(_run(client, scope, listen, authority), name="start")
         await ended.wait()
         _log.info("controllers are stopping")
         await scope.stop()
 
 
-async def _run(client: ApiClient, scope: TaskScope, listen: Path | None) -> None:
+async def _run(
+    client: ApiClient,
+    scope: TaskScope,
+    listen: Path | None,
+    authority: CertificateAuthority | None,
+) -> None:
     namespaces = NamespaceController(client)
     accounts = ServiceAccountController(client)
+    cluster_roles = ClusterRoleController(client)
+    certificates = CertificateController(client, authority, SystemClock())
     feeds = [
         Feed(client, "/api/v1/namespaces", [namespaces.observe, accounts.observe_namespace]),
         Feed(
@@ -73,6 +91,8 @@ async def _run(client: ApiClient, scope: TaskScope, listen: Path | None) -> None
             [accounts.observe_root_ca],
             query={"fieldSelector": f"metadata.name={ROOT_CA}"},
         ),
+        Feed(client, CLUSTER_ROLES, [cluster_roles.observe]),
+        Feed(client, SIGNING_REQUESTS, [certificates.observe]),
     ]
     for feed in feeds:
         feed.start(scope)
@@ -80,6 +100,8 @@ async def _run(client: ApiClient, scope: TaskScope, listen: Path | None) -> None
         await feed.synced.wait()
     namespaces.start(scope)
     accounts.start(scope)
+    cluster_roles.start(scope)
+    certificates.start(scope)
     _log.info("controllers are ready")
     if listen is not None:
         await _accept_connections(listen)
@@ -107,6 +129,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="controllers.main", description="Run the controllers.")
     parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the server")
     parser.add_argument("--listen", type=_socket, help="unix:/path to accept at when ready")
+    for name in ("cert", "key"):
+        flag = f"--cluster-signing-{name}-file"
+        parser.add_argument(flag, type=Path, help="of the CA (PEM) that signs requests")
     parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
     )
@@ -122,8 +147,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
     )
     try:
-        uvloop.run(run_controllers(read_access(options.kubeconfig), options.listen))
-    except (AccessError, OSError, TaskCrashed) as error:
+        access = read_access(options.kubeconfig)
+        authority = read_authority(
+            options.cluster_signing_cert_file, options.cluster_signing_key_file
+        )
+        uvloop.run(run_controllers(access, options.listen, authority))
+    except (AccessError, OSError, ValueError, TaskCrashed) as error:
         _log.critical("the controllers do not run: %s", error)
         return 1
     return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ultraplane.config import Config, StorageSection
 from ultraplane.errors import UserError
+from ultraplane.policy_files import audit_policy, authentication_document
 
 
 class SettingUseless(UserError):
@@ -33,6 +34,10 @@ def check_settings(config: Config) -> None:
         _check_authorities("auth.client_ca_file", config.auth.client_ca_file)
     if config.auth.token_file is not None:
         _check_tokens(config.auth.token_file)
+    _check_issuers(config)
+    _check_audit(config)
+    if config.auth.authorization_webhook_config_file is not None:
+        _check_webhook(config.auth.authorization_webhook_config_file)
     if server.runtime_config:
         _check_runtime_config(config)
     if config.storage.partitions != StorageSection().partitions:
@@ -71,6 +76,56 @@ def _check_tokens(path: Path) -> None:
         raise SettingUseless(f"auth.token_file {error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise SettingUseless(f"auth.token_file {path} is no CSV in UTF-8: {error}") from error
+
+
+def _check_issuers(config: Config) -> None:
+    document = authentication_document(config.auth)
+    for path in config.auth.service_account_key_files:
+        _check_signing_key(path)
+    if not document:
+        return
+    # As above.
+    from apiserver.oidc.config import ConfigurationUseless, parse_configuration  # noqa: PLC0415
+
+    try:
+        parse_configuration(document)
+    except ConfigurationUseless as error:
+        name = "auth.authentication_config"
+        if config.auth.authentication_config is None:
+            name = "auth.oidc_*"
+        raise SettingUseless(f"{name}: {error}") from error
+
+
+def _check_webhook(path: Path) -> None:
+    from kube.access import AccessError, read_access  # noqa: PLC0415
+
+    try:
+        read_access(path)
+    except AccessError as error:
+        raise SettingUseless(f"auth.authorization_webhook_config_file: {error}") from error
+
+
+def _check_audit(config: Config) -> None:
+    document = audit_policy(config.audit)
+    if not document:
+        return
+    from apiserver.audit.policy import PolicyUseless, parse_policy  # noqa: PLC0415
+
+    try:
+        parse_policy(document)
+    except PolicyUseless as error:
+        path = config.audit.policy_file
+        raise SettingUseless(f"audit.policy_file {path}: {error}") from error
+
+
+def _check_signing_key(path: Path) -> None:
+    content = _read("auth.service_account_key_files", path)
+    from apiserver.signing_keys import KeyUseless, read_checking_keys  # noqa: PLC0415
+
+    try:
+        read_checking_keys(content)
+    except KeyUseless as error:
+        raise SettingUseless(f"auth.service_account_key_files {path}: {error}") from error
 
 
 def _check_runtime_config(config: Config) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from ultraplane import flags
 from ultraplane.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,21 +34,11 @@ app = typer.Typer(
 )
 
 
-def _path(text: str) -> Path:
-    # Empty is an unset variable in a script, and would mean the working directory.
-    if not text:
-        raise typer.BadParameter('must name a file or directory; the present one is "."')
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise typer.BadParameter(f"{text}: there is no such user") from error
-
-
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
-        parser=_path,
+        parser=flags.parse_path,
         metavar="DIR",
         help="Where the cluster lives: journal, certificates, kubeconfig, logs. Another directory "
         "is another cluster. Default: ~/.local/share/ultraplane",
@@ -56,7 +47,10 @@ DataDir = Annotated[
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--config", parser=_path, metavar="FILE", help="Settings in YAML; see `ultraplane config`."
+        "--config",
+        parser=flags.parse_path,
+        metavar="FILE",
+        help="Settings in YAML; see `ultraplane config`.",
     ),
 ]
 Port = Annotated[
@@ -73,39 +67,27 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
         Path | None,
         typer.Option(
             "--kubeconfig",
-            parser=_path,
+            parser=flags.parse_path,
             metavar="FILE",
             help="Where to write the kubeconfig. A file with other clusters in it is never "
             "touched. Default: DIR/kubeconfig",
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            help="Processes that serve on the port; more than 1 share one replica. [1]",
-        ),
-    ] = None,
+    workers: flags.Workers = None,
     config: ConfigFile = None,
-    journal: Annotated[
-        str | None,
-        typer.Option(
-            "--journal",
-            metavar="ADDRESS",
-            help="Use the journal that runs there (unix:/path or tcp:host:port) and start none.",
-        ),
-    ] = None,
-    join: Annotated[
-        Path | None,
-        typer.Option(
-            "--join",
-            parser=_path,
-            metavar="DIR",
-            help="Be one more API server, without controllers, of the cluster whose data is in "
-            "DIR.",
-        ),
-    ] = None,
+    journal: flags.JournalAddress = None,
+    join: flags.Join = None,
+    token_auth_file: flags.TokenAuthFile = None,
+    authentication_config: flags.AuthenticationConfig = None,
+    oidc_issuer_url: flags.OidcIssuerUrl = None,
+    oidc_client_id: flags.OidcClientId = None,
+    oidc_username_claim: flags.OidcUsernameClaim = None,
+    oidc_username_prefix: flags.OidcUsernamePrefix = None,
+    oidc_groups_claim: flags.OidcGroupsClaim = None,
+    oidc_groups_prefix: flags.OidcGroupsPrefix = None,
+    oidc_ca_file: flags.OidcCaFile = None,
+    audit_policy_file: flags.AuditPolicyFile = None,
+    audit_log_path: flags.AuditLogPath = None,
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
 
@@ -125,14 +107,25 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
 
         ultraplane up --port 7443 --data-dir /b --join /a --journal unix:/a/journal.sock
     """
-    flags = {
+    given = {
         "server.port": port,
         "server.workers": workers,
         "join": join,
         "journal.address": journal,
         "journal.external": True if journal else None,
+        "auth.token_file": token_auth_file,
+        "auth.authentication_config": authentication_config,
+        "auth.oidc_issuer_url": oidc_issuer_url,
+        "auth.oidc_client_id": oidc_client_id,
+        "auth.oidc_username_claim": oidc_username_claim,
+        "auth.oidc_username_prefix": oidc_username_prefix,
+        "auth.oidc_groups_claim": oidc_groups_claim,
+        "auth.oidc_groups_prefix": oidc_groups_prefix,
+        "auth.oidc_ca_file": oidc_ca_file,
+        "audit.policy_file": audit_policy_file,
+        "audit.log_path": audit_log_path,
     }
-    loaded = _load(config, data_dir, flags)
+    loaded = _load(config, data_dir, given)
     from ultraplane.up import run_up
 
     run_up(loaded, kubeconfig.absolute() if kubeconfig else None, _version())
@@ -188,7 +181,7 @@ def controllers(
         Path | None,
         typer.Option(
             "--kubeconfig",
-            parser=_path,
+            parser=flags.parse_path,
             metavar="FILE",
             help="How to reach the API server, and as whom. Default: the controllers' own in DIR, "
             "written by `up` and `apiserver`.",

@@ -14,7 +14,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from ultraplane.access_config import AuditSection, AuthSection
+from ultraplane.sections import Location, Section
 
 _PARTITION_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _RESOURCE: Final = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[a-z][a-z0-9-]*")
@@ -33,24 +36,6 @@ _PARTITIONS: Final[dict[str, tuple[str, ...]]] = {
 _SOCKET_PATH_BYTES_MAX: Final = 100
 # A Service and the reservation of its cluster IP are written in one transaction.
 _WRITTEN_TOGETHER: Final = ("services", "networking.k8s.io/ipaddresses")
-
-
-def _absolute(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("must not hold a null character")
-    try:
-        expanded = path.expanduser()
-    except RuntimeError as error:
-        raise ValueError("names a user whose home is not known") from error
-    # Not resolve(): a data directory may well be a symbolic link that will point elsewhere.
-    return Path(os.path.abspath(expanded))
-
-
-def _not_empty(value: Any) -> Any:
-    # An unset variable in a script, which would make the working directory the one that is meant.
-    if value == "":
-        raise ValueError('must name a file or directory; the present one is "."')
-    return value
 
 
 def _host_name(text: str) -> str:
@@ -110,14 +95,7 @@ def default_data_dir() -> Path:
     return base / "ultraplane"
 
 
-Location = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_absolute)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
-
-
-class Section(BaseModel):
-    """Settings that belong together."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ServerSection(Section):
@@ -331,20 +309,6 @@ class StorageSection(Section):
         return self
 
 
-class AuthSection(Section):
-    """Who is let in, besides those the generated kubeconfig names."""
-
-    client_ca_file: Location | None = Field(
-        default=None,
-        description="Client certificates signed by this CA (PEM) are accepted too: the common name "
-        "is the user, organizations are groups.",
-    )
-    token_file: Location | None = Field(
-        default=None,
-        description='More bearer tokens, one a line, as upstream: token,user,uid,"group1,group2".',
-    )
-
-
 class SupervisorSection(Section):
     """How `ultraplane up` treats its processes."""
 
@@ -397,6 +361,7 @@ class Config(Section):
     journal: JournalSection = Field(default_factory=JournalSection, description="The log.")
     storage: StorageSection = Field(default_factory=StorageSection, description="The replica.")
     auth: AuthSection = Field(default_factory=AuthSection, description="Who is let in.")
+    audit: AuditSection = Field(default_factory=AuditSection, description="The audit log.")
     supervisor: SupervisorSection = Field(
         default_factory=SupervisorSection, description="How `ultraplane up` treats its processes."
     )

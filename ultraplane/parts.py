@@ -14,11 +14,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from apiserver.peers import socket_path
-from apiserver.settings import ServerSettings, StorageSettings, encode_settings
+from apiserver.settings import (
+    AuditSettings,
+    AuthSettings,
+    ServerSettings,
+    StorageSettings,
+    encode_settings,
+)
 from storage.partition_map import PartitionMap
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
+from ultraplane.policy_files import audit_policy, authentication_document
 from ultraplane.probes import accepts_connections, answers_ok
 from ultraplane.supervisor import ProcessSpec
 
@@ -68,6 +75,20 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             plain_bytes_max=storage.plain_bytes_max,
             process_per_partition=storage.process_per_partition,
         ),
+        auth=AuthSettings(
+            service_account_key_files=config.auth.service_account_key_files,
+            authentication=authentication_document(config.auth),
+            anonymous=config.auth.anonymous,
+            bootstrap_tokens=config.auth.bootstrap_tokens,
+            webhook_config_file=config.auth.authorization_webhook_config_file,
+        ),
+        audit=AuditSettings(
+            policy=audit_policy(config.audit),
+            log_path=config.audit.log_path,
+            log_bytes_max=config.audit.log_mib_max << 20,
+            log_backups_max=config.audit.log_backups_max,
+            log_age_days_max=config.audit.log_age_days_max,
+        ),
     )
 
 
@@ -87,7 +108,20 @@ def controllers_arguments(config: Config, kubeconfig: Path | None = None) -> lis
     return [
         f"--kubeconfig={kubeconfig or controllers_kubeconfig(config)}",
         f"--listen={config.controllers_address}",
+        *_signing_arguments(config),
         f"--log-level={config.log_level}",
+    ]
+
+
+def _signing_arguments(config: Config) -> list[str]:
+    """Only where the CA's key is: another server's may have been copied without it."""
+    directory = config.data_dir / "pki"
+    certificate, key = directory / "ca.crt", directory / "ca.key"
+    if not key.is_file():
+        return []
+    return [
+        f"--cluster-signing-cert-file={certificate}",
+        f"--cluster-signing-key-file={key}",
     ]
 
 

@@ -67,6 +67,7 @@ async def create_object(
         await aside(resource.hooks.default, obj)
     else:
         resource.hooks.default(obj)
+    server.guard(exchange.user, resource, obj, None)
     prefix = metadata.get("generateName", "")
     generated = bool(prefix) and not metadata.get("name")
     pristine = orjson.dumps(obj) if generated else b""

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from apiserver.authn import Authenticator, User
-from apiserver.authz import Attributes, Authorizer
+from apiserver.authz import Authorizer
 from apiserver.documents import read_request
 from apiserver.exchange import Exchange
+from apiserver.node_access.judge import UNRESOLVED, is_node
 from apiserver.options import write_options
+from apiserver.rbac.authorizer import RbacAuthorizer, role_not_found
 from apiserver.resources import Target
 from apiserver.server import Server
+from apiserver.verbs.access_reviews import review_access
 from apiserver.verbs.answer import respond_document
-from kube import field as fld
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
-
-ALL: Final = ["*"]
 
 
 class Reviews:
     """The create verb of each kind of review."""
 
-    def __init__(self, authenticator: Authenticator, authorizer: Authorizer) -> None:
+    def __init__(
+        self, authenticator: Authenticator, authorizer: Authorizer, rbac: RbacAuthorizer
+    ) -> None:
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._rbac = rbac
 
     async def create(self, server: Server, exchange: Exchange, target: Target) -> None:
         """Answer a review of any kind."""
@@ -41,72 +42,56 @@ class Reviews:
                 metadata["creationTimestamp"] = times.format_seconds(int(server.clock.now_s()))
                 review["status"] = {"userInfo": _user_info(exchange.user)}
             case "TokenReview":
-                review["status"] = self._review_token(review)
+                review["status"] = await self._review_token(review)
             case "SelfSubjectRulesReview":
-                review["status"] = self._rules(exchange.user)
+                review["status"] = self._rules(review, exchange.user)
             case _:
-                review["status"] = self._review_access(review, resource.kind, exchange.user, target)
+                review["status"] = await review_access(
+                    self._authorizer, review, target, exchange.user
+                )
         await respond_document(exchange, review, 201)
 
-    def _review_token(self, review: JsonObject) -> JsonObject:
-        token = review.get("spec", {}).get("token")
+    async def _review_token(self, review: JsonObject) -> JsonObject:
+        spec = review.get("spec") or {}
+        token = spec.get("token")
         if not token:
             raise st.bad_request("token is required for TokenReview in authentication")
-        user = self._authenticator.check_token(token)
-        if user is None:
-            return {"user": {}, "error": "[invalid bearer token, unknown token]"}
-        return {"authenticated": True, "user": _user_info(user)}
-
-    def _rules(self, user: User) -> JsonObject:
-        """Until roles are evaluated a user may do everything or nothing."""
-        if not self._authorizer.allows(user, Attributes("*", resource="*")):
-            return {"resourceRules": [], "nonResourceRules": [], "incomplete": False}
+        found = await self._authenticator.check_token(token, spec.get("audiences") or ())
+        if isinstance(found, str):
+            return {"user": {}, **({"error": found} if found else {})}
         return {
-            "resourceRules": [{"verbs": ALL, "apiGroups": ALL, "resources": ALL}],
-            "nonResourceRules": [{"verbs": ALL, "nonResourceURLs": ALL}],
-            "incomplete": False,
+            "authenticated": True,
+            "user": _user_info(found.user),
+            "audiences": list(found.audiences),
         }
 
-    def _review_access(
-        self, review: JsonObject, kind: str, user: User, target: Target
-    ) -> JsonObject:
-        spec = review.get("spec", {})
-        wanted, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-        faults = []
-        if (wanted is None) == (path is None):
-            shown = "resourceAttributes"
-            text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            faults.append(fld.invalid(f"spec.{shown}", None, text))
-        if kind != "SelfSubjectAccessReview":
-            if not spec.get("user") and not spec.get("groups"):
-                faults.append(
-                    fld.invalid(
-                        "spec.user",
-                        spec.get("user", ""),
-                        "at least one of user or group must be specified",
-                    )
-                )
-            groups = tuple(spec.get("groups") or ())
-            user = User(spec.get("user", ""), groups, spec.get("uid", ""))
+    def _rules(self, review: JsonObject, user: User) -> JsonObject:
+        namespace = (review.get("spec") or {}).get("namespace")
+        if not namespace:
+            raise st.bad_request("no namespace on request")
+        rules, missing = self._rbac.rules_for(user, namespace)
+        status: JsonObject = {
+            "resourceRules": [_shown(rule.source) for rule in rules if rule.resources],
+            "nonResourceRules": [
+                {
+                    "verbs": rule.source["verbs"],
+                    "nonResourceURLs": rule.source["nonResourceURLs"],
+                }
+                for rule in rules
+                if rule.urls
+            ],
+            "incomplete": is_node(user),
+        }
+        faults = [UNRESOLVED] if is_node(user) else []
+        faults += [role_not_found(role) for role in missing]
         if faults:
-            raise st.invalid(target.resource.group, kind, "", faults)
-        allowed = self._authorizer.allows(user, _attributes(wanted, path))
-        return {"allowed": allowed} if allowed else {"allowed": False, "reason": ""}
+            status["evaluationError"] = ", ".join(faults)
+        return status
 
 
-def _attributes(wanted: JsonObject | None, path: JsonObject | None) -> Attributes:
-    if path is not None:
-        return Attributes(path.get("verb", ""), path=path.get("path", ""))
-    assert wanted is not None
-    return Attributes(
-        wanted.get("verb", ""),
-        wanted.get("group", ""),
-        wanted.get("version", ""),
-        wanted.get("resource", "") or "*",
-        wanted.get("subresource", ""),
-        wanted.get("namespace", ""),
-        wanted.get("name", ""),
-    )
+def _shown(rule: JsonObject) -> JsonObject:
+    keys = ("verbs", "apiGroups", "resources", "resourceNames")
+    return {key: rule[key] for key in keys if rule.get(key)}
 
 
 def _user_info(user: User) -> JsonObject:

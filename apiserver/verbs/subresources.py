@@ -138,6 +138,7 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
         new = resource.to_storage(new)
         resource.hooks.default(new)
         check_revision(resource, new, old)
+        server.guard(exchange.user, resource, new, old, target.subresource)
         rules.prepare(new, old)
         if resource.hooks.stamp_status is not None:
             resource.hooks.stamp_status(new, old, now)

@@ -71,9 +71,9 @@ class TokenRequests:
     @staticmethod
     async def _find_bound(
         server: Server, reference: JsonObject | None, target: Target
-    ) -> tuple[str, JsonObject] | None:
+    ) -> list[tuple[str, JsonObject]]:
         if not reference:
-            return None
+            return []
         kind = reference.get("kind", "")
         group, version = _group_version(reference.get("apiVersion", ""))
         if group or kind not in _BOUND:
@@ -97,7 +97,14 @@ class TokenRequests:
                 "The object might have been deleted and then recreated"
             )
             raise st.conflict("", kind, reference.get("name", ""), why)
-        return claim, obj
+        bound = [(claim, obj)]
+        if kind == "Pod" and (node := obj["spec"].get("nodeName")):
+            # A pod's token tells where the pod is, as far as that is known.
+            nodes = server.catalog.by_storage["nodes"]
+            there = server.peek(nodes, "", node)
+            known = {"metadata": {"name": node}} if there is None else orjson.loads(there.body)
+            bound.append(("node", known))
+        return bound
 
 
 def _group_version(api_version: str) -> tuple[str, str]:

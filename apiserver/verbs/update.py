@@ -147,6 +147,7 @@ class Change:
         match self.part:
             case Part.MAIN:
                 check_revision(resource, new, old)
+                self.server.guard(self.exchange.user, resource, new, old)
                 companion = self.server.companions.get(resource.storage)
                 claims = NO_CLAIMS
                 if companion is not None:
@@ -158,6 +159,7 @@ class Change:
                 return new, claims
             case Part.STATUS:
                 check_revision(resource, new, old)
+                self.server.guard(self.exchange.user, resource, new, old, "status")
                 return prepare_status(resource, new, old, self._now()), NO_CLAIMS
             case Part.OWN:
                 return new, NO_CLAIMS

@@ -25,6 +25,7 @@ from typing import Final
 from rich.console import Console
 
 from tests.bench import (
+    bench_authorization,
     bench_fairness,
     cbor_scenarios,
     list_memory,
@@ -60,6 +61,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "lists at scale": list_memory.lists_at_scale,
     "partitions": partitions.partitions,
     "workers": worker_scenario.workers,
+    "authorization": bench_authorization.authorization,
     "fairness": bench_fairness.fairness,
 }
 _OWN_CLUSTERS: Final = frozenset({"partitions", "workers", "fairness"})

@@ -45,6 +45,17 @@ _TOKENS: Final = f"""\
 {_NODE},system:node:node-1,2,"system:nodes"
 {_GREEDY},greedy,3,"greedy"
 """
+_BINDINGS: Final = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+_EVERYBODY: Final = {
+    "metadata": {"name": "everybody"},
+    "roleRef": {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "cluster-admin",
+    },
+    "subjects": [{"kind": "Group", "name": "system:authenticated"}],
+}
+"""Priority and fairness is about users who are not system:masters."""
 _LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _PODS: Final = "/api/v1/namespaces/default/pods"
 _START: Final = "2026-01-01T00:00:00.000000Z"
@@ -68,10 +79,8 @@ def open_server(directory: Path, memory: Path, **settings: object) -> Iterator[s
     )
     cluster = prepare(config, None, SystemClock())
     argv = {spec.name: list(spec.argv) for spec in cluster.specs}
-    parts = [argv["journal"], [*argv["apiserver"][:2], "-m", "tests.bench.open_server"]]
-    parts[1] += argv["apiserver"][-2:]
     with ExitStack() as stack:
-        for number, command in enumerate(parts):
+        for number, command in enumerate((argv["journal"], argv["apiserver"])):
             log = stack.enter_context((directory / f"part-{number}.log").open("wb"))
             child = subprocess.Popen(
                 command, env=part_environment(os.environ), stdout=log, stderr=log
@@ -79,6 +88,7 @@ def open_server(directory: Path, memory: Path, **settings: object) -> Iterator[s
             stack.callback(child.wait)
             stack.callback(child.terminate)
         _await_ready(Endpoint(f"http://{HOST}:{port}"), directory)
+        Endpoint(f"http://{HOST}:{port}", _ADMIN).create(_BINDINGS, orjson.dumps(_EVERYBODY))
         yield f"http://{HOST}:{port}"
 
 

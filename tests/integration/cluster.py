@@ -192,7 +192,7 @@ def run_cluster(directory: Path, config: dict[str, Any] | None = None) -> Iterat
         "plain_http_port": plain_port,
         **settings.get("server", {}),
     }
-    settings["auth"] = {"token_file": str(tokens)}
+    settings["auth"] = {"token_file": str(tokens), **settings.get("auth", {})}
     memory = Path(tempfile.mkdtemp(prefix="ultraplane-test-", dir="/dev/shm"))
     settings.setdefault("memory_dir", str(memory))
     path = directory / "config.yaml"

@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from tests.integration.cluster import ROOT, Cluster, run_cluster
+from tests.integration.personas import RBAC, grant, persona, rule
 from tests.integration.worker_links import WorkerLink, link_all
 from ultraplane.run_state import read_state, state_path
 
@@ -281,3 +282,23 @@ def test_partitions_with_processes_of_their_own_are_one_cluster(
             *("journal", "apiserver", "controllers"),
             *(f"storage-{name}" for name in ("default", "events", "leases", "nodes", "pods")),
         }
+
+
+def test_what_is_granted_or_taken_by_one_worker_is_so_at_all_others_at_once(
+    cluster: Cluster, links: list[WorkerLink]
+) -> None:
+    user = persona(cluster)
+    name = grant(user, "default", rule("list", "configmaps"))
+    binding = f"{RBAC}/namespaces/default/rolebindings/{name}"
+    code, found = links[0].call("GET", binding)
+    assert code == 200
+    headers = {"Impersonate-User": user.name}
+    for number in range(60):
+        writer = links[number % _WORKERS]
+        subjects = [] if number % 2 == 0 else [user.subject()]
+        found["metadata"].pop("resourceVersion", None)
+        code, found = writer.call("PUT", binding, {**found, "subjects": subjects})
+        assert code == 200, found
+        for reader in links:
+            code, _ = reader.call("GET", _MAPS + "?limit=1", headers=headers)
+            assert code == (200 if subjects else 403), (number, subjects)

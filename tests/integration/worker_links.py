@@ -28,14 +28,19 @@ class WorkerLink:
         port: int = self._http.sock.getsockname()[1]
         return port
 
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
         """Send a request; return code and decoded body."""
-        answer = self.open(method, path, body)
+        answer = self.open(method, path, body, headers)
         return answer.status, orjson.loads(answer.read())
 
-    def open(self, method: str, path: str, body: Any = None) -> http.client.HTTPResponse:
+    def open(
+        self, method: str, path: str, body: Any = None, more: dict[str, str] | None = None
+    ) -> http.client.HTTPResponse:
         """Send a request; return its answer, whose body is unread."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        headers.update(more or {})
         data = None if body is None else orjson.dumps(body)
         self._http.request(method, path, data, headers)
         return self._http.getresponse()

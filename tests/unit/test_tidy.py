@@ -41,7 +41,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
             "uvloop",
         }
     ),
-    "controllers": frozenset({"aiohttp", "cbor2", "numpy", "orjson", "uvloop"}),
+    "controllers": frozenset({"aiohttp", "cbor2", "cryptography", "numpy", "orjson", "uvloop"}),
     "conformance": frozenset({"aiohttp", "cbor2", "orjson", "typer", "yaml"}),
     "ultraplane": frozenset(
         {"annotated_types", "cryptography", "pydantic", "rich", "typer", "uvloop", "yaml"}

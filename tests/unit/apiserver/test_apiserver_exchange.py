@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.authn import AUTHENTICATED, MASTERS, User, impersonate
+from apiserver.authn import AUTHENTICATED, MASTERS, User
+from apiserver.authz import Authorizer
 from apiserver.exchange import Exchange
+from apiserver.impersonation import Impersonator
 
 
 def _exchange(*headers: tuple[bytes, bytes]) -> Exchange:
@@ -33,6 +35,9 @@ def test_all_of_several_accepts_count() -> None:
 
 
 def test_the_first_of_two_impersonated_users_counts() -> None:
-    headers = [(b"user", b"jane"), (b"uid", b"1"), (b"user", b"joe"), (b"uid", b"2")]
-    user = impersonate(User("root", (MASTERS,)), headers)
+    named = [(b"user", b"jane"), (b"uid", b"1"), (b"user", b"joe"), (b"uid", b"2")]
+    exchange = _exchange(*((b"impersonate-" + key, value) for key, value in named))
+    root = User("root", (MASTERS,))
+    user = Impersonator(Authorizer()).impersonate(root, exchange)
     assert user == User("jane", (AUTHENTICATED,), "1")
+    assert exchange.asker is root

@@ -35,7 +35,7 @@ def _router(
     async def behind(_scope: Any, _receive: Any, _send: Any) -> None:
         raise AssertionError("no request of these tests is for the app behind")
 
-    authenticator = Authenticator({}, lambda _token: None)
+    authenticator = Authenticator({}, [], lambda user, _exchange: user)
     gate = InflightGate(0, 0)
     verbs, authorizer = verbs or Verbs({}, {}, {}), authorizer or Authorizer()
     return Router(server, authenticator, authorizer, verbs, behind, gate)
@@ -111,7 +111,7 @@ def test_watches_are_no_requests_under_way_for_metrics() -> None:
         return serve
 
     verbs = Verbs({verb: serving(verb) for verb in ("list", "watch", "create")}, {}, {})
-    allowing = SimpleNamespace(allows=lambda _user, _attributes: True)
+    allowing = SimpleNamespace(check=lambda _user, _attributes: True)
     router = _router(verbs=verbs, authorizer=allowing)
 
     async def run() -> None:

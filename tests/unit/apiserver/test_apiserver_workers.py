@@ -50,7 +50,8 @@ def test_workers_gather_from_all_that_answer(tmp_path: Path) -> None:
     async def scenario() -> None:
         settings = replace(SETTINGS, memory_dir=tmp_path, workers=3)
         peers = [
-            Peers(replace(settings, worker_index=n), lambda n=n: b"of %d" % n) for n in (1, 2, 3)
+            Peers(replace(settings, worker_index=n), lambda n=n: b"of %d" % n, _at_once)
+            for n in (1, 2, 3)
         ]
         await peers[0].start()
         await peers[1].start()
@@ -59,6 +60,36 @@ def test_workers_gather_from_all_that_answer(tmp_path: Path) -> None:
         assert socket_path(tmp_path, 2).is_socket()
         for peer in peers:
             peer.stop()
+
+    asyncio.run(scenario())
+
+
+async def _at_once(_resource: str, _revision: int, _timeout_s: float) -> None:
+    """Be there already."""
+
+
+def test_a_worker_waits_until_its_siblings_have_come_as_far(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        settings = replace(SETTINGS, memory_dir=tmp_path, workers=3)
+        there, was_asked = asyncio.Event(), asyncio.Event()
+        asked: list[tuple[str, int]] = []
+
+        async def reach(resource: str, revision: int, _timeout_s: float) -> None:
+            asked.append((resource, revision))
+            was_asked.set()
+            await there.wait()
+
+        first = Peers(replace(settings, worker_index=1), lambda: b"", _at_once)
+        second = Peers(replace(settings, worker_index=2), lambda: b"", reach)
+        await second.start()
+        # The third is not there, and is not waited for.
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(first.all_reach("group/things", 2**40))
+            await was_asked.wait()
+            assert not waiting.done()
+            there.set()
+        assert asked == [("group/things", 2**40)]
+        second.stop()
 
     asyncio.run(scenario())
 

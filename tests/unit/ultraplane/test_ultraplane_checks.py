@@ -32,8 +32,8 @@ def pki(tmp_path: Path) -> Pki:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"token,user\n", "line 1: must be token,user,uid"),
-        (b'# fine\na,b,c\n,user,uid,"g"\n', "line 3: must be token,user,uid"),
+        (b"token,user\n", "record 1: must have at least 3 columns"),
+        (b"a,b,c\n\nd,e\n", "record 3: must have at least 3 columns"),
         (b"\xff\xfe,a,b\n", "no CSV in UTF-8"),
     ],
 )

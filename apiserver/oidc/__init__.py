@@ -1,0 +1,1 @@
+"""Logins by others: tokens of OpenID issuers that the operator trusts."""

@@ -1,0 +1,136 @@
+"""Flags of the command line that have much to say, as types of parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def parse_path(text: str) -> Path:
+    """Return the path that a flag names."""
+    # Empty is an unset variable in a script, and would mean the working directory.
+    if not text:
+        raise typer.BadParameter('must name a file or directory; the present one is "."')
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise typer.BadParameter(f"{text}: there is no such user") from error
+
+
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Processes that serve on the port; more than 1 share one replica. [1]",
+    ),
+]
+JournalAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--journal",
+        metavar="ADDRESS",
+        help="Use the journal that runs there (unix:/path or tcp:host:port) and start none.",
+    ),
+]
+Join = Annotated[
+    Path | None,
+    typer.Option(
+        "--join",
+        parser=parse_path,
+        metavar="DIR",
+        help="Be one more API server, without controllers, of the cluster whose data is in DIR.",
+    ),
+]
+TokenAuthFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-auth-file",
+        parser=parse_path,
+        metavar="FILE",
+        help='More bearer tokens, one a line: token,user,uid,"group1,group2".',
+    ),
+]
+AuthenticationConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--authentication-config",
+        parser=parse_path,
+        metavar="FILE",
+        help="OpenID issuers whose tokens are accepted (AuthenticationConfiguration).",
+    ),
+]
+OidcIssuerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--oidc-issuer-url",
+        metavar="URL",
+        help="Accept the tokens of this one OpenID issuer.",
+    ),
+]
+OidcClientId = Annotated[
+    str | None,
+    typer.Option(
+        "--oidc-client-id",
+        metavar="ID",
+        help="Whom those must be for.",
+    ),
+]
+OidcUsernameClaim = Annotated[
+    str | None,
+    typer.Option(
+        "--oidc-username-claim",
+        metavar="CLAIM",
+        help="Their claim that names the user. [sub]",
+    ),
+]
+OidcUsernamePrefix = Annotated[
+    str | None,
+    typer.Option(
+        "--oidc-username-prefix",
+        metavar="TEXT",
+        help='What is put before the name; "-": nothing.',
+    ),
+]
+OidcGroupsClaim = Annotated[
+    str | None,
+    typer.Option(
+        "--oidc-groups-claim",
+        metavar="CLAIM",
+        help="Their claim that names groups.",
+    ),
+]
+OidcGroupsPrefix = Annotated[
+    str | None,
+    typer.Option(
+        "--oidc-groups-prefix",
+        metavar="TEXT",
+        help="What is put before each group.",
+    ),
+]
+OidcCaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--oidc-ca-file",
+        parser=parse_path,
+        metavar="FILE",
+        help="Certificates (PEM) by which the issuer is known.",
+    ),
+]
+AuditPolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--audit-policy-file",
+        parser=parse_path,
+        metavar="FILE",
+        help="Which requests are put on record (audit.k8s.io/v1 Policy).",
+    ),
+]
+AuditLogPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--audit-log-path", parser=parse_path, metavar="FILE", help="Where they are written."
+    ),
+]
