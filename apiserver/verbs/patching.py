@@ -46,12 +46,17 @@ def patch_type_of(header: bytes) -> str:
 class Patch:
     """A parsed patch, applied to whatever the object is by then.
 
+    Attributes:
+        names_managers: whether it may be about managedFields.
+
     Raises (at making):
         StatusError: 400 for what is no patch, 415 for an unknown type.
     """
 
     def __init__(self, resource: Resource, header: bytes, body: bytes, schema: str = "") -> None:
         self.kind = patch_type_of(header)
+        # Written with an escape, the word would not be found: then anything may be meant.
+        self.names_managers = b"managedFields" in body or b"\\u" in body
         self._resource = resource
         self._struct: Struct | None = None
         if self.kind == STRATEGIC_PATCH:
@@ -114,6 +119,9 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
 
     def produce(record: Record, _old: JsonObject) -> JsonObject:
         current = resource.decode_stored(record.body)
+        if not change.names_managers:
+            # What is left as it is need not be checked again.
+            current["metadata"].pop("managedFields", None)
         patched = change.apply(current)
         obj = decode_patched(exchange, resource, patched, options)
         check_name(obj, target.namespace, target.name)

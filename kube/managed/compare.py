@@ -56,10 +56,6 @@ class Comparison(NamedTuple):
         """What whoever made the change answers for from now on."""
         return sets.union(self.modified, self.added)
 
-    def excluding(self, fields: FieldSet) -> Comparison:
-        """Return this without the fields of a set and what is below them."""
-        return Comparison(*(sets.recursive_difference(part, fields) for part in self))
-
 
 SAME: Final = Comparison()
 _Nodes = tuple[FieldSet | None, FieldSet | None, FieldSet | None]
@@ -123,9 +119,9 @@ def _is_alike(old: Any, new: Any) -> bool:
 def _by_shape(shape: Shape, type_: Type, old: Any, new: Any) -> _Nodes:
     if shape is Shape.SCALAR or is_atomic(type_, shape):
         return _leaf(old, new)
-    expected = list if shape is Shape.LIST else dict
-    before = old if old.__class__ is expected else None
-    after = new if new.__class__ is expected else None
+    expected: type = list if shape is Shape.LIST else dict
+    before: Any = old if old.__class__ is expected else None
+    after: Any = new if new.__class__ is expected else None
     if not before and not after:
         # Empty and null differ, though there is nothing in either.
         return _leaf(old, new)

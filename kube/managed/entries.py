@@ -1,8 +1,8 @@
 """The entries of `metadata.managedFields`, and the managers they tell of.
 
 Whoever updates is known by name, version and subresource; whoever applies by name and subresource
-only, as each of its applies replaces the one before. Invariant: what `encode` returns is as upstream
-writes it: applies before updates, older entries first, fields in canonical order.
+only, as each of its applies replaces the one before. Invariant: what `encode` returns is as
+upstream writes it: applies before updates, older entries first, fields in canonical order.
 """
 
 from __future__ import annotations

@@ -39,9 +39,9 @@ def _merge(type_: Type, live: Any, config: Any) -> Any:
     shape = shape_of(type_, config)
     if shape is Shape.SCALAR or is_atomic(type_, shape):
         return config
-    expected = list if shape is Shape.LIST else dict
-    under = live if live.__class__ is expected else None
-    over = config if config.__class__ is expected else None
+    expected: type = list if shape is Shape.LIST else dict
+    under: Any = live if live.__class__ is expected else None
+    over: Any = config if config.__class__ is expected else None
     if not under and not over:
         return config
     if shape is Shape.LIST:

@@ -19,12 +19,10 @@ import orjson
 from kube.json_types import JsonObject
 from kube.managed.atoms import (
     Shape,
-    TypedError,
     element_of,
     is_atomic,
     is_deduced,
     shape_of,
-    type_of_child,
     type_of_items,
 )
 from kube.managed.compare import ABSENT, compare

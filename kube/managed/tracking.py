@@ -1,8 +1,8 @@
 """What managedFields become by a write: upstream's chain of managers around the `Updater`.
 
-It takes care of what the updater does not know: names and times, fields that nobody manages, objects
-that were there before anybody tracked them, and kubectl's annotation from before there was
-server-side apply.
+It takes care of what the updater does not know: names and times, fields that nobody manages,
+objects that were there before anybody tracked them, and kubectl's annotation from before there
+was server-side apply.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import orjson
 from kube.json_types import JsonObject
 from kube.managed import entries as book
 from kube.managed import sets
+from kube.managed.atoms import TypedError
 from kube.managed.compare import compare
 from kube.managed.elements import go_escaped
 from kube.managed.entries import APPLY, UPDATE, EntriesError, Managers, Owned
 from kube.managed.sets import FieldSet
-from kube.managed.typed import TypedError, check, field_set
+from kube.managed.typed import check, field_set
 from kube.managed.updater import Applied, Conflict, Conflicts, Updater, Versions, apply
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -66,7 +67,7 @@ class Writer:
     now: str
 
 
-def _bare(obj: JsonObject) -> JsonObject:
+def bare(obj: JsonObject) -> JsonObject:
     """Return an object without its managedFields; the rest is shared."""
     metadata = obj.get("metadata")
     if not metadata or "managedFields" not in metadata:
@@ -118,7 +119,7 @@ def update(
         # Nobody tracks this object: it is from before that, or was told to be forgotten.
         return []
     try:
-        return book.encode(changed(versions, _bare(old), _bare(new), managers, writer))
+        return book.encode(changed(versions, bare(old), bare(new), managers, writer))
     except TypedError:
         # An object that does not fit its schema is no reason to refuse a write.
         return list(_entries(old) or ())
@@ -184,7 +185,7 @@ class Application:
             TypedError: the live object does not fit its schema.
         """
         managers = book.decode_stored(_entries(live) or ())
-        live = _bare(live)
+        live = bare(live)
         if not managers:
             first = Writer(book.BEFORE_FIRST_APPLY, self.writer.version, self._part, self._now)
             managers = changed(self.versions, self.empty, live, {}, first)

@@ -154,12 +154,12 @@ def _faults(type_: Type, value: Any) -> list[tuple[str, str]]:
     if shape is Shape.SCALAR:
         text = _scalar_fault(type_.kind, value)
         return [("", text)] if text else []
-    expected = list if shape is Shape.LIST else dict
-    if value.__class__ is not expected:
-        what = "list" if shape is Shape.LIST else "map"
-        return [("", f"expected {what}, got &{{{go_text(value)}}}")]
     if shape is Shape.LIST:
+        if not isinstance(value, list):
+            return [("", f"expected list, got &{{{go_text(value)}}}")]
         return _item_faults(type_, value)
+    if not isinstance(value, dict):
+        return [("", f"expected map, got &{{{go_text(value)}}}")]
     named, rest = fields_of(type_), type_of_rest(type_)
     faults = []
     for name, item in value.items():
@@ -175,7 +175,7 @@ def _faults(type_: Type, value: Any) -> list[tuple[str, str]]:
 def _item_faults(type_: Type, items: list[Any]) -> list[tuple[str, str]]:
     atomic = is_atomic(type_, Shape.LIST)
     item_type = type_of_items(type_)
-    faults = []
+    faults: list[tuple[str, str]] = []
     seen: set[str] = set()
     for index, item in enumerate(items):
         where = f"[{index}]"

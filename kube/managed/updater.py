@@ -47,8 +47,8 @@ class Versions(Protocol):
         """
         ...
 
-    def reset_fields(self, version: str) -> FieldSet:
-        """Return the fields that a write drops, and so nobody can come to manage by it."""
+    def left(self, fields: FieldSet) -> FieldSet:
+        """Return what of a set a write can bring about: it drops some fields, whatever it says."""
         ...
 
 
@@ -92,8 +92,8 @@ class Updater:
             type_ = versions.type_at(version)
             old, new = (_at(versions, obj, version) for obj in (self._old, self._new))
             found = compare(type_, old, new)
-            if not found.is_same and (reset := versions.reset_fields(version)):
-                found = found.excluding(reset)
+            if not found.is_same:
+                found = Comparison(*(versions.left(part) for part in found))
             self._known[version] = found
         return found
 
@@ -183,9 +183,7 @@ def apply(
     managers = reconciled(versions, managers)
     merged: JsonObject = merge(type_, live, config)
     last = managers.get(who)
-    fields = field_set(type_, config)
-    if reset := versions.reset_fields(version):
-        fields = sets.recursive_difference(fields, reset)
+    fields = versions.left(field_set(type_, config))
     time = last.time if last is not None else ""
     managers = {**managers, who: Owned(version, fields, time)}
     if last is not None and last.fields:
