@@ -207,7 +207,7 @@ class NewObjects:
         self._shapes = shapes
         self._struct = struct
         self._left_out = reset | {"metadata", "apiVersion", "kind"}
-        self._walks: dict[int, dict[str, _Zeroed]] = {}
+        self._templates: dict[tuple[int, tuple[str, ...]], _Zeroed] = {}
         self._tracks_metadata = "metadata" not in reset
 
     def metadata(self, metadata: JsonObject) -> bytes:
@@ -228,30 +228,29 @@ class NewObjects:
 
     def _zeroed(self, struct: Struct, value: JsonObject, left_out: frozenset[str]) -> bytes:
         """Return the inside of the set of a struct that an empty object has too."""
-        known = self._walks.get(id(struct))
-        if known is None:
-            known = self._walks[id(struct)] = {}
-        parts = []
-        for name in sorted(value):
-            if name in left_out:
-                continue
-            look = known.get(name)
-            if look is None:
-                look = known[name] = self._look(struct.fields.get(name))
-            inner = look(value[name])
-            if inner is not None:
-                parts.append(b"%b:%b" % (_key(name), inner))
-        return b",".join(parts)
+        key = (id(struct), tuple(value))
+        template = self._templates.get(key)
+        if template is None:
+            if len(self._templates) >= _TEMPLATES_MAX:
+                self._templates.clear()
+            names = sorted(name for name in value if name not in left_out)
+            template = self._templates[key] = _Zeroed(
+                [(name, self._look(struct.fields.get(name))) for name in names]
+            )
+        return template.fill(value)
 
-    def _look(self, field: Field | None) -> _Zeroed:
-        """Return how to look at a field: its node, None where nothing in it is managed."""
+    def _look(self, field: Field | None) -> _Look | None:
+        """Return how to look at a field: its node, None where nothing in it is managed.
+
+        None: it is managed, whatever is in it.
+        """
         if field is None:
-            return lambda _value: _MEMBER
+            return None
         type_ = field.type
         below = self._shapes.of_type(type_)
         zero = zero_of(field)
         if zero is ABSENT:
-            return lambda value: _MEMBER if below is None else below(value)
+            return below
         if below is None:
             return lambda value: None if value == zero else _MEMBER
         if type_.kind is Kind.STRUCT and type_.struct is not None:
@@ -260,18 +259,46 @@ class NewObjects:
             return _look_at_list(type_, self._shapes.of_type(type_of_items(type_)))
         return lambda value: below(value).replace(b'".":{},', b"", 1) if value else _MEMBER
 
-    def _look_at_struct(self, struct: Struct) -> _Zeroed:
+    def _look_at_struct(self, struct: Struct) -> _Look:
         def look(value: JsonObject) -> bytes | None:
-            inner = self._zeroed(struct, value, frozenset())
+            inner = self._zeroed(struct, value, _NONE)
             return b"{%b}" % inner if inner else None
 
         return look
 
 
-_Zeroed = Callable[[Any], bytes | None]
+class _Zeroed:
+    """The set of a struct with certain keys that an empty object has too, without its braces."""
+
+    __slots__ = ("_below", "_parts", "_text")
+
+    def __init__(self, looks: list[tuple[str, _Look | None]]) -> None:
+        self._below = tuple((name, look) for name, look in looks if look is not None)
+        self._parts = [(_key(name), look is not None) for name, look in looks]
+        text = b",".join(
+            b"%b:%b" % (key.replace(b"%", b"%%"), b"%b" if is_filled else _MEMBER)
+            for key, is_filled in self._parts
+        )
+        self._text = text if self._below else text.replace(b"%%", b"%")
+
+    def fill(self, value: JsonObject) -> bytes:
+        """Return the set of a struct that has these keys."""
+        if not self._below:
+            return self._text
+        found = [look(value[name]) for name, look in self._below]
+        if None not in found:
+            return self._text % tuple(found)
+        # Something is as it is in an empty object.
+        inner = iter(found)
+        nodes = [(key, next(inner) if is_filled else _MEMBER) for key, is_filled in self._parts]
+        return b",".join(b"%b:%b" % (key, node) for key, node in nodes if node is not None)
 
 
-def _look_at_list(type_: Type, below: Walk | None) -> _Zeroed:
+_Look = Callable[[Any], bytes | None]
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+def _look_at_list(type_: Type, below: Walk | None) -> _Look:
     def look(items: list[Any]) -> bytes | None:
         return b"{%b}" % b",".join(_items(type_, items, below)) if items else _MEMBER
 
