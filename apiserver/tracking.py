@@ -24,6 +24,7 @@ from kube.managed import entries as book
 from kube.managed import tracking
 from kube.managed.atoms import TypedError, root_type
 from kube.managed.entries import UPDATE
+from kube.managed.scale import SCALE_VERSION
 from kube.managed.sets import FieldSet
 from kube.managed.shapes import NewObjects, Shapes, zero_object
 from kube.managed.tracking import Application, Writer
@@ -104,6 +105,40 @@ class BuiltinVersions:
     def left(self, fields: FieldSet) -> FieldSet:
         """Return what of a set a write can bring about."""
         return left_by(self._info, self._subresource, fields)
+
+
+class ScaleVersions:
+    """The one version that a Scale has."""
+
+    def __init__(self, schema_name: str) -> None:
+        self._schema_name = schema_name
+
+    def type_at(self, version: str) -> Type:
+        """Return the type of a Scale.
+
+        Raises:
+            MissingVersion: there is no such version of it.
+        """
+        if version != SCALE_VERSION:
+            raise MissingVersion(version)
+        return root_type(builtin_schemas().struct(self._schema_name))
+
+    def convert(self, obj: JsonObject, version: str) -> JsonObject:
+        """Refuse: there is nothing to convert to.
+
+        Raises:
+            MissingVersion: always.
+        """
+        raise MissingVersion(f"{obj['apiVersion']} to {version}")
+
+    def left(self, fields: FieldSet) -> FieldSet:
+        """Return all of a set: nothing is dropped."""
+        return fields
+
+
+def scale_writer(writing: Writing) -> Writer:
+    """Return who writes a Scale."""
+    return Writer(writing.manager, SCALE_VERSION, writing.subresource, writing.now)
 
 
 class Tracker:

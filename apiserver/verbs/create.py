@@ -70,7 +70,7 @@ async def create_object(
     else:
         resource.hooks.default(obj)
     manager = options.field_manager or manager_of(exchange.user_agent)
-    tracked = _Tracked(resource, obj, manager, _now(server))
+    tracked = _Tracked(resource, obj, manager, _now(server), applies=options.applies)
     prefix = metadata.get("generateName", "")
     generated = bool(prefix) and not metadata.get("name")
     pristine = orjson.dumps(obj) if generated else b""
@@ -97,12 +97,16 @@ class _Tracked:
 
     __slots__ = ("_fields", "_given", "_manager", "_resource")
 
-    def __init__(self, resource: Resource, obj: JsonObject, manager: str, now: str) -> None:
+    def __init__(
+        self, resource: Resource, obj: JsonObject, manager: str, now: str, *, applies: bool
+    ) -> None:
         self._resource, self._manager = resource, manager
         self._fields = b""
         given = obj["metadata"].pop("managedFields", None)
         self._given: JsonArray | None = None
-        if given is None or asks_for_reset(given):
+        if applies:
+            self._given = given or []
+        elif given is None or asks_for_reset(given):
             self._fields = resource.fields_of_new(obj)
         else:
             self._given = resource.tracker.created_over(obj, given, manager, now)
