@@ -30,6 +30,7 @@ from kube.managed.shapes import NewObjects, Shapes, zero_object
 from kube.managed.tracking import Application, Writer
 from kube.managed.updater import MissingVersion
 from kube.schema.compile import builtin_schemas
+from kube.schema.decode import DecodeError, decode
 from kube.schema.model import Struct, Type
 
 MANAGER_BYTES_MAX: Final = 128
@@ -95,11 +96,17 @@ class BuiltinVersions:
 
         Raises:
             MissingVersion: it is not served.
+            TypedError: the object does not fit its type.
         """
         before, after = self._served(obj["apiVersion"]), self._served(version)
         if conversion.shapes_for(before) is None and conversion.shapes_for(after) is None:
             return {**obj, "apiVersion": version}
         copied: JsonObject = orjson.loads(orjson.dumps(obj))
+        try:
+            # What a merge has made may lack what conversion counts on.
+            decode(before.schema_name, copied)
+        except DecodeError as error:
+            raise TypedError(str(error)) from error
         return conversion.from_storage(after, conversion.to_storage(before, copied))
 
     def left(self, fields: FieldSet) -> FieldSet:

@@ -82,7 +82,8 @@ class Configuration:
         text = f"error converting YAML to JSON: {self.complaint}"
         if options.field_validation == "Strict":
             raise st.bad_request(f"error strict decoding patch: {text}")
-        exchange.warn(text)
+        for line in self.complaint.split("\n")[1:]:
+            exchange.warn(line.strip())
 
 
 def _read_yaml(body: bytes) -> tuple[Any, str]:

@@ -90,10 +90,12 @@ def decode(entries: Iterable[Any]) -> Managers:
 
 
 def decode_stored(entries: Iterable[JsonObject]) -> Managers:
-    """Return the managers of an object that the server has written: nothing is checked."""
+    """Return the managers of an object that the server has written: sets are taken as they are."""
     managers: Managers = {}
     for entry in entries:
-        operation, version = entry["operation"], entry["apiVersion"]
+        operation, version = entry.get("operation", ""), entry.get("apiVersion", "")
+        if not version:
+            continue  # from before entries were made here
         who = Identity(
             entry.get("manager", ""),
             operation,

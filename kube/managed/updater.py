@@ -217,7 +217,7 @@ class _Pruning:
             return merged
         type_ = versions.type_at(last.version)
         gone = with_named_fields(type_, last.fields)
-        pruned = without(type_, full, gone) or {"apiVersion": last.version}
+        pruned = _less(type_, full, gone)
         pruned = self._add_back_owned(full, pruned, last.version)
         pruned = self._add_back_dangling(full, pruned, last)
         return _at(versions, pruned, version)
@@ -236,7 +236,7 @@ class _Pruning:
                 _named(type_, pruned_there), with_named_fields(type_, self._owned[version])
             )
             gone = sets.difference(_named(type_, full_there), stays)
-            full, pruned = full_there, without(type_, full_there, gone) or {"apiVersion": version}
+            full, pruned = full_there, _less(type_, full_there, gone)
         return pruned
 
     def _add_back_dangling(self, full: JsonObject, pruned: JsonObject, last: Owned) -> JsonObject:
@@ -248,8 +248,12 @@ class _Pruning:
         type_ = self._versions.type_at(last.version)
         missing = sets.difference(_named(type_, full), _named(type_, pruned))
         gone = sets.intersection(missing, with_named_fields(type_, last.fields))
-        result: JsonObject = without(type_, full, gone) or {"apiVersion": last.version}
-        return result
+        return _less(type_, full, gone)
+
+
+def _less(type_: Type, obj: JsonObject, gone: FieldSet) -> JsonObject:
+    """Return an object without some fields; it goes on saying in which version it is."""
+    return {"apiVersion": obj["apiVersion"], **(without(type_, obj, gone) or {})}
 
 
 def _named(type_: Type, obj: JsonObject) -> FieldSet:
