@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from apiserver.types import conversion
-from apiserver.types.managed import left_by, reset_fields
+from apiserver.types.managed import filter_of, reset_fields
 from kube.builtin_kinds import builtin_registry
 from kube.json_types import JsonArray, JsonObject
 from kube.kinds import ResourceInfo
@@ -65,13 +65,17 @@ class Writing(NamedTuple):
 
 
 class BuiltinVersions:
-    """The served versions of a built-in type, for writes of the object or of a subresource."""
+    """The served versions of a built-in type, for writes of the object or of a subresource.
+
+    Attributes:
+        left: `(fields)` what of a set such a write can bring about.
+    """
 
     def __init__(self, info: ResourceInfo, subresource: str) -> None:
         served = builtin_registry().versions_of(info.storage_resource)
         self._infos = {one.api_version: one for one in served}
         self._types: dict[str, Type] = {}
-        self._info, self._subresource = info, subresource
+        self.left = filter_of(info, subresource)
 
     def _served(self, version: str) -> ResourceInfo:
         found = self._infos.get(version)
@@ -108,10 +112,6 @@ class BuiltinVersions:
         except DecodeError as error:
             raise TypedError(str(error)) from error
         return conversion.from_storage(after, conversion.to_storage(before, copied))
-
-    def left(self, fields: FieldSet) -> FieldSet:
-        """Return what of a set a write can bring about."""
-        return left_by(self._info, self._subresource, fields)
 
 
 class ScaleVersions:

@@ -7,7 +7,7 @@ others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -65,13 +65,13 @@ def reset_fields(info: ResourceInfo, subresource: str) -> FieldSet:
     return _reset_of(info.storage_resource, subresource, has_status=has_status)
 
 
-def left_by(info: ResourceInfo, subresource: str, fields: FieldSet) -> FieldSet:
-    """Return what of a set such a write can bring about."""
+def filter_of(info: ResourceInfo, subresource: str) -> Callable[[FieldSet], FieldSet]:
+    """Return what leaves of a set what such a write can bring about."""
     pattern = _ONLY.get((info.storage_resource, subresource))
     if pattern is not None:
-        return matching(fields, pattern)
+        return lambda fields: matching(fields, pattern)
     reset = reset_fields(info, subresource)
-    return sets.recursive_difference(fields, reset) if reset and fields else fields
+    return lambda fields: sets.recursive_difference(fields, reset)
 
 
 def matching(fields: FieldSet, pattern: Mapping[str, Any] | None) -> FieldSet:

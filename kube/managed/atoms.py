@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final
 
-from kube.managed.elements import key_element, value_element
+from kube.managed.elements import key_element, value_element, value_text
 from kube.schema.model import ATOMIC, MAP, SET, Field, Kind, Struct, Type
 
 
@@ -112,7 +112,7 @@ def _keyed_element(type_: Type, item: Any) -> str:
     if len(names) == 1:
         value = item.get(names[0], _MISSING)
         if value is not _MISSING:
-            return key_element(((names[0], value),))
+            return f'k:{{"{names[0]}":{value_text(value)}}}'
     known = fields_of(type_of_items(type_))
     keys = []
     for name in names:

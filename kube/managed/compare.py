@@ -21,7 +21,7 @@ from kube.managed.atoms import (
 )
 from kube.managed.elements import SELF, field_element
 from kube.managed.sets import EMPTY, MEMBER, FieldSet, sorted_node
-from kube.schema.model import Type
+from kube.schema.model import MAP, Type
 
 
 class Absent(Enum):
@@ -126,7 +126,7 @@ def _by_shape(shape: Shape, type_: Type, old: Any, new: Any) -> _Nodes:
         # Empty and null differ, though there is nothing in either.
         return _leaf(old, new)
     if shape is Shape.LIST:
-        parts = _compare_items(type_, before or (), after or ())
+        parts = _compare_items(type_, before or [], after or [])
     else:
         parts = _compare_keys(type_, before or {}, after or {})
     removed, modified, added = parts
@@ -161,10 +161,11 @@ class _Parts:
             self.added[element] = added
 
     def nodes(self) -> _Nodes:
+        removed, modified, added = self.removed, self.modified, self.added
         return (
-            sorted_node(self.removed) or None,
-            sorted_node(self.modified) or None,
-            sorted_node(self.added) or None,
+            (sorted_node(removed) if len(removed) > 1 else removed) or None,
+            (sorted_node(modified) if len(modified) > 1 else modified) or None,
+            (sorted_node(added) if len(added) > 1 else added) or None,
         )
 
 
@@ -172,7 +173,7 @@ def _compare_keys(type_: Type, old: dict[str, Any], new: dict[str, Any]) -> _Nod
     parts = _Parts()
     for name, value in new.items():
         before = old.get(name, ABSENT)
-        if before is value:
+        if before is value or (before.__class__ is value.__class__ and before == value):
             continue
         found = _compare(type_of_child(type_, name), before, value)
         if found is not _NOTHING:
@@ -191,7 +192,41 @@ def _by_element(type_: Type, items: Iterable[Any]) -> dict[str, list[Any]]:
     return found
 
 
-def _compare_items(type_: Type, old: Iterable[Any], new: Iterable[Any]) -> _Nodes:
+def _changed_pairs(type_: Type, old: list[Any], new: list[Any]) -> list[tuple[Any, Any]] | None:
+    """Return the items that changed, where both lists have the same items in the same places.
+
+    That is how most updates leave a list, and it spares finding out the names of all items. None:
+    it is not so, or not certain.
+    """
+    names = type_.list_keys
+    if type_.list_type != MAP or len(old) != len(new):
+        return None
+    seen = set()
+    changed = []
+    for before, after in zip(old, new, strict=True):
+        if before.__class__ is not dict or after.__class__ is not dict:
+            return None
+        keys = tuple([after.get(name) for name in names])
+        if None in keys or keys != tuple([before.get(name) for name in names]):
+            return None
+        seen.add(repr(keys))
+        if before != after:
+            changed.append((before, after))
+    return changed if len(seen) == len(new) else None
+
+
+def _compare_items(type_: Type, old: list[Any], new: list[Any]) -> _Nodes:
+    pairs = _changed_pairs(type_, old, new)
+    if pairs is None:
+        return _compare_by_element(type_, old, new)
+    item_type = type_of_items(type_)
+    parts = _Parts()
+    for was, now in pairs:
+        parts.put(element_of(type_, now), _compare(item_type, was, now))
+    return parts.nodes()
+
+
+def _compare_by_element(type_: Type, old: list[Any], new: list[Any]) -> _Nodes:
     before, after = _by_element(type_, old), _by_element(type_, new)
     item_type = type_of_items(type_)
     parts = _Parts()

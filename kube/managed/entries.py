@@ -134,6 +134,20 @@ def _entry(who: Identity, owned: Owned) -> JsonObject:
     return entry
 
 
+def in_order(entries: list[JsonObject]) -> list[JsonObject]:
+    """Return entries as they are to be stored, sorted."""
+    return sorted(
+        entries,
+        key=lambda entry: (
+            entry.get("operation", ""),
+            entry.get("time", ""),
+            entry.get("manager", ""),
+            entry.get("apiVersion", ""),
+            entry.get("subresource", ""),
+        ),
+    )
+
+
 def asks_for_reset(entries: Any) -> bool:
     """Tell whether a client wants managedFields forgotten: a list that is empty, or its like."""
     return entries is not None and (len(entries) == 0 or (len(entries) == 1 and not entries[0]))

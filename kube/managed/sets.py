@@ -192,6 +192,33 @@ def _replaced(left: FieldSet, changed: dict[str, FieldSet | None]) -> FieldSet:
     return result
 
 
+def contains(fields: FieldSet, others: FieldSet) -> bool:
+    """Tell whether all of another set is in a set."""
+    for name, theirs in others.items():
+        ours = fields.get(name)
+        if ours is None:
+            return False
+        if not theirs:
+            if ours and SELF not in ours:
+                return False
+        elif name != SELF and not (ours and contains(ours, theirs)):
+            return False
+    return True
+
+
+def overlap(fields: FieldSet, others: FieldSet) -> bool:
+    """Tell whether two sets have a member in common."""
+    for name, theirs in others.items():
+        ours = fields.get(name)
+        if ours is None or name == SELF:
+            continue
+        if is_member(ours) and is_member(theirs):
+            return True
+        if ours and theirs and overlap(ours, theirs):
+            return True
+    return False
+
+
 def has(fields: FieldSet, path: Path) -> bool:
     """Tell whether a path is a member."""
     node: FieldSet | None = fields

@@ -28,7 +28,7 @@ from kube.managed.atoms import (
 from kube.managed.compare import ABSENT, compare
 from kube.managed.elements import field_element, in_order
 from kube.managed.sets import MEMBER
-from kube.managed.tracking import NOBODYS
+from kube.managed.updater import NOBODYS
 from kube.schema.model import Field, Kind, Struct, Type
 from kube.schema.values import ZEROS
 

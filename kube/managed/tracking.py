@@ -16,38 +16,24 @@ from kube.json_types import JsonObject
 from kube.managed import entries as book
 from kube.managed import sets
 from kube.managed.atoms import TypedError
-from kube.managed.compare import compare
+from kube.managed.compare import Comparison, compare
 from kube.managed.elements import go_escaped
 from kube.managed.entries import APPLY, UPDATE, EntriesError, Managers, Owned
 from kube.managed.sets import FieldSet
 from kube.managed.typed import check, field_set
-from kube.managed.updater import Applied, Conflict, Conflicts, Updater, Versions, apply
+from kube.managed.updater import (
+    NOBODYS,
+    Applied,
+    Conflict,
+    Conflicts,
+    Updater,
+    Versions,
+    apply,
+)
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _KUBECTL: Final = "kubectl"
 _ANNOTATIONS_BYTES_MAX: Final = 256 * 1024
-NOBODYS: Final = sets.of_paths(
-    [
-        ("f:apiVersion",),
-        ("f:kind",),
-        ("f:metadata",),
-        *(
-            ("f:metadata", f"f:{name}")
-            for name in (
-                "name",
-                "namespace",
-                "creationTimestamp",
-                "selfLink",
-                "uid",
-                "clusterName",
-                "generation",
-                "managedFields",
-                "resourceVersion",
-            )
-        ),
-    ]
-)
-"""Fields that nobody manages: what names the object, and what the server alone writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +65,18 @@ def _entries(obj: JsonObject) -> Any:
     return (obj.get("metadata") or {}).get("managedFields")
 
 
-def known_managers(old: JsonObject, new: JsonObject, *, is_part: bool) -> Managers:
+def known_managers(old: JsonObject, new: JsonObject) -> Managers:
     """Return who manages an object before a write: as the request says, else as is stored.
 
     Args:
         old: the stored object.
         new: what the request makes of it.
-        is_part: whether it writes a subresource, by which managedFields cannot be set.
     """
     stored = _entries(old) or ()
-    if is_part:
-        return book.decode_stored(stored)
     given = _entries(new)
     if book.asks_for_reset(given):
         return {}
-    if given and given != stored:
+    if given:
         try:
             managers = book.decode(given)
         except EntriesError:
@@ -114,15 +97,57 @@ def update(
         new: decoded and defaulted, nothing else done to it yet.
         writer: who makes it.
     """
-    managers = known_managers(old, new, is_part=bool(writer.subresource))
-    if not managers:
+    stored: list[JsonObject] = _entries(old) or []
+    given = _entries(new)
+    is_kept = bool(writer.subresource) or given is None or given == stored
+    managers = None if is_kept else known_managers(old, new)
+    if not (stored if managers is None else managers):
         # Nobody tracks this object: it is from before that, or was told to be forgotten.
         return []
+    updater = Updater(versions, bare(old), bare(new))
     try:
-        return book.encode(changed(versions, bare(old), bare(new), managers, writer))
+        if managers is None:
+            found = updater.comparison(writer.version)
+            after = stored if found.is_same else _renewed(stored, found, writer)
+            if after is not None:
+                return after
+            managers = book.decode_stored(stored)
+        return book.encode(_changed(updater, managers, writer))
     except TypedError:
         # An object that does not fit its schema is no reason to refuse a write.
-        return list(_entries(old) or ())
+        return stored
+
+
+def _renewed(
+    stored: list[JsonObject], found: Comparison, writer: Writer
+) -> list[JsonObject] | None:
+    """Return entries after a write that changes only what its writer manages already.
+
+    So most writes are: kubelets and controllers write the same fields again and again. None: this
+    one is not.
+    """
+    if found.removed:
+        return None
+    taken = found.taken
+    own: JsonObject | None = None
+    for entry in stored:
+        if entry.get("apiVersion") != writer.version:
+            return None
+        is_own = (
+            entry.get("manager") == writer.manager
+            and entry.get("operation") == UPDATE
+            and entry.get("subresource", "") == writer.subresource
+        )
+        if is_own:
+            own = entry
+        elif sets.overlap(entry.get("fieldsV1", sets.EMPTY), taken):
+            return None
+    if own is None or not sets.contains(own.get("fieldsV1", sets.EMPTY), taken):
+        return None
+    if own.get("time") == writer.now:
+        return stored
+    after = [{**entry, "time": writer.now} if entry is own else entry for entry in stored]
+    return book.in_order(after)
 
 
 def changed(
@@ -133,13 +158,15 @@ def changed(
     Raises:
         TypedError: an object does not fit its schema.
     """
-    updater = Updater(versions, old, new)
+    return _changed(Updater(versions, old, new), managers, writer)
+
+
+def _changed(updater: Updater, managers: Managers, writer: Writer) -> Managers:
     found = updater.comparison(writer.version)
     if found.is_same:
         return managers
     after = updater.settle(managers, None, force=True)
-    own = sets.difference(found.taken, NOBODYS)
-    if own:
+    if own := found.taken:
         who = book.identity(writer.manager, UPDATE, writer.version, writer.subresource)
         before = after.get(who)
         if before is not None:

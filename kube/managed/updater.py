@@ -11,7 +11,8 @@ in the version in which they wrote, so sets are compared in that version.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 
 from kube.json_types import JsonObject
 from kube.managed import sets
@@ -22,6 +23,29 @@ from kube.managed.reconcile import reconcile
 from kube.managed.sets import EMPTY, FieldSet, Path
 from kube.managed.typed import field_set, with_named_fields, without
 from kube.schema.model import Type
+
+NOBODYS: Final = sets.of_paths(
+    [
+        ("f:apiVersion",),
+        ("f:kind",),
+        ("f:metadata",),
+        *(
+            ("f:metadata", f"f:{name}")
+            for name in (
+                "name",
+                "namespace",
+                "creationTimestamp",
+                "selfLink",
+                "uid",
+                "clusterName",
+                "generation",
+                "managedFields",
+                "resourceVersion",
+            )
+        ),
+    ]
+)
+"""Fields that nobody manages: what names the object, and what the server alone writes."""
 
 
 class MissingVersion(LookupError):
@@ -47,8 +71,9 @@ class Versions(Protocol):
         """
         ...
 
-    def left(self, fields: FieldSet) -> FieldSet:
-        """Return what of a set a write can bring about: it drops some fields, whatever it says."""
+    @property
+    def left(self) -> Callable[[FieldSet], FieldSet]:
+        """What leaves of a set what a write can bring about: some fields it drops."""
         ...
 
 
@@ -69,6 +94,13 @@ class Conflicts(Exception):
 
 def _at(versions: Versions, obj: JsonObject, version: str) -> JsonObject:
     return obj if obj["apiVersion"] == version else versions.convert(obj, version)
+
+
+def _left(versions: Versions, part: FieldSet) -> FieldSet:
+    """Return what of a set of changes counts."""
+    if "f:metadata" in part or "f:apiVersion" in part or "f:kind" in part:
+        part = sets.difference(part, NOBODYS)
+    return versions.left(part)
 
 
 class Updater:
@@ -93,7 +125,7 @@ class Updater:
             old, new = (_at(versions, obj, version) for obj in (self._old, self._new))
             found = compare(type_, old, new)
             if not found.is_same:
-                found = Comparison(*(versions.left(part) for part in found))
+                found = Comparison(*[_left(versions, part) if part else part for part in found])
             self._known[version] = found
         return found
 
