@@ -234,7 +234,11 @@ def keep_times(new: JsonObject, old: JsonObject) -> None:
     """Let a write that changes only the times of managedFields change nothing, in place."""
     after = new["metadata"].get("managedFields")
     before = old["metadata"].get("managedFields")
-    if not (after and before) or after == before or not same_but_times(after, before):
+    if not (after and before) or after == before:
+        return
+    if any(value != old.get(key) for key, value in new.items() if key != "metadata"):
+        return  # as nearly all writes are
+    if not same_but_times(after, before):
         return
     new["metadata"]["managedFields"] = before
     if new != old:

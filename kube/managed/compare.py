@@ -21,7 +21,7 @@ from kube.managed.atoms import (
 )
 from kube.managed.elements import SELF, field_element
 from kube.managed.sets import EMPTY, MEMBER, FieldSet, sorted_node
-from kube.schema.model import MAP, Type
+from kube.schema.model import MAP, Kind, Type
 
 
 class Absent(Enum):
@@ -63,6 +63,10 @@ _NOTHING: Final[_Nodes] = (None, None, None)
 _REMOVED: Final[_Nodes] = (MEMBER, None, None)
 _MODIFIED: Final[_Nodes] = (None, MEMBER, None)
 _ADDED: Final[_Nodes] = (None, None, MEMBER)
+_HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
+_NONE: Final[frozenset[str]] = frozenset()
+_NO_KEYS: Final[dict[str, Any]] = {}
+_SCALARS: Final = frozenset(Kind) - {Kind.ANY, Kind.UNION, Kind.STRUCT, Kind.MAP, Kind.LIST}
 
 
 def compare(type_: Type, old: Any, new: Any) -> Comparison:
@@ -74,6 +78,52 @@ def compare(type_: Type, old: Any, new: Any) -> Comparison:
     if old == new:
         return SAME
     return Comparison(*(_root(node) for node in _compare(type_, old, new)))
+
+
+def compare_objects(type_: Type, old: Any, new: Any, nobodys: frozenset[str]) -> Comparison:
+    """Return what differs between two whole objects of a type, in what somebody may manage.
+
+    Args:
+        type_: of whole objects.
+        old: the object before.
+        new: the object after.
+        nobodys: fields of metadata that are passed over, as are apiVersion and kind.
+
+    Raises:
+        TypedError: one of them does not fit its schema.
+    """
+    parts = _Parts()
+    _put_differences(parts, type_, old, new, _HEAD)
+    before, after = old.get("metadata") or _NO_KEYS, new.get("metadata") or _NO_KEYS
+    if before != after:
+        inner = _Parts()
+        _put_differences(inner, type_of_child(type_, "metadata"), before, after, nobodys)
+        parts.put("f:metadata", inner.nodes())
+    removed, modified, added = parts.nodes()
+    return Comparison(removed or EMPTY, modified or EMPTY, added or EMPTY)
+
+
+def _put_differences(
+    parts: _Parts, type_: Type, old: Any, new: Any, passed_over: frozenset[str]
+) -> None:
+    """Find what differs in the keys of a struct or map."""
+    for name, value in new.items():
+        before = old.get(name, ABSENT)
+        if before is value or (before.__class__ is value.__class__ and before == value):
+            continue
+        if name in passed_over:
+            continue
+        child = type_of_child(type_, name)
+        if child.kind in _SCALARS:
+            parts.put(field_element(name), _ADDED if before is ABSENT else _MODIFIED)
+            continue
+        found = _compare(child, before, value)
+        if found is not _NOTHING:
+            parts.put(field_element(name), found)
+    for name, value in old.items():
+        if name not in new and name not in passed_over:
+            found = _compare(type_of_child(type_, name), value, ABSENT)
+            parts.put(field_element(name), found)
 
 
 def _root(node: FieldSet | None) -> FieldSet:
@@ -171,17 +221,7 @@ class _Parts:
 
 def _compare_keys(type_: Type, old: dict[str, Any], new: dict[str, Any]) -> _Nodes:
     parts = _Parts()
-    for name, value in new.items():
-        before = old.get(name, ABSENT)
-        if before is value or (before.__class__ is value.__class__ and before == value):
-            continue
-        found = _compare(type_of_child(type_, name), before, value)
-        if found is not _NOTHING:
-            parts.put(field_element(name), found)
-    for name, value in old.items():
-        if name not in new:
-            found = _compare(type_of_child(type_, name), value, ABSENT)
-            parts.put(field_element(name), found)
+    _put_differences(parts, type_, old, new, _NONE)
     return parts.nodes()
 
 
@@ -209,7 +249,7 @@ def _changed_pairs(type_: Type, old: list[Any], new: list[Any]) -> list[tuple[An
         keys = tuple([after.get(name) for name in names])
         if None in keys or keys != tuple([before.get(name) for name in names]):
             return None
-        seen.add(repr(keys))
+        seen.add(str(keys))
         if before != after:
             changed.append((before, after))
     return changed if len(seen) == len(new) else None

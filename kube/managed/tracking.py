@@ -104,7 +104,7 @@ def update(
     if not (stored if managers is None else managers):
         # Nobody tracks this object: it is from before that, or was told to be forgotten.
         return []
-    updater = Updater(versions, bare(old), bare(new))
+    updater = Updater(versions, old, new)
     try:
         if managers is None:
             found = updater.comparison(writer.version)
@@ -147,7 +147,7 @@ def _renewed(
     if own.get("time") == writer.now:
         return stored
     after = [{**entry, "time": writer.now} if entry is own else entry for entry in stored]
-    return book.in_order(after)
+    return book.in_order(after) if len(after) > 1 else after
 
 
 def changed(

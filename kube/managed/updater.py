@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 
 from kube.json_types import JsonObject
 from kube.managed import sets
-from kube.managed.compare import Comparison, compare
+from kube.managed.compare import Comparison, compare_objects
 from kube.managed.entries import Identity, Managers, Owned
 from kube.managed.merge import merge
 from kube.managed.reconcile import reconcile
@@ -46,6 +46,9 @@ NOBODYS: Final = sets.of_paths(
     ]
 )
 """Fields that nobody manages: what names the object, and what the server alone writes."""
+
+
+_NOBODYS_METADATA: Final = frozenset(name[2:] for name in NOBODYS["f:metadata"] if name != ".")
 
 
 class MissingVersion(LookupError):
@@ -96,13 +99,6 @@ def _at(versions: Versions, obj: JsonObject, version: str) -> JsonObject:
     return obj if obj["apiVersion"] == version else versions.convert(obj, version)
 
 
-def _left(versions: Versions, part: FieldSet) -> FieldSet:
-    """Return what of a set of changes counts."""
-    if "f:metadata" in part or "f:apiVersion" in part or "f:kind" in part:
-        part = sets.difference(part, NOBODYS)
-    return versions.left(part)
-
-
 class Updater:
     """Works out managers of one object; holds comparisons by version while it does."""
 
@@ -122,10 +118,16 @@ class Updater:
         if found is None:
             versions = self._versions
             type_ = versions.type_at(version)
-            old, new = (_at(versions, obj, version) for obj in (self._old, self._new))
-            found = compare(type_, old, new)
-            if not found.is_same:
-                found = Comparison(*[_left(versions, part) if part else part for part in found])
+            old = _at(versions, self._old, version)
+            new = _at(versions, self._new, version)
+            found = compare_objects(type_, old, new, _NOBODYS_METADATA)
+            left = versions.left
+            removed, modified, added = found
+            found = Comparison(
+                left(removed) if removed else removed,
+                left(modified) if modified else modified,
+                left(added) if added else added,
+            )
             self._known[version] = found
         return found
 
