@@ -39,7 +39,10 @@ _shapes: Final = Shapes()
 
 @lru_cache(maxsize=1024)
 def manager_of(user_agent: bytes) -> str:
-    """Return the field manager of a client that names none: its User-Agent up to the first "/"."""
+    """Return the field manager of a client that names none: its User-Agent up to the first "/".
+
+    A client that sends none is "unknown".
+    """
     name = ""
     for char in user_agent.partition(b"/")[0].decode("utf-8", "replace"):
         if not char.isprintable():
@@ -47,7 +50,7 @@ def manager_of(user_agent: bytes) -> str:
         if len((name + char).encode()) > MANAGER_BYTES_MAX:
             break
         name += char
-    return name
+    return name or book.UNKNOWN
 
 
 class Writing(NamedTuple):
@@ -216,7 +219,7 @@ class Tracker:
 
     def _head_of(self, manager: str) -> bytes:
         start = {
-            "manager": manager or book.UNKNOWN,
+            "manager": manager,
             "operation": UPDATE,
             "apiVersion": self._version,
             "time": "",

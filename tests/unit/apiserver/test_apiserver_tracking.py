@@ -29,8 +29,8 @@ def resource(storage: str) -> Resource:
     [
         (b"kubectl/v1.37 (linux/amd64)", "kubectl"),
         (b"controller", "controller"),
-        (b"", ""),
-        (b"/x", ""),
+        (b"", "unknown"),
+        (b"/x", "unknown"),
         (b"a\x01b\xc3\xa9/1", "ab\u00e9"),
         (b"x" * 200, "x" * 128),
         (("\u00e9" * 100).encode(), "\u00e9" * 64),
@@ -62,11 +62,6 @@ def test_a_new_object_belongs_to_its_creator() -> None:
             },
         }
     ]
-
-
-def test_a_manager_that_is_not_named_is_unknown() -> None:
-    obj = {"metadata": {"name": "a"}, "data": {"x": "y"}}
-    assert entries_of("configmaps", obj, "")[0]["manager"] == "unknown"
 
 
 def test_nothing_is_said_of_an_object_with_nothing_to_own() -> None:
