@@ -192,8 +192,8 @@ class Tracker:
             obj = self.versions("").convert(obj, self._version)
         try:
             return self.fields_with_metadata(obj["metadata"], self._shape().rest(obj))
-        except TypedError:
-            return b""  # upstream leaves such an object untracked
+        except (TypedError, RecursionError):
+            return b""  # upstream leaves an object with unnamed items untracked
 
     def fields_with_metadata(self, metadata: JsonObject, rest: bytes) -> bytes:
         """Return what the creator manages, all but metadata being known."""

@@ -259,7 +259,12 @@ async def _create(
 ) -> bytes | None:
     """Create what is applied; None: somebody else was quicker."""
     resource = target.resource
-    obj, _ = decode_object(resource, request.onto(request.application.empty))
+    empty = request.application.empty
+    if exchange.is_large:
+        merged = await aside(request.onto, empty)
+    else:
+        merged = request.onto(empty)
+    obj, _ = decode_object(resource, merged)
     check_name(obj, target.namespace, target.name)
     metadata = obj["metadata"]
     if uid := metadata.get("uid"):

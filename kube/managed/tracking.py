@@ -113,8 +113,9 @@ def update(
                 return after
             managers = book.decode_stored(stored)
         return book.encode(_changed(updater, managers, writer))
-    except TypedError:
-        # An object that does not fit its schema is no reason to refuse a write.
+    except (TypedError, RecursionError):
+        # An object that does not fit its schema, or is nested deeper than we look, is no reason to
+        # refuse a write.
         return stored
 
 
