@@ -40,7 +40,8 @@ from apiserver.verbs.post import post
 from apiserver.verbs.put import put
 from apiserver.verbs.read import get, list_
 from apiserver.verbs.reviews import Reviews
-from apiserver.verbs.subresources import PARTS, bind, get_scale, write_part, write_scale
+from apiserver.verbs.scaling import get_scale, write_scale
+from apiserver.verbs.subresources import PARTS, bind, write_part
 from apiserver.verbs.token import TokenRequests
 from apiserver.verbs.watch import watch
 from journal.engine import Journal

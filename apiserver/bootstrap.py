@@ -25,6 +25,7 @@ class ServerItself:
     """The caller of what the server does by itself; nobody reads its warnings."""
 
     user: User = field(default_factory=lambda: User("system:apiserver", (MASTERS,)))
+    user_agent: bytes = b"kube-apiserver"
     is_large: bool = False
 
     def warn(self, text: str) -> None:

@@ -134,6 +134,11 @@ def decode_object(
         raise st.bad_request(text)
     wanted = part or resource
     check_version_kind(wanted, obj)
+    metadata = obj.get("metadata")
+    if metadata.__class__ is dict and metadata.get("managedFields") == []:
+        # An empty list asks for managedFields to be forgotten, as does an empty entry, which is
+        # still there when it has been decoded.
+        metadata["managedFields"] = [{}]
     try:
         decoded = builtin_decoder(_schema_name(resource, part)).decode(obj)
     except DecodeError as error:

@@ -78,6 +78,7 @@ class Caller(Protocol):
     """On whose behalf a verb runs: a request, or the server itself."""
 
     user: Any
+    user_agent: bytes
 
     @property
     def is_large(self) -> bool:

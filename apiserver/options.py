@@ -54,12 +54,17 @@ def check_dry_run(values: Sequence[str]) -> list[FieldError]:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """Options of create, update and patch."""
+    """Options of create, update and patch.
+
+    Attributes:
+        applies: it is a server-side apply, which says itself who manages what.
+    """
 
     dry_run: bool = False
     field_manager: str = ""
     field_validation: str = "Warn"
     force: bool | None = None
+    applies: bool = False
 
 
 PLAIN_WRITE: Final = WriteOptions()
@@ -92,7 +97,7 @@ def write_options(exchange: Exchange, kind: str, *, apply: bool = False) -> Writ
         faults.append(fld.not_supported("fieldValidation", validation, _FIELD_VALIDATIONS))
     if faults:
         raise st.invalid(META_GROUP, kind, "", faults)
-    return WriteOptions(bool(dry_run), manager, validation or "Warn", force)
+    return WriteOptions(bool(dry_run), manager, validation or "Warn", force, apply)
 
 
 def _check_manager(manager: str) -> list[FieldError]:

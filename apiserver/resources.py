@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from apiserver.deprecations import deprecation_warning
+from apiserver.tracking import Tracker
 from apiserver.types import conversion
 from apiserver.types.hooks import TypeHooks
 from apiserver.types.registry import hooks_for
@@ -35,6 +36,9 @@ class Resource:
         is_twin: whether admission and hooks have nothing left to complete (apiserver.twins).
         known_meta: the search blob of every object this stands in for (apiserver.stencils), whose
             metadata is known to be good but for the name; None: it is made of each object.
+        tracker: tracks who manages what.
+        known_fields: what the creator of such an object manages, but for metadata (of a twin) or
+            all of it (of a stencil); None: it is found out of each object.
         converted: whether served and stored objects differ in shape.
         deprecation: the warning that goes with every answer, "" for none.
     """
@@ -50,6 +54,7 @@ class Resource:
         "is_twin",
         "item_strip",
         "kind",
+        "known_fields",
         "known_meta",
         "list_head",
         "namespaced",
@@ -59,6 +64,7 @@ class Resource:
         "splice_at",
         "storage",
         "storage_api_version",
+        "tracker",
         "version",
     )
 
@@ -83,6 +89,8 @@ class Resource:
         self._fields = tuple(hooks.fields.items())
         self.is_twin = False
         self.known_meta: bytes | None = None
+        self.known_fields: bytes | None = None
+        self.tracker = Tracker(info)
 
     def replace_hooks(self, hooks: TypeHooks) -> None:
         """Make this, a copy, stand in for objects whose completion is known already."""
@@ -95,17 +103,37 @@ class Resource:
         """Group and plural, as Status errors name the type."""
         return self.group, self.plural
 
-    def encode(self, obj: JsonObject) -> tuple[bytes, bytes]:
+    def fields_of_new(self, obj: JsonObject) -> bytes:
+        """Return what the creator of an object manages; b"" for nothing.
+
+        Args:
+            obj: decoded and defaulted, nothing else done to it yet.
+        """
+        known = self.known_fields
+        if known is None:
+            return self.tracker.fields_of_new(obj)
+        if self.known_meta is not None:
+            return known
+        return self.tracker.fields_with_metadata(obj["metadata"], known)
+
+    def encode(self, obj: JsonObject, managed: object = None) -> tuple[bytes, bytes]:
         """Return the body to store (revision still empty) and its search blob.
 
         The object's own resourceVersion is left out: storage sets it.
+
+        Args:
+            obj: the object.
+            managed: its managedFields, where they are not in it.
         """
         metadata = obj["metadata"]
         metadata.pop("resourceVersion", None)
+        shown: JsonObject = {"resourceVersion": "", **metadata}
+        if managed is not None:
+            shown["managedFields"] = managed
         document: JsonObject = {
             "kind": self.kind,
             "apiVersion": self.storage_api_version,
-            "metadata": {"resourceVersion": "", **metadata},
+            "metadata": shown,
         }
         for key, value in obj.items():
             if key not in document:

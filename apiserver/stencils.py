@@ -66,6 +66,7 @@ class Stencil:
 
     def __init__(self, resource: Resource, obj: JsonObject) -> None:
         self.resource = copy.copy(resource)
+        self.resource.known_fields = resource.fields_of_new(obj)
         self.resource.known_meta = resource.meta_of(obj)
         self._rest = {key: _fixed(value) for key, value in obj.items() if key != "metadata"}
         self._metadata = {key: _fixed(value) for key, value in obj["metadata"].items()}

@@ -43,12 +43,20 @@ class Twin:
 
     __slots__ = ("_key_count", "_spec", "_status", "last_cut", "resource")
 
-    def __init__(self, resource: Resource, obj: JsonObject, warnings: list[str], keys: int) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        obj: JsonObject,
+        fields: bytes,
+        warnings: list[str],
+        keys: int,
+    ) -> None:
         self.last_cut: Cut | None = None
         self._spec = orjson.Fragment(orjson.dumps(obj["spec"]))
         self._status = orjson.Fragment(orjson.dumps(obj["status"]))
         self._key_count = keys
         self.resource = _stand_in(resource, obj, warnings)
+        self.resource.known_fields = fields
 
     def complete(self, obj: JsonObject) -> Decoded:
         """Decode the metadata of `obj` in place, and give it the remembered rest.
@@ -109,6 +117,8 @@ class Twins:
         spec, metadata = obj.get("spec"), obj.get("metadata")
         if spec.__class__ is not dict or metadata.__class__ is not dict:
             return None
+        if "managedFields" in metadata:
+            return None  # who manages what then depends on more than the shape
         more = self._rules.depends_on(spec, metadata)
         if more is None:
             return None
@@ -140,8 +150,17 @@ class Twins:
         obj["metadata"].pop("name", None)
         self.stencils.keep(split, twin.resource, obj)
 
-    def remember(self, key: bytes, obj: JsonObject) -> None:
-        """Remember what a created object's spec became; `obj` is as it was stored."""
+    def remember(self, key: bytes, obj: JsonObject, stored: bytes) -> None:
+        """Remember what a created object's spec became.
+
+        Args:
+            key: of the spec.
+            obj: as it was stored.
+            stored: the same as bytes, with who manages what.
+        """
+        fields = _managed_but_metadata(stored)
+        if fields is None:
+            return
         if len(self._known) >= _TWINS_MAX:
             del self._known[next(iter(self._known))]
         name_texts = self._rules.name_warnings(obj["metadata"]["name"])
@@ -149,4 +168,14 @@ class Twins:
             text for text in self._resource.hooks.warnings(obj, None) if text not in name_texts
         ]
         keys = 1 + count_keys(orjson.loads(key)[0])
-        self._known[key] = Twin(self._resource, obj, texts, keys)
+        self._known[key] = Twin(self._resource, obj, fields, texts, keys)
+
+
+def _managed_but_metadata(stored: bytes) -> bytes | None:
+    """Return what the creator of an object manages beside metadata; None if that is not tracked."""
+    entries = orjson.loads(stored)["metadata"].get("managedFields")
+    if not entries:
+        return None
+    fields = entries[0]["fieldsV1"]
+    fields.pop("f:metadata", None)
+    return orjson.dumps(fields)[1:-1]

@@ -125,6 +125,11 @@ def conflict(group: str, resource: str, name: str, why: str = CONFLICT_ADVICE) -
     return StatusError(409, "Conflict", message, details=_details(group, resource, name))
 
 
+def apply_conflict(causes: Sequence[dict[str, str]], message: str) -> StatusError:
+    """409: an apply would change what others manage; `causes` names each field."""
+    return StatusError(409, "Conflict", message, details={"causes": list(causes)})
+
+
 def expired(message: str, continue_token: str = "") -> StatusError:
     """410: the revision is compacted away; `continue_token` allows going on inconsistently."""
     error = StatusError(410, "Expired", message)

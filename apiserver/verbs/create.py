@@ -20,11 +20,13 @@ from apiserver.metadata import (
 from apiserver.options import WriteOptions
 from apiserver.resources import Resource
 from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
+from apiserver.tracking import manager_of
 from apiserver.types import conversion
 from apiserver.types.meta import validate_name, validate_object_meta
 from kube import status as st
 from kube import times
-from kube.json_types import JsonObject
+from kube.json_types import JsonArray, JsonObject
+from kube.managed.entries import asks_for_reset
 from storage.record import Record
 from storage.txn import ABSENT, Committed, KeyedOp, Put
 
@@ -68,6 +70,8 @@ async def create_object(
     else:
         resource.hooks.default(obj)
     server.guard(exchange.user, resource, obj, None)
+    manager = options.field_manager or manager_of(exchange.user_agent)
+    tracked = _Tracked(resource, obj, manager, _now(server), applies=options.applies)
     prefix = metadata.get("generateName", "")
     generated = bool(prefix) and not metadata.get("name")
     pristine = orjson.dumps(obj) if generated else b""
@@ -79,7 +83,7 @@ async def create_object(
         if resource.namespaced and not server.live_namespaces.has(obj["metadata"]["namespace"]):
             await admission.check_namespace(server, resource, obj)
         prepare_new(server, exchange.user, resource, obj)
-        body = await _store(server, exchange, resource, obj, dry_run=options.dry_run)
+        body = await _store(server, exchange, resource, obj, tracked, dry_run=options.dry_run)
         if isinstance(body, bytes):
             for text in resource.hooks.warnings(obj, None):
                 exchange.warn(text)
@@ -89,16 +93,46 @@ async def create_object(
     raise st.generate_name_conflict(resource.group, resource.plural, obj["metadata"]["name"])
 
 
+class _Tracked:
+    """What a new object's managedFields are to be, found out once, before anything is prepared."""
+
+    __slots__ = ("_fields", "_given", "_manager", "_resource")
+
+    def __init__(
+        self, resource: Resource, obj: JsonObject, manager: str, now: str, *, applies: bool
+    ) -> None:
+        self._resource, self._manager = resource, manager
+        self._fields = b""
+        given = obj["metadata"].pop("managedFields", None)
+        self._given: JsonArray | None = None
+        if applies:
+            self._given = given or []
+        elif given is None or asks_for_reset(given):
+            self._fields = resource.fields_of_new(obj)
+        else:
+            self._given = resource.tracker.created_over(obj, given, manager, now)
+
+    def entries(self, now: str) -> object:
+        """Return them as of `now`; None: there are none."""
+        if self._given is not None:
+            return self._given or None
+        return self._resource.tracker.entry_of_new(self._fields, self._manager, now)
+
+
 def prepare_new(server: Server, user: User, resource: Resource, obj: JsonObject) -> None:
     """Run admission and fill in what the server owns, in place."""
     metadata = obj["metadata"]
-    fill_system_fields(metadata, times.format_seconds(int(server.clock.now_s())))
+    fill_system_fields(metadata, _now(server))
     if not resource.is_twin:
         admission.admit_create(user, resource, obj)
     hooks = resource.hooks
     hooks.prepare_create(obj)
     if hooks.generation:
         metadata["generation"] = 1
+
+
+def _now(server: Server) -> str:
+    return times.format_seconds(int(server.clock.now_s()))
 
 
 def check_new(resource: Resource, obj: JsonObject) -> None:
@@ -123,7 +157,13 @@ def check_new(resource: Resource, obj: JsonObject) -> None:
 
 
 async def _store(
-    server: Server, exchange: Caller, resource: Resource, obj: JsonObject, *, dry_run: bool
+    server: Server,
+    exchange: Caller,
+    resource: Resource,
+    obj: JsonObject,
+    tracked: _Tracked,
+    *,
+    dry_run: bool,
 ) -> bytes | Record:
     """Commit a new object; return its body, or the object that is there already."""
     metadata = obj["metadata"]
@@ -136,6 +176,7 @@ async def _store(
         found = server.peek(resource, namespace, name)
         if found is not None:
             return found
+    managed = tracked.entries(metadata["creationTimestamp"])
     companion = server.companions.get(resource.storage)
     asked = orjson.dumps(obj["spec"]) if companion is not None else b""
     for _ in range(UPDATE_ATTEMPTS_MAX):
@@ -148,8 +189,8 @@ async def _store(
         else:
             check_new(resource, obj)
         if dry_run:
-            return resource.encode(obj)[0]
-        ops = (_put_of(server, resource, obj), *claims.ops)
+            return resource.encode(obj, managed)[0]
+        ops = (_put_of(server, resource, obj, managed), *claims.ops)
         outcome = await server.commit(resource, ops)
         if isinstance(outcome, Committed):
             record = outcome.records[0]
@@ -173,11 +214,11 @@ def _check_lost(companion: Companion, claims: Claims, lost: KeyedOp, obj: JsonOb
         raise companion.explain(lost, obj)
 
 
-def _put_of(server: Server, resource: Resource, obj: JsonObject) -> Put:
+def _put_of(server: Server, resource: Resource, obj: JsonObject, managed: object) -> Put:
     metadata = obj["metadata"]
     ttl_s = resource.hooks.ttl_s
     expires_at_ms = server.clock.now_ms() + ttl_s * 1000 if ttl_s else 0
-    body, meta = resource.encode(obj)
+    body, meta = resource.encode(obj, managed)
     return Put(
         resource.storage,
         metadata.get("namespace", ""),

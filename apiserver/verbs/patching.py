@@ -1,4 +1,7 @@
-"""patch: JSON patch, merge patch and strategic merge patch of an object or a part of it."""
+"""patch: JSON patch, merge patch and strategic merge patch of an object or a part of it.
+
+Server-side apply, which comes as a patch too, is in `apiserver.verbs.apply`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from apiserver.options import WriteOptions, write_options
 from apiserver.resources import Resource, Target
 from apiserver.server import Server
 from apiserver.verbs.answer import respond_object
+from apiserver.verbs.apply import APPLY_TYPES, apply
 from apiserver.verbs.put import check_name
 from apiserver.verbs.update import Change, Part
 from kube import field as fld
@@ -28,7 +32,7 @@ from storage.record import Record
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
-_TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
+_TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, *APPLY_TYPES)
 
 
 def patch_type_of(header: bytes) -> str:
@@ -46,12 +50,17 @@ def patch_type_of(header: bytes) -> str:
 class Patch:
     """A parsed patch, applied to whatever the object is by then.
 
+    Attributes:
+        names_managers: whether it may be about managedFields.
+
     Raises (at making):
         StatusError: 400 for what is no patch, 415 for an unknown type.
     """
 
     def __init__(self, resource: Resource, header: bytes, body: bytes, schema: str = "") -> None:
         self.kind = patch_type_of(header)
+        # Written with an escape, the word would not be found: then anything may be meant.
+        self.names_managers = b"managedFields" in body or b"\\u" in body
         self._resource = resource
         self._struct: Struct | None = None
         if self.kind == STRATEGIC_PATCH:
@@ -101,7 +110,9 @@ class Patch:
 async def patch(server: Server, exchange: Exchange, target: Target) -> None:
     """Patch an object, or its status."""
     resource = target.resource
-    patch_type_of(exchange.content_type)
+    if patch_type_of(exchange.content_type) in APPLY_TYPES:
+        await apply(server, exchange, target)
+        return
     body = await exchange.body()
     options = write_options(exchange, "PatchOptions")
     if exchange.is_large:
@@ -114,6 +125,9 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
 
     def produce(record: Record, _old: JsonObject) -> JsonObject:
         current = resource.decode_stored(record.body)
+        if not change.names_managers:
+            # What is left as it is need not be checked again.
+            current["metadata"].pop("managedFields", None)
         patched = change.apply(current)
         obj = decode_patched(exchange, resource, patched, options)
         check_name(obj, target.namespace, target.name)

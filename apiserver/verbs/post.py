@@ -72,7 +72,7 @@ async def _create_like(
     stored = await create_object(server, exchange, resource, namespace, obj, options)
     if key is not None and not (decoded.unknown or options.dry_run):
         if twin is None:
-            twins.remember(key, obj)
+            twins.remember(key, obj, stored)
         else:
             twins.learn(twin, body, name)
     return stored

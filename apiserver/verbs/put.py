@@ -53,7 +53,7 @@ async def put(server: Server, exchange: Exchange, target: Target) -> None:
     if part is Part.MAIN and resource.hooks.allow_create_on_update:
         await server.fresh(resource)
         if server.peek(resource, *key) is None:
-            _refuse_stale_create(resource, obj, target.name)
+            refuse_stale_create(resource, obj, target.name)
             body = await create_object(server, exchange, resource, target.namespace, obj, options)
             dry_run = options.dry_run
             await respond_created(server, exchange, resource, body, dry_run=dry_run)
@@ -63,7 +63,7 @@ async def put(server: Server, exchange: Exchange, target: Target) -> None:
     await respond_object(server, exchange, resource, updated.body, record=updated.record)
 
 
-def _refuse_stale_create(resource: Resource, obj: JsonObject, name: str) -> None:
+def refuse_stale_create(resource: Resource, obj: JsonObject, name: str) -> None:
     """A resourceVersion or uid says that the object was there: it is gone.
 
     Raises:

@@ -1,5 +1,6 @@
-"""Subresources with verbs of their own: scale, binding, ephemeralcontainers, resize, finalize,
-approval. Status goes the ordinary way of update and patch.
+"""Subresources with verbs of their own: binding, ephemeralcontainers, resize, finalize, approval.
+
+Status goes the ordinary way of update and patch; scale is in `apiserver.verbs.scaling`.
 
 Each is a way to read a part of an object, and to write that part by its own rules.
 """
@@ -8,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
-from apiserver.documents import read_request
+from apiserver.documents import decode_object, read_request
 from apiserver.exchange import Exchange
 from apiserver.metadata import ensure_namespace
 from apiserver.options import WriteOptions, write_options
@@ -22,8 +23,8 @@ from apiserver.types import certificates
 from apiserver.types.core import namespaces
 from apiserver.types.pods import resize
 from apiserver.types.pods import subresources as pod_parts
-from apiserver.types.workloads.scale import apply_scale, scale_of, validate_scale
-from apiserver.verbs.answer import respond_document, respond_object, respond_printed
+from apiserver.verbs.answer import respond_document, respond_object
+from apiserver.verbs.apply import APPLY_TYPES, applying
 from apiserver.verbs.patching import Patch, decode_patched, patch_type_of
 from apiserver.verbs.put import check_name
 from apiserver.verbs.update import (
@@ -32,12 +33,13 @@ from apiserver.verbs.update import (
     check_changed,
     check_revision,
     keep_system_fields,
+    track,
+    writing_of,
 )
 from kube import status as st
 from kube import times
 from kube.field import FieldError
 from kube.json_types import JsonObject
-from kube.table.printers import SCALE
 from storage.record import Record
 
 Prepare = Callable[[JsonObject, JsonObject], None]
@@ -50,48 +52,6 @@ class PartRules:
 
     prepare: Prepare
     validate: Validate
-
-
-async def get_scale(server: Server, exchange: Exchange, target: Target) -> None:
-    """Answer with an object's Scale."""
-    record = await server.read(target.resource, target.namespace, target.name)
-    await respond_printed(server, exchange, scale_of(orjson.loads(record.body)), SCALE)
-
-
-async def write_scale(server: Server, exchange: Exchange, target: Target) -> None:
-    """Update or patch an object's Scale."""
-    resource = target.resource
-    is_patch = exchange.method == "PATCH"
-    options = write_options(exchange, "PatchOptions" if is_patch else "UpdateOptions")
-    part = target.subresource_info
-    assert part is not None
-    if is_patch:
-        patch_type_of(exchange.content_type)
-        body = await exchange.body()
-        change = Patch(resource, exchange.content_type, body, schema=part.schema_name)
-        change.check_strictly(exchange, options)
-    else:
-        given = await read_request(exchange, resource, options.field_validation, part)
-        check_name(given, target.namespace, target.name)
-        pristine = orjson.dumps(given)
-
-    def produce(_record: Record, old: JsonObject) -> JsonObject:
-        if is_patch:
-            scale = change.apply(scale_of(old))
-            scale = decode_patched(exchange, resource, scale, options, part)
-        else:
-            scale = orjson.loads(pristine)
-        faults = validate_scale(scale)
-        if faults:
-            raise st.invalid("autoscaling", "Scale", target.name, faults)
-        new: JsonObject = orjson.loads(orjson.dumps(old))
-        apply_scale(new, scale)
-        return new
-
-    updated = await Change(server, exchange, resource, produce, options).apply(
-        target.namespace, target.name
-    )
-    await respond_printed(server, exchange, scale_of(orjson.loads(updated.body)), SCALE)
 
 
 async def bind(server: Server, exchange: Exchange, target: Target) -> None:
@@ -125,24 +85,28 @@ async def bind(server: Server, exchange: Exchange, target: Target) -> None:
 
 
 async def write_part(server: Server, exchange: Exchange, target: Target, rules: PartRules) -> None:
-    """Update or patch a part of an object by rules of its own."""
+    """Update, patch or apply a part of an object by rules of its own."""
     resource = target.resource
-    is_patch = exchange.method == "PATCH"
-    options = write_options(exchange, "PatchOptions" if is_patch else "UpdateOptions")
-    make = await _maker(exchange, target, options, is_patch=is_patch)
-    now = times.format_seconds(int(server.clock.now_s()))
+    maker = await _maker(server, exchange, target)
+    options = maker.options
+    writing = writing_of(server, exchange, options, target.subresource)
 
     def produce(record: Record, old: JsonObject) -> JsonObject:
-        new = make(record)
+        new = maker.make(record)
         check_name(new, target.namespace, target.name)
         new = resource.to_storage(new)
         resource.hooks.default(new)
+        if not options.applies:
+            track(resource, new, old, writing)
+        managers = new["metadata"].get("managedFields")
         check_revision(resource, new, old)
         server.guard(exchange.user, resource, new, old, target.subresource)
         rules.prepare(new, old)
         if resource.hooks.stamp_status is not None:
-            resource.hooks.stamp_status(new, old, now)
+            resource.hooks.stamp_status(new, old, writing.now)
         keep_system_fields(new["metadata"], old["metadata"])
+        if managers:
+            new["metadata"]["managedFields"] = managers
         check_changed(resource, new, old, rules.validate(new, old))
         return new
 
@@ -152,15 +116,27 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
     await respond_object(server, exchange, resource, updated.body, record=updated.record)
 
 
-async def _maker(
-    exchange: Exchange, target: Target, options: WriteOptions, *, is_patch: bool
-) -> Callable[[Record], JsonObject]:
-    """Return what makes the wanted object of the stored one: a patch, or the body itself."""
+class _Maker(NamedTuple):
+    """What makes the wanted object of the stored one: a patch, an apply, or the body itself."""
+
+    make: Callable[[Record], JsonObject]
+    options: WriteOptions
+
+
+async def _maker(server: Server, exchange: Exchange, target: Target) -> _Maker:
     resource = target.resource
-    if not is_patch:
+    if exchange.method != "PATCH":
+        options = write_options(exchange, "UpdateOptions")
         given = orjson.dumps(await read_request(exchange, resource, options.field_validation))
-        return lambda _record: orjson.loads(given)
-    patch_type_of(exchange.content_type)
+        return _Maker(lambda _record: orjson.loads(given), options)
+    if patch_type_of(exchange.content_type) in APPLY_TYPES:
+        request = await applying(server, exchange, resource, target.subresource)
+
+        def applied(record: Record) -> JsonObject:
+            return decode_object(resource, request.onto(resource.decode_stored(record.body)))[0]
+
+        return _Maker(applied, request.options)
+    options = write_options(exchange, "PatchOptions")
     change = Patch(resource, exchange.content_type, await exchange.body())
     change.check_strictly(exchange, options)
 
@@ -168,7 +144,7 @@ async def _maker(
         changed = change.apply(resource.decode_stored(record.body))
         return decode_patched(exchange, resource, changed, options)
 
-    return patched
+    return _Maker(patched, options)
 
 
 def _approve(new: JsonObject, old: JsonObject) -> None:

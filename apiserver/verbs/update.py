@@ -23,12 +23,14 @@ from apiserver.metadata import ensure_namespace, spec_changed
 from apiserver.options import WriteOptions
 from apiserver.resources import Resource
 from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
+from apiserver.tracking import Writing, manager_of
 from apiserver.types import conversion
 from apiserver.types.meta import validate_object_meta_update
 from kube import field as fld
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
+from kube.managed.entries import same_but_times
 from storage.record import Record
 from storage.txn import Committed, Delete, Put
 
@@ -73,6 +75,8 @@ class Change:
         produce: makes the wanted object of the stored one.
         part: what the write may change.
         options: of the request.
+        tracks: whether to find out who manages what then: no if the producer has. Writes by rules
+            of their own (Part.OWN) are never tracked here.
     """
 
     server: Server
@@ -81,6 +85,7 @@ class Change:
     produce: Produce
     options: WriteOptions
     part: Part = Part.MAIN
+    tracks: bool = True
 
     async def apply(self, namespace: str, name: str) -> Updated:
         """Change the object to what `produce` makes of it.
@@ -119,6 +124,7 @@ class Change:
             new, claims = await aside(self._prepare, record, old)
         else:
             new, claims = self._prepare(record, old)
+        keep_times(new, old)
         if is_finalized(resource, new, old):
             return await self._remove(record, new, old)
         if new == old:
@@ -144,6 +150,9 @@ class Change:
         resource = self.resource
         new = self.produce(record, old)
         new["kind"], new["apiVersion"] = old["kind"], old["apiVersion"]
+        if self.tracks and self.part is not Part.OWN:
+            subresource = "status" if self.part is Part.STATUS else ""
+            track(resource, new, old, self.writing(subresource))
         match self.part:
             case Part.MAIN:
                 check_revision(resource, new, old)
@@ -165,6 +174,10 @@ class Change:
                 return new, NO_CLAIMS
             case _:
                 assert_never(self.part)
+
+    def writing(self, subresource: str) -> Writing:
+        """Return who writes, and when."""
+        return writing_of(self.server, self.exchange, self.options, subresource)
 
     def _now(self) -> str:
         return times.format_seconds(int(self.server.clock.now_s()))
@@ -193,6 +206,45 @@ class Change:
             return Updated(orjson.dumps(new), deleted=True)
         # Lost what went along: the object is as it was, and is looked at again.
         return outcome.actual if outcome.op_index == 0 else record
+
+
+def writing_of(
+    server: Server, exchange: Caller, options: WriteOptions, subresource: str
+) -> Writing:
+    """Return who writes what by a request, and when."""
+    manager = options.field_manager or manager_of(exchange.user_agent)
+    return Writing(manager, times.format_seconds(int(server.clock.now_s())), subresource)
+
+
+def track(resource: Resource, new: JsonObject, old: JsonObject, writing: Writing) -> None:
+    """Set who manages what after an update or a patch, in place.
+
+    Args:
+        resource: the type, in the request's version.
+        new: decoded and defaulted, nothing else done to it yet.
+        old: as it is stored.
+        writing: who writes what.
+    """
+    entries = resource.tracker.updated(old, new, writing)
+    if entries:
+        new["metadata"]["managedFields"] = entries
+    else:
+        new["metadata"].pop("managedFields", None)
+
+
+def keep_times(new: JsonObject, old: JsonObject) -> None:
+    """Let a write that changes only the times of managedFields change nothing, in place."""
+    after = new["metadata"].get("managedFields")
+    before = old["metadata"].get("managedFields")
+    if not (after and before) or after == before:
+        return
+    if any(value != old.get(key) for key, value in new.items() if key != "metadata"):
+        return  # as nearly all writes are
+    if not same_but_times(after, before):
+        return
+    new["metadata"]["managedFields"] = before
+    if new != old:
+        new["metadata"]["managedFields"] = after
 
 
 def put_of(server: Server, resource: Resource, record: Record, new: JsonObject) -> Put:

@@ -21,12 +21,13 @@ from kube.json_types import JsonObject
 from kube.schema.model import Kind, SchemaSet
 
 _REF: Final = "#/$defs/"
+_RAW: Final = "io.k8s.apimachinery.pkg.runtime.RawExtension"
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _EXTENSIONS: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _SPECIAL: Final = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": Kind.QUANTITY,
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": Kind.INT_OR_STRING,
-    "io.k8s.apimachinery.pkg.runtime.RawExtension": Kind.ANY,
+    _RAW: Kind.ANY,
     f"{_META}Time": Kind.TIME,
     f"{_META}MicroTime": Kind.MICRO_TIME,
     f"{_META}FieldsV1": Kind.ANY,
@@ -130,6 +131,8 @@ def _type_row(schema: JsonObject, go_type: str) -> _Row:
         if kind is Kind.UNION:
             target = f"{_EXTENSIONS}JSONSchemaProps"
         go_type = go_type or ".".join(name.rsplit(".", 2)[1:])
+        # Other free-form objects are granular for apply, key by key; these are replaced as a whole.
+        map_type = "atomic" if name == _RAW else map_type
         return (int(kind), target, None, go_type, list_type, list_keys, map_type)
     shape = _json_type(schema)
     if shape in {"array", "object"}:

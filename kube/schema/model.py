@@ -44,6 +44,20 @@ class Kind(IntEnum):
     UNION = 14  # a struct, a list of it, or something else: items of a JSON schema and so on
 
 
+KEY_DEFAULTS: Final[dict[tuple[str, str], Any]] = {
+    ("ContainerPort", "protocol"): "TCP",
+    ("ServicePort", "protocol"): "TCP",
+    ("LocalObjectReference", "name"): "",
+}
+"""Defaults of fields that are keys of lists, which the definitions do not carry."""
+_ZERO_KEYS: Final[dict[Kind, Any]] = {
+    Kind.STRING: "",
+    Kind.BOOL: False,
+    Kind.INT32: 0,
+    Kind.INT64: 0,
+}
+
+
 class Type:
     """The type of a value.
 
@@ -108,9 +122,11 @@ class Field:
         required: the schema lists it so.
         merge_key: the field by which strategic merge matches list elements, "" if none.
         strategies: of strategic merge: merge, replace, retainKeys; usually one or none.
+        default: what an absent key of a list's element counts as in apply; None: nothing.
     """
 
     __slots__ = (
+        "default",
         "merge_key",
         "name",
         "omit_empty",
@@ -130,6 +146,7 @@ class Field:
         self.required = False
         self.merge_key = ""
         self.strategies: tuple[str, ...] = ()
+        self.default: Any = None
 
     def __repr__(self) -> str:
         return f"Field({self.name!r}, {self.type!r})"
@@ -187,14 +204,14 @@ class SchemaSet:
             # Registered before its fields are made: definitions may contain themselves.
             found = self._structs[name] = Struct(name, go_name, map_type)
             for row in field_rows:
-                found.fields[row[0]] = self._field(row)
+                found.fields[row[0]] = self._field(row, go_name)
         return found
 
     def field(self, struct_name: str, field_name: str) -> Field | None:
         """Return a field of a definition, None if it has no such field."""
         return self.struct(struct_name).fields.get(field_name)
 
-    def _field(self, row: tuple[Any, ...]) -> Field:
+    def _field(self, row: tuple[Any, ...], owner: str) -> Field:
         name, type_row, flags, merge_key, strategies = row
         field = Field(name, self._type(type_row))
         field.pointer = "p" in flags
@@ -203,6 +220,10 @@ class SchemaSet:
         field.required = "r" in flags
         field.merge_key = merge_key
         field.strategies = strategies
+        field.default = KEY_DEFAULTS.get((owner, name))
+        if field.default is None and not (field.pointer or field.omit_empty):
+            # Upstream's schema gives what is always written its zero value for a default.
+            field.default = _ZERO_KEYS.get(field.type.kind)
         return field
 
     def _type(self, row: tuple[Any, ...]) -> Type:

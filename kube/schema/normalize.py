@@ -25,6 +25,7 @@ _PLAIN: Final = 0
 _CONVERT: Final = 1
 _WALK: Final = 2
 
+_NESTED: Final = frozenset({dict, list})
 Walk: TypeAlias = Callable[[Any], int]
 _Entry: TypeAlias = tuple[int, type | None, bool, Any]
 _PLAIN_CLASSES: Final = {Kind.STRING: str, Kind.BOOL: bool}
@@ -125,10 +126,10 @@ def count_keys(value: Any) -> int:
     """Return how many keys the objects within a free-form value have."""
     if value.__class__ is dict:
         return len(value) + sum(
-            count_keys(v) for v in value.values() if v.__class__ is dict or v.__class__ is list
+            [count_keys(v) for v in value.values() if v and v.__class__ in _NESTED]
         )
     if value.__class__ is list:
-        return sum(count_keys(v) for v in value if v.__class__ is dict or v.__class__ is list)
+        return sum([count_keys(v) for v in value if v and v.__class__ in _NESTED])
     return 0
 
 

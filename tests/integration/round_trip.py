@@ -182,8 +182,9 @@ class Life:
             version = got["metadata"].pop("resourceVersion")
             if version == obj["metadata"].pop("resourceVersion"):
                 self.faults.append("an update left the resourceVersion as it was")
-            obj["metadata"].pop("generation", 0)
-            got["metadata"].pop("generation", 0)
+            for key in ("generation", "managedFields"):
+                obj["metadata"].pop(key, 0)
+                got["metadata"].pop(key, 0)
             if got != obj:
                 self.faults.append(f"update: sent {orjson.dumps(obj)!r} got {updated.body!r}")
 

@@ -111,3 +111,22 @@ def test_the_dynamic_client_discovers_and_writes(api: client.ApiClient, namespac
     assert [event["object"].metadata.name for event in events] == ["web"]
     deployments.delete(name="web", namespace=namespace)
     assert deployments.get(namespace=namespace).items == []
+
+
+def test_the_dynamic_client_applies_server_side(api: client.ApiClient, namespace: str) -> None:
+    deployments = dynamic.DynamicClient(api).resources.get(api_version="apps/v1", kind="Deployment")
+
+    def applied(replicas: int, manager: str, **more: bool) -> int:
+        body = {"apiVersion": "apps/v1", "kind": "Deployment", **deployment("a", replicas)}
+        made = deployments.server_side_apply(
+            body, name="a", namespace=namespace, field_manager=manager, **more
+        )
+        return int(made.spec.replicas)
+
+    assert applied(1, "one") == 1
+    with pytest.raises(ApiException) as conflict:
+        applied(2, "two")
+    assert conflict.value.status == 409
+    assert applied(2, "two", force_conflicts=True) == 2
+    found = client.AppsV1Api(api).read_namespaced_deployment("a", namespace).metadata.managed_fields
+    assert {entry.manager for entry in found if entry.operation == "Apply"} == {"one", "two"}

@@ -140,12 +140,6 @@ def test_a_kustomization_is_applied(kubectl: Kubectl, tmp_path: Path) -> None:
     assert kubectl("delete", "-k", str(tmp_path)).startswith('configmap "my-m" deleted')
 
 
-def test_server_side_apply_is_refused_with_what_is_accepted(kubectl: Kubectl) -> None:
-    said = kubectl.refused("apply", "--server-side", "-f", "-", stdin=_config_map())
-    assert "Server-side apply not available on the server" in said
-    assert "application/strategic-merge-patch+json" in said
-
-
 def _revisions(bound: Kubectl) -> dict[str, str]:
     objects = bound.json("get", "-f", str(SAMPLES))["items"]
     return {
