@@ -1,4 +1,4 @@
-"""NATS JetStream as the journal, for whoever outgrows one machine: the log is kept by three of them.
+"""NATS JetStream as the journal, for whoever outgrows one machine: three of them keep the log.
 
 A stream of the journal is a JetStream stream (file storage, one or three replicas), an append one
 message of it, and what the messages mean is worked out by every process alike, from their order

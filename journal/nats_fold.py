@@ -134,8 +134,7 @@ class Fold:
         first = self.last + 1
         self.last += records
         stamp = min(stamp, server_ms + CLOCK_AHEAD_MS_MAX)
-        if stamp > self.timestamp_ms:
-            self.timestamp_ms = stamp
+        self.timestamp_ms = max(self.timestamp_ms, stamp)
         keys.add(key, first)
         return first
 

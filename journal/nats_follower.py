@@ -133,15 +133,14 @@ class Follower:
             )
         self._generation += 1
         generation = self._generation
-        bodies = state.wants_bodies
         inbox, subscription = await link.subscribe(partial(self._on_message, generation, link))
         try:
             state.restart.clear()
             assert state.fold is not None
             state.recent.restart(state.fold.last + 1)
-            state.has_bodies = bodies
+            state.has_bodies = state.wants_bodies
             self._deliveries, self._heard_s = 0, self._loop.time()
-            consumer = await self._create_consumer(link, inbox, bodies)
+            consumer = await self._create_consumer(link, inbox)
             state.problem = ""
             await self._wait(link)
             self._generation += 1
@@ -223,7 +222,7 @@ class Follower:
         if fold is not state.fold:
             state.open(fold)
 
-    async def _create_consumer(self, link: NatsLink, inbox: str, bodies: bool) -> str:
+    async def _create_consumer(self, link: NatsLink, inbox: str) -> str:
         state = self._state
         config = {
             "deliver_subject": inbox,
@@ -233,7 +232,7 @@ class Follower:
             "replay_policy": "instant",
             "idle_heartbeat": int(HEARTBEAT_SECONDS * _NANO),
             "flow_control": True,
-            "headers_only": not bodies,
+            "headers_only": not state.has_bodies,
             "mem_storage": True,
             "num_replicas": 1,
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -53,6 +53,23 @@ class NatsOptions:
     """How many messages may come until the state is noted again."""
 
 
+def options_from_json(content: Mapping[str, Any]) -> NatsOptions:
+    """Return options from what `options_to_json` made."""
+    values: dict[str, Any] = dict(content)
+    for name, value in content.items():
+        if name.endswith("_file") and value is not None:
+            values[name] = Path(value)
+    return NatsOptions(**values)
+
+
+def options_to_json(options: NatsOptions) -> dict[str, Any]:
+    """Return options as a JSON object; it holds paths of secrets, no secrets."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in asdict(options).items()
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class _Server:
     host: str
@@ -80,8 +97,7 @@ def parse_servers(address: str) -> list[_Server]:
     servers: list[_Server] = []
     who = ("", "")
     for part in rest.split(","):
-        part = part.removeprefix("nats://").removeprefix("tls://")
-        credentials, at, place = part.rpartition("@")
+        credentials, at, place = part.rpartition("://")[2].rpartition("@")
         if at:
             user, _, password = credentials.partition(":")
             who = (unquote(user), unquote(password))

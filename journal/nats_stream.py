@@ -239,7 +239,9 @@ class StreamState:
                 self._outbox.appends += 1
                 op.succeed(result)
             else:
-                op.fail(OutcomeUnknown(f"the key is forgotten, and was first sent after {op.after}"))
+                op.fail(
+                    OutcomeUnknown(f"the key is forgotten, and was first sent after {op.after}")
+                )
         elif result:
             op.succeed((self.fold.first, self.fold.last))
         else:

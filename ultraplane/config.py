@@ -14,7 +14,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from journal.nats_options import is_nats_address, parse_servers
 
 _PARTITION_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _RESOURCE: Final = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[a-z][a-z0-9-]*")
@@ -66,6 +76,8 @@ def _host_name(text: str) -> str:
 def _listening_address(text: str) -> str:
     if text.startswith("unix:") and len(os.fsencode(text[5:])) > _SOCKET_PATH_BYTES_MAX:
         raise ValueError(f"the path must not be longer than {_SOCKET_PATH_BYTES_MAX} bytes")
+    if is_nats_address(text):
+        parse_servers(text)
     if text.startswith("tcp:") and int(text.rpartition(":")[2]) > 65_535:
         raise ValueError("the port must not be larger than 65535")
     return text
@@ -227,13 +239,58 @@ class ServerSection(Section):
         return self
 
 
+class NatsSection(Section):
+    """How NATS is used, if `journal.address` is one of NATS."""
+
+    replicas: Literal[1, 3, 5] = Field(
+        default=1,
+        description="On how many servers each stream is kept, when it is made: 3 outlive any one.",
+    )
+    prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = Field(
+        default="ultraplane",
+        description="Streams and subjects begin with it; clusters on the same servers need others.",
+    )
+    stream_mib_max: int = Field(
+        default=0,
+        ge=0,
+        description="The largest a partition's log may grow, when it is made; writes are refused "
+        "then. 0 leaves it to the account's limits.",
+    )
+    user: str | None = Field(default=None, description="Who we are, with password_file.")
+    password_file: Location | None = Field(default=None, description="The user's password.")
+    token_file: Location | None = Field(default=None, description="A token instead.")
+    nkey_seed_file: Location | None = Field(default=None, description="A user's nkey seed instead.")
+    credentials_file: Location | None = Field(
+        default=None, description="A credentials file (JWT and seed) instead."
+    )
+    tls_ca_file: Location | None = Field(
+        default=None, description="Who signs the servers' certificates (PEM); demands TLS."
+    )
+    tls_certificate_file: Location | None = Field(
+        default=None, description="Our certificate (PEM), if the servers want one."
+    )
+    tls_key_file: Location | None = Field(default=None, description="Its private key (PEM).")
+
+    @model_validator(mode="after")
+    def _pairs_are_whole(self) -> Self:
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("user and password_file go together")
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_certificate_file and tls_key_file go together")
+        ways = (self.user, self.token_file, self.nkey_seed_file, self.credentials_file)
+        if sum(way is not None for way in ways) > 1:
+            raise ValueError("there is more than one way to say who we are")
+        return self
+
+
 class JournalSection(Section):
     """The log: order and durability."""
 
     address: Annotated[str, AfterValidator(_listening_address)] | None = Field(
         default=None,
-        pattern=r"^(unix:/.+|tcp:.+:\d{1,5})$",
-        description="Where the journal listens, unix:/path or tcp:host:port; unset is "
+        pattern=r"^(unix:/.+|tcp:.+:\d{1,5}|(nats|tls)://.+)$",
+        description="Where the journal listens, unix:/path or tcp:host:port, or which servers of "
+        "NATS JetStream keep it, nats://host:port,host:port (tls:// demands TLS); unset is "
         "unix:<data_dir>/journal.sock, in <memory_dir> if that path is too long. The protocol has "
         "no authentication: keep tcp on loopback.",
     )
@@ -259,6 +316,10 @@ class JournalSection(Section):
     def _external_has_an_address(self) -> Self:
         if self.external and self.address is None:
             raise ValueError("external needs address: where the journal is")
+        if not self.external and self.address is not None and is_nats_address(self.address):
+            raise ValueError(
+                "NATS servers are run by somebody else: set external, or use --journal"
+            )
         return self
 
 
@@ -395,6 +456,9 @@ class Config(Section):
     )
     server: ServerSection = Field(default_factory=ServerSection, description="The API server.")
     journal: JournalSection = Field(default_factory=JournalSection, description="The log.")
+    nats: NatsSection = Field(
+        default_factory=NatsSection, description="NATS, where it is the journal."
+    )
     storage: StorageSection = Field(default_factory=StorageSection, description="The replica.")
     auth: AuthSection = Field(default_factory=AuthSection, description="Who is let in.")
     supervisor: SupervisorSection = Field(
