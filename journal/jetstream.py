@@ -30,6 +30,9 @@ then become shorter than what was seen of it, its stream stays away instead of f
 How soon writing goes on after a leader is lost is up to the servers' election: they wait for a
 random time between 4 and 9 seconds, which no client can shorten.
 
+A log that may only grow to `stream_bytes_max` takes no appends from 7/8 of that on, by JournalFull,
+so that trims and holds, which make room, still get in. An account's own limits know no such rest.
+
 Limits: an append must fit into one message, so servers need `max_payload: 9MB` (the default of 1 MB
 refuses what is larger, by RecordTooLarge). Of a log, one mark a thousand messages is in memory.
 """

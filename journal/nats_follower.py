@@ -34,6 +34,8 @@ DUPLICATES_SECONDS: Final = 30
 """How long servers remember ids. The log decides; this keeps most repetitions out of it."""
 NOTE_PAUSE_SECONDS: Final = 5.0
 MISSING_COUNT_MAX: Final = 5
+MESSAGE_BYTES: Final = 200
+"""What a stored message has beside its body."""
 _NANO: Final = 1_000_000_000
 
 
@@ -89,14 +91,18 @@ class Follower:
         while state.failure is None:
             # Not all at once: whoever comes first saves the others the work.
             await asyncio.sleep(NOTE_PAUSE_SECONDS * random.uniform(0.5, 1.5))
-            if state.fold is None or state.position - state.noted_position < every:
+            if state.fold is None or not (
+                state.is_full or state.position - state.noted_position >= every
+            ):
                 continue
             link = await self._link()
             try:
+                if state.is_full:
+                    await self._look(link)  # others may have made room
                 noted = await noted_position(link, self._options, state.name)
                 if state.position - noted >= every:
                     noted = await write_note(link, self._options, state.name, state.fold)
-            except (Unreachable, ApiRefusal) as error:
+            except (Unreachable, JournalError) as error:
                 _log.warning("the state of %s is not noted: %s", state.name, error)
                 continue
             state.noted_position = max(state.noted_position, noted)
@@ -119,6 +125,7 @@ class Follower:
         noted = await write_note(link, self._options, state.name, fold)
         state.noted_position = max(state.noted_position, noted)
         await link.api(f"STREAM.PURGE.{state.log_name}", {"seq": place + 1})
+        await self._look(link)
 
     async def _follow(self, link: NatsLink) -> None:
         state = self._state
@@ -182,6 +189,7 @@ class Follower:
         if self._created is not None and info["created"] != self._created:
             raise CorruptStream(state.log_name, 0, "it was deleted and made anew")
         self._created = info["created"]
+        state.stored_bytes = info["state"]["bytes"]
         return info
 
     def _config(self, description: str) -> dict[str, Any]:
@@ -261,6 +269,9 @@ class Follower:
                 return
             self._deliveries += 1
             self._missing = 0
+            if self._options.stream_bytes_max:
+                body_bytes = (message.headers or {}).get("Nats-Msg-Size", len(message.data))
+                state.stored_bytes += int(body_bytes) + MESSAGE_BYTES
             key, head = key_and_head(message)
             state.take(place.position, key, head, place.server_ms, message.data)
         except Unreachable:

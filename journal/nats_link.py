@@ -117,13 +117,17 @@ class NatsLink:
             while outgoing:
                 subject, payload, number, headers = outgoing.popleft()
                 try:
-                    await publish(subject, payload, f"{self._inbox}.{number}", headers)
+                    reply = f"{self._inbox}.{number}" if number else ""
+                    await publish(subject, payload, reply, headers)
                 except (nats.errors.Error, OSError) as error:
                     self.lose(str(error))
                     return
 
     def publish(self, subject: str, payload: bytes, number: int, headers: dict[str, str]) -> None:
-        """Send a message whose answer comes with `number`; whoever calls bounds what is unsent."""
+        """Send a message whose answer comes with `number`, 0: none is wanted.
+
+        Whoever calls bounds what is unsent.
+        """
         self._outgoing.append((subject, payload, number, headers))
         self._wake.set()
 

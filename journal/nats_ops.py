@@ -1,9 +1,9 @@
 """Everything that was asked of the JetStream journal and is not answered: sent, repeated, given up.
 
-An answer of a server only says that a message is stored; what came of it is told by the log, when
-the stream's follower gets there (journal/nats_stream.py). So a server's answer is looked at for
-failures alone, and what nobody answers is sent again under the same id: however often it is stored
-then, it counts once.
+What came of a message is told by the log, when the stream's follower gets there
+(journal/nats_stream.py). A server's answer says no more than that it is stored, or why not. So
+while messages come through, servers are not asked to answer; what does not come through soon is
+sent again, under the same id and with that question. However often it is stored, it counts once.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ from runtime.queues import Budget
 if TYPE_CHECKING:
     from journal.nats_stream import StreamState
 
-AGAIN_SECONDS_MIN: Final = 1.0
+AGAIN_SECONDS_MIN: Final = 0.5
 AGAIN_SECONDS_MAX: Final = 8.0
 NOBODY_SECONDS: Final = 0.1
 """The pause after "nobody listens there": a leader is being elected."""
+BUSY_SECONDS: Final = 0.25
+"""Where something has come through so lately, a message is sent without asking for an answer."""
 AWAY_SECONDS: Final = 2.0
 """A stream that has answered nothing for so long is taken for away."""
 STUCK_SECONDS: Final = 6.0
@@ -211,7 +213,8 @@ class Outbox:
                 continue
             if op.begun_s + AWAY_SECONDS < now_s:
                 op.stream.on_silence(now_s)
-                stuck = stuck or op.stream.silent_for(now_s) > STUCK_SECONDS
+                # Who answers, be it with a refusal, is not cut off.
+                stuck = stuck or (not op.problem and op.stream.silent_for(now_s) > STUCK_SECONDS)
             if op.acked:
                 op.stream.check_moving(op.again_s, now_s)
             elif self.link is not None and op.sends and op.again_s <= now_s:
@@ -236,9 +239,11 @@ class Outbox:
         self.resent += op.sends > 0
         op.perhaps += 1
         pause_s = min(AGAIN_SECONDS_MAX, AGAIN_SECONDS_MIN * 2 ** min(op.sends, 8))
-        op.again_s = self._loop.time() + pause_s
+        now_s = self._loop.time()
+        op.again_s = now_s + pause_s
+        asks = op.sends > 0 or op.stream.silent_for(now_s) > BUSY_SECONDS
         op.sends += 1
-        link.publish(op.stream.subject, op.payload, op.number, headers)
+        link.publish(op.stream.subject, op.payload, op.number if asks else 0, headers)
 
     def _give_up(self, op: Op, error: JournalError) -> None:
         self.remove(op)

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Final
 
 from journal.engine import Limits, check_stream_name
-from journal.errors import Disconnected, Overloaded
+from journal.errors import Disconnected, JournalError, Overloaded
 from journal.nats_fold import MARK_HEAD
 from journal.nats_follower import Follower
-from journal.nats_link import ApiRefusal, NatsLink, Unreachable
+from journal.nats_link import NatsLink, Unreachable
 from journal.nats_ops import Op, Outbox
 from journal.nats_options import NatsOptions, connect_arguments, parse_servers, public_address
 from journal.nats_stream import StreamState
@@ -130,7 +130,7 @@ class NatsSession:
         """Give the space of what is trimmed back; if that fails, the next trim does it."""
         try:
             await self._followers[state.name].purge()
-        except (Unreachable, ApiRefusal) as error:
+        except (Unreachable, JournalError) as error:
             _log.warning("the trimmed messages of %s stay for now: %s", state.name, error)
 
     async def _run_link(self, outbox: Outbox) -> None:

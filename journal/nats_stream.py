@@ -11,7 +11,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from journal.engine import Batch, Limits
-from journal.errors import BadRequest, CorruptStream, JournalError, OutcomeUnknown, Overloaded
+from journal.errors import (
+    BadRequest,
+    CorruptStream,
+    JournalError,
+    JournalFull,
+    OutcomeUnknown,
+    Overloaded,
+)
 from journal.nats_fold import Fold, append_head, counts_as_append
 from journal.nats_names import log_name, log_subject
 from journal.nats_ops import Op, Outbox, Waiter
@@ -22,6 +29,7 @@ from runtime.clock import Clock
 
 MOVING_SECONDS: Final = 1.0
 """A follower that has not come to a message in so long, though it is stored, begins anew."""
+_FILLED_MAX: Final = 7 / 8
 _EXPIRED_MAX: Final = 16
 """Holders that one message can declare silent."""
 
@@ -35,6 +43,7 @@ class StreamState:
         grown: pulses when the log has.
         wants_bodies: somebody reads here; else only heads are followed, to number our appends.
         has_bodies: bodies are followed.
+        stored_bytes: about how much its servers keep.
         failure: why the stream is of no more use to this process.
         problem: why it cannot be followed now, "" if it is.
     """
@@ -56,6 +65,7 @@ class StreamState:
         self.noted_position = 0
         self.returns = 0
         """How many times it came back after being away."""
+        self.stored_bytes = 0
         self._options = options
         self._clock = clock
         self._outbox = outbox
@@ -116,6 +126,12 @@ class StreamState:
             self.returns += 1
         self._pulse()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether appends are refused: what remains is for trims and holds, which make room."""
+        most = self._options.stream_bytes_max
+        return bool(most) and self.stored_bytes > most * _FILLED_MAX
+
     def has_recent(self, sequence: int) -> bool:
         """Whether reading can go on, or wait, in memory."""
         return self.has_bodies and sequence >= self.recent.first
@@ -131,6 +147,9 @@ class StreamState:
             key: of the append; one that is under way already is joined.
             deadline_s: by the loop's clock.
             resent_after: as of `Journal.append`, -1 for none.
+
+        Raises:
+            JournalFull: nothing was sent.
         """
         known = None if self.fold is None else self.fold.keys.get(key)
         if known is not None:
@@ -141,6 +160,8 @@ class StreamState:
         if op is not None:
             op.waiters.append(waiter)
             return
+        if self.is_full:
+            raise JournalFull(f"the log of {self.name} is nearly as large as it may be")
         op = Op(self, key, payload, self._append_head, deadline_s)
         op.after, op.is_retry = resent_after, resent_after >= 0
         self.start(op, waiter)

@@ -27,6 +27,7 @@ from rich.console import Console
 from tests.bench import (
     bench_fairness,
     cbor_scenarios,
+    jetstream_load,
     list_memory,
     node_watches,
     objects,
@@ -61,8 +62,9 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "partitions": partitions.partitions,
     "workers": worker_scenario.workers,
     "fairness": bench_fairness.fairness,
+    "jetstream": jetstream_load.jetstream,
 }
-_OWN_CLUSTERS: Final = frozenset({"partitions", "workers", "fairness"})
+_OWN_CLUSTERS: Final = frozenset({"partitions", "workers", "fairness", "jetstream"})
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
 

@@ -22,6 +22,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
         yield cluster
 
 
+@pytest.fixture(scope="module")
+def three_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
+    with running_nats(tmp_path_factory.mktemp("nats"), 3) as cluster:
+        yield cluster
+
+
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.__name__)
 def test_jetstream_engine_keeps_the_contract(case: Case, server: NatsCluster) -> None:
-    run_case(case, lambda: jetstream_harness(server.url, next(_prefixes)))
+    run_case(case, lambda: jetstream_harness(server.url, next(_prefixes), 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.__name__)
+def test_jetstream_engine_keeps_the_contract_on_three(
+    case: Case, three_servers: NatsCluster
+) -> None:
+    run_case(case, lambda: jetstream_harness(three_servers.url, next(_prefixes), 3))

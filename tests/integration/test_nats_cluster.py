@@ -1,4 +1,4 @@
-"""`ultraplane up` on NATS JetStream: one server and its workers, two servers, a leader that dies."""
+"""`ultraplane up` on NATS JetStream: one server and its workers, two servers, leaders that die."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def _check_log(nats: NatsCluster, acknowledged: dict[int, bytes], tail: in
 
 async def _wait_for(is_so: Any) -> None:
     async with asyncio.timeout(60):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110 - servers give no event
             await asyncio.sleep(0.02)
 
 

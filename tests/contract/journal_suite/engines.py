@@ -89,10 +89,16 @@ async def client_harness(directory: Path) -> AsyncIterator[Harness]:
 
 
 @asynccontextmanager
-async def jetstream_harness(address: str, prefix: str) -> AsyncIterator[Harness]:
+async def jetstream_harness(address: str, prefix: str, replicas: int) -> AsyncIterator[Harness]:
     """The JetStream engine, over servers that run at `address`; streams of its own by `prefix`."""
     clock = SimulatedClock()
-    options = NatsOptions(prefix=prefix, key_window=KEYS_REMEMBERED, mark_every=8, note_every=32)
+    options = NatsOptions(
+        prefix=prefix,
+        replicas=replicas,
+        key_window=KEYS_REMEMBERED,
+        mark_every=8,
+        note_every=32,
+    )
     journals = [JetStreamJournal(address, options, clock=clock)]
 
     async def reopen() -> Journal:
