@@ -24,6 +24,7 @@ from journal.errors import JournalError
 _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS_MAX: Final = 5
+CLOSE_SECONDS_MAX: Final = 1.0
 API_SECONDS_MAX: Final = 2.0
 PING_SECONDS: Final = 2
 _NOT_FOUND: Final = 404
@@ -64,6 +65,7 @@ class NatsLink:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.max_payload_bytes = 0
         self.place = ""
+        self._problem = ""
         self._client = client
         self._on_answer = on_answer
         self._inbox = ""
@@ -88,6 +90,9 @@ class NatsLink:
                 await client.connect(
                     name="ultraplane",
                     allow_reconnect=False,
+                    # Without these it would try a server that is not there again and again.
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
                     connect_timeout=CONNECT_SECONDS_MAX,
                     ping_interval=PING_SECONDS,
                     error_cb=link._on_error,
@@ -98,7 +103,7 @@ class NatsLink:
                 await client.subscribe(f"{link._inbox}.*", cb=link._on_reply)
         except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
             await link.close()
-            raise Unreachable(str(error) or type(error).__name__) from error
+            raise Unreachable(link._problem or str(error) or type(error).__name__) from error
         except BaseException:
             await link.close()
             raise
@@ -131,6 +136,11 @@ class NatsLink:
         self._outgoing.append((subject, payload, number, headers))
         self._wake.set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was published has been handed to the connection."""
+        return not self._outgoing
+
     async def api(self, subject: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return JetStream's answer to a request of its API.
 
@@ -154,7 +164,10 @@ class NatsLink:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             stay_cancelled()
             raise Unreachable(f"{subject}: {error or 'no answer'}") from error
-        found: dict[str, Any] = orjson.loads(answer.data)
+        try:
+            found: dict[str, Any] = orjson.loads(answer.data)
+        except orjson.JSONDecodeError as error:
+            raise Unreachable(f"{subject}: not an answer of JetStream") from error
         refusal = found.get("error")
         if refusal is not None:
             status, text = refusal.get("code", 0), refusal.get("description", "")
@@ -207,7 +220,7 @@ class NatsLink:
         """Hang up."""
         self.lose("closed")
         try:
-            async with asyncio.timeout(CONNECT_SECONDS_MAX):
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
                 await self._client.close()
         except (nats.errors.Error, OSError, TimeoutError) as error:
             _log.debug("closing the connection to NATS: %s", error)
@@ -218,7 +231,10 @@ class NatsLink:
             self._on_answer(int(number), message)
 
     async def _on_error(self, error: Exception) -> None:
-        _log.warning("NATS at %s: %s", self.place or "(connecting)", error)
+        if self.place:
+            _log.warning("NATS at %s: %s", self.place, error)
+        else:
+            self._problem = str(error)
 
     async def _on_closed(self) -> None:
         self.lose(str(self._client.last_error or "hung up"))

@@ -217,7 +217,7 @@ class Outbox:
                 stuck = stuck or (not op.problem and op.stream.silent_for(now_s) > STUCK_SECONDS)
             if op.acked:
                 op.stream.check_moving(op.again_s, now_s)
-            elif self.link is not None and op.sends and op.again_s <= now_s:
+            elif op.sends and op.again_s <= now_s and self.link is not None and self.link.is_idle:
                 self._send(op, self.link)
         if stuck and self.link is not None and now_s - self._attached_s > STUCK_SECONDS:
             self.link.lose("nothing gets through")

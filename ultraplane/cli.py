@@ -93,8 +93,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
         typer.Option(
             "--journal",
             metavar="ADDRESS",
-            help="Use the journal that runs there (unix:/path, tcp:host:port or "
-            "nats://host:port,...) and start none.",
+            help="Use the one there (unix:/path, tcp:host:port, nats://host:port,...), start none.",
         ),
     ] = None,
     join: Annotated[

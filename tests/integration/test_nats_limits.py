@@ -12,9 +12,11 @@ from journal.errors import JournalError, JournalFull, NoQuorum, RecordTooLarge
 from journal.jetstream import JetStreamJournal
 from journal.nats_keys import Signer
 from journal.nats_options import NatsOptions
+from runtime.clock import SystemClock
 from tests.contract.journal_suite.harness import read_until
 from tests.integration.nats_servers import NatsCluster, running_nats
 from tests.unit.journal.test_nats_options import seed_of
+from ultraplane.pki import PkiPlan, ensure_pki
 
 pytestmark = pytest.mark.nats
 
@@ -84,4 +86,21 @@ def test_a_wrong_password_is_named_and_not_shown(
 
     users = {"user": "me", "password": "r1ght"}
     with running_nats(tmp_path, more={"authorization": users}) as nats:
+        asyncio.run(run(nats))
+
+
+def test_servers_are_trusted_by_their_ca_alone(tmp_path: Path) -> None:
+    pki = ensure_pki(tmp_path / "pki", PkiPlan("127.0.0.1", "10.96.0.0/12"), SystemClock())
+    tls = {"cert_file": str(pki.server_certificate), "key_file": str(pki.server_key)}
+
+    async def run(nats: NatsCluster) -> None:
+        trusting = NatsOptions(tls_ca_file=pki.ca_certificate)
+        async with JetStreamJournal(nats.url, trusting) as journal:
+            assert await _append(journal, 10) == 1
+        address = nats.url.replace("nats://", "tls://")
+        async with JetStreamJournal(address) as journal:
+            with pytest.raises(NoQuorum, match=r"(?i)certificate"):
+                await _append(journal, 10, deadline_s=3)
+
+    with running_nats(tmp_path, more={"tls": tls}) as nats:
         asyncio.run(run(nats))
