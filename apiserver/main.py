@@ -34,7 +34,7 @@ from apiserver.router import Router
 from apiserver.server import Server
 from apiserver.settings import ServerSettings
 from apiserver.verbs.reviews import Reviews
-from journal.client import JournalClient
+from journal.connect import make_journal
 from kube.discovery import Discovery
 from kube.openapi import OpenApi
 from kube.status import StatusError
@@ -129,8 +129,11 @@ class _ApiServer:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._clock = SystemClock()
-        self._journal = JournalClient(
-            settings.journal_address, clock=self._clock, on_crash=self._on_crash
+        self._journal = make_journal(
+            settings.journal_address,
+            settings.journal_nats,
+            clock=self._clock,
+            on_crash=self._on_crash,
         )
         self._catalog = assembly.make_catalog(settings)
         self._store = assembly.make_store(

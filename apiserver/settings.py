@@ -102,7 +102,8 @@ class ServerSettings:
     Attributes:
         data_dir: durable state: checkpoints.
         memory_dir: a directory on tmpfs: the replica, which a reboot may take away.
-        journal_address: "unix:/path" or "tcp:host:port".
+        journal_address: "unix:/path", "tcp:host:port" or "nats://host:port[,host:port...]".
+        journal_nats: how NATS is used, where the address is one of NATS.
         bind: address to listen on, with TLS.
         port: TCP port to listen on, with TLS.
         plain_http_port: a port of 127.0.0.1 without TLS, for benchmarks; None is none.
@@ -138,6 +139,7 @@ class ServerSettings:
     data_dir: Path
     memory_dir: Path
     journal_address: str
+    journal_nats: Mapping[str, Any]
     bind: str
     port: int
     plain_http_port: int | None
@@ -230,6 +232,7 @@ def encode_settings(settings: ServerSettings) -> dict[str, Any]:
         value = getattr(settings, entry.name)
         content[entry.name] = str(value) if isinstance(value, Path) else value
     content["runtime_config"] = dict(settings.runtime_config)
+    content["journal_nats"] = dict(settings.journal_nats)
     storage = {
         entry.name: getattr(settings.storage, entry.name) for entry in fields(settings.storage)
     }

@@ -19,7 +19,7 @@ import uvloop
 
 from apiserver import assembly
 from apiserver.settings import ServerSettings
-from journal.client import JournalClient
+from journal.connect import make_journal
 from runtime import unix_sockets
 from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
@@ -48,8 +48,11 @@ class _StorageProcess:
         self._clock = SystemClock()
         self._ended = asyncio.Event()
         self._has_crashed = False
-        self._journal = JournalClient(
-            settings.journal_address, clock=self._clock, on_crash=self._on_crash
+        self._journal = make_journal(
+            settings.journal_address,
+            settings.journal_nats,
+            clock=self._clock,
+            on_crash=self._on_crash,
         )
         options = assembly.store_options(settings, assembly.make_catalog(settings))
         self._store = Store(

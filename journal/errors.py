@@ -155,6 +155,15 @@ class TooManyConnections(JournalError):
     code = 15
 
 
+class NoQuorum(JournalError):
+    """Too few of the journal's servers are there, or none can be reached: nothing was written.
+
+    It heals by itself. Contrast DeadlineExceeded, where something may have been sent.
+    """
+
+    code = 17
+
+
 def _all_errors() -> dict[int, type[JournalError]]:
     found: dict[int, type[JournalError]] = {JournalError.code: JournalError}
     for kind in JournalError.__subclasses__():

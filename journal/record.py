@@ -159,6 +159,16 @@ def check_body(data: bytes, start: int) -> int:
     return int(count)
 
 
+def decode_body(data: bytes) -> tuple[bytes, ...]:
+    """Return the records of a body that came from elsewhere.
+
+    Raises:
+        BadRequest: lengths and size disagree.
+    """
+    count = check_body(data, 0)
+    return (data[BODY_BYTES_MIN:],) if count == 1 else _split_records(data, 0, count)
+
+
 def encode_frame(
     keyed_body: bytes, salt: int, group_offset: int, first_sequence: int, timestamp_ms: int
 ) -> tuple[bytes, bytes]:

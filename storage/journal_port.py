@@ -11,12 +11,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from journal.client import JournalClient
 from journal.engine import Batch, Journal
 from journal.errors import (
     BadRequest,
     JournalError,
     JournalFull,
+    NoQuorum,
     Overloaded,
     RecordTooLarge,
     TooManyConnections,
@@ -30,7 +30,7 @@ from storage.errors import (
 )
 
 AWAY_SECONDS_MAX: Final = 2.0
-_NOTHING_WRITTEN: Final = (JournalFull, Overloaded, TooManyConnections, BadRequest)
+_NOTHING_WRITTEN: Final = (JournalFull, NoQuorum, Overloaded, TooManyConnections, BadRequest)
 
 
 class JournalPort:
@@ -52,8 +52,13 @@ class JournalPort:
         self._monotonic_s = monotonic_s
         self._away_since_s: float | None = None
         self._away_after = 0
-        # The client has a form of append without a task; other engines have not.
+        # Those that speak to servers have forms of append without a task; other engines have not.
         self._submit_for: Callable[..., None] | None = getattr(journal, "submit_for", None)
+        self._submit: Callable[..., asyncio.Future[int]] | None = getattr(journal, "submit", None)
+        self._learn: Callable[[str, int], None] | None = getattr(journal, "learn", None)
+        # Where each stream has servers of its own, one may be away and others not.
+        self._connected_to: Callable[[str], bool] | None = getattr(journal, "connected_to", None)
+        self._returns_of: Callable[[str], int] | None = getattr(journal, "returns_of", None)
 
     def check_available(self) -> None:
         """Refuse work while the journal has been away for too long.
@@ -61,16 +66,26 @@ class JournalPort:
         Raises:
             JournalUnavailable: there is no connection, and there has not been for a while.
         """
-        if getattr(self._journal, "connected", True):
+        if self._is_connected():
             self._away_since_s = None
             return
         now_s = self._monotonic_s()
         # Nobody may have asked while it was there: the connections tell one absence from the next.
-        connections = getattr(self._journal, "connections", 0)
+        connections = self._connections()
         if self._away_since_s is None or connections != self._away_after:
             self._away_since_s, self._away_after = now_s, connections
         if now_s - self._away_since_s >= AWAY_SECONDS_MAX:
             raise JournalUnavailable(f"the journal is away; nothing was sent to {self.stream!r}")
+
+    def _is_connected(self) -> bool:
+        if self._connected_to is not None:
+            return self._connected_to(self.stream)
+        return bool(getattr(self._journal, "connected", True))
+
+    def _connections(self) -> int:
+        if self._returns_of is not None:
+            return self._returns_of(self.stream)
+        return int(getattr(self._journal, "connections", 0))
 
     def submit(
         self, waiter: asyncio.Future[Any], record: bytes, key: bytes, deadline_s: float
@@ -94,10 +109,9 @@ class JournalPort:
         Raises:
             StorageError: it failed at once.
         """
-        journal = self._journal
         try:
-            if isinstance(journal, JournalClient):
-                return journal.submit(self.stream, (record,), key, deadline_s)
+            if self._submit is not None:
+                return self._submit(self.stream, (record,), key, deadline_s)
             appended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             name = f"append-{self.stream}"
             self._scope.spawn(self._append_and_tell(appended, record, key), name=name)
@@ -149,8 +163,8 @@ class JournalPort:
         An append that has to be sent again is known to come after it, so that the journal's memory
         of keys need not reach back any further.
         """
-        if isinstance(self._journal, JournalClient):
-            self._journal.learn(self.stream, sequence)
+        if self._learn is not None:
+            self._learn(self.stream, sequence)
 
     async def hold(self, before: int) -> tuple[int, int]:
         """Have the log kept for this replica from a sequence on; return its bounds.

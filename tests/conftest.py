@@ -1,7 +1,8 @@
-"""What all tests share: the marker `kubectl`, and an account of the tests it kept from running.
+"""What all tests share: markers for programs that tests need, and an account of what was not run.
 
-Tests so marked need a real kubectl of 1.28 or newer. Where there is none they fail if CI=true, and
-elsewhere are skipped, counted, and named in a line at the end that nobody can miss.
+`kubectl` needs a real kubectl of 1.28 or newer, `nats` a nats-server of 2.9 or newer. Where there
+is none they fail if CI=true, and elsewhere are skipped, counted, and named in a line at the end
+that nobody can miss.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import subprocess
 import pytest
 
 KUBECTL_MINIMUM = (1, 28)
+NATS_MINIMUM = (2, 9)
+# Debian installs nats-server where the PATH of a user does not look.
+_NATS_FOLDERS = ("/usr/sbin",)
 
 
 @functools.cache
@@ -41,26 +45,50 @@ def kubectl_version_fault(found: tuple[int, int]) -> str:
     return f"kubectl is {found[0]}.{found[1]}; {wanted} or newer is needed"
 
 
+def nats_program() -> str | None:
+    """Return where nats-server is, None if there is none."""
+    return shutil.which(
+        "nats-server", path=os.pathsep.join((os.environ.get("PATH", ""), *_NATS_FOLDERS))
+    )
+
+
+@functools.cache
+def nats_fault() -> str:
+    """Return why there is no fitting nats-server, "" if there is one."""
+    program = nats_program()
+    if program is None:
+        return "there is no nats-server on PATH"
+    try:
+        answer = subprocess.run([program, "--version"], capture_output=True, check=True, timeout=30)
+        version = answer.stdout.decode().rpartition("v")[2].split(".")
+        found = int(version[0]), int(version[1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        return f"the version of {program} cannot be told: {error}"
+    if found >= NATS_MINIMUM:
+        return ""
+    wanted = ".".join(map(str, NATS_MINIMUM))
+    return f"nats-server is {found[0]}.{found[1]}; {wanted} or newer is needed"
+
+
+_NEEDED = {"kubectl": kubectl_fault, "nats": nats_fault}
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, or fail in CI, what needs a kubectl that is not there."""
-    if item.get_closest_marker("kubectl") is None:
-        return
-    fault = kubectl_fault()
-    if not fault:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"needs kubectl: {fault}", pytrace=False)
-    pytest.skip(f"needs kubectl: {fault}")
+    """Skip, or fail in CI, what needs a program that is not there."""
+    for name, find_fault in _NEEDED.items():
+        fault = find_fault() if item.get_closest_marker(name) is not None else ""
+        if fault and os.environ.get("CI") == "true":
+            pytest.fail(f"needs {name}: {fault}", pytrace=False)
+        if fault:
+            pytest.skip(f"needs {name}: {fault}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count aloud what was not run for want of a kubectl."""
-    skipped = [
-        report
-        for report in terminalreporter.stats.get("skipped", [])
-        if "needs kubectl: " in str(report.longrepr)
-    ]
-    if skipped:
-        terminalreporter.section("NOT RUN", sep="!", red=True, bold=True)
-        terminalreporter.line(f"{len(skipped)} kubectl tests were NOT RUN: {kubectl_fault()}.")
-        terminalreporter.line("Put a newer kubectl on PATH and run `make test` again.")
+    """Count aloud what was not run for want of a program."""
+    reports = terminalreporter.stats.get("skipped", [])
+    for name, find_fault in _NEEDED.items():
+        skipped = [report for report in reports if f"needs {name}: " in str(report.longrepr)]
+        if skipped:
+            terminalreporter.section("NOT RUN", sep="!", red=True, bold=True)
+            terminalreporter.line(f"{len(skipped)} {name} tests were NOT RUN: {find_fault()}.")
+            terminalreporter.line("Put a newer one on PATH and run `make test` again.")

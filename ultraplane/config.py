@@ -16,7 +16,9 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from journal.nats_options import is_nats_address, parse_servers
 from ultraplane.access_config import AuditSection, AuthSection
+from ultraplane.config_nats import NatsSection
 from ultraplane.sections import Location, Section
 
 _PARTITION_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -51,6 +53,8 @@ def _host_name(text: str) -> str:
 def _listening_address(text: str) -> str:
     if text.startswith("unix:") and len(os.fsencode(text[5:])) > _SOCKET_PATH_BYTES_MAX:
         raise ValueError(f"the path must not be longer than {_SOCKET_PATH_BYTES_MAX} bytes")
+    if is_nats_address(text):
+        parse_servers(text)
     if text.startswith("tcp:") and int(text.rpartition(":")[2]) > 65_535:
         raise ValueError("the port must not be larger than 65535")
     return text
@@ -210,8 +214,9 @@ class JournalSection(Section):
 
     address: Annotated[str, AfterValidator(_listening_address)] | None = Field(
         default=None,
-        pattern=r"^(unix:/.+|tcp:.+:\d{1,5})$",
-        description="Where the journal listens, unix:/path or tcp:host:port; unset is "
+        pattern=r"^(unix:/.+|tcp:.+:\d{1,5}|(nats|tls)://.+)$",
+        description="Where the journal listens, unix:/path or tcp:host:port, or which servers of "
+        "NATS JetStream keep it, nats://host:port,host:port (tls:// demands TLS); unset is "
         "unix:<data_dir>/journal.sock, in <memory_dir> if that path is too long. The protocol has "
         "no authentication: keep tcp on loopback.",
     )
@@ -237,6 +242,10 @@ class JournalSection(Section):
     def _external_has_an_address(self) -> Self:
         if self.external and self.address is None:
             raise ValueError("external needs address: where the journal is")
+        if not self.external and self.address is not None and is_nats_address(self.address):
+            raise ValueError(
+                "NATS servers are run by somebody else: set external, or use --journal"
+            )
         return self
 
 
@@ -359,6 +368,9 @@ class Config(Section):
     )
     server: ServerSection = Field(default_factory=ServerSection, description="The API server.")
     journal: JournalSection = Field(default_factory=JournalSection, description="The log.")
+    nats: NatsSection = Field(
+        default_factory=NatsSection, description="NATS, where it is the journal."
+    )
     storage: StorageSection = Field(default_factory=StorageSection, description="The replica.")
     auth: AuthSection = Field(default_factory=AuthSection, description="Who is let in.")
     audit: AuditSection = Field(default_factory=AuditSection, description="The audit log.")

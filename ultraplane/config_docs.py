@@ -12,6 +12,7 @@ import yaml
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
+from journal.nats_options import public_address
 from ultraplane.config import Config, default_data_dir
 from ultraplane.config_reader import Key, keys, sections
 
@@ -64,7 +65,7 @@ def effective_file(config: Config) -> str:
     """Return `config` as a YAML file."""
     content = config.model_dump(mode="json")
     content["memory_dir"] = str(config.memory_path)
-    content["journal"]["address"] = config.journal_address
+    content["journal"]["address"] = public_address(config.journal_address)
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return text
 

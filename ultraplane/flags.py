@@ -32,7 +32,7 @@ JournalAddress = Annotated[
     typer.Option(
         "--journal",
         metavar="ADDRESS",
-        help="Use the journal that runs there (unix:/path or tcp:host:port) and start none.",
+        help="Use the one there (unix:/path, tcp:host:port, nats://host:port,...), start none.",
     ),
 ]
 Join = Annotated[

@@ -21,6 +21,7 @@ from apiserver.settings import (
     StorageSettings,
     encode_settings,
 )
+from journal.nats_options import NatsOptions, options_to_json
 from storage.partition_map import PartitionMap
 from ultraplane.config import Config
 from ultraplane.files import write_private
@@ -40,6 +41,7 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         data_dir=config.data_dir,
         memory_dir=config.memory_path,
         journal_address=config.journal_address,
+        journal_nats=options_to_json(nats_options(config)),
         bind=server.bind,
         port=port,
         plain_http_port=server.plain_http_port,
@@ -89,6 +91,25 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             log_backups_max=config.audit.log_backups_max,
             log_age_days_max=config.audit.log_age_days_max,
         ),
+    )
+
+
+def nats_options(config: Config) -> NatsOptions:
+    """Return how NATS is used, should the journal be there."""
+    nats = config.nats
+    return NatsOptions(
+        prefix=nats.prefix,
+        replicas=nats.replicas,
+        stream_bytes_max=nats.stream_mib_max << 20,
+        user=nats.user,
+        password_file=nats.password_file,
+        token_file=nats.token_file,
+        nkey_seed_file=nats.nkey_seed_file,
+        credentials_file=nats.credentials_file,
+        tls_ca_file=nats.tls_ca_file,
+        tls_certificate_file=nats.tls_certificate_file,
+        tls_key_file=nats.tls_key_file,
+        hold_seconds=config.journal.replica_expiry_s,
     )
 
 

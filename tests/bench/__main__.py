@@ -28,6 +28,7 @@ from tests.bench import (
     bench_authorization,
     bench_fairness,
     cbor_scenarios,
+    jetstream_load,
     list_memory,
     node_watches,
     objects,
@@ -63,8 +64,9 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "workers": worker_scenario.workers,
     "authorization": bench_authorization.authorization,
     "fairness": bench_fairness.fairness,
+    "jetstream": jetstream_load.jetstream,
 }
-_OWN_CLUSTERS: Final = frozenset({"partitions", "workers", "fairness"})
+_OWN_CLUSTERS: Final = frozenset({"partitions", "workers", "fairness", "jetstream"})
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from journal.client import JournalClient
 from journal.disk import Environment
 from journal.engine import Journal, Limits
+from journal.jetstream import JetStreamJournal
 from journal.local import LocalEngine
 from journal.memory import MemoryEngine
+from journal.nats_options import NatsOptions
 from journal.service import serve
 from runtime.clock import SimulatedClock
 from tests.contract.journal_suite.append_cases import CASES as APPEND_CASES
@@ -84,3 +86,29 @@ async def client_harness(directory: Path) -> AsyncIterator[Harness]:
         await client.close()
         await service.stop()
         await engine.close()
+
+
+@asynccontextmanager
+async def jetstream_harness(address: str, prefix: str, replicas: int) -> AsyncIterator[Harness]:
+    """The JetStream engine, over servers that run at `address`; streams of its own by `prefix`."""
+    clock = SimulatedClock()
+    options = NatsOptions(
+        prefix=prefix,
+        replicas=replicas,
+        key_window=KEYS_REMEMBERED,
+        mark_every=8,
+        note_every=32,
+    )
+    journals = [JetStreamJournal(address, options, clock=clock)]
+
+    async def reopen() -> Journal:
+        await journals[-1].close()
+        journals.append(JetStreamJournal(address, options, clock=clock))
+        await journals[-1].start()
+        return journals[-1]
+
+    await journals[0].start()
+    try:
+        yield Harness(journals[0], clock, reopen)
+    finally:
+        await journals[-1].close()

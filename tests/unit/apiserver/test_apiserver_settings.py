@@ -21,6 +21,7 @@ SETTINGS = ServerSettings(
     data_dir=Path("/d"),
     memory_dir=Path("/m"),
     journal_address="unix:/d/journal.sock",
+    journal_nats={"prefix": "ultraplane"},
     bind="127.0.0.1",
     port=6443,
     plain_http_port=None,
