@@ -83,6 +83,8 @@ class Client(threading.Thread):
         known = self._known.get(key)
         if kind is Kind.UPDATE and known is None:
             kind = Kind.READ
+        elif kind is Kind.CREATE and known and self._random.random() < 0.8:
+            kind = Kind.PATCH  # it is probably there
         expected, revision = None, 0
         if known and (kind is Kind.UPDATE or (kind is Kind.DELETE and self._random.random() < 0.5)):
             expected, revision = known
@@ -114,6 +116,8 @@ class Client(threading.Thread):
         if kind is Kind.DELETE:
             return None, 0, _uid_of(content) if answer is Answer.DONE else ""
         if answer is not Answer.DONE:
+            if answer is Answer.ABSENT:
+                self._known.pop(key, None)
             return (None if kind is Kind.READ else mark), 0, ""
         found, revision = self._see(key, content)
         if kind is not Kind.READ and found != mark:

@@ -57,7 +57,8 @@ def small_disk(path: Path, what: str) -> Iterator[SmallDisk]:
     Raises:
         CannotMount: we may not.
     """
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for place in reversed([path, *path.parents]):
+        place.mkdir(exist_ok=True, mode=0o700)
     size = f"size={_SIZES_MIB[what]}m,mode=0700"
     command = ["mount", "-t", "tmpfs", "-o", size, "ultraplane-faults", str(path)]
     try:

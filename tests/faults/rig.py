@@ -190,7 +190,9 @@ def running_rig(directory: Path, topology: Topology, full: frozenset[str]) -> It
             running = run_cluster(
                 place, _config(rig, server, addresses[server]), switches.environment()
             )
-            rig.clusters.append(stack.enter_context(running))
+            cluster = stack.enter_context(running)
+            cluster.wait_started()
+            rig.clusters.append(cluster)
         yield rig
 
 

@@ -166,6 +166,22 @@ class Cluster:
         self.process.kill()
         self.process.wait()
         self.process = self.launch()
+        self.wait_started()
+
+    def wait_started(self) -> None:
+        """Return when every part has been ready: from then on, all are kept whatever happens."""
+        deadline_s = time.monotonic() + START_S_MAX
+        while time.monotonic() < deadline_s:
+            assert self.process.poll() is None, self.logs()
+            state = read_state(state_path(self.directory))
+            if (
+                state is not None
+                and state.pid == self.process.pid
+                and all(process.phase is Phase.READY for process in state.processes)
+            ):
+                return
+            time.sleep(_POLL_S)
+        raise AssertionError(f"not started in {START_S_MAX} s: {self.logs()}")
 
     def wait_ready(self) -> None:
         """Return when /readyz answers 200, and every worker serves."""
