@@ -6,8 +6,9 @@ once, as the second of two equal entries is without effect.
 Compaction drops history that is older than an age, or beyond a number of changes or of bytes. Age
 is how long ago this process saw a change, by a clock that never jumps: were it by the time of day,
 one that is set forward by an hour would take all history from under watches and paged lists, and
-so would a server whose clock is ahead of the journal's. It goes in steps, each of a bounded number of changes and bytes, because the entry that drops them is
-applied in one piece by every replica: 2,000 changes take about 5 ms.
+so would a server whose clock is ahead of the journal's. It goes in steps, each of a bounded number
+of changes and bytes, because the entry that drops them is applied in one piece by every replica:
+2,000 changes take about 5 ms.
 """
 
 from __future__ import annotations

@@ -105,7 +105,13 @@ class Campaign:
                 done.append(plan)
                 # Before it is done: whatever becomes of us, it can be done again.
                 save_plan(self._output / "plan.json", self._seed, done)
-                self._results.append(self._run_one(plan, told))
+                result = self._run_one(plan, told)
+                self._results.append(result)
+                live.console.print(
+                    f"round {result.number} ({result.topology}): {result.kills} kills, "
+                    f"{result.writes} writes, {len(result.violations)} violations, "
+                    f"{result.seconds:.1f} s"
+                )
                 enough = sum(result.kills for result in self._results) >= kills
                 if enough or time.monotonic() >= until_s:
                     break

@@ -93,9 +93,15 @@ def plan_rounds(
         topology = TOPOLOGIES[topologies[number % len(topologies)]]
         possible = [fault for fault in faults if _fits(fault, topology)]
         chosen = chance.choices(possible, [WEIGHTS[fault] for fault in possible], k=steps)
-        made = tuple(_plan_step(fault, topology, chance) for fault in chosen)
-        yield Round(number, topology.name, f"{seed}/{number}", made)
+        yield plan_round(f"{seed}/{number}", topology, chosen, number)
         number += 1
+
+
+def plan_round(seed: str, topology: Topology, faults: Sequence[str], number: int = 0) -> Round:
+    """Return a round of just these faults, in this order."""
+    chance = random.Random(f"{seed}/steps")
+    made = tuple(_plan_step(fault, topology, chance) for fault in faults)
+    return Round(number, topology.name, seed, made)
 
 
 def _fits(fault: str, topology: Topology) -> bool:
