@@ -38,6 +38,7 @@ class Result:
     """What came of a round.
 
     Attributes:
+        took_s: how long all faults of a kind took together, until the next could come.
         fates: what became of damaged bytes.
         violations: what must not have happened, as sentences.
     """
@@ -54,6 +55,7 @@ class Result:
     bookmarks: int = 0
     seconds: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
+    took_s: dict[str, float] = field(default_factory=dict)
     codes: Counter[int] = field(default_factory=Counter)
     fates: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
@@ -139,7 +141,12 @@ def run_round(plan: Round, directory: Path, told: Callable[[Result, Step | None]
                 load.recorder.wait_acknowledged(step.after)
                 _count(result, load)
                 told(result, step)
+                began_s = time.monotonic()
                 result.kills += INJECTORS[step.fault](scene, step)
+                # A kill costs what it takes until writes go on.
+                load.recorder.wait_acknowledged(1)
+                took_s = result.took_s.get(step.fault, 0.0) + time.monotonic() - began_s
+                result.took_s[step.fault] = round(took_s, 3)
                 result.steps += 1
                 result.faults[step.fault] += 1
             load.recorder.wait_acknowledged(_SETTLED_WRITES)
