@@ -16,7 +16,7 @@ from tests.faults.injectors import INJECTORS, Scene
 from tests.faults.objects import RESOURCES, collection, mark_of, new_object
 from tests.faults.plan import Round, Step
 from tests.faults.read_checks import check_freshness, check_listings, check_shown
-from tests.faults.recorder import GOES_ON_S, Recorder, Stalled
+from tests.faults.recorder import GOES_ON_S, Recorder
 from tests.faults.rig import TOPOLOGIES, Rig, running_rig
 from tests.faults.watch_checks import check_chain, check_stream
 from tests.faults.watchers import SENTINEL, Watcher
@@ -64,11 +64,11 @@ class Result:
 class Load:
     """Clients and watchers at work on a rig."""
 
-    def __init__(self, rig: Rig, seed: str) -> None:
+    def __init__(self, rig: Rig, seed: str, recorder: Recorder) -> None:
         clusters = _doors(rig)
         made = clusters[0].call("POST", "/api/v1/namespaces", {"metadata": {"name": _NAMESPACE}})
         assert made.code == 201, made.body
-        self.recorder = Recorder()
+        self.recorder = recorder
         self.starts = {resource: _revision_of(clusters[-1], resource) for resource in RESOURCES}
         self._clusters = clusters
         self._stop = threading.Event()
@@ -132,37 +132,47 @@ def run_round(plan: Round, directory: Path, told: Callable[[Result, Step | None]
     """
     result = Result(plan.number, plan.topology)
     started_s = time.monotonic()
-    with running_rig(directory, TOPOLOGIES[plan.topology], plan.full) as rig:
-        load = Load(rig, plan.seed)
-        scene = Scene(rig, load.recorder)
-        load.start()
-        try:
-            for step in plan.steps:
-                load.recorder.wait_acknowledged(step.after)
-                _count(result, load)
-                told(result, step)
-                began_s = time.monotonic()
-                result.kills += INJECTORS[step.fault](scene, step)
-                # A kill costs what it takes until writes go on.
-                load.recorder.wait_acknowledged(1)
-                took_s = result.took_s.get(step.fault, 0.0) + time.monotonic() - began_s
-                result.took_s[step.fault] = round(took_s, 3)
-                result.steps += 1
-                result.faults[step.fault] += 1
-            load.recorder.wait_acknowledged(_SETTLED_WRITES)
-            rig.wait_ready()
-            load.finish()
-            result.violations += judge(rig, load)
-        except (Stalled, AssertionError) as error:
-            result.violations.append(f"after {result.steps} steps: {error!r}")
-            result.violations += load.recorder.observed.faults
-        finally:
-            load.abandon()
-            result.fates = scene.fates
-            _count(result, load)
-            result.seconds = time.monotonic() - started_s
-            told(result, None)
+    try:
+        with running_rig(directory, TOPOLOGIES[plan.topology], plan.full) as rig:
+            _do_faults(plan, Scene(rig, Recorder()), result, told)
+    except Exception as error:  # noqa: BLE001
+        # Whatever it is, it is this round's outcome, and those before it must not go with it.
+        result.violations.append(f"after {result.steps} steps: {error!r}")
+    result.seconds = time.monotonic() - started_s
+    told(result, None)
     return result
+
+
+def _do_faults(
+    plan: Round, scene: Scene, result: Result, told: Callable[[Result, Step | None], None]
+) -> None:
+    recorder = scene.recorder
+    load = Load(scene.rig, plan.seed, recorder)
+    load.start()
+    try:
+        for step in plan.steps:
+            recorder.wait_acknowledged(step.after)
+            _count(result, load)
+            told(result, step)
+            began_s = time.monotonic()
+            result.kills += INJECTORS[step.fault](scene, step)
+            # A kill costs what it takes until writes go on.
+            recorder.wait_acknowledged(1)
+            took_s = result.took_s.get(step.fault, 0.0) + time.monotonic() - began_s
+            result.took_s[step.fault] = round(took_s, 3)
+            result.steps += 1
+            result.faults[step.fault] += 1
+        recorder.wait_acknowledged(_SETTLED_WRITES)
+        scene.rig.wait_ready()
+        load.finish()
+        result.violations += judge(scene.rig, load)
+    except Exception:
+        result.violations += recorder.observed.faults
+        raise
+    finally:
+        load.abandon()
+        result.fates = scene.fates
+        _count(result, load)
 
 
 def _count(result: Result, load: Load) -> None:
