@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from xxhash import xxh3_64
+
 from journal.errors import CorruptStream, UnsupportedFormat
 from journal.recovery import Recovered, recover
+from storage.checkpoint import Checkpoint, list_checkpoints
 from tests.integration.cluster import ROOT
 
 _START_S_MAX: Final = 20.0
@@ -137,12 +140,17 @@ def is_refused(place: Place) -> bool:
 
 
 def damage_newest(directory: Path, chance: random.Random) -> list[Path]:
-    """Flip a bit in the newest checkpoint of each partition that has two; return their files."""
+    """Flip a bit in the newest checkpoint of each partition whose older one is intact."""
     damaged = []
     for partition in sorted(path for path in directory.iterdir() if path.is_dir()):
-        kept = sorted(partition.glob("*.mdb"))
-        if len(kept) > 1:
-            size = kept[-1].stat().st_size
-            Place(kept[-1], chance.randrange(size), chance.randrange(8)).flip()
-            damaged.append(kept[-1])
+        newest, *older = list_checkpoints(partition) or [None]
+        # One that an earlier fault has damaged stays where it is, and then nothing would be left.
+        if newest is not None and any(_is_intact(kept) for kept in older):
+            size = newest.path.stat().st_size
+            Place(newest.path, chance.randrange(size), chance.randrange(8)).flip()
+            damaged.append(newest.path)
     return damaged
+
+
+def _is_intact(checkpoint: Checkpoint) -> bool:
+    return xxh3_64(checkpoint.path.read_bytes()).hexdigest() == checkpoint.digest
