@@ -143,12 +143,13 @@ def damage_newest(directory: Path, chance: random.Random) -> list[Path]:
     """Flip a bit in the newest checkpoint of each partition whose older one is intact."""
     damaged = []
     for partition in sorted(path for path in directory.iterdir() if path.is_dir()):
-        newest, *older = list_checkpoints(partition) or [None]
+        kept = list_checkpoints(partition)
         # One that an earlier fault has damaged stays where it is, and then nothing would be left.
-        if newest is not None and any(_is_intact(kept) for kept in older):
-            size = newest.path.stat().st_size
-            Place(newest.path, chance.randrange(size), chance.randrange(8)).flip()
-            damaged.append(newest.path)
+        if any(_is_intact(older) for older in kept[1:]):
+            newest = kept[0].path
+            size = newest.stat().st_size
+            Place(newest, chance.randrange(size), chance.randrange(8)).flip()
+            damaged.append(newest)
     return damaged
 
 

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.slow
 
 _SEED: Final = "4"
 _FAULTS: Final = {
-    "one": ("kill", "torn", "reboot", "kill", "damage", "sync-error", "checkpoint-damage"),
-    "workers": ("kill", "forget", "stop", "clock", "supervisor", "memory-full", "kill"),
-    "partitions": ("kill", "link", "kill", "torn", "forget", "disk-full", "link", "kill"),
-    "two": ("kill", "link", "kill", "reboot", "link", "slow-disk", "kill", "checkpoints-full"),
+    "one": ("supervisor", "torn", "reboot", "kill", "damage", "sync-error", "checkpoint-damage"),
+    "workers": ("kill", "forget", "stop", "clock", "memory-full", "kill"),
+    "partitions": ("kill", "link", "torn", "forget", "disk-full", "kill"),
+    "two": ("kill", "link", "reboot", "link", "slow-disk", "checkpoints-full", "kill"),
 }
 
 

@@ -13,7 +13,7 @@ from xxhash import xxh3_64
 from journal.disk import Environment
 from journal.engine import Limits
 from journal.local import LocalEngine
-from journal.recovery import recover
+from journal.recovery import Recovered, recover
 from tests.faults import damage
 from tests.faults.damage import Place, damage_newest, judge_copy
 
@@ -51,16 +51,7 @@ def test_damage_that_is_opened_is_a_fault(log: Path, monkeypatch: pytest.MonkeyP
     assert len(faults) == 10
 
 
-def test_damage_named_at_another_place_is_a_fault(log: Path) -> None:
-    first, second, *_ = sorted(log.glob("pods/*.log"))
-    Place(first, 300, 0).flip()
-    assert (
-        "refused as something else"
-        in damage._judge(Place(second, 300, 0), recover_intact(first, log))[1]
-    )
-
-
-def recover_intact(damaged: Path, log: Path) -> damage.Recovered:
+def _intact(damaged: Path, log: Path) -> Recovered:
     """Return what a log was before one of its files was damaged."""
     place = Place(damaged, 300, 0)
     place.flip()
@@ -68,6 +59,14 @@ def recover_intact(damaged: Path, log: Path) -> damage.Recovered:
         return recover(log / "pods", "pods")
     finally:
         place.flip()
+
+
+def test_damage_named_at_another_place_is_a_fault(log: Path) -> None:
+    first, second, *_ = sorted(log.glob("pods/*.log"))
+    Place(first, 300, 0).flip()
+    assert (
+        "refused as something else" in damage._judge(Place(second, 300, 0), _intact(first, log))[1]
+    )
 
 
 def test_the_last_intact_checkpoint_is_never_damaged(tmp_path: Path) -> None:
