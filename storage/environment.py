@@ -24,6 +24,7 @@ No `writemap`: it saves 23 µs of a commit (32 to 9 µs for one put, 10.5 to 8 �
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -282,8 +283,10 @@ class Environment(Tables):
         except (lmdb.MapFullError, lmdb.DiskError, lmdb.TxnFullError) as error:
             raise StorageFull(f"{self.path}: {error}") from error
         except lmdb.Error as error:
-            # ENOSPC has no class of its own: it arrives as a plain Error with the system's text.
-            if os.strerror(28) in str(error):
+            # Neither has a class of its own: they arrive as a plain Error with the system's text.
+            # EIO is how LMDB reports a write that was cut short, for want of space: on tmpfs,
+            # which has no device to fail, that is the only cause.
+            if any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EIO)):
                 raise StorageFull(f"{self.path}: {error}") from error
             raise
 

@@ -3,21 +3,25 @@
 Both act through the log, so that all replicas stay alike; any number of replicas may run this at
 once, as the second of two equal entries is without effect.
 
-Compaction drops history that is older than an age, or beyond a number of changes or of bytes. It
-goes in steps, each of a bounded number of changes and bytes, because the entry that drops them is
-applied in one piece by every replica: 2,000 changes take about 5 ms.
+Compaction drops history that is older than an age, or beyond a number of changes or of bytes. Age
+is how long ago this process saw a change, by a clock that never jumps: were it by the time of day,
+one that is set forward by an hour would take all history from under watches and paged lists, and
+so would a server whose clock is ahead of the journal's. It goes in steps, each of a bounded number
+of changes and bytes, because the entry that drops them is applied in one piece by every replica:
+2,000 changes take about 5 ms.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
 from runtime.clock import Clock
 from storage.errors import CommitTimeout, JournalUnavailable
-from storage.event import EVENT_KEY, EVENT_ROW, REVISION
+from storage.event import EVENT_KEY, REVISION
 from storage.partition import Partition
 from storage.txn import Compact, Delete
 
@@ -30,6 +34,8 @@ STEPS_PER_TICK: Final = 32
 EXPIRED_PER_ROUND: Final = 512
 ROUNDS_PER_TICK: Final = 16
 COMMIT_SECONDS: Final = 10.0
+SIGHTINGS_MAX: Final = 64
+"""What is kept to tell how old a change is; so it may be older by a 64th before it is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class Housekeeper:
         self._partition = partition
         self._clock = clock
         self._retention = retention
+        self._sightings: deque[tuple[float, int]] = deque()
+        """Moments and the revision seen at each; the first is old enough, once any is."""
 
     async def run(self) -> None:
         """Look once a second; what fails is tried again at the next look."""
@@ -77,7 +85,7 @@ class Housekeeper:
         """Return up to where the next step drops history; None if nothing is due."""
         partition, retention = self._partition, self._retention
         surplus = min(partition.position.event_count - retention.changes_max, STEP_CHANGES)
-        oldest_ms = self._clock.now_ms() - round(retention.seconds * 1000)
+        old_revision = self._old_revision()
         txn = partition.environment.read()
         target, step_bytes = None, 0
         try:
@@ -85,14 +93,26 @@ class Housekeeper:
             for count, (key, row) in enumerate(txn.cursor(partition.environment.events)):
                 if count >= STEP_CHANGES or step_bytes >= STEP_BYTES:
                     break
-                is_old = EVENT_ROW.unpack_from(row)[0] < oldest_ms
+                revision = EVENT_KEY.unpack(key)[0]
+                is_old = revision <= old_revision
                 if not is_old and count >= surplus and step_bytes >= surplus_bytes:
                     break
-                target = EVENT_KEY.unpack(key)[0]
+                target = revision
                 step_bytes += len(row)
         finally:
             txn.abort()
         return target
+
+    def _old_revision(self) -> int:
+        """Return the newest revision that was seen long enough ago; 0 if none was."""
+        now_s, sightings = self._clock.monotonic_s(), self._sightings
+        age_s = self._retention.seconds
+        if not sightings or now_s - sightings[-1][0] >= age_s / SIGHTINGS_MAX:
+            sightings.append((now_s, self._partition.revision))
+        while len(sightings) > 1 and now_s - sightings[1][0] >= age_s:
+            sightings.popleft()
+        seen_s, revision = sightings[0]
+        return revision if now_s - seen_s >= age_s else 0
 
     async def expire(self) -> None:
         """Delete the objects whose time has come, unless they are changed meanwhile."""

@@ -18,8 +18,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Cluster:
         plain_port: of the API server, without TLS, on loopback.
         token: a bearer token of system:masters.
         process: `ultraplane up`.
+        launch: starts another, when that one has ended.
     """
 
     directory: Path
@@ -69,6 +70,7 @@ class Cluster:
     plain_port: int
     token: str
     process: subprocess.Popen[bytes]
+    launch: Callable[[], subprocess.Popen[bytes]]
 
     @property
     def kubeconfig(self) -> Path:
@@ -138,15 +140,48 @@ class Cluster:
         """
         deadline_s = time.monotonic() + START_S_MAX
         while time.monotonic() < deadline_s:
-            for pid in _children(self.process.pid):
-                if part in _names(_command_line(pid)):
-                    return pid
+            pid = self.find_pid(part)
+            if pid is not None:
+                return pid
             time.sleep(_POLL_S)
         raise AssertionError(f"no process of {part}")
+
+    def find_pid(self, part: str) -> int | None:
+        """Return the pid of a part if it runs just now; see `pid_of`."""
+        for pid in _children(self.process.pid):
+            if part in _names(_command_line(pid)):
+                return pid
+        return None
+
+    def count_children(self) -> int:
+        """Return how many parts run just now."""
+        return len(_children(self.process.pid))
 
     def kill(self, part: str) -> None:
         """End a part with kill -9; the supervisor starts it again."""
         os.kill(self.pid_of(part), signal.SIGKILL)
+
+    def relaunch(self) -> None:
+        """End `ultraplane up` with kill -9, and all its parts with it; start it again."""
+        self.process.kill()
+        self.process.wait()
+        self.process = self.launch()
+        self.wait_started()
+
+    def wait_started(self) -> None:
+        """Return when every part has been ready: from then on, all are kept whatever happens."""
+        deadline_s = time.monotonic() + START_S_MAX
+        while time.monotonic() < deadline_s:
+            assert self.process.poll() is None, self.logs()
+            state = read_state(state_path(self.directory))
+            if (
+                state is not None
+                and state.pid == self.process.pid
+                and all(process.phase is Phase.READY for process in state.processes)
+            ):
+                return
+            time.sleep(_POLL_S)
+        raise AssertionError(f"not started in {START_S_MAX} s: {self.logs()}")
 
     def wait_ready(self) -> None:
         """Return when /readyz answers 200, and every worker serves."""
@@ -179,7 +214,11 @@ class Cluster:
 
 
 @contextmanager
-def run_cluster(directory: Path, config: dict[str, Any] | None = None) -> Iterator[Cluster]:
+def run_cluster(
+    directory: Path,
+    config: dict[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Cluster]:
     """Run a cluster in `directory` until the block ends; what is in there is found again."""
     port, plain_port = free_port(), free_port()
     token = secrets.token_hex(16)
@@ -200,15 +239,19 @@ def run_cluster(directory: Path, config: dict[str, Any] | None = None) -> Iterat
     data = directory / "data"
     command = [sys.executable, "-m", "ultraplane.cli", "up", "--data-dir", str(data)]
     output = (directory / "up.log").open("ab")
-    process = subprocess.Popen(
-        [*command, "--config", str(path)], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
-    )
-    cluster = Cluster(data, port, plain_port, token, process)
+
+    def launch() -> subprocess.Popen[bytes]:
+        whole = [*command, "--config", str(path)]
+        return subprocess.Popen(
+            whole, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+
+    cluster = Cluster(data, port, plain_port, token, launch(), launch)
     try:
         cluster.wait_ready()
         yield cluster
     finally:
-        stop(process)
+        stop(cluster.process)
         output.close()
         shutil.rmtree(memory, ignore_errors=True)
 
@@ -235,14 +278,16 @@ def free_port() -> int:
 def _children(parent: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{parent}/task").glob("*/children"):
-        found += (int(pid) for pid in task.read_text().split())
+        # A thread, or the process, may end just now.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += (int(pid) for pid in task.read_text().split())
     return found
 
 
 def _command_line(pid: int) -> list[str]:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []
 
 

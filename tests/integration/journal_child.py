@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,10 @@ class JournalChild:
         address: where it listens.
     """
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(
+        self, directory: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._environment = environment
         self.address = f"unix:{directory}/journal.sock"
         self._socket = directory / "journal.sock"
         self._log = directory / "journal.log"
@@ -35,13 +38,26 @@ class JournalChild:
         """Start it, and return when it listens."""
         self._socket.unlink(missing_ok=True)
         with self._log.open("ab") as log:
-            process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
+            )
         self._process = process
         deadline_s = time.monotonic() + _START_S_MAX
         while not self._socket.exists():
             assert process.poll() is None, self._log.read_text()
             assert time.monotonic() < deadline_s, self._log.read_text()
             time.sleep(0.01)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """End it with kill -9."""
@@ -51,7 +67,7 @@ class JournalChild:
 
     def stop(self) -> None:
         """End it in order."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.runs:
             self._process.terminate()
             try:
                 self._process.wait(20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from storage.applier import Entry, Sent
@@ -228,6 +229,17 @@ def test_a_full_map_undoes_the_pass_and_leaves_the_replica_usable(replica: Repli
     assert replica.dump() == before
     assert isinstance(replica.run(put("c")), Committed)
     assert replica.partition.count("pods", None) == 2
+
+
+@pytest.mark.parametrize("text", ["No space left on device", "Input/output error"])
+def test_a_write_that_the_tmpfs_cut_short_is_a_lack_of_space(replica: Replica, text: str) -> None:
+    # LMDB reports a short write, which only a full tmpfs makes, as EIO.
+    with (
+        pytest.raises(StorageFull, match=text),
+        replica.partition.environment.write(),
+    ):
+        raise lmdb.Error(f"mdb_txn_commit: {text}")
+    assert isinstance(replica.run(put("c")), Committed)
 
 
 def test_a_gap_in_the_log_is_never_applied(replica: Replica) -> None:

@@ -67,6 +67,24 @@ def test_history_older_than_its_age_is_dropped(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_clock_that_jumps_takes_no_history_away(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = SimulatedClock()
+        async with running_store(
+            tmp_path, MemoryEngine(clock), clock, retention=Retention(seconds=60)
+        ) as store:
+            made = await create(store, "young")
+            for hours in (5, -9):
+                clock.set_wall(clock.now_s() + hours * 3600)
+                await clock.advance(20)
+                assert store.compact_revision("pods") == 0
+            await clock.advance(22)
+            await store.wait_for("pods", made.revision + 1, 5)
+            assert store.compact_revision("pods") == made.revision
+
+    asyncio.run(run())
+
+
 def test_history_beyond_its_length_is_dropped_in_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
