@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from apiserver.authn import User
+from apiserver.authz import Attributes
 from apiserver.cbor_cache import CborCache
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
@@ -37,6 +38,12 @@ UPDATE_ATTEMPTS_MAX: Final = 64
 
 
 Announce = Callable[[str, int], Awaitable[None]]
+Permit = Callable[[User, Attributes], Awaitable[None]]
+"""Refuses (403) what a user may not do."""
+
+
+async def _permit_all(_user: User, _asked: Attributes) -> None:
+    """Stand in until there is an authorizer: the server itself completes the cluster first."""
 
 
 class LiveNamespaces:
@@ -74,6 +81,7 @@ class Server:
         announced: what waits, by storage resource, until others have a write that is to be
             acknowledged: none of them shall go on deciding by what was before.
         guards: who looks at writes of a type first, by storage resource.
+        permit: refuses what a request turns out to need besides what it was let in for.
         shutting_down: called functions end watches when the server stops.
         live_namespaces: where objects may be created.
         initial_steps: whose turn it is to send a piece of a watch's initial state, which takes
@@ -93,6 +101,7 @@ class Server:
     companions: dict[str, Companion] = field(default_factory=dict)
     announced: dict[str, Announce] = field(default_factory=dict)
     guards: dict[str, Guard] = field(default_factory=dict)
+    permit: Permit = _permit_all
     twins: dict[str, Twins] = field(default_factory=dict)
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
     initial_steps: Turns = field(default_factory=lambda: Turns(2))

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from apiserver.aside import aside
+from apiserver.asked import attributes_of
 from apiserver.documents import decode_object
 from apiserver.exchange import Exchange
 from apiserver.options import WriteOptions, write_options
@@ -257,8 +258,9 @@ def completed(resource: Resource, target: Target, merged: JsonObject) -> JsonObj
 async def _create(
     server: Server, exchange: Exchange, target: Target, request: Applying
 ) -> bytes | None:
-    """Create what is applied; None: somebody else was quicker."""
+    """Create what is applied, if its user may; None: somebody else was quicker."""
     resource = target.resource
+    await server.permit(exchange.user, attributes_of(exchange, target, "create"))
     empty = request.application.empty
     if exchange.is_large:
         merged = await aside(request.onto, empty)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from apiserver.asked import attributes_of
 from apiserver.documents import read_request
 from apiserver.exchange import Exchange
 from apiserver.options import write_options
@@ -53,6 +54,7 @@ async def put(server: Server, exchange: Exchange, target: Target) -> None:
     if part is Part.MAIN and resource.hooks.allow_create_on_update:
         await server.fresh(resource)
         if server.peek(resource, *key) is None:
+            await server.permit(exchange.user, attributes_of(exchange, target, "create"))
             refuse_stale_create(resource, obj, target.name)
             body = await create_object(server, exchange, resource, target.namespace, obj, options)
             dry_run = options.dry_run

@@ -6,6 +6,9 @@ from tests.integration.api_calls import MERGE, check_status, named
 from tests.integration.cluster import Cluster
 from tests.integration.personas import GROUP, RBAC, grant, made, persona, rule
 
+APPLY = "application/apply-patch+yaml"
+COORDINATION = "coordination.k8s.io"
+
 
 def test_who_is_bound_to_nothing_is_refused_in_upstreams_words(
     cluster: Cluster, namespace: str
@@ -172,3 +175,24 @@ def _token_of_account(cluster: Cluster, name: str) -> str:
     made(cluster, accounts, named(name))
     token: str = made(cluster, f"{accounts}/{name}/token", {})["status"]["token"]
     return token
+
+
+def test_a_write_that_would_create_needs_that_verb_too(cluster: Cluster, namespace: str) -> None:
+    user = persona(cluster)
+    grant(user, namespace, rule("patch", "configmaps"), rule("update", "leases", COORDINATION))
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    where = f"/api/v1/namespaces/{namespace}/configmaps"
+    applied = f"{where}/a?fieldManager=m"
+    message = (
+        f'configmaps "a" is forbidden: User "{user.name}" cannot create resource "configmaps" in '
+        f'API group "" in the namespace "{namespace}"'
+    )
+    refused = user.call("PATCH", applied, config, content_type=APPLY)
+    check_status(refused, 403, "Forbidden", message)
+    made(cluster, where, config)
+    assert user.call("PATCH", applied, config, content_type=APPLY).code == 200
+    lease = {"apiVersion": f"{COORDINATION}/v1", "kind": "Lease", "metadata": {"name": "a"}}
+    leases = f"/apis/{COORDINATION}/v1/namespaces/{namespace}/leases"
+    assert user.call("PUT", f"{leases}/a", lease).code == 403
+    made(cluster, leases, lease)
+    assert user.call("PUT", f"{leases}/a", lease).code == 200
