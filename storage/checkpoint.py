@@ -22,7 +22,13 @@ from typing import Final
 
 from xxhash import xxh3_64
 
-from storage.checkpoint_copy import Copier, Pace
+from storage.checkpoint_copy import (
+    BYTES_PER_SECOND_MAX,
+    Copier,
+    Pace,
+    forget_cached,
+    remove_gently,
+)
 from storage.checkpoint_file import CHUNK_BYTES, Description, read_chunks, read_header, write_chunks
 from storage.environment import DATA_NAME, Environment, Txn, replace_data
 from storage.errors import CheckpointDamaged
@@ -69,6 +75,7 @@ def write_checkpoint(
     directory: Path,
     *,
     sealer: Sealer | None = None,
+    bytes_per_second: float = BYTES_PER_SECOND_MAX,
 ) -> Checkpoint:
     """Write what `txn` sees, durably, and drop older checkpoints; blocks: for a thread.
 
@@ -89,12 +96,19 @@ def write_checkpoint(
             # It holds what the cluster keeps secret.
             os.fchmod(file.fileno(), 0o600)
             with Copier(environment, txn) as copier:
-                written = write_chunks(file, about, copier.read, sealer, Pace(file.fileno()))
+                pace = Pace(bytes_per_second)
+
+                def on_chunk(plain_bytes: int) -> None:
+                    forget_cached(file.fileno())
+                    pace.wait(plain_bytes)
+
+                written = write_chunks(file, about, copier.read, sealer, on_chunk)
             txn.abort()
             os.fsync(file.fileno())
             # What is read now comes from the disk, as far as the system lets us say so.
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        verify_checkpoint(temporary, sealer=sealer)
+            forget_cached(file.fileno())
+            _verify(temporary, sealer, Pace(bytes_per_second))
+            forget_cached(file.fileno())
         path = directory / f"{sequence:020d}-{written.digest}{SUFFIX}"
         temporary.rename(path)
     except BaseException:
@@ -120,7 +134,7 @@ def _drop_older(directory: Path, path: Path, sequence: int) -> None:
     distinct = [kept for kept in others if kept.sequence != sequence][: KEPT - 1]
     for kept in others:
         if kept not in distinct:
-            kept.path.unlink()
+            remove_gently(kept.path)
 
 
 def verify_checkpoint(path: Path, *, sealer: Sealer | None = None) -> Description:
@@ -138,12 +152,19 @@ def verify_checkpoint(path: Path, *, sealer: Sealer | None = None) -> Descriptio
         sequence = int(path.stem.partition("-")[0])
         partition = path.parent.name
         return Description(_FORMER_VERSION, partition, sequence, "", size_bytes, 0, sealed=False)
+    return _verify(path, sealer, None)
+
+
+def _verify(path: Path, sealer: Sealer | None, pace: Pace | None) -> Description:
     with FileIO(path) as file:
         about = read_header(file, path)
         file.seek(0)
         opened = sealer is not None or not about.sealed
-        for _ in read_chunks(file, path, sealer, opened=opened):
-            pass
+        done_bytes = 0
+        for part in read_chunks(file, path, sealer, opened=opened):
+            done_bytes += len(part)
+            if pace is not None:
+                pace.wait(done_bytes)
     return about
 
 

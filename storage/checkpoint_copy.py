@@ -9,14 +9,18 @@ import fcntl
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 from threading import Thread
 from typing import Final, Self
 
 from storage.checkpoint_file import CHUNK_BYTES
 from storage.environment import Environment, Txn
 
-PLAIN_BYTES_PER_SECOND: Final = 250e6
-FLUSH_BYTES: Final = 4 << 20
+BYTES_PER_SECOND_MAX: Final = 250e6
+BYTES_PER_SECOND_MIN: Final = 80e6
+"""Of the plain file: a quarter of a core, and nobody else is held up by more than one chunk."""
+_CUT_BYTES: Final = 8 << 20
+_CUT_PAUSE_S: Final = 0.01
 
 
 class Copier:
@@ -27,6 +31,7 @@ class Copier:
 
     def __init__(self, environment: Environment, txn: Txn) -> None:
         self._environment, self._txn = environment, txn
+        self._buffer = memoryview(bytearray(CHUNK_BYTES))
         self._error: Exception | None = None
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC)
         with suppress(OSError):  # there is a limit to what all pipes of a user hold
@@ -42,21 +47,23 @@ class Copier:
         os.close(self._reader)
         self._thread.join()
 
-    def read(self, size: int) -> bytes:
-        """Return the next `size` bytes, fewer only at the end of the copy.
+    def read(self) -> memoryview:
+        """Return the next chunk, good until the one after; it is short only at the copy's end.
 
         Raises:
             OSError: the copy could not be made whole.
         """
-        parts, missing = [], size
-        while missing and (part := os.read(self._reader, missing)):
-            parts.append(part)
-            missing -= len(part)
-        if missing:
+        filled = 0
+        while filled < CHUNK_BYTES and (
+            # Without a copy, as whoever copies holds the interpreter's lock.
+            got := os.readv(self._reader, [self._buffer[filled:]])
+        ):
+            filled += got
+        if filled < CHUNK_BYTES:
             self._thread.join()
             if self._error is not None:
                 raise self._error
-        return b"".join(parts)
+        return self._buffer[:filled]
 
     def _copy(self) -> None:
         try:
@@ -68,21 +75,43 @@ class Copier:
 
 
 class Pace:
-    """Slows down who writes a file, and has it flushed in small steps.
+    """Slows down who goes through many bytes."""
 
-    A flush of all at once would hold up every other one on the same disk: the journal's above all.
-    """
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, bytes_per_second: float) -> None:
+        self._bytes_per_second = bytes_per_second
         self._begun_s = time.monotonic()
-        self._flushed_bytes = 0
 
-    def __call__(self, end: int, plain_bytes: int) -> None:
-        """Flush what has gathered, and wait until so much may have been copied."""
-        if end - self._flushed_bytes >= FLUSH_BYTES:
-            os.fdatasync(self._fd)
-            self._flushed_bytes = end
-        ahead_s = self._begun_s + plain_bytes / PLAIN_BYTES_PER_SECOND - time.monotonic()
+    def wait(self, done_bytes: int) -> None:
+        """Wait until so much may have been done."""
+        ahead_s = self._begun_s + done_bytes / self._bytes_per_second - time.monotonic()
         if ahead_s > 0:
             time.sleep(ahead_s)
+
+
+def forget_cached(fd: int) -> None:
+    """Give back the memory that the system caches a file in, as it is hardly ever read.
+
+    What is not on the disk yet begins to be written. Done often, this leaves little to the flush at
+    the end: one of 200 MB at once holds up every other on the same disk, the journal's above all,
+    for a tenth of a second.
+    """
+    with suppress(OSError):
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def remove_gently(path: Path) -> None:
+    """Delete a large file in steps: all of its blocks at once would hold up the journal's syncs.
+
+    It loses its name first, so that nobody takes what is left of it for whole.
+
+    Raises:
+        OSError: it may still be there, under a name that ends in `.tmp`.
+    """
+    doomed = path.with_suffix(".tmp")
+    path.rename(doomed)
+    left = doomed.stat().st_size
+    while left > _CUT_BYTES:
+        left -= _CUT_BYTES
+        os.truncate(doomed, left)
+        time.sleep(_CUT_PAUSE_S)
+    doomed.unlink()

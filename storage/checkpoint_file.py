@@ -29,7 +29,7 @@ import struct
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from xxhash import xxh3_64_digest, xxh3_64_intdigest, xxh3_128
 from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
@@ -41,6 +41,7 @@ FORMAT_VERSION: Final = 2
 """1 was a plain LMDB file, whose name had its digest (storage/checkpoint.py)."""
 CHUNK_BYTES: Final = 1 << 20
 HEADER_BYTES: Final = 512
+Buffer: TypeAlias = bytes | memoryview
 _MAGIC: Final = b"UPCKPT\r\n"
 _END_MAGIC: Final = b"UPCKEND\n"
 _SEALED: Final = 1
@@ -80,18 +81,18 @@ class Written(NamedTuple):
 def write_chunks(
     file: FileIO,
     about: Description,
-    source: Callable[[int], bytes],
+    source: Callable[[], Buffer],
     sealer: Sealer | None,
-    on_chunk: Callable[[int, int], None],
+    on_chunk: Callable[[int], None],
 ) -> Written:
     """Write a checkpoint into an empty file; it is not flushed.
 
     Args:
         file: where to.
         about: partition, sequence and state hash; the rest becomes known.
-        source: returns so many bytes of the plain file, fewer only at its end.
+        source: returns the plain file's next chunk, an empty one at its end.
         sealer: seals the chunks.
-        on_chunk: called after each chunk with the file's length, and the plain bytes so far.
+        on_chunk: called after each chunk with the plain bytes so far.
 
     Raises:
         OSError: what is in the file is of no use.
@@ -99,20 +100,21 @@ def write_chunks(
     whole, compress = xxh3_128(), ZstdCompressor(level=_LEVEL).compress
     end, plain_bytes, chunks = HEADER_BYTES, 0, 0
     file.seek(end)
-    while plain := source(CHUNK_BYTES):
+    while plain := source():
         stored = compress(plain)
         if sealer is not None:
             stored = sealer.seal(stored, _context(about, chunks))
         head = _CHUNK.pack(
             len(stored), len(plain), xxh3_64_intdigest(stored), xxh3_64_intdigest(plain)
         )
-        _write_all(file, head + stored)
+        _write_all(file, head)
+        _write_all(file, stored)
         whole.update(head)
         whole.update(stored)
         end += len(head) + len(stored)
         plain_bytes += len(plain)
         chunks += 1
-        on_chunk(end, plain_bytes)
+        on_chunk(plain_bytes)
     header = _encode_header(
         about._replace(plain_bytes=plain_bytes, chunks=chunks, sealed=sealer is not None)
     )

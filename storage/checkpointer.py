@@ -16,6 +16,7 @@ there to be used: the pages that an earlier one has cost.
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from journal.errors import JournalError
 from runtime.clock import Clock
 from storage.background import in_background
 from storage.checkpoint import Checkpoint, list_checkpoints, needed_from, write_checkpoint
+from storage.checkpoint_copy import BYTES_PER_SECOND_MAX, BYTES_PER_SECOND_MIN
 from storage.errors import CheckpointDamaged
 from storage.partition import Partition
 from storage.sealing import Sealer
@@ -43,8 +45,8 @@ GROWTH_PART: Final = 8
 ENTRY_BYTES: Final = 20_000
 """What an entry makes the files grow by while they are copied: leaf and branches of its object, and
 of the indexed fields. Measured with pods."""
-COPY_BYTES_PER_SECOND: Final = 250e6
-"""Beside a load that keeps all cores busy; alone it is four times as much."""
+COPY_BYTES_PER_SECOND: Final = BYTES_PER_SECOND_MAX
+"""What can be reached beside a load that keeps all cores busy."""
 CHECK_SECONDS: Final = 1.0
 HOLD_SECONDS: Final = 60.0
 """How often the journal is told what is still needed; it waits an hour by default."""
@@ -109,11 +111,15 @@ class Checkpointer:
             self._seen_s, self._seen_revision = now_s, revision
 
     def _is_cheap(self) -> bool:
+        return self._needed_pace() <= COPY_BYTES_PER_SECOND
+
+    def _needed_pace(self) -> float:
+        """Return how many bytes a second must be copied so that the files grow by no more."""
         environment = self._partition.environment
         used_bytes = environment.used_bytes
-        entries = self._entries_per_s * used_bytes / COPY_BYTES_PER_SECOND
-        growth_bytes = entries * ENTRY_BYTES - environment.spare_bytes()
-        return growth_bytes <= max(GROWTH_BYTES_MAX, used_bytes // GROWTH_PART)
+        growth_bytes = max(GROWTH_BYTES_MAX, used_bytes // GROWTH_PART) + environment.spare_bytes()
+        growing = self._entries_per_s * ENTRY_BYTES
+        return growing * used_bytes / growth_bytes if growth_bytes else math.inf
 
     async def run(self) -> None:
         """Write checkpoints when due; a failed one is tried again after a while."""
@@ -145,12 +151,19 @@ class Checkpointer:
         """
         partition = self._partition
         self._last_s = self._clock.monotonic_s()
+        # As slow as it may be, as it is not alone.
+        bytes_per_second = min(max(self._needed_pace(), BYTES_PER_SECOND_MIN), BYTES_PER_SECOND_MAX)
         txn, sequence = partition.environment.read(), partition.revision
         log_bytes = partition.log_bytes
         try:
             checkpoint = await in_background(
                 lambda: write_checkpoint(
-                    partition.environment, txn, sequence, self._directory, sealer=self._sealer
+                    partition.environment,
+                    txn,
+                    sequence,
+                    self._directory,
+                    sealer=self._sealer,
+                    bytes_per_second=bytes_per_second,
                 )
             )
         finally:

@@ -68,7 +68,7 @@ def write_parts(path: Path, parts: list[bytes], sealer: ToySealer | None = None)
     """Write a small file of several chunks."""
     left = list(parts)
     with FileIO(path, "w") as file:
-        write_chunks(file, ABOUT, lambda _: left.pop(0) if left else b"", sealer, lambda *_: None)
+        write_chunks(file, ABOUT, lambda: left.pop(0) if left else b"", sealer, lambda _: None)
     return path.read_bytes()
 
 
