@@ -181,4 +181,4 @@ def _check_holds(journal: JournalChild, both: Sequence[Cluster]) -> None:
 
 
 def _has_checkpoints(cluster: Cluster) -> bool:
-    return len(list(cluster.directory.glob("checkpoints/default/*.mdb"))) == 2
+    return len(list(cluster.directory.glob("checkpoints/default/*.ckpt"))) == 2
