@@ -18,15 +18,23 @@ NICENESS: Final = 10
 _T = TypeVar("_T")
 
 
-async def in_background(work: Callable[[], _T]) -> _T:
-    """Run blocking work; if cancelled, still wait for its end, as it uses what others close."""
+async def in_background(work: Callable[[], _T], give_up: Callable[[], object]) -> _T:
+    """Run blocking work; if cancelled, still wait for its end, as it uses what others close.
+
+    Args:
+        work: what is done.
+        give_up: called then, has it end soon.
+    """
     # A thread of its own: it can't get its priority back, and the threads it starts inherit it.
     executor = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=_give_way)
     future = asyncio.get_running_loop().run_in_executor(executor, work)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
+        give_up()
         await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()  # nobody asks for it any more
         raise
     finally:
         executor.shutdown(wait=False)

@@ -23,7 +23,6 @@ from typing import Final
 from xxhash import xxh3_64
 
 from storage.checkpoint_copy import (
-    BYTES_PER_SECOND_MAX,
     Copier,
     Pace,
     forget_cached,
@@ -75,16 +74,26 @@ def write_checkpoint(
     directory: Path,
     *,
     sealer: Sealer | None = None,
-    bytes_per_second: float = BYTES_PER_SECOND_MAX,
+    pace: Pace | None = None,
 ) -> Checkpoint:
     """Write what `txn` sees, durably, and drop older checkpoints; blocks: for a thread.
 
     `txn` ends as soon as its pages are copied: pages that are given up meanwhile can't be used
     again, and the replica's file, which never shrinks, grows by as many.
 
+    Args:
+        environment: what is copied.
+        txn: as it is seen here.
+        sequence: applied in it.
+        directory: of the partition's checkpoints.
+        sealer: seals the chunks.
+        pace: how fast, and until when; as fast as traffic bears.
+
     Raises:
+        CheckpointStopped: the pace was told to; as if it had never begun.
         OSError, CheckpointDamaged: there is no new one; the older ones are untouched.
     """
+    pace = pace or Pace()
     _make_directory(directory)
     for leftover in directory.glob("*.tmp"):
         leftover.unlink()
@@ -96,7 +105,7 @@ def write_checkpoint(
             # It holds what the cluster keeps secret.
             os.fchmod(file.fileno(), 0o600)
             with Copier(environment, txn) as copier:
-                pace = Pace(bytes_per_second)
+                pace.begin()
 
                 def on_chunk(plain_bytes: int) -> None:
                     forget_cached(file.fileno())
@@ -107,7 +116,7 @@ def write_checkpoint(
             os.fsync(file.fileno())
             # What is read now comes from the disk, as far as the system lets us say so.
             forget_cached(file.fileno())
-            _verify(temporary, sealer, Pace(bytes_per_second))
+            _verify(temporary, sealer, pace.begin())
             forget_cached(file.fileno())
         path = directory / f"{sequence:020d}-{written.digest}{SUFFIX}"
         temporary.rename(path)
@@ -149,7 +158,10 @@ def verify_checkpoint(path: Path, *, sealer: Sealer | None = None) -> Descriptio
     """
     if path.suffix == FORMER_SUFFIX:
         size_bytes = sum(len(block) for block in _read_former(path))
-        sequence = int(path.stem.partition("-")[0])
+        sequence_text = path.stem.partition("-")[0]
+        if not sequence_text.isdecimal():
+            raise CheckpointDamaged(path, 0, "its name does not tell its sequence")
+        sequence = int(sequence_text)
         partition = path.parent.name
         return Description(_FORMER_VERSION, partition, sequence, "", size_bytes, 0, sealed=False)
     return _verify(path, sealer, None)

@@ -10,11 +10,12 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Final, Self
 
 from storage.checkpoint_file import CHUNK_BYTES
 from storage.environment import Environment, Txn
+from storage.errors import CheckpointStopped
 
 BYTES_PER_SECOND_MAX: Final = 250e6
 BYTES_PER_SECOND_MIN: Final = 80e6
@@ -75,17 +76,31 @@ class Copier:
 
 
 class Pace:
-    """Slows down who goes through many bytes."""
+    """Slows down who goes through many bytes, or ends it."""
 
-    def __init__(self, bytes_per_second: float) -> None:
+    def __init__(self, bytes_per_second: float = BYTES_PER_SECOND_MAX) -> None:
         self._bytes_per_second = bytes_per_second
+        self._stop = Event()
         self._begun_s = time.monotonic()
 
+    def begin(self) -> Self:
+        """Count from now on, from the first byte on."""
+        self._begun_s = time.monotonic()
+        return self
+
+    def stop(self) -> None:
+        """Have whoever waits, now or later, give up."""
+        self._stop.set()
+
     def wait(self, done_bytes: int) -> None:
-        """Wait until so much may have been done."""
+        """Wait until so much may have been done.
+
+        Raises:
+            CheckpointStopped: there is no time for the rest.
+        """
         ahead_s = self._begun_s + done_bytes / self._bytes_per_second - time.monotonic()
-        if ahead_s > 0:
-            time.sleep(ahead_s)
+        if self._stop.wait(max(0.0, ahead_s)):
+            raise CheckpointStopped("the checkpoint was given up")
 
 
 def forget_cached(fd: int) -> None:
@@ -107,6 +122,9 @@ def remove_gently(path: Path) -> None:
     Raises:
         OSError: it may still be there, under a name that ends in `.tmp`.
     """
+    if path.stat().st_nlink > 1:
+        path.unlink()  # another name for the same bytes: somebody keeps them
+        return
     doomed = path.with_suffix(".tmp")
     path.rename(doomed)
     left = doomed.stat().st_size

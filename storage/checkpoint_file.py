@@ -249,9 +249,13 @@ def _write_all(file: FileIO, data: bytes) -> None:
 
 
 def _read_exactly(file: FileIO, size: int, path: Path, offset: int) -> bytes:
-    data = file.read(size)
-    while len(data) < size and (more := file.read(size - len(data))):
-        data += more
+    try:
+        data = file.read(size)
+        while len(data) < size and (more := file.read(size - len(data))):
+            data += more
+    except OSError as error:
+        # A bad sector: there is an older checkpoint elsewhere on the disk.
+        raise CheckpointDamaged(path, offset, f"it can't be read: {error}") from error
     if len(data) < size:
         raise CheckpointDamaged(path, offset, "the file ends too early")
     return data

@@ -24,7 +24,7 @@ from journal.errors import JournalError
 from runtime.clock import Clock
 from storage.background import in_background
 from storage.checkpoint import Checkpoint, list_checkpoints, needed_from, write_checkpoint
-from storage.checkpoint_copy import BYTES_PER_SECOND_MAX, BYTES_PER_SECOND_MIN
+from storage.checkpoint_copy import BYTES_PER_SECOND_MAX, BYTES_PER_SECOND_MIN, Pace
 from storage.errors import CheckpointDamaged
 from storage.partition import Partition
 from storage.sealing import Sealer
@@ -154,7 +154,7 @@ class Checkpointer:
         partition = self._partition
         self._last_s = self._clock.monotonic_s()
         # As slow as it may be, as it is not alone.
-        bytes_per_second = min(max(self._needed_pace(), BYTES_PER_SECOND_MIN), BYTES_PER_SECOND_MAX)
+        pace = Pace(min(max(self._needed_pace(), BYTES_PER_SECOND_MIN), BYTES_PER_SECOND_MAX))
         txn, sequence = partition.environment.read(), partition.revision
         log_bytes = partition.log_bytes
         try:
@@ -165,8 +165,9 @@ class Checkpointer:
                     sequence,
                     self._directory,
                     sealer=self._sealer,
-                    bytes_per_second=bytes_per_second,
-                )
+                    pace=pace,
+                ),
+                pace.stop,
             )
         finally:
             txn.abort()

@@ -111,6 +111,10 @@ class CheckpointDamaged(StorageError):
         self.offset = offset
 
 
+class CheckpointStopped(StorageError):
+    """A checkpoint was given up, as its replica stops; there is nothing of it."""
+
+
 class SealBroken(StorageError):
     """What was sealed does not open: it was changed, or another key sealed it."""
 

@@ -94,6 +94,8 @@ def _copy_newest(source: Path, target: Path) -> None:
         except FileNotFoundError:
             temporary.unlink(missing_ok=True)
             continue
+        if not newest.exists():
+            continue  # it may have been cut short under our hands
         temporary.rename(target / newest.name)
         return
     raise CannotJoin(f"join: the checkpoints in {source} come and go; try again")

@@ -16,7 +16,9 @@ from storage.checkpoint import (
     list_checkpoints,
     write_checkpoint,
 )
+from storage.checkpoint_copy import Pace
 from storage.environment import Environment
+from storage.errors import CheckpointStopped
 from tests.unit.storage.replicas import Replica, put
 
 
@@ -182,3 +184,29 @@ def test_files_are_for_their_owner_only(replica: Replica, tmp_path: Path) -> Non
     for path in (checkpoint.path, tmp_path / "copy/data.mdb", tmp_path / "replica/data.mdb"):
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_checkpoint_that_is_given_up_leaves_nothing(replica: Replica, tmp_path: Path) -> None:
+    first = write(replica, tmp_path / "pods")
+    replica.run(put("d"))
+    pace = Pace()
+    pace.stop()
+    txn, revision = replica.environment.read(), replica.partition.revision
+    with pytest.raises(CheckpointStopped):
+        write_checkpoint(replica.environment, txn, revision, tmp_path / "pods", pace=pace)
+    txn.abort()
+    assert list((tmp_path / "pods").iterdir()) == [first.path]
+
+
+def test_what_else_has_a_checkpoint_keeps_it_when_it_goes(
+    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.checkpoint_copy._CUT_BYTES", 512)
+    first = write(replica, tmp_path / "pods")
+    kept, content = tmp_path / "kept", first.path.read_bytes()
+    os.link(first.path, kept)
+    for name in ("d", "e"):
+        replica.run(put(name))
+        write(replica, tmp_path / "pods")
+    assert not first.path.exists()
+    assert kept.read_bytes() == content

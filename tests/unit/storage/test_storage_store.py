@@ -343,7 +343,7 @@ def test_a_checkpoint_that_finds_no_space_is_tried_again(
         attempts.append(1)
         raise OSError(28, "No space left on device")
 
-    async def at_once(work: Callable[[], object]) -> object:
+    async def at_once(work: Callable[[], object], _: object) -> object:
         return work()
 
     async def run() -> None:
