@@ -23,6 +23,7 @@ from typing import Final
 from xxhash import xxh3_64
 
 from storage.checkpoint_copy import (
+    VERIFY_BYTES_PER_SECOND,
     Copier,
     Pace,
     forget_cached,
@@ -116,8 +117,9 @@ def write_checkpoint(
             os.fsync(file.fileno())
             # What is read now comes from the disk, as far as the system lets us say so.
             forget_cached(file.fileno())
-            _verify(temporary, sealer, pace.begin())
-            forget_cached(file.fileno())
+            # Slowly: no snapshot is held any more, and reads delay the journal's writes.
+            pace.begin(VERIFY_BYTES_PER_SECOND)
+            _verify(temporary, sealer, pace)
         path = directory / f"{sequence:020d}-{written.digest}{SUFFIX}"
         temporary.rename(path)
     except BaseException:
@@ -176,6 +178,8 @@ def _verify(path: Path, sealer: Sealer | None, pace: Pace | None) -> Description
         for part in read_chunks(file, path, sealer, opened=opened):
             done_bytes += len(part)
             if pace is not None:
+                # A little each time: all at the end would take tens of milliseconds.
+                forget_cached(file.fileno())
                 pace.wait(done_bytes)
     return about
 

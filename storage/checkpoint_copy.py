@@ -20,6 +20,7 @@ from storage.errors import CheckpointStopped
 BYTES_PER_SECOND_MAX: Final = 250e6
 BYTES_PER_SECOND_MIN: Final = 80e6
 """Of the plain file: a quarter of a core, and nobody else is held up by more than one chunk."""
+VERIFY_BYTES_PER_SECOND: Final = 50e6
 _CUT_BYTES: Final = 8 << 20
 _CUT_PAUSE_S: Final = 0.01
 
@@ -83,10 +84,10 @@ class Pace:
         self._stop = Event()
         self._begun_s = time.monotonic()
 
-    def begin(self) -> Self:
-        """Count from now on, from the first byte on."""
+    def begin(self, bytes_per_second_max: float = BYTES_PER_SECOND_MAX) -> None:
+        """Count from now on, from the first byte on, and go no faster than this."""
+        self._bytes_per_second = min(self._bytes_per_second, bytes_per_second_max)
         self._begun_s = time.monotonic()
-        return self
 
     def stop(self) -> None:
         """Have whoever waits, now or later, give up."""

@@ -92,7 +92,9 @@ class Home:
 
     def configure(self, storage: Mapping[str, Any]) -> None:
         """Write the configuration for the next start."""
-        settings = self._settings | {"storage": dict(storage)}
+        # What happens to the history of a load, minutes after it, is not what is measured.
+        forgotten = {"compaction_age_s": 1, "compaction_interval_s": 1}
+        settings = self._settings | {"storage": {**forgotten, **storage}}
         (self.directory / "ultraplane.yaml").write_text(yaml.safe_dump(settings))
 
     @contextmanager
