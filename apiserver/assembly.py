@@ -181,6 +181,7 @@ def partition_status(store: StoreView) -> dict[str, Any]:
                 "name": name,
                 "ready": known["ready"],
                 "revision": known["revision"],
+                "state_hash": known["state_hash"],
                 "objects": sum(
                     count for resource, count in objects.items() if resource != PORT_CLAIMS
                 ),

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 STATUS_PATH: Final = "/ultraplane/status"
 """Where `ultraplane status` asks for the partitions: {"partitions": [{"name", "revision",
-"objects", "bytes", "object_bytes", "plain_bytes", "lag"}]}; lag is in records not applied yet, and
-bytes are those of the files, of the objects' pages, and of the objects when not compressed."""
+"state_hash", "objects", "bytes", "object_bytes", "plain_bytes", "lag"}]}; lag is in records not
+applied yet; bytes are those of the files, of the objects' pages, and of the objects when not
+compressed; state_hash is the same for all replicas at the same revision."""
 
 
 class SettingsError(ValueError):

@@ -42,7 +42,7 @@ from journal.record import (
     encode_frame,
 )
 from journal.recovery import Recovered
-from journal.segment import segment_name
+from journal.segment import SegmentInfo, segment_name
 from journal.stats import StreamStats
 from journal.waypoint import Waypoint
 from runtime.queues import Budget
@@ -224,6 +224,10 @@ class Committer:
         """Return what is durable now, and the keys that are remembered."""
         position = self.position
         return Waypoint(position.next_sequence, position.timestamp_ms, self._window.items())
+
+    def keys_of(self, info: SegmentInfo) -> list[tuple[bytes, int]]:
+        """Return the keys of a segment that are remembered, oldest first."""
+        return self._window.between(info.first_sequence, info.next_sequence)
 
     async def drain(self) -> None:
         """Return when nothing is pending or under way."""

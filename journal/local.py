@@ -2,11 +2,12 @@
 
     <directory>/lock                       held by the process that has it open
     <directory>/<stream>/<first sequence>.log
+    <directory>/<stream>/<first sequence>.summary   of a segment that gets no more frames
     <directory>/<stream>/waypoint          its end and keys at the last trim or orderly end
     <directory>/<stream>/holds             who needs it, and from where on
 
 Invariants: one process at a time; every stream was recovered before the engine answers; a stream
-that can't be trusted stops the engine from opening, so that nobody appends behind damage.
+whose end can't be trusted stops the engine from opening, so that nobody appends behind that.
 """
 
 from __future__ import annotations

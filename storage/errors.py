@@ -102,6 +102,42 @@ class DataLost(RecoveryRefused):
     """The journal's oldest entries are newer than everything that this replica has."""
 
 
+class CheckpointDamaged(StorageError):
+    """A checkpoint is not what was written; use an older one. Nothing was made of it."""
+
+    def __init__(self, path: Path, offset: int, reason: str) -> None:
+        super().__init__(f"{path}: damaged at byte {offset}: {reason}")
+        self.path = path
+        self.offset = offset
+
+
+class CheckpointStopped(StorageError):
+    """A checkpoint was given up, as its replica stops; there is nothing of it."""
+
+
+class SealBroken(StorageError):
+    """What was sealed does not open: it was changed, or another key sealed it."""
+
+
+class CheckpointSealed(RecoveryRefused):
+    """A checkpoint is sealed, and nothing was given to open it with; nothing was touched."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: it is encrypted, and no key is configured that would open it")
+
+
+class UnsupportedState(RecoveryRefused):
+    """A newer program wrote a checkpoint or a replica: upgrade this one, nothing is damaged."""
+
+    def __init__(self, path: Path, found: int, known: int) -> None:
+        super().__init__(
+            f"{path}: format version {found}, this program reads up to {known}; nothing was "
+            "touched. Start the version that wrote it, or a newer one"
+        )
+        self.found = found
+        self.known = known
+
+
 class ReplicaLocked(StorageError):
     """Another process applies to this replica."""
 

@@ -128,6 +128,7 @@ _UNKNOWN: Final[dict[str, Any]] = {
     "revision": 0,
     "journal_tail": 0,
     "compact_revision": 0,
+    "state_hash": "",
     "objects": {},
     "changes": 0,
     "bytes": 0,

@@ -5,6 +5,7 @@
     intact, within the log             reopen, catch up               (the process had crashed)
     nothing, damaged, other format,    newest intact checkpoint       (the machine had)
       older than the machine's start
+    of a newer format                  refuse, naming the file   (so with checkpoints and the log)
     ends before the log begins         newest intact checkpoint       (it had been away for long)
     ends after the log ends            refuse: the journal was wiped or is another one
     its last entry is not the log's    refuse: the journal is another one
@@ -22,11 +23,12 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.applier import READABLE_FORMATS, Position, read_position
 from storage.checkpoint import install_checkpoint, list_checkpoints, needed_from
 from storage.environment import DATA_NAME, Environment, is_unusable, remove_environment
-from storage.errors import DataLost, RecoveryRefused
+from storage.errors import DataLost, RecoveryRefused, UnsupportedState
 from storage.journal_port import JournalPort
+from storage.position import FORMAT_VERSION, READABLE_FORMATS, Position, read_position
+from storage.sealing import Sealer
 from storage.txn import digest_of
 
 _log = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ class Places(NamedTuple):
     memory: Path
     """The environment's directory, on tmpfs."""
     checkpoints: Path
+    sealer: Sealer | None = None
+    """Opens checkpoints that are sealed."""
 
 
 async def recover(places: Places, port: JournalPort, *, map_bytes: int) -> Recovered:
@@ -55,6 +59,7 @@ async def recover(places: Places, port: JournalPort, *, map_bytes: int) -> Recov
 
     Raises:
         RecoveryRefused, DataLost: state and journal contradict each other; nothing was touched.
+        UnsupportedState, CheckpointSealed: what there is can't be read by this program, or so.
         ReplicaLocked: another process applies to this replica.
         JournalError: the journal can't be asked.
     """
@@ -97,7 +102,11 @@ async def _recover(
 
 
 def _open_usable(path: Path, map_bytes: int) -> Environment | None:
-    """Open an environment that holds something in our format; None if there is none."""
+    """Open an environment that holds something in our format; None if there is none.
+
+    Raises:
+        UnsupportedState: a newer program wrote it.
+    """
     data = path / DATA_NAME
     if not data.exists():
         return None
@@ -112,6 +121,8 @@ def _open_usable(path: Path, map_bytes: int) -> Environment | None:
     if position.format_version in READABLE_FORMATS and position.applied_sequence:
         return environment
     environment.close()
+    if position.format_version > FORMAT_VERSION:
+        raise UnsupportedState(data, position.format_version, FORMAT_VERSION)
     _log.warning("%s can't be used (%s) and will be rebuilt", data, position)
     return None
 
@@ -128,7 +139,9 @@ async def _from_checkpoint(
         )
     for checkpoint in checkpoints:
         # It replaces what is there only once it is known to be whole.
-        intact = await asyncio.to_thread(install_checkpoint, checkpoint, places.memory)
+        intact = await asyncio.to_thread(
+            install_checkpoint, checkpoint, places.memory, sealer=places.sealer
+        )
         if not intact:
             _log.error("checkpoint %s is damaged; trying an older one", checkpoint.path)
             continue

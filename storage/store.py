@@ -18,7 +18,7 @@ from journal.errors import JournalError
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
 from storage.applier import rebuild_indexes
-from storage.checkpoint import Checkpointer
+from storage.checkpointer import Checkpointer
 from storage.compressing import PLAIN_BYTES_MAX, Compressing
 from storage.environment import MAP_BYTES
 from storage.errors import JournalUnavailable, PartitionFailed
@@ -29,6 +29,8 @@ from storage.partition import Partition
 from storage.partition_map import DEFAULT_PARTITIONS
 from storage.recovery import Places, recover
 from storage.replica import replica_name
+from storage.sealing import Sealer
+from storage.state_hash import state_hash
 from storage.store_view import StoreView, partition_status
 from storage.txn import Init
 from storage.types_table import TypeTable
@@ -57,6 +59,8 @@ class StoreOptions:
     """Types with more bytes are compressed; None: none is."""
     only: str | None = None
     """The one partition to keep; None: all of them."""
+    sealer: Sealer | None = None
+    """Seals checkpoints, and opens them."""
     shared: bool = False
     """Whether other processes map the files, and have to be told of each step."""
 
@@ -168,7 +172,8 @@ class Store(StoreView):
 
         scope = TaskScope(f"storage-{name}", on_crash=on_crash)
         port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, replica)
-        places = Places(options.memory_path / name, options.data_path / "checkpoints" / name)
+        checkpoints = options.data_path / "checkpoints" / name
+        places = Places(options.memory_path / name, checkpoints, options.sealer)
         recovered = await recover(places, port, map_bytes=options.map_bytes)
         environment = recovered.environment
         try:
@@ -182,6 +187,7 @@ class Store(StoreView):
                 self._clock,
                 entries_max=options.checkpoint_entries,
                 seconds_max=options.checkpoint_seconds,
+                sealer=options.sealer,
             )
             partition.start(scope, recovered.tail)
             if recovered.tail == 0:
@@ -200,7 +206,9 @@ class Store(StoreView):
             await asyncio.gather(scope.stop(), return_exceptions=True)
             environment.close()
             raise
-        _log.info("partition %s: %s, revision %d", name, recovered.source, partition.revision)
+        state = state_hash(partition.position, types)
+        what = (name, recovered.source, partition.revision, state)
+        _log.info("partition %s: %s, revision %d, state %s", *what)
         return running
 
 

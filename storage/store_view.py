@@ -19,6 +19,7 @@ from storage.partition_view import PartitionView
 from storage.record import Record
 from storage.scan import BodyScan, Query, RecordScan
 from storage.scan_forms import CountScan, Forms, FormScan
+from storage.state_hash import state_hash
 from storage.txn import KeyedOp, Outcome
 from storage.watcher import Scope, Watcher
 
@@ -199,6 +200,7 @@ def partition_status(partition: PartitionView) -> dict[str, Any]:
         "revision": position.applied_sequence,
         "journal_tail": partition.tail_known,
         "compact_revision": position.compact_revision,
+        "state_hash": state_hash(position, partition.types),
         "objects": {entry.resource: entry.count for entry in partition.types},
         "changes": position.event_count,
         "bytes": partition.views.environment.used_bytes,

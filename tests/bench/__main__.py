@@ -31,6 +31,7 @@ from tests.bench import (
     node_watches,
     objects,
     partitions,
+    recovery,
     report,
     scenarios,
     watch_scenarios,
@@ -61,8 +62,9 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "partitions": partitions.partitions,
     "workers": worker_scenario.workers,
     "fairness": bench_fairness.fairness,
+    "recovery": recovery.recovery,
 }
-_OWN_CLUSTERS: Final = frozenset({"partitions", "workers", "fairness"})
+_OWN_CLUSTERS: Final = frozenset({"partitions", "workers", "fairness", "recovery"})
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
 
@@ -104,7 +106,9 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--no-bare", action="store_true", help="no comparison with bare uvicorn")
     parser.add_argument(
-        "--scale", action="store_true", help="lists of 200,000 pods in place of 20,000: minutes"
+        "--scale",
+        action="store_true",
+        help="200,000 listed pods, a million objects recovered: minutes",
     )
     parser.add_argument("--json", help="also write the figures to this file")
     return parser.parse_args()

@@ -144,7 +144,7 @@ def wait_checkpoints(cluster: Cluster, partitions: int = len(GROUPS)) -> None:
     """Return when each loaded partition has two checkpoints, so that its log is trimmed as well."""
     deadline_s = time.monotonic() + GOES_ON_S
     while time.monotonic() < deadline_s:
-        found = Counter(path.parent for path in cluster.directory.glob("**/*.mdb"))
+        found = Counter(path.parent for path in cluster.directory.glob("**/*.ckpt"))
         if sum(count > 1 for count in found.values()) >= partitions:
             return
         time.sleep(_POLL_S)
