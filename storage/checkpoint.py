@@ -1,7 +1,9 @@
 """A replica's copies on disk: written beside traffic, whole or absent, verified when used.
 
 A checkpoint is one LMDB file, compact, named `<applied sequence>-<xxh3_64 of the file>.mdb`: one
-rename makes it exist together with its digest. It is written under another name from one read
+rename makes it exist together with its digest. Where anything is encrypted, it is sealed in chunks:
+a magic, and for each chunk its length, u32, and the sealed bytes; the digest is that of the sealed
+file, so a key that does not open it is never taken for damage. It is written under another name from one read
 transaction in a thread, fsynced, hashed, renamed, and the directory fsynced.
 
 The two newest are kept, and the journal is trimmed to the older one's sequence (whose entry stays,
@@ -22,17 +24,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 from xxhash import xxh3_64
 
 from journal.errors import JournalError
 from runtime.clock import Clock
+from storage.codec import WAY_OUT
 from storage.environment import DATA_NAME, Environment, Txn, replace_data
+from storage.errors import SealBroken, SealUnavailable
 from storage.partition import Partition
+from storage.seal_head import key_of
+from storage.sealing import Sealer
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +68,8 @@ HOLD_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 30.0
 """After a failed one: it has cost as much as one that succeeds."""
 _COPY_BYTES: Final = 1 << 20
+_SEALED_MAGIC: Final = b"UPSEALD\n"
+_LENGTH: Final = struct.Struct("<I")
 _T = TypeVar("_T")
 
 
@@ -88,7 +99,12 @@ def needed_from(directory: Path) -> int:
 
 
 def write_checkpoint(
-    environment: Environment, txn: Txn, sequence: int, directory: Path
+    environment: Environment,
+    txn: Txn,
+    sequence: int,
+    directory: Path,
+    *,
+    sealer: Sealer | None = None,
 ) -> Checkpoint:
     """Write what `txn` sees, durably, and drop older checkpoints; blocks: for a thread.
 
@@ -103,13 +119,17 @@ def write_checkpoint(
         with temporary.open("xb", buffering=0) as file:
             # It holds what the cluster keeps secret.
             os.fchmod(file.fileno(), 0o600)
-            environment.copy_to(file.fileno(), txn)
+            if sealer is None:
+                environment.copy_to(file.fileno(), txn)
+            else:
+                context = f"{directory.name}/{sequence}/"
+                _copy_sealed(environment, txn, file, sealer, context)
             txn.abort()
             os.fsync(file.fileno())
         digest = _digest_of(temporary)
         path = directory / f"{sequence:020d}-{digest}.mdb"
         temporary.rename(path)
-    except OSError:
+    except (OSError, SealUnavailable):
         # On a full disk, what was written of it would be missing to the journal.
         temporary.unlink(missing_ok=True)
         raise
@@ -123,24 +143,105 @@ def write_checkpoint(
     return Checkpoint(sequence, digest, path)
 
 
-def install_checkpoint(checkpoint: Checkpoint, environment_path: Path) -> bool:
+def _copy_sealed(
+    environment: Environment, txn: Txn, file: RawIOBase, sealer: Sealer, context: str
+) -> None:
+    """Write a sealed copy: no byte of it is on the disk in the clear, not even for a moment."""
+    read_fd, write_fd = os.pipe()
+
+    def copy() -> None:
+        try:
+            environment.copy_to(write_fd, txn)
+        finally:
+            os.close(write_fd)
+
+    with ThreadPoolExecutor(1) as pool, open(read_fd, "rb", buffering=_COPY_BYTES) as source:
+        copied = pool.submit(copy)
+        with source:
+            _write_all(file, _SEALED_MAGIC)
+            index = 0
+            while plain := source.read(_COPY_BYTES):
+                sealed = sealer.seal(plain, f"{context}{index}".encode())
+                _write_all(file, _LENGTH.pack(len(sealed)) + sealed)
+                index += 1
+        # Where writing failed, the pipe is closed by now: the copy ends with an error of its own.
+        copied.result()
+
+
+def _write_all(file: RawIOBase, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) or 0 :]
+
+
+def install_checkpoint(
+    checkpoint: Checkpoint, environment_path: Path, *, sealer: Sealer | None = None
+) -> bool:
     """Copy a checkpoint to where an environment will be opened; return whether it is intact.
 
     Blocks: for a thread. The environment must not be open; it is replaced if the copy is whole.
+
+    Raises:
+        SealBroken: it is intact, and its key is missing or another one; nothing was touched.
     """
+    if _digest_of(checkpoint.path) != checkpoint.digest:
+        return False
     environment_path.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = environment_path / f"{DATA_NAME}.tmp"
-    digest = xxh3_64()
-    with checkpoint.path.open("rb") as source, temporary.open("wb") as target:
-        while block := source.read(_COPY_BYTES):
-            digest.update(block)
-            target.write(block)
-    if digest.hexdigest() != checkpoint.digest:
-        temporary.unlink()
-        return False
-    temporary.chmod(0o600)
-    replace_data(environment_path, temporary)
+    try:
+        with checkpoint.path.open("rb") as source, temporary.open("wb") as target:
+            os.fchmod(target.fileno(), 0o600)
+            for block in _plain_blocks(source, checkpoint, sealer):
+                target.write(block)
+        replace_data(environment_path, temporary)
+    finally:
+        temporary.unlink(missing_ok=True)
     return True
+
+
+def is_sealed(path: Path) -> bool:
+    """Return whether a checkpoint is sealed."""
+    with path.open("rb") as file:
+        return file.read(len(_SEALED_MAGIC)) == _SEALED_MAGIC
+
+
+def check_seal(checkpoint: Checkpoint, sealer: Sealer | None) -> None:
+    """Look whether a checkpoint's first chunk opens, if it is intact.
+
+    Raises:
+        SealBroken: its key is missing or another one.
+    """
+    with checkpoint.path.open("rb") as source:
+        try:
+            next(_plain_blocks(source, checkpoint, sealer), None)
+        except SealBroken:
+            # Damage is none of a key's faults; where there is another checkpoint, that is used.
+            if _digest_of(checkpoint.path) == checkpoint.digest:
+                raise
+        except struct.error:
+            return
+
+
+def _plain_blocks(
+    source: BinaryIO, checkpoint: Checkpoint, sealer: Sealer | None
+) -> Iterator[bytes]:
+    path = checkpoint.path
+    if not is_sealed(path):
+        while block := source.read(_COPY_BYTES):
+            yield block
+        return
+    source.read(len(_SEALED_MAGIC))
+    index = 0
+    while length := source.read(_LENGTH.size):
+        sealed = source.read(_LENGTH.unpack(length)[0])
+        if sealer is None:
+            raise SealBroken(f"it is sealed with {key_of(sealed)}. {WAY_OUT}", str(path))
+        context = f"{path.parent.name}/{checkpoint.sequence}/{index}".encode()
+        try:
+            yield sealer.open(sealed, context)
+        except SealBroken as error:
+            raise SealBroken(f"{error.reason}. {WAY_OUT}", str(path)) from error
+        index += 1
 
 
 class Checkpointer:
@@ -159,7 +260,9 @@ class Checkpointer:
         *,
         entries_max: int,
         seconds_max: float,
+        sealer: Sealer | None = None,
     ) -> None:
+        self._sealer = sealer
         self._partition = partition
         self._directory = directory
         self._clock = clock
@@ -217,7 +320,7 @@ class Checkpointer:
                     await self.write()
                 else:
                     await self._hold(needed_from(self._directory))
-            except OSError as error:
+            except (OSError, SealUnavailable) as error:
                 self._failed(error)
             except JournalError as error:
                 # The checkpoint is good; only the log stays longer than it has to. What was not
@@ -228,7 +331,7 @@ class Checkpointer:
         """Write one now, and trim.
 
         Raises:
-            OSError: it was not written; the older ones and the log are untouched.
+            OSError, SealUnavailable: it was not written; the older ones and the log are untouched.
             JournalError: it was, but the log was not trimmed.
         """
         partition = self._partition
@@ -237,7 +340,9 @@ class Checkpointer:
         log_bytes = partition.log_bytes
         try:
             checkpoint = await _in_thread(
-                lambda: write_checkpoint(partition.environment, txn, sequence, self._directory)
+                lambda: write_checkpoint(
+                    partition.environment, txn, sequence, self._directory, sealer=self._sealer
+                )
             )
         finally:
             txn.abort()
@@ -253,7 +358,7 @@ class Checkpointer:
         self._held_s = self._clock.monotonic_s()
         await self._partition.port.hold(needed)
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: Exception) -> None:
         self.last_error = str(error)
         _log.error("%s: no checkpoint was written: %s", self._partition.name, error)
 

@@ -67,6 +67,10 @@ class JournalUnavailable(StorageError):
     """The journal can't be asked or takes nothing now. Nothing was written; retry later."""
 
 
+class SealUnavailable(JournalUnavailable):
+    """There is no key to seal with now; nothing was written. Retry later."""
+
+
 class PartitionFailed(JournalUnavailable):
     """The partition's replica stopped for a reason only an operator can remove (logged)."""
 
@@ -96,6 +100,18 @@ class RecoveryRefused(StorageError):
 
     The message says what was found and what an operator can do.
     """
+
+
+class SealBroken(RecoveryRefused):
+    """Sealed bytes do not open: their key is missing or another one, or they were changed.
+
+    No damage that an older copy would mend: nothing is skipped, truncated or replaced for it. An
+    operator brings the key back. Contrast CorruptTransaction: those bytes are not what was written.
+    """
+
+    def __init__(self, reason: str, where: str = "") -> None:
+        super().__init__(f"{where}: {reason}" if where else reason)
+        self.reason = reason
 
 
 class DataLost(RecoveryRefused):

@@ -23,10 +23,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from storage.applier import READABLE_FORMATS, Position, read_position
-from storage.checkpoint import install_checkpoint, list_checkpoints, needed_from
+from storage.checkpoint import (
+    check_seal,
+    install_checkpoint,
+    is_sealed,
+    list_checkpoints,
+    needed_from,
+)
 from storage.environment import DATA_NAME, Environment, is_unusable, remove_environment
-from storage.errors import DataLost, RecoveryRefused
+from storage.errors import DataLost, RecoveryRefused, SealBroken
 from storage.journal_port import JournalPort
+from storage.sealing import Sealer, Sealers
 from storage.txn import digest_of
 
 _log = logging.getLogger(__name__)
@@ -48,6 +55,13 @@ class Places(NamedTuple):
     memory: Path
     """The environment's directory, on tmpfs."""
     checkpoints: Path
+    sealers: Sealers | None = None
+    """Opens checkpoints that are sealed."""
+
+    @property
+    def sealer(self) -> Sealer | None:
+        """What seals checkpoints."""
+        return None if self.sealers is None else self.sealers.checkpoints
 
 
 async def recover(places: Places, port: JournalPort, *, map_bytes: int) -> Recovered:
@@ -55,6 +69,7 @@ async def recover(places: Places, port: JournalPort, *, map_bytes: int) -> Recov
 
     Raises:
         RecoveryRefused, DataLost: state and journal contradict each other; nothing was touched.
+        SealBroken: a checkpoint's key is missing or another one; nothing was touched.
         ReplicaLocked: another process applies to this replica.
         JournalError: the journal can't be asked.
     """
@@ -71,6 +86,7 @@ async def _recover(
     places: Places, port: JournalPort, bounds: tuple[int, int], map_bytes: int
 ) -> Recovered:
     first, last = bounds
+    await asyncio.to_thread(_check_seals, places)
     environment = _open_usable(places.memory, map_bytes)
     if environment is not None:
         try:
@@ -128,7 +144,9 @@ async def _from_checkpoint(
         )
     for checkpoint in checkpoints:
         # It replaces what is there only once it is known to be whole.
-        intact = await asyncio.to_thread(install_checkpoint, checkpoint, places.memory)
+        intact = await asyncio.to_thread(
+            install_checkpoint, checkpoint, places.memory, sealer=places.sealer
+        )
         if not intact:
             _log.error("checkpoint %s is damaged; trying an older one", checkpoint.path)
             continue
@@ -146,6 +164,23 @@ async def _from_checkpoint(
             raise
         return environment
     return None
+
+
+def _check_seals(places: Places) -> None:
+    """Make sure that no key of a checkpoint is gone, though none is needed to go on from memory.
+
+    Else it would be found when the machine was started next, and the key be gone for long.
+    """
+    sealers = places.sealers
+    for checkpoint in list_checkpoints(places.checkpoints):
+        path = checkpoint.path
+        if sealers is not None and not sealers.reads_plain_checkpoints and not is_sealed(path):
+            raise SealBroken(
+                "it is in the clear, and `identity` is not among the providers of everything that "
+                "is encrypted. Nothing was changed: add it as the last one, and start again",
+                str(path),
+            )
+        check_seal(checkpoint, places.sealer)
 
 
 def _way_back(checkpoints: Path) -> str:
