@@ -3,8 +3,8 @@
 A checkpoint is one LMDB file, compact, named `<applied sequence>-<xxh3_64 of the file>.mdb`: one
 rename makes it exist together with its digest. Where anything is encrypted, it is sealed in chunks:
 a magic, and for each chunk its length, u32, and the sealed bytes; the digest is that of the sealed
-file, so a key that does not open it is never taken for damage. It is written under another name from one read
-transaction in a thread, fsynced, hashed, renamed, and the directory fsynced.
+file, so a key that does not open it is never taken for damage. It is written under another name
+from one read transaction in a thread, fsynced, hashed, renamed, and the directory fsynced.
 
 The two newest are kept, and the journal is trimmed to the older one's sequence (whose entry stays,
 as recovery compares it with the checkpoint): should the newest turn out to be damaged, the other

@@ -10,8 +10,8 @@ record, little-endian:
     | 2, u8   | 16 bytes  | resource u8     |          |           | before, 8 bytes|
     +---------+-----------+-----------------+----------+-----------+----------------+
 
-Id and digest are where those of a record in the clear are (storage/txn.py), so whoever only looks at
-these need not know which kind it is. The resource is that of the first object with a key, in the
+Id and digest are where those of a record in the clear are (storage/txn.py), so whoever only looks
+at these need not know which kind it is. The resource is that of the first object with a key, in the
 clear: it says which keys to try, and tells an operator what the record holds. What is sealed is the
 number of operations and the operations, under a context of stream, id and resource: a record opens
 at no other place, and under no other name.

@@ -339,7 +339,7 @@ def test_a_checkpoint_that_finds_no_space_is_tried_again(
 ) -> None:
     attempts: list[int] = []
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         attempts.append(1)
         raise OSError(28, "No space left on device")
 
