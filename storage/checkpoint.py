@@ -40,7 +40,7 @@ from storage.codec import WAY_OUT
 from storage.environment import DATA_NAME, Environment, Txn, replace_data
 from storage.errors import SealBroken, SealUnavailable
 from storage.partition import Partition
-from storage.seal_head import key_of
+from storage.seal_head import HEAD_BYTES_MAX, key_of
 from storage.sealing import Sealer
 
 _log = logging.getLogger(__name__)
@@ -205,6 +205,22 @@ def is_sealed(path: Path) -> bool:
         return file.read(len(_SEALED_MAGIC)) == _SEALED_MAGIC
 
 
+def is_stale(checkpoint: Checkpoint, sealer: Sealer | None) -> bool:
+    """Return whether a checkpoint is sealed with another key than the next one would be."""
+    if sealer is None:
+        return False
+    try:
+        wanted = key_of(sealer.seal(b"", b""))
+    except SealUnavailable:
+        return False
+    found = b""
+    if is_sealed(checkpoint.path):
+        with checkpoint.path.open("rb") as source:
+            source.seek(len(_SEALED_MAGIC) + _LENGTH.size)
+            found = source.read(HEAD_BYTES_MAX)
+    return key_of(found) != wanted
+
+
 def check_seal(checkpoint: Checkpoint, sealer: Sealer | None) -> None:
     """Look whether a checkpoint's first chunk opens, if it is intact.
 
@@ -274,6 +290,8 @@ class Checkpointer:
         existing = list_checkpoints(directory) if directory.exists() else []
         self.last_sequence = existing[0].sequence if existing else 0
         self.last_error = ""
+        # Else the key of a partition that nobody writes to would be needed for ever.
+        self._is_stale = bool(existing) and is_stale(existing[0], sealer)
 
     @property
     def due(self) -> bool:
@@ -282,6 +300,8 @@ class Checkpointer:
         waited_s = self._clock.monotonic_s() - self._last_s
         if self.last_error and waited_s < RETRY_SECONDS:
             return False
+        if self._is_stale:
+            return True
         objects = sum(entry.count for entry in self._partition.types)
         enough = max(self._entries_max, objects // OBJECTS_PER_ENTRY)
         if behind < enough and (behind <= 0 or waited_s < self._seconds_max):
@@ -346,7 +366,7 @@ class Checkpointer:
             )
         finally:
             txn.abort()
-        self.last_sequence, self.last_error = sequence, ""
+        self.last_sequence, self.last_error, self._is_stale = sequence, "", False
         self._last_log_bytes = log_bytes
         needed = needed_from(self._directory)
         await self._hold(needed)

@@ -167,12 +167,13 @@ async def _from_checkpoint(
 
 
 def _check_seals(places: Places) -> None:
-    """Make sure that no key of a checkpoint is gone, though none is needed to go on from memory.
+    """Make sure that the newest checkpoint's key is there, though memory may be all it takes.
 
-    Else it would be found when the machine was started next, and the key be gone for long.
+    Else it would be found when the machine was started next, and the key be gone for long. Older
+    ones do not count: a key that was rotated would never get out of use.
     """
     sealers = places.sealers
-    for checkpoint in list_checkpoints(places.checkpoints):
+    for checkpoint in list_checkpoints(places.checkpoints)[:1]:
         path = checkpoint.path
         if sealers is not None and not sealers.reads_plain_checkpoints and not is_sealed(path):
             raise SealBroken(
