@@ -63,6 +63,14 @@ Port = Annotated[
     int | None,
     typer.Option("--port", metavar="PORT", help="API server's port, 0 for a free one. [6443]"),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Processes that serve on the port; more than 1 share one replica. [1]",
+    ),
+]
 EncryptionConfig = Annotated[
     Path | None,
     typer.Option(
@@ -89,14 +97,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
             "touched. Default: DIR/kubeconfig",
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            help="Processes that serve on the port; more than 1 share one replica. [1]",
-        ),
-    ] = None,
+    workers: Workers = None,
     config: ConfigFile = None,
     journal: Annotated[
         str | None,

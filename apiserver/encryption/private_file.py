@@ -22,11 +22,12 @@ def read_private(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise EncryptionConfigError(f"{path} cannot be read: {error}") from error
+    # Of the open file: what the name leads to may be another one by now.
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise EncryptionConfigError(f"{path} is no file")
     with os.fdopen(descriptor, "rb") as file:
-        # Of the open file: what the name leads to may be another one by now.
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise EncryptionConfigError(f"{path} is no file")
         if facts.st_uid not in (0, os.geteuid()):
             raise EncryptionConfigError(f"{path} holds keys and belongs to user {facts.st_uid}")
         if facts.st_mode & 0o077:

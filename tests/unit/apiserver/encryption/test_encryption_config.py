@@ -48,7 +48,7 @@ def keys(kind: str, name: str = "one", secret: str = KEY32) -> dict[str, Any]:
 
 
 def kms(**changes: Any) -> dict[str, Any]:
-    return {"kms": {"apiVersion": "v2", "name": "n", "endpoint": "file:///k", **changes}}
+    return {"kms": {"apiVersion": "v2", "name": "own", "endpoint": "file:///k", **changes}}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_rule_behind_a_wildcard_of_its_own_is_refused(
         ),
         (text(rule("a", providers=[])), "resources[0].providers: Required value: at least one"),
         (text(rule("a")) + b"kind: EncryptionConfiguration\n", "strict decoding error: yaml:"),
-        (text(rule("a", providers=[GCM] * 2001)), "there are more than 2000 providers"),
+        (text(rule(*(f"r{i}" for i in range(2001)))), "there are more than 2000 resources"),
     ],
 )
 def test_a_document_is_refused_that_is_not_what_it_should_be(content: bytes, message: str) -> None:
@@ -148,7 +148,7 @@ def test_a_document_is_refused_that_is_not_what_it_should_be(content: bytes, mes
 
 def test_two_services_of_one_name_are_refused() -> None:
     content = text(rule("a", providers=[kms()]), rule("b", providers=[kms()]))
-    assert "duplicate KMS provider name n, names must be unique" in refusal(content)
+    assert "duplicate KMS provider name own, names must be unique" in refusal(content)
 
 
 def test_a_resource_is_looked_up_by_name_then_group_then_any() -> None:
