@@ -102,7 +102,7 @@ class Codec:
                     raise SealBroken(
                         f"an object of {op.resource} of stream {self._stream!r} is in the clear, "
                         "and `identity` is none of the providers of that resource. Nothing was "
-                        "changed: add it as the last one, start again, and write all objects anew"
+                        "changed: add it as the last one, and start again"
                     )
         return transaction
 

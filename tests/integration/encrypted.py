@@ -62,17 +62,6 @@ def read_secret(cluster: Cluster, name: str) -> str:
     return base64.b64decode(answer.json["data"]["text"]).decode()
 
 
-def rewrite_secrets(cluster: Cluster) -> None:
-    """Write all Secrets anew, as they are: `kubectl get -o json | kubectl replace -f -`."""
-    for item in cluster.call("GET", "/api/v1/secrets").json["items"]:
-        path = f"/api/v1/namespaces/{item['metadata']['namespace']}/secrets"
-        item |= {"apiVersion": "v1", "kind": "Secret"}
-        # What is equal is not written: a trace of the rewriting makes it another object.
-        item["metadata"].setdefault("annotations", {})["rewritten"] = secrets.token_hex(4)
-        answer = cluster.call("PUT", f"{path}/{item['metadata']['name']}", item)
-        assert answer.code == 200, answer.body
-
-
 def checkpoints(cluster: Cluster) -> list[Path]:
     """Return the checkpoints of the partition that Secrets are in, oldest first."""
     found = (cluster.directory / "checkpoints" / "default").glob("*-*.*")
