@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apiserver.authn import Authenticator, read_token_file
 from apiserver.authz import Authorizer
@@ -36,8 +36,12 @@ from runtime.tasks import TaskCrashed
 from storage.housekeeping import Retention
 from storage.mapped_store import MappedStore
 from storage.partition_map import PartitionMap
+from storage.sealing import Sealers
 from storage.store import Store, StoreOptions
 from storage.store_view import StoreView
+
+if TYPE_CHECKING:
+    from apiserver.encryption.sealers import ConfiguredSealers
 
 
 async def component_statuses(server: Server, exchange: Exchange, _target: Target) -> None:
@@ -51,7 +55,23 @@ def make_catalog(settings: ServerSettings) -> Catalog:
     return Catalog(builtin_registry().enabled(settings.runtime_config))
 
 
-def store_options(settings: ServerSettings, catalog: Catalog) -> StoreOptions:
+def make_sealers(settings: ServerSettings, clock: Clock) -> ConfiguredSealers | None:
+    """Return what seals objects at rest; None: nothing does.
+
+    Raises:
+        EncryptionConfigError: its configuration is of no use.
+    """
+    if settings.encryption_config_file is None:
+        return None
+    # Whoever encrypts nothing need not load it.
+    from apiserver.encryption.sealers import load_sealers  # noqa: PLC0415
+
+    return load_sealers(settings.encryption_config_file, clock.monotonic_s)
+
+
+def store_options(
+    settings: ServerSettings, catalog: Catalog, sealers: Sealers | None
+) -> StoreOptions:
     """Return how the replica is to be kept."""
     indexes = {
         resource.storage: resource.hooks.indexed
@@ -68,6 +88,7 @@ def store_options(settings: ServerSettings, catalog: Catalog) -> StoreOptions:
         retention=Retention(storage.compaction_age_s, storage.compaction_revisions_max),
         map_bytes=storage.map_bytes_max,
         plain_bytes_max=storage.plain_bytes_max,
+        sealers=sealers,
     )
 
 
@@ -155,7 +176,7 @@ def make_verbs(
 
 def make_store(
     settings: ServerSettings,
-    catalog: Catalog,
+    options: StoreOptions,
     journal: Journal,
     clock: Clock,
     on_crash: Callable[[TaskCrashed], None],
@@ -164,7 +185,6 @@ def make_store(
 
     `on_crash` hears when the latter can't follow them any more: to begin anew costs it nothing.
     """
-    options = store_options(settings, catalog)
     if settings.is_mapped:
         name = f"apiserver-{settings.worker_index}"
         return MappedStore(journal, options, name, clock=clock, on_crash=on_crash)

@@ -127,8 +127,10 @@ class _ApiServer:
             settings.journal_address, clock=self._clock, on_crash=self._on_crash
         )
         self._catalog = assembly.make_catalog(settings)
+        self._sealers = assembly.make_sealers(settings, self._clock)
+        options = assembly.store_options(settings, self._catalog, self._sealers)
         self._store = assembly.make_store(
-            settings, self._catalog, self._journal, self._clock, self._on_crash
+            settings, options, self._journal, self._clock, self._on_crash
         )
         self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
         self._fairness = make_fairness(self._server)
@@ -240,6 +242,8 @@ class _ApiServer:
         registry = self._catalog.registry
         metrics = self._server.metrics
         metrics.gauges.append(self._storage_gauges)
+        if self._sealers is not None:
+            metrics.gauges.append(self._sealers.collect)
         app = make_app(
             Discovery(registry, server_address=f"{settings.bind}:{settings.port}"),
             OpenApi(registry),
@@ -277,9 +281,10 @@ class _ApiServer:
             return "" if self._is_bootstrapped else "the initial objects are not there yet"
 
         live = {"ping": lambda: "", "storage": storage}
-        return Health(
-            live, {"journal": journal, "replica": replica, "poststarthook/bootstrap": cluster}
-        )
+        ready = {"journal": journal, "replica": replica, "poststarthook/bootstrap": cluster}
+        if self._sealers is not None and self._sealers.kms:
+            ready["kms-providers"] = self._sealers.unhealthy
+        return Health(live, ready)
 
     def _storage_gauges(self) -> list[GaugeMetricFamily]:
         objects = GaugeMetricFamily(

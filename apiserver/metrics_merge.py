@@ -18,6 +18,11 @@ from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 
 _OF_THE_REPLICA: Final = ("apiserver_storage_", "ultraplane_storage_")
+# What each of them does to objects on their way there, and back.
+_OF_EACH: Final = (
+    "apiserver_storage_transformation_",
+    "apiserver_storage_envelope_",
+)
 _INFORMATION: Final = "_info"
 _OTHERWISE: Final[dict[str, Callable[[float, float], float]]] = {
     # Since all of them have been there.
@@ -77,7 +82,8 @@ def render_merged(exports: Sequence[bytes]) -> bytes:
 def _add(
     known: dict[tuple[str, tuple[tuple[str, str], ...]], float], family: str, samples: list[Any]
 ) -> None:
-    join = max if family.startswith(_OF_THE_REPLICA) else _OTHERWISE.get(family, operator.add)
+    is_shared = family.startswith(_OF_THE_REPLICA) and not family.startswith(_OF_EACH)
+    join = max if is_shared else _OTHERWISE.get(family, operator.add)
     for sample, labels, value in samples:
         if value is None:
             continue  # JSON has no NaN

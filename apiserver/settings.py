@@ -77,6 +77,8 @@ class ServerSettings:
             with the two limits below together; without, by these plain limits.
         max_requests_inflight: reads that run at once, upstream's --max-requests-inflight.
         max_mutating_requests_inflight: writes, --max-mutating-requests-inflight.
+        encryption_config_file: an EncryptionConfiguration: what is sealed in journal and
+            checkpoints, and by which keys; None: nothing is.
         service_cidr: where Services get their cluster IPs from.
         node_port_first: lowest port for Services of type NodePort.
         node_port_last: highest of them.
@@ -108,6 +110,7 @@ class ServerSettings:
     priority_and_fairness: bool
     max_requests_inflight: int
     max_mutating_requests_inflight: int
+    encryption_config_file: Path | None
     service_cidr: str
     node_port_first: int
     node_port_last: int
@@ -133,6 +136,7 @@ _PATHS: Final = frozenset(
         "client_ca_file",
         "token_file",
         "service_account_key_file",
+        "encryption_config_file",
     }
 )
 

@@ -51,7 +51,8 @@ class _StorageProcess:
         self._journal = JournalClient(
             settings.journal_address, clock=self._clock, on_crash=self._on_crash
         )
-        options = assembly.store_options(settings, assembly.make_catalog(settings))
+        sealers = assembly.make_sealers(settings, self._clock)
+        options = assembly.store_options(settings, assembly.make_catalog(settings), sealers)
         self._store = Store(
             self._journal, replace(options, shared=True, only=partition), clock=self._clock
         )

@@ -21,11 +21,11 @@ At revision 6 the object is a6: superseded at 7 by what versions[a,6] names. At 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from storage.environment import Environment, Txn
-from storage.errors import CorruptTransaction, UnsupportedTransaction
+from storage.errors import CorruptTransaction, SealBroken, UnsupportedTransaction
 from storage.event import (
     DELETE_VALUE,
     EVENT_KEY,
@@ -104,10 +104,22 @@ class Applied(NamedTuple):
 
 
 class Applier:
-    """Applies entries to one environment, which nobody else writes."""
+    """Applies entries to one environment, which nobody else writes.
 
-    def __init__(self, environment: Environment, types: TypeTable) -> None:
+    Args of the constructor:
+        environment: where to.
+        types: of its resources.
+        decode_record: what reads a record; see storage/codec.py.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        types: TypeTable,
+        decode_record: Callable[[bytes], Transaction] = decode,
+    ) -> None:
         self._environment = environment
+        self._decode_record = decode_record
         self._types = types
         self._values = environment.values
         self.position = Position()
@@ -140,8 +152,8 @@ class Applier:
             sent: by id, what is known of entries that may be among them.
 
         Raises:
-            CorruptTransaction, UnsupportedTransaction: an entry can't be applied; nothing of the
-                pass was. StorageFull: likewise; may be tried again.
+            CorruptTransaction, UnsupportedTransaction, SealBroken: an entry can't be applied;
+                nothing of the pass was. StorageFull: likewise; may be tried again.
         """
         position = self.position
         sequence, digest = position.applied_sequence, position.digest
@@ -167,7 +179,7 @@ class Applier:
                     if own is not None and own.record == record:
                         ops = own.ops
                     else:
-                        transaction_id, ops = _decode(entry)
+                        transaction_id, ops = self._decode(entry)
                     outcomes.append((transaction_id, self._apply_one(ops, sequence)))
                     digest = digest_of(record)
                 after = Position(
@@ -188,6 +200,16 @@ class Applier:
             raise
         self.position = after
         return Applied(outcomes, self._events)
+
+    def _decode(self, entry: Entry) -> Transaction:
+        try:
+            return self._decode_record(entry.record)
+        except CorruptTransaction as error:
+            raise CorruptTransaction(error.reason, entry.sequence) from error
+        except UnsupportedTransaction as error:
+            raise UnsupportedTransaction(error.version, error.supported, entry.sequence) from error
+        except SealBroken as error:
+            raise SealBroken(str(error), f"record {entry.sequence}") from error
 
     def _apply_one(self, ops: Sequence[Op], revision: int) -> Outcome:
         read, objects = self._txn.get, self._environment.objects
@@ -341,15 +363,6 @@ class Applier:
 
 def _hash_of_stored(key: bytes, old: bytes, record: Record) -> int:
     return hash_of(key, old) if is_plain(old) else hash_of_record(key, record)
-
-
-def _decode(entry: Entry) -> Transaction:
-    try:
-        return decode(entry.record)
-    except CorruptTransaction as error:
-        raise CorruptTransaction(error.reason, entry.sequence) from error
-    except UnsupportedTransaction as error:
-        raise UnsupportedTransaction(error.version, error.supported, entry.sequence) from error
 
 
 def holds(expected: int, old: bytes | None) -> bool:

@@ -92,7 +92,8 @@ def write_checkpoint(
 
     Raises:
         CheckpointStopped: the pace was told to; as if it had never begun.
-        OSError, CheckpointDamaged: there is no new one; the older ones are untouched.
+        OSError, CheckpointDamaged, SealUnavailable, SealBroken: there is no new one; the older
+            ones are untouched.
     """
     pace = pace or Pace()
     _make_directory(directory)
@@ -192,7 +193,8 @@ def install_checkpoint(
     Blocks: for a thread. The environment must not be open; it is replaced if the copy is whole.
 
     Raises:
-        UnsupportedState: a newer program wrote it. CheckpointSealed: it takes a sealer to read it.
+        UnsupportedState: a newer program wrote it.
+        SealBroken: it is intact, and its key is missing or another one; nothing was touched.
         OSError: it can't be read, or there is no space for it.
     """
     environment_path.mkdir(mode=0o700, parents=True, exist_ok=True)

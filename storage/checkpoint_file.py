@@ -34,7 +34,9 @@ from typing import Final, NamedTuple, TypeAlias
 from xxhash import xxh3_64_digest, xxh3_64_intdigest, xxh3_128
 from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 
-from storage.errors import CheckpointDamaged, CheckpointSealed, SealBroken, UnsupportedState
+from storage.codec import WAY_OUT
+from storage.errors import CheckpointDamaged, SealBroken, UnsupportedState
+from storage.seal_head import PLAIN, key_of
 from storage.sealing import Sealer
 
 FORMAT_VERSION: Final = 2
@@ -148,12 +150,11 @@ def read_chunks(
         opened: False: yield what is stored, without taking it apart.
 
     Raises:
-        CheckpointDamaged, UnsupportedState: as `read_header`. CheckpointSealed: it takes a sealer.
+        CheckpointDamaged, UnsupportedState: as `read_header`.
+        SealBroken: a chunk is what was stored, and its key is missing or another one.
     """
     header = _header_bytes(file, path)
     about = _decode_header(header, path)
-    if about.sealed and sealer is None and opened:
-        raise CheckpointSealed(path)
     whole, offset, plain_bytes = xxh3_128(), HEADER_BYTES, 0
     for index in range(about.chunks):
         head = _read_exactly(file, _CHUNK.size, path, offset)
@@ -166,7 +167,10 @@ def read_chunks(
         whole.update(head)
         whole.update(stored)
         if opened:
-            plain = _open_chunk(stored, length, _context(about, index), sealer)
+            frame = stored
+            if about.sealed:
+                frame = _unseal(stored, _context(about, index), sealer, path)
+            plain = _unpack(frame, length)
             if isinstance(plain, str) or xxh3_64_intdigest(plain) != plain_digest:
                 reason = plain if isinstance(plain, str) else "it is not what was written"
                 raise CheckpointDamaged(path, offset, f"chunk {index}: {reason}")
@@ -185,13 +189,24 @@ def read_chunks(
         )
 
 
-def _open_chunk(stored: bytes, length: int, context: bytes, sealer: Sealer | None) -> bytes | str:
+def _unseal(stored: bytes, context: bytes, sealer: Sealer | None, path: Path) -> bytes:
+    """Return the frame in a sealed chunk, which is what was stored: no key's fault is damage."""
+    if sealer is None:
+        if stored[:1] == bytes((PLAIN,)):
+            # Nothing was sealed any more when it was written.
+            return stored[1:]
+        raise SealBroken(f"it is sealed with {key_of(stored)}. {WAY_OUT}", str(path))
+    try:
+        return sealer.open(stored, context)
+    except SealBroken as error:
+        raise SealBroken(f"{error.reason}. {WAY_OUT}", str(path)) from error
+
+
+def _unpack(frame: bytes, length: int) -> bytes | str:
     """Return what a chunk holds, or why there is nothing."""
     try:
-        if sealer is not None:
-            stored = sealer.open(stored, context)
-        return ZstdDecompressor().decompress(stored, max_output_size=length)
-    except (SealBroken, ZstdError) as error:
+        return ZstdDecompressor().decompress(frame, max_output_size=length)
+    except ZstdError as error:
         return str(error)
 
 

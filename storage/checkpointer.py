@@ -25,7 +25,8 @@ from runtime.clock import Clock
 from storage.background import in_background
 from storage.checkpoint import Checkpoint, list_checkpoints, needed_from, write_checkpoint
 from storage.checkpoint_copy import BYTES_PER_SECOND_MAX, BYTES_PER_SECOND_MIN, Pace
-from storage.errors import CheckpointDamaged
+from storage.checkpoint_seal import is_stale
+from storage.errors import CheckpointDamaged, SealBroken, SealUnavailable
 from storage.partition import Partition
 from storage.sealing import Sealer
 
@@ -86,6 +87,8 @@ class Checkpointer:
         existing = list_checkpoints(directory) if directory.exists() else []
         self.last_sequence = existing[0].sequence if existing else 0
         self.last_error = ""
+        # Else the key of a partition that nobody writes to would be needed for ever.
+        self._is_stale = bool(existing) and is_stale(existing[0], sealer)
 
     @property
     def due(self) -> bool:
@@ -94,6 +97,8 @@ class Checkpointer:
         waited_s = self._clock.monotonic_s() - self._last_s
         if self.last_error and waited_s < RETRY_SECONDS:
             return False
+        if self._is_stale:
+            return True
         objects = sum(entry.count for entry in self._partition.types)
         enough = max(self._entries_max, objects // OBJECTS_PER_ENTRY)
         if behind < enough and (behind <= 0 or waited_s < self._seconds_max):
@@ -136,7 +141,7 @@ class Checkpointer:
                     await self.write()
                 else:
                     await self._hold(needed_from(self._directory))
-            except (OSError, CheckpointDamaged) as error:
+            except (OSError, CheckpointDamaged, SealUnavailable, SealBroken) as error:
                 self._failed(error)
             except JournalError as error:
                 # The checkpoint is good; only the log stays longer than it has to. What was not
@@ -147,8 +152,8 @@ class Checkpointer:
         """Write one now, and trim.
 
         Raises:
-            OSError, CheckpointDamaged: it was not written; the older ones and the log are
-                untouched.
+            OSError, CheckpointDamaged, SealUnavailable, SealBroken: it was not written; the older
+                ones and the log are untouched.
             JournalError: it was, but the log was not trimmed.
         """
         partition = self._partition
@@ -171,7 +176,7 @@ class Checkpointer:
             )
         finally:
             txn.abort()
-        self.last_sequence, self.last_error = sequence, ""
+        self.last_sequence, self.last_error, self._is_stale = sequence, "", False
         self._last_log_bytes = log_bytes
         needed = needed_from(self._directory)
         await self._hold(needed)

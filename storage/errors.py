@@ -67,6 +67,10 @@ class JournalUnavailable(StorageError):
     """The journal can't be asked or takes nothing now. Nothing was written; retry later."""
 
 
+class SealUnavailable(JournalUnavailable):
+    """There is no key to seal with now; nothing was written. Retry later."""
+
+
 class PartitionFailed(JournalUnavailable):
     """The partition's replica stopped for a reason only an operator can remove (logged)."""
 
@@ -98,6 +102,18 @@ class RecoveryRefused(StorageError):
     """
 
 
+class SealBroken(RecoveryRefused):
+    """Sealed bytes do not open: their key is missing or another one, or they were changed.
+
+    No damage that an older copy would mend: nothing is skipped, truncated or replaced for it. An
+    operator brings the key back. Contrast CorruptTransaction: those bytes are not what was written.
+    """
+
+    def __init__(self, reason: str, where: str = "") -> None:
+        super().__init__(f"{where}: {reason}" if where else reason)
+        self.reason = reason
+
+
 class DataLost(RecoveryRefused):
     """The journal's oldest entries are newer than everything that this replica has."""
 
@@ -113,17 +129,6 @@ class CheckpointDamaged(StorageError):
 
 class CheckpointStopped(StorageError):
     """A checkpoint was given up, as its replica stops; there is nothing of it."""
-
-
-class SealBroken(StorageError):
-    """What was sealed does not open: it was changed, or another key sealed it."""
-
-
-class CheckpointSealed(RecoveryRefused):
-    """A checkpoint is sealed, and nothing was given to open it with; nothing was touched."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path}: it is encrypted, and no key is configured that would open it")
 
 
 class UnsupportedState(RecoveryRefused):

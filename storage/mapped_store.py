@@ -11,6 +11,7 @@ from journal.engine import Journal
 from journal.errors import JournalError
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
+from storage.codec import Codec
 from storage.errors import JournalUnavailable, PartitionFailed
 from storage.journal_port import JournalPort
 from storage.mapped_partition import MappedPartition
@@ -99,7 +100,8 @@ class MappedStore(StoreView):
 
         scope = TaskScope(f"mapped-{name}", on_crash=on_crash)
         # The keeper alone holds the log.
-        port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, replica="")
+        codec = Codec(name, options.sealers)
+        port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, "", codec)
         types = TypeTable(options.indexes)
         directory = options.memory_path / name
         partition = MappedPartition(name, directory, types, port, self._clock)

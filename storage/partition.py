@@ -61,7 +61,7 @@ class Partition(PartitionView):
         self.environment = environment
         self.on_applied: Callable[[int], None] | None = None
         self.log_bytes = 0
-        self._applier = Applier(environment, types)
+        self._applier = Applier(environment, types, port.codec.decode)
         # Between two passes all reads see the same: they share a transaction, which ends before the
         # next pass begins, so that it never keeps the applier from using pages again.
         self._latest: Txn | None = None

@@ -66,7 +66,7 @@ class PartitionView(ABC):
         self._waiters = RevisionWaiters()
         self._tail_check = TailCheck(self._ask_tail)
         self._deadlines = Deadlines()
-        self._commits = Commits()
+        self._commits = Commits(port.codec.encode)
 
     @property
     @abstractmethod

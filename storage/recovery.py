@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from storage.checkpoint import install_checkpoint, list_checkpoints, needed_from
+from storage.checkpoint_seal import check_seal
 from storage.environment import DATA_NAME, Environment, is_unusable, remove_environment
 from storage.errors import DataLost, RecoveryRefused, UnsupportedState
 from storage.journal_port import JournalPort
 from storage.position import FORMAT_VERSION, READABLE_FORMATS, Position, read_position
-from storage.sealing import Sealer
+from storage.sealing import Sealer, Sealers
 from storage.txn import digest_of
 
 _log = logging.getLogger(__name__)
@@ -50,8 +51,13 @@ class Places(NamedTuple):
     memory: Path
     """The environment's directory, on tmpfs."""
     checkpoints: Path
-    sealer: Sealer | None = None
+    sealers: Sealers | None = None
     """Opens checkpoints that are sealed."""
+
+    @property
+    def sealer(self) -> Sealer | None:
+        """What seals checkpoints."""
+        return None if self.sealers is None else self.sealers.checkpoints
 
 
 async def recover(places: Places, port: JournalPort, *, map_bytes: int) -> Recovered:
@@ -59,7 +65,8 @@ async def recover(places: Places, port: JournalPort, *, map_bytes: int) -> Recov
 
     Raises:
         RecoveryRefused, DataLost: state and journal contradict each other; nothing was touched.
-        UnsupportedState, CheckpointSealed: what there is can't be read by this program, or so.
+        UnsupportedState: what there is can't be read by this program.
+        SealBroken: a checkpoint's key is missing or another one; nothing was touched.
         ReplicaLocked: another process applies to this replica.
         JournalError: the journal can't be asked.
     """
@@ -76,6 +83,7 @@ async def _recover(
     places: Places, port: JournalPort, bounds: tuple[int, int], map_bytes: int
 ) -> Recovered:
     first, last = bounds
+    await asyncio.to_thread(_check_seals, places)
     environment = _open_usable(places.memory, map_bytes)
     if environment is not None:
         try:
@@ -159,6 +167,16 @@ async def _from_checkpoint(
             raise
         return environment
     return None
+
+
+def _check_seals(places: Places) -> None:
+    """Make sure that the newest checkpoint's key is there, though memory may be all it takes.
+
+    Else it would be found when the machine was started next, and the key be gone for long. Older
+    ones do not count: a key that was rotated would never get out of use.
+    """
+    for checkpoint in list_checkpoints(places.checkpoints)[:1]:
+        check_seal(checkpoint, places.sealers)
 
 
 def _way_back(checkpoints: Path) -> str:

@@ -19,6 +19,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
 from storage.applier import rebuild_indexes
 from storage.checkpointer import Checkpointer
+from storage.codec import Codec
 from storage.compressing import PLAIN_BYTES_MAX, Compressing
 from storage.environment import MAP_BYTES
 from storage.errors import JournalUnavailable, PartitionFailed
@@ -29,7 +30,7 @@ from storage.partition import Partition
 from storage.partition_map import DEFAULT_PARTITIONS
 from storage.recovery import Places, recover
 from storage.replica import replica_name
-from storage.sealing import Sealer
+from storage.sealing import Sealers
 from storage.state_hash import state_hash
 from storage.store_view import StoreView, partition_status
 from storage.txn import Init
@@ -59,10 +60,10 @@ class StoreOptions:
     """Types with more bytes are compressed; None: none is."""
     only: str | None = None
     """The one partition to keep; None: all of them."""
-    sealer: Sealer | None = None
-    """Seals checkpoints, and opens them."""
     shared: bool = False
     """Whether other processes map the files, and have to be told of each step."""
+    sealers: Sealers | None = None
+    """What is sealed in journal and checkpoints; None: nothing is, nor can be read."""
 
 
 class _Running:
@@ -171,9 +172,10 @@ class Store(StoreView):
                 self._on_crash(crash)
 
         scope = TaskScope(f"storage-{name}", on_crash=on_crash)
-        port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, replica)
+        codec = Codec(name, options.sealers)
+        port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, replica, codec)
         checkpoints = options.data_path / "checkpoints" / name
-        places = Places(options.memory_path / name, checkpoints, options.sealer)
+        places = Places(options.memory_path / name, checkpoints, options.sealers)
         recovered = await recover(places, port, map_bytes=options.map_bytes)
         environment = recovered.environment
         try:
@@ -187,7 +189,7 @@ class Store(StoreView):
                 self._clock,
                 entries_max=options.checkpoint_entries,
                 seconds_max=options.checkpoint_seconds,
-                sealer=options.sealer,
+                sealer=places.sealer,
             )
             partition.start(scope, recovered.tail)
             if recovered.tail == 0:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from runtime.clock import SystemClock
 from ultraplane.config import Config, StorageSection
 from ultraplane.errors import UserError
 
@@ -37,6 +38,27 @@ def check_settings(config: Config) -> None:
         _check_runtime_config(config)
     if config.storage.partitions != StorageSection().partitions:
         _check_partitions(config.storage.partitions)
+
+
+def read_encryption(path: Path) -> bytes:
+    """Return the content of an encryption provider configuration that can be used.
+
+    Raises:
+        SettingUseless: it can't: the file, what it says, or a key.
+    """
+    # Ciphers take time to load, and few set this.
+    from apiserver.encryption.errors import EncryptionConfigError  # noqa: PLC0415
+    from apiserver.encryption.private_file import read_private  # noqa: PLC0415
+    from apiserver.encryption.sealers import build_sealers  # noqa: PLC0415
+
+    try:
+        content = read_private(path)
+        unhealthy = build_sealers(content, str(path), SystemClock().monotonic_s).unhealthy()
+    except EncryptionConfigError as error:
+        raise SettingUseless(f"storage.encryption_provider_config: {error}") from error
+    if unhealthy:
+        raise SettingUseless(f"storage.encryption_provider_config: {path}: {unhealthy}")
+    return content
 
 
 def _check_certificate(certificate: Path, key: Path) -> None:

@@ -63,6 +63,24 @@ Port = Annotated[
     int | None,
     typer.Option("--port", metavar="PORT", help="API server's port, 0 for a free one. [6443]"),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Processes that serve on the port; more than 1 share one replica. [1]",
+    ),
+]
+EncryptionConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--encryption-provider-config",
+        parser=_path,
+        metavar="FILE",
+        help="What is encrypted at rest, and by which keys, as upstream's flag of this name; see "
+        "docs/encryption-at-rest.md.",
+    ),
+]
 
 
 @app.command()
@@ -79,14 +97,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
             "touched. Default: DIR/kubeconfig",
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            help="Processes that serve on the port; more than 1 share one replica. [1]",
-        ),
-    ] = None,
+    workers: Workers = None,
     config: ConfigFile = None,
     journal: Annotated[
         str | None,
@@ -106,6 +117,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
             "DIR.",
         ),
     ] = None,
+    encryption_provider_config: EncryptionConfig = None,
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
 
@@ -128,6 +140,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     flags = {
         "server.port": port,
         "server.workers": workers,
+        "storage.encryption_provider_config": encryption_provider_config,
         "join": join,
         "journal.address": journal,
         "journal.external": True if journal else None,
@@ -157,7 +170,12 @@ def journal(data_dir: DataDir = None, config: ConfigFile = None) -> None:
 
 
 @app.command()
-def apiserver(data_dir: DataDir = None, port: Port = None, config: ConfigFile = None) -> None:
+def apiserver(
+    data_dir: DataDir = None,
+    port: Port = None,
+    config: ConfigFile = None,
+    encryption_provider_config: EncryptionConfig = None,
+) -> None:
     """Run only the API server; a journal must be running (`ultraplane journal`).
 
     Certificates and kubeconfig are made in the data directory as by `up`. It is one process, which
@@ -166,7 +184,11 @@ def apiserver(data_dir: DataDir = None, port: Port = None, config: ConfigFile = 
     Example: ultraplane apiserver --data-dir /srv/ultraplane --port 6443
     """
     alone = {"server.workers": 1, "storage.process_per_partition": False}
-    loaded = _load(config, data_dir, {"server.port": port, **alone})
+    flags = {
+        "server.port": port,
+        "storage.encryption_provider_config": encryption_provider_config,
+    }
+    loaded = _load(config, data_dir, {**flags, **alone})
     from runtime.clock import SystemClock
     from ultraplane.files import DirectoryLock, private_directory
     from ultraplane.parts import settings_path

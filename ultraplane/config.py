@@ -299,6 +299,13 @@ class StorageSection(Section):
         description="Keep each partition in a process of its own, so that writes to several of "
         "them are applied on several cores; the API server then maps them, even with one worker.",
     )
+    encryption_provider_config: Location | None = Field(
+        default=None,
+        description="A file with an EncryptionConfiguration (apiserver.config.k8s.io/v1), closed "
+        "to others (0600): which resources are encrypted in journal and checkpoints, and by which "
+        "keys. Alike for all API servers of a cluster; read at each start. See "
+        "docs/encryption-at-rest.md.",
+    )
     compression: Annotated[Literal["auto", "off"], BeforeValidator(_off)] = Field(
         default="auto",
         description="auto: resources with more than compression_threshold_mib of objects are kept "

@@ -50,6 +50,9 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         priority_and_fairness=server.priority_and_fairness,
         max_requests_inflight=server.max_requests_inflight,
         max_mutating_requests_inflight=server.max_mutating_requests_inflight,
+        encryption_config_file=(
+            encryption_copy(config) if config.storage.encryption_provider_config else None
+        ),
         service_cidr=server.service_cidr,
         node_port_first=int(first),
         node_port_last=int(last),
@@ -102,6 +105,15 @@ def write_server_settings(config: Config, pki: Pki, port: int) -> Path:
     path = settings_path(config)
     write_private(path, json.dumps(content, indent=1).encode())
     return path
+
+
+def encryption_copy(config: Config) -> Path:
+    """Return where the parts read what is encrypted.
+
+    A copy on tmpfs, made at the start: a part that is started again has the keys that the others
+    have, though the operator is changing the file, and no disk gets the keys beside the data.
+    """
+    return config.memory_path / "encryption-config.yaml"
 
 
 def settings_path(config: Config) -> Path:

@@ -30,6 +30,7 @@ SETTINGS = ServerSettings(
     token_file=None,
     service_account_key_file=Path("/d/pki/service-account.key"),
     service_account_issuer="https://kubernetes.default.svc",
+    encryption_config_file=Path("/etc/encryption.yaml"),
     body_bytes_max=3_145_728,
     request_timeout_s=60.0,
     read_timeout_s=32.0,
