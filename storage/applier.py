@@ -130,6 +130,11 @@ def read_position(tables: Tables, txn: Txn) -> Position:
     return Position() if row is None else Position._make(_STATE.unpack(row))
 
 
+def write_position(tables: Tables, txn: Txn, position: Position) -> None:
+    """Store a position; with what it is the position of, in the same transaction."""
+    txn.put(_STATE_KEY, _STATE.pack(*position), db=tables.meta)
+
+
 class Applier:
     """Applies entries to one environment, which nobody else writes."""
 
@@ -203,7 +208,7 @@ class Applier:
                     digest,
                     self._identity,
                 )
-                txn.put(_STATE_KEY, _STATE.pack(*after), db=self._environment.meta)
+                write_position(self._environment, txn, after)
                 self._types.save(self._environment, txn)
         except BaseException:
             # The tables are as before the pass; counts and ids in memory may not be.

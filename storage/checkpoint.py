@@ -31,7 +31,7 @@ from xxhash import xxh3_64
 
 from journal.errors import JournalError
 from runtime.clock import Clock
-from storage.environment import DATA_NAME, Environment, Txn, replace_data
+from storage.environment import DATA_NAME, Tables, Txn, replace_data
 from storage.partition import Partition
 
 _log = logging.getLogger(__name__)
@@ -87,9 +87,7 @@ def needed_from(directory: Path) -> int:
     return max(1, kept[KEPT - 1].sequence) if len(kept) >= KEPT else 1
 
 
-def write_checkpoint(
-    environment: Environment, txn: Txn, sequence: int, directory: Path
-) -> Checkpoint:
+def write_checkpoint(environment: Tables, txn: Txn, sequence: int, directory: Path) -> Checkpoint:
     """Write what `txn` sees, durably, and drop older checkpoints; blocks: for a thread.
 
     `txn` ends as soon as its pages are copied: pages that are given up meanwhile can't be used
