@@ -317,7 +317,7 @@ class SnapshotReader:
     def _listed(self) -> list[dict[str, Any]]:
         contents = self.contents()
         files = contents.manifest.get("files")
-        if not isinstance(files, list):
+        if not isinstance(files, list) or not all(isinstance(entry, dict) for entry in files):
             raise self._damaged(contents.offset, "the manifest lists no files")
         return files
 
