@@ -47,7 +47,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from xxhash import xxh3_64_intdigest
-from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
+from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError, frame_content_size
 
 VERSION: Final = 1
 BLOCK_BYTES: Final = 1 << 20
@@ -274,7 +274,10 @@ class SnapshotReader:
         try:
             data = payload
             if packing != _PLAIN:
-                data = self._decompress(payload, max_output_size=plain_bytes)
+                # Before anything is allocated for it.
+                if frame_content_size(payload) != plain_bytes:
+                    raise ValueError("its length is not what it says")
+                data = self._decompress(payload)
             known = Kind(kind)
         except (ZstdError, ValueError) as error:
             raise self._damaged(offset, f"a block can't be read: {error}") from error

@@ -137,6 +137,11 @@ def _check_target(config: Config, data_dir: Path) -> None:
             f"what runs there and move it away (mv {data_dir} {data_dir}.old), or name another "
             "directory: --data-dir"
         )
+    if data_dir.parent.is_dir() and not os.access(data_dir.parent, os.W_OK):
+        raise SnapshotUseless(
+            f"{data_dir.parent} can't be written to, and the directory is made there as a whole: "
+            "name one below a directory of yours: --data-dir"
+        )
     if os.path.ismount(data_dir):
         raise SnapshotUseless(
             f"{data_dir} is a mount point, which can't be replaced as a whole: name a directory "

@@ -26,7 +26,7 @@ from apiserver.settings import SettingsError, read_settings
 from journal.client import JournalClient
 from journal.disk import Environment, sync_directory
 from journal.engine import Journal
-from journal.errors import DirectoryLocked
+from journal.errors import DirectoryLocked, JournalError
 from journal.local import LocalEngine
 from journal.main import limits_for
 from runtime.clock import Clock
@@ -38,7 +38,13 @@ from storage.recovery import Places
 from storage.replica import replica_name
 from storage.snapshot_file import SnapshotWriter
 from storage.snapshot_manifest import CHECKPOINTS, PKI, Manifest, PartitionFacts
-from storage.snapshot_state import CopyLimits, copy_running, copy_stopped, inspect_checkpoint
+from storage.snapshot_state import (
+    CopyLimits,
+    SnapshotFailed,
+    copy_running,
+    copy_stopped,
+    inspect_checkpoint,
+)
 from ultraplane.config import Config
 from ultraplane.files import DirectoryInUse, DirectoryLock
 from ultraplane.joining import SHARED
@@ -46,6 +52,7 @@ from ultraplane.parts import settings_path
 from ultraplane.snapshot_work import SnapshotUseless, Steps, explained, work_directory
 
 _JOURNAL_S_MAX: Final = 15.0
+_uid: Final = os.getuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +156,7 @@ async def _add_partition(
 ) -> PartitionFacts:
     """Copy a partition, read the copy back, and put it into the snapshot."""
     directory, scratch = work / CHECKPOINTS / name, work / "scratch" / name
-    done = steps.step(f"{name}: copying", None)
+    done = steps.step(f"{name}: copying", 1)
     checkpoint = await source.copy(name, scratch, directory)
     done(1)
     file = f"{CHECKPOINTS}/{name}/{checkpoint.path.name}"
@@ -176,7 +183,13 @@ class _Running:
     async def copy(self, partition: str, scratch: Path, directory: Path) -> Checkpoint:
         """See `Source`."""
         where = self._where
-        target = await self._journal.tail(partition)
+        try:
+            target = await self._journal.tail(partition)
+        except JournalError as error:
+            raise SnapshotFailed(
+                f"the journal at {where.journal_address} does not say how far it is: {error}. "
+                "See `ultraplane status`"
+            ) from error
         places = Places(where.memory_dir / partition, where.data_dir / CHECKPOINTS / partition)
         return await copy_running(places, target, directory, self._clock, CopyLimits())
 
@@ -214,6 +227,7 @@ async def _source(config: Config, where: _Whereabouts, clock: Clock) -> AsyncIte
             client = await stack.enter_async_context(_client(where, clock))
             yield _Running(where, client, clock)
             return
+        _check_owner(where.data_dir)
         journal: Journal
         local = where.data_dir / "journal"
         limits = limits_for(config.journal.segment_mib, config.journal.replica_expiry_s)
@@ -229,6 +243,15 @@ async def _source(config: Config, where: _Whereabouts, clock: Clock) -> AsyncIte
             journal = engine
         scope = await stack.enter_async_context(TaskScope("snapshot"))
         yield _Stopped(where, journal, scope, clock)
+
+
+def _check_owner(data_dir: Path) -> None:
+    """Refuse to open another user's journal: what is written in it then, they could not read."""
+    owner = data_dir.stat().st_uid
+    if owner != _uid():
+        raise SnapshotUseless(
+            f"nothing runs in {data_dir}, which belongs to user id {owner}: save as that user"
+        )
 
 
 def _client(where: _Whereabouts, clock: Clock) -> JournalClient:

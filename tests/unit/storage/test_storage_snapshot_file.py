@@ -19,6 +19,7 @@ from storage.snapshot_file import (
     SnapshotWriter,
 )
 
+ZSTD_MAGIC = struct.pack("<I", 0xFD2FB528)
 FILES = {"checkpoints/pods/1.mdb": b"abc" * 40, "checkpoints/default/2.mdb": b"", "pki/a": b"key"}
 
 
@@ -111,6 +112,22 @@ def test_blocks_in_another_place_are_refused(tmp_path: Path) -> None:
     swapped = data[second : second + other] + data[first : first + stored]
     path.write_bytes(data[:first] + swapped + data[second + other :])
     with pytest.raises(SnapshotDamaged, match=f"at byte {first}: a block fails its checksum"):
+        read(path)
+
+
+def test_a_frame_that_would_be_larger_than_its_block_says_is_never_unpacked(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.snap", {"f": bytes(1000)})
+    data = bytearray(path.read_bytes())
+    block = data.index(ZSTD_MAGIC) - 20
+    while data[block] != 2:  # DATA
+        block = data.index(ZSTD_MAGIC, block + 24) - 20
+    struct.pack_into("<I", data, block + 8, 999)
+    stored = struct.unpack_from("<I", data, block + 4)[0]
+    covered = struct.pack("<Q", block) + data[block : block + 12]
+    covered += data[block + 20 : block + 20 + stored]
+    struct.pack_into("<Q", data, block + 12, xxh3_64_intdigest(bytes(covered)))
+    path.write_bytes(data)
+    with pytest.raises(SnapshotDamaged, match="its length is not what it says"):
         read(path)
 
 

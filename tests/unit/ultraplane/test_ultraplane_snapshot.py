@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from storage.txn import Put
 from ultraplane import snapshot_commands, snapshot_restore, snapshot_save
 from ultraplane.config import Config
 from ultraplane.config_reader import load_config
+from ultraplane.files import DirectoryLock
 from ultraplane.pki import PkiPlan, ensure_pki
 from ultraplane.snapshot_restore import read_status, restore_snapshot, verify_snapshot
 from ultraplane.snapshot_save import Saved, save_snapshot
@@ -243,6 +245,42 @@ def test_what_a_killed_one_left_has_no_effect(cluster: Config, snapshot: Path) -
     target = config_of(cluster.data_dir.parent / "new")
     restore(target, saved.path)
     assert not any(name.startswith(".") for name in _left(cluster.data_dir.parent))
+
+
+def test_two_saves_to_one_name_do_not_meet(cluster: Config, tmp_path: Path) -> None:
+    work = tmp_path / ".a.snap.saving"
+    work.mkdir(mode=0o700)
+    with DirectoryLock(work), pytest.raises(SnapshotUseless, match="somebody else is saving"):
+        save(cluster, tmp_path / "a.snap")
+
+
+def test_a_place_where_nothing_can_be_made_is_told(
+    snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who runs the tests may be allowed everything.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(SnapshotUseless, match="can't be written to"):
+        restore(config_of(tmp_path / "new"), snapshot)
+
+
+def test_a_journal_that_is_away_is_told(
+    cluster: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_save, "_JOURNAL_S_MAX", 0.05)
+    with (
+        DirectoryLock(cluster.data_dir),
+        pytest.raises(SnapshotUseless, match="does not say how far it is"),
+    ):
+        save(cluster, tmp_path / "a.snap")
+
+
+def test_a_stopped_cluster_of_another_user_is_not_touched(
+    cluster: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = os.getuid()
+    monkeypatch.setattr(snapshot_save, "_uid", lambda: owner + 1)
+    with pytest.raises(SnapshotUseless, match="save as that user"):
+        save(cluster, tmp_path / "a.snap")
 
 
 def test_a_full_disk_leaves_the_snapshot_before_as_it_was(
