@@ -137,6 +137,7 @@ def test_the_drill_brings_back_every_object_byte_for_byte(tmp_path: Path, proces
             shutil.copy(cluster.kubeconfig, old_config)
             kill_all(cluster)
         assert "intact" in snapshot("verify", path)
+        _check_damage(path)
         shutil.rmtree(cluster.directory)
         shutil.rmtree(config["memory_dir"])
         snapshot(
@@ -149,6 +150,17 @@ def test_the_drill_brings_back_every_object_byte_for_byte(tmp_path: Path, proces
             _check_revisions(maps, last_seen)
             _check_address(cluster, address)
             _check_kubectl(cluster, old_config)
+
+
+def _check_damage(path: Path) -> None:
+    """A copy that went wrong is told from a good one."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    copy, target = path.with_name("bad.snap"), path.with_name("never")
+    copy.write_bytes(data)
+    assert f"{copy} is damaged at byte" in snapshot("verify", copy, code=1)
+    assert f"{copy} is damaged" in snapshot("restore", copy, "--data-dir", target, code=1)
+    assert not target.exists()
 
 
 def _check_revisions(maps: Collection, last_seen: int) -> None:

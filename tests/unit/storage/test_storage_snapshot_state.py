@@ -16,7 +16,7 @@ from runtime.tasks import TaskScope
 from storage import snapshot_state
 from storage.checkpoint import Checkpoint
 from storage.environment import Environment, Tables, Txn
-from storage.errors import Compacted
+from storage.errors import Compacted, DataLost
 from storage.journal_port import JournalPort
 from storage.recovery import Places
 from storage.snapshot_manifest import PartitionFacts
@@ -202,6 +202,27 @@ def test_a_restored_state_is_the_same_at_a_revision_that_nobody_has_seen(tmp_pat
         try:
             async with Store(engine, options(after)) as store:
                 assert default(store).revision == BEGIN + 1
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("checkpointed", [True, False])
+def test_a_replica_of_the_lost_cluster_does_not_go_on_with_the_restored_log(
+    tmp_path: Path, *, checkpointed: bool
+) -> None:
+    async def run() -> None:
+        journal, before = MemoryEngine(), tmp_path / "before"
+        async with running_store(before, journal) as store:
+            await _fill(store, "abc")
+            if checkpointed:
+                await store.checkpoint()
+        checkpoint = await _stopped(before, journal)
+        engine = await _restored(tmp_path / "after", _inspect(before, checkpoint), checkpoint)
+        try:
+            with pytest.raises(DataLost, match=f"begins at {BEGIN}"):
+                await Store(engine, options(before)).start()
         finally:
             await engine.close()
 
