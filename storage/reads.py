@@ -7,7 +7,7 @@ otherwise the newest version written at or before R, unless it was superseded at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 from xxhash import xxh3_128
@@ -162,13 +162,10 @@ def _materialise(views: Views, txn: Txn, row: EventRow, revision: int) -> Event:
     return Event(row.kind, parse(resource, key, value), previous, revision)
 
 
-def state_hash(
-    views: Views, txn: Txn, revision: int, seen: Callable[[bytes], None] = lambda _: None
-) -> str:
+def state_hash(views: Views, txn: Txn, revision: int) -> str:
     """Return a digest of all objects and the revision: equal for replicas in the same state.
 
-    Of values as they are when not compressed: that they are is no part of the state. `seen` hears
-    of every object's key.
+    Of values as they are when not compressed: that they are is no part of the state.
     """
     digest, plain = xxh3_128(), views.environment.values.plain
     for key, stored in txn.cursor(views.environment.objects):
@@ -176,6 +173,5 @@ def state_hash(
         digest.update(b"%d:%d:" % (len(key), len(value)))
         digest.update(key)
         digest.update(value)
-        seen(key)
     digest.update(b"@%d" % revision)
     return digest.hexdigest()

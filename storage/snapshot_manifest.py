@@ -32,7 +32,7 @@ class PartitionFacts:
         timestamp_ms: of the last entry applied.
         identity: what the log was named, in hex.
         objects: how many there are, by resource.
-        state_hash: of all objects and the revision (storage/reads.py).
+        state_hash: of the revision and all objects, as they are when not compressed.
         file: the checkpoint, a file of the snapshot.
     """
 

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import resource
 import shutil
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from xxhash import xxh3_128
+
 from runtime.clock import Clock
 from storage.applier import (
-    FORMAT_VERSION,
     READABLE_FORMATS,
     Applier,
     Position,
@@ -51,7 +53,6 @@ from storage.environment import (
 from storage.errors import StorageError
 from storage.journal_port import JournalPort
 from storage.partition import passes
-from storage.reads import Views, state_hash
 from storage.recovery import Places, recover
 from storage.snapshot_manifest import PartitionFacts
 from storage.txn import Compact, digest_of, encode
@@ -61,6 +62,8 @@ _log = logging.getLogger(__name__)
 
 CHECK_S: Final = 0.05
 _OBJECTS_PER_WORD: Final = 4096
+_LENGTHS: Final = struct.Struct("<II")
+_REVISION: Final = struct.Struct("<Q")
 Counted = Callable[[int], None]
 """Hears of so many objects more."""
 
@@ -297,7 +300,8 @@ def restamp(
             with environment.write() as txn:
                 txn.drop(environment.events, delete=False)
                 txn.drop(environment.versions, delete=False)
-                write_position(environment, txn, _begin(origin))
+                position = read_position(environment, txn)
+                write_position(environment, txn, _begin(position, origin))
             txn = environment.read()
             try:
                 return write_checkpoint(environment, txn, origin.sequence, directory)
@@ -309,9 +313,9 @@ def restamp(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _begin(origin: Origin) -> Position:
-    return Position(
-        format_version=FORMAT_VERSION,
+def _begin(position: Position, origin: Origin) -> Position:
+    # What it says of the objects stays.
+    return position._replace(
         applied_sequence=origin.sequence,
         compact_revision=origin.sequence,
         event_count=0,
@@ -336,19 +340,18 @@ def _facts(name: str, environment: Environment, file: str, counted: Counted) -> 
             raise SnapshotFailed(f"partition {name} is of format {position.format_version}")
         types = TypeTable({})
         types.load(environment, txn)
-        objects: Counter[str] = Counter()
-        untold = 0
-
-        def seen(key: bytes) -> None:
-            nonlocal untold
-            objects[types.of_key(key).resource] += 1
+        objects: Counter[bytes] = Counter()
+        digest, plain, untold = xxh3_128(), environment.values.plain, 0
+        for key, stored in txn.cursor(environment.objects):
+            value = plain(stored)
+            digest.update(_LENGTHS.pack(len(key), len(value)) + key + value)
+            objects[key[:2]] += 1
             untold += 1
             if untold == _OBJECTS_PER_WORD:
                 counted(untold)
                 untold = 0
-
-        digest = state_hash(Views(environment, types), txn, position.applied_sequence, seen)
         counted(untold)
+        digest.update(_REVISION.pack(position.applied_sequence))
     finally:
         txn.abort()
     return PartitionFacts(
@@ -357,8 +360,8 @@ def _facts(name: str, environment: Environment, file: str, counted: Counted) -> 
         compact_revision=position.compact_revision,
         timestamp_ms=position.timestamp_ms,
         identity=position.identity.hex(),
-        objects=dict(sorted(objects.items())),
-        state_hash=digest,
+        objects=dict(sorted((types.of_key(key).resource, objects[key]) for key in objects)),
+        state_hash=digest.hexdigest(),
         file=file,
     )
 

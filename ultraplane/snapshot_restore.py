@@ -41,6 +41,7 @@ from ultraplane.joining import SHARED
 from ultraplane.snapshot_work import (
     SnapshotUseless,
     Steps,
+    check_plain,
     explained,
     manifest_of,
     scratch_beside,
@@ -124,6 +125,7 @@ def restore_snapshot(config: Config, path: Path, *, bump: int, steps: Steps) -> 
 
 
 def _check_target(config: Config, data_dir: Path) -> None:
+    check_plain(config.storage)
     if config.journal.external:
         raise SnapshotUseless(
             "journal.external is set: the journal is not here. Restore on the machine that runs "

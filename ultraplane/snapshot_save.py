@@ -17,8 +17,8 @@ import io
 import os
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -49,7 +49,7 @@ from ultraplane.config import Config
 from ultraplane.files import DirectoryInUse, DirectoryLock
 from ultraplane.joining import SHARED
 from ultraplane.parts import settings_path
-from ultraplane.snapshot_work import SnapshotUseless, Steps, explained, work_directory
+from ultraplane.snapshot_work import SnapshotUseless, Steps, check_plain, explained, work_directory
 
 _JOURNAL_S_MAX: Final = 15.0
 _uid: Final = os.getuid
@@ -266,9 +266,17 @@ def _whereabouts(config: Config) -> _Whereabouts:
         )
     partitions, memory_dir = config.storage.partitions, config.memory_path
     address = config.journal_address
+    check_plain(config.storage)
     # What `up` was told by flags and a file counts, also when we were not told it.
-    with suppress(FileNotFoundError, SettingsError):
-        settings = read_settings(settings_path(config))
+    path = settings_path(config)
+    if path.exists():
+        try:
+            settings = read_settings(path)
+        except SettingsError as error:
+            raise SnapshotUseless(
+                f"{error}: another version of ultraplane ran in {data_dir} last. Save with that one"
+            ) from error
+        check_plain((field.name, getattr(settings, field.name)) for field in fields(settings))
         partitions, memory_dir = dict(settings.storage.partitions), settings.memory_dir
         address = settings.journal_address
     found = PartitionMap(partitions)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -127,6 +127,20 @@ def explained(path: Path) -> Iterator[None]:
         name = os.fsdecode(error.filename) if error.filename is not None else str(path)
         reason = error.strerror or str(error)
         raise SnapshotUseless(f"{name}: {reason}; nothing was written") from error
+
+
+def check_plain(settings: Iterable[tuple[str, object]]) -> None:
+    """Refuse a cluster that is encrypted at rest: a snapshot, or what is made of one, is not.
+
+    Raises:
+        SnapshotUseless: a setting that has to do with encryption is set.
+    """
+    for name, value in settings:
+        if "encrypt" in name and value:
+            raise SnapshotUseless(
+                f"{name} is set: the cluster is encrypted at rest, and snapshots are not. Nothing "
+                "was written"
+            )
 
 
 def manifest_of(content: dict[str, object], path: Path) -> Manifest:

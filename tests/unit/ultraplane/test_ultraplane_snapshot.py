@@ -25,6 +25,7 @@ from ultraplane import snapshot_commands, snapshot_restore, snapshot_save
 from ultraplane.config import Config
 from ultraplane.config_reader import load_config
 from ultraplane.files import DirectoryLock
+from ultraplane.parts import settings_path
 from ultraplane.pki import PkiPlan, ensure_pki
 from ultraplane.snapshot_restore import read_status, restore_snapshot, verify_snapshot
 from ultraplane.snapshot_save import Saved, save_snapshot
@@ -280,6 +281,29 @@ def test_a_stopped_cluster_of_another_user_is_not_touched(
     owner = os.getuid()
     monkeypatch.setattr(snapshot_save, "_uid", lambda: owner + 1)
     with pytest.raises(SnapshotUseless, match="save as that user"):
+        save(cluster, tmp_path / "a.snap")
+
+
+def test_what_is_encrypted_at_rest_is_never_written_in_the_clear(
+    cluster: Config, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever the setting is called, and wherever it stands.
+    encrypted = [("partitions", {}), ("encryption_of_something", "keys.yaml")]
+    monkeypatch.setattr(type(cluster.storage), "__iter__", lambda _: iter(encrypted))
+    with pytest.raises(SnapshotUseless, match="encryption_of_something is set"):
+        save(cluster, tmp_path / "b.snap")
+    with pytest.raises(SnapshotUseless, match="encryption_of_something is set"):
+        restore(config_of(tmp_path / "new"), snapshot)
+    assert _left(tmp_path) == {"cluster", "cluster-memory", "a.snap"}
+
+
+def test_a_cluster_that_another_version_ran_is_left_to_that(
+    cluster: Config, tmp_path: Path
+) -> None:
+    path = settings_path(cluster)
+    path.parent.mkdir(mode=0o700)
+    path.write_text('{"data_dir": "/", "a_later_setting": 1}')
+    with pytest.raises(SnapshotUseless, match="another version of ultraplane"):
         save(cluster, tmp_path / "a.snap")
 
 
