@@ -328,16 +328,29 @@ def _begin(position: Position, origin: Origin) -> Position:
 def _install(checkpoint: Checkpoint, scratch: Path) -> Environment:
     if not install_checkpoint(checkpoint, scratch):
         raise SnapshotFailed(f"checkpoint {checkpoint.path.name} of the snapshot is damaged")
-    return Environment(scratch)
+    try:
+        return Environment(scratch)
+    except Exception as error:
+        if not is_unusable(error):
+            raise
+        raise SnapshotFailed(
+            f"checkpoint {checkpoint.path.name} of the snapshot is none of ours: {error}"
+        ) from error
 
 
 def _facts(name: str, environment: Environment, file: str, counted: Counted) -> PartitionFacts:
     """Read everything that an environment holds."""
     txn = environment.read()
     try:
-        position = read_position(environment, txn)
+        try:
+            position = read_position(environment, txn)
+        except struct.error as error:
+            raise SnapshotFailed(f"partition {name} is of a newer format: {error}") from error
         if position.format_version not in READABLE_FORMATS:
-            raise SnapshotFailed(f"partition {name} is of format {position.format_version}")
+            raise SnapshotFailed(
+                f"partition {name} is of format {position.format_version}, which this program does "
+                "not know: use the version of ultraplane that wrote it, or a newer one"
+            )
         types = TypeTable({})
         types.load(environment, txn)
         objects: Counter[bytes] = Counter()

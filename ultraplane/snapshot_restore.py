@@ -129,7 +129,8 @@ def _check_target(config: Config, data_dir: Path) -> None:
     if config.journal.external:
         raise SnapshotUseless(
             "journal.external is set: the journal is not here. Restore on the machine that runs "
-            "it, without that setting, and let the other API servers join"
+            "it, without that setting, and let the other API servers join. Into a journal of "
+            "another kind nothing can be restored yet"
         )
     if data_dir.exists() and not data_dir.is_dir():
         raise SnapshotUseless(f"{data_dir} is no directory")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from xxhash import xxh3_64_hexdigest
 
 from journal.local import LocalEngine
 from journal.memory import MemoryEngine
@@ -164,6 +166,29 @@ def test_a_damaged_copy_is_refused(tmp_path: Path) -> None:
         assert not (tmp_path / "scratch").exists()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [(struct.pack("<IQQQQ8s16s", 99, 1, 1, 0, 0, b"", b""), "format 99"), (b"new", "newer format")],
+)
+def test_a_state_of_a_newer_format_is_called_newer(tmp_path: Path, row: bytes, told: str) -> None:
+    environment = Environment(tmp_path / "memory", map_bytes=1 << 24)
+    with environment.write() as txn:
+        txn.put(b"state", row, db=environment.meta)
+    txn = environment.read()
+    checkpoint = snapshot_state.write_checkpoint(environment, txn, 1, tmp_path / "c")
+    environment.close()
+    with pytest.raises(SnapshotFailed, match=told):
+        _inspect(tmp_path, checkpoint)
+
+
+def test_a_checkpoint_that_is_none_is_told(tmp_path: Path) -> None:
+    data = b"not what LMDB writes" * 1000
+    path = tmp_path / f"{1:020d}-{xxh3_64_hexdigest(data)}.mdb"
+    path.write_bytes(data)
+    with pytest.raises(SnapshotFailed, match="is none of ours"):
+        _inspect(tmp_path, checkpoint_in(tmp_path))
 
 
 async def _restored(path: Path, facts: PartitionFacts, checkpoint: Checkpoint) -> LocalEngine:
