@@ -93,16 +93,44 @@ class LocalEngine:
             StreamClosed: the engine was closed.
         """
         found = self._streams.get(name)
-        if found is not None:
-            return found
+        return found if found is not None else self._add(name, Recovered())
+
+    def _add(self, name: str, found: Recovered) -> StreamLog:
         check_stream_name(name)
         if self._lock_descriptor is None:
             raise StreamClosed("the journal is closed")
         if len(self._streams) >= self.limits.streams_max:
             raise Overloaded(f"the journal has its {self.limits.streams_max} streams")
-        fresh = StreamLog(self._directory / name, self._environment, Recovered(), None)
+        fresh = StreamLog(self._directory / name, self._environment, found, None)
         self._streams[name] = fresh
         return fresh
+
+    def begin(self, stream: str, first_sequence: int, timestamp_ms: int = 0) -> None:
+        """Let a stream that holds nothing yet begin at a later sequence than 1.
+
+        For a log that goes on where one that was lost had ended. Nothing is written: the first
+        append gets the sequence, and makes it so for good.
+
+        Args:
+            stream: its name.
+            first_sequence: of its first record.
+            timestamp_ms: what its timestamps do not fall below.
+
+        Raises:
+            BadRequest: it was used before, or the name or sequence is none.
+            Overloaded: there are too many streams.
+        """
+        if first_sequence < 1:
+            raise BadRequest(f"sequences begin at 1, not {first_sequence}")
+        if stream in self._streams:
+            raise BadRequest(f"stream {stream!r} has begun already")
+        found = Recovered(
+            next_sequence=first_sequence,
+            timestamp_ms=timestamp_ms,
+            keys_after=first_sequence - 1,
+            noted_sequence=first_sequence,
+        )
+        self._add(stream, found)
 
     async def append(
         self,

@@ -22,15 +22,9 @@ from typing import Final
 
 from xxhash import xxh3_64
 
-from storage.checkpoint_copy import (
-    VERIFY_BYTES_PER_SECOND,
-    Copier,
-    Pace,
-    forget_cached,
-    remove_gently,
-)
+from storage.checkpoint_copy import Copier, Pace, forget_cached, remove_gently
 from storage.checkpoint_file import CHUNK_BYTES, Description, read_chunks, read_header, write_chunks
-from storage.environment import DATA_NAME, Environment, Txn, replace_data
+from storage.environment import DATA_NAME, Tables, Txn, replace_data
 from storage.errors import CheckpointDamaged
 from storage.sealing import Sealer
 from storage.state_hash import stored_hash
@@ -69,7 +63,7 @@ def needed_from(directory: Path) -> int:
 
 
 def write_checkpoint(
-    environment: Environment,
+    environment: Tables,
     txn: Txn,
     sequence: int,
     directory: Path,
@@ -119,7 +113,7 @@ def write_checkpoint(
             # What is read now comes from the disk, as far as the system lets us say so.
             forget_cached(file.fileno())
             # Slowly: no snapshot is held any more, and reads delay the journal's writes.
-            pace.begin(VERIFY_BYTES_PER_SECOND)
+            pace.begin_verifying()
             _verify(temporary, sealer, pace)
         path = directory / f"{sequence:020d}-{written.digest}{SUFFIX}"
         temporary.rename(path)

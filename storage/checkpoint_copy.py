@@ -14,7 +14,7 @@ from threading import Event, Thread
 from typing import Final, Self
 
 from storage.checkpoint_file import CHUNK_BYTES
-from storage.environment import Environment, Txn
+from storage.environment import Tables, Txn
 from storage.errors import CheckpointStopped
 
 BYTES_PER_SECOND_MAX: Final = 250e6
@@ -31,7 +31,7 @@ class Copier:
     Entered, it copies in a thread; when it is left, that has ended.
     """
 
-    def __init__(self, environment: Environment, txn: Txn) -> None:
+    def __init__(self, environment: Tables, txn: Txn) -> None:
         self._environment, self._txn = environment, txn
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
         self._error: Exception | None = None
@@ -77,17 +77,31 @@ class Copier:
 
 
 class Pace:
-    """Slows down who goes through many bytes, or ends it."""
+    """Slows down who goes through many bytes, or ends it.
 
-    def __init__(self, bytes_per_second: float = BYTES_PER_SECOND_MAX) -> None:
+    Args of the constructor:
+        bytes_per_second: of the plain file, while it is copied.
+        verify_bytes_per_second: while the copy is read back.
+    """
+
+    def __init__(
+        self,
+        bytes_per_second: float = BYTES_PER_SECOND_MAX,
+        verify_bytes_per_second: float = VERIFY_BYTES_PER_SECOND,
+    ) -> None:
         self._bytes_per_second = bytes_per_second
+        self._verify_bytes_per_second = min(bytes_per_second, verify_bytes_per_second)
         self._stop = Event()
         self._begun_s = time.monotonic()
 
-    def begin(self, bytes_per_second_max: float = BYTES_PER_SECOND_MAX) -> None:
-        """Count from now on, from the first byte on, and go no faster than this."""
-        self._bytes_per_second = min(self._bytes_per_second, bytes_per_second_max)
+    def begin(self) -> None:
+        """Count from now on, from the first byte on."""
         self._begun_s = time.monotonic()
+
+    def begin_verifying(self) -> None:
+        """Likewise, at the pace of reading back."""
+        self._bytes_per_second = self._verify_bytes_per_second
+        self.begin()
 
     def stop(self) -> None:
         """Have whoever waits, now or later, give up."""

@@ -162,6 +162,17 @@ class Tables:
         pages = sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
         return self.used_bytes - pages * int(stats[0]["psize"])
 
+    def copy_to(self, fd: int, txn: Txn) -> None:
+        """Write a compact copy of what `txn` sees; to be called in a thread (the GIL is free).
+
+        Raises:
+            OSError: it could not be written whole.
+        """
+        try:
+            self._lmdb.copyfd(fd, compact=True, txn=txn)
+        except lmdb.Error as error:
+            raise OSError(str(error)) from error
+
     def forget_dead(self) -> None:
         """Give back the snapshots that dead processes held."""
         self._lmdb.reader_check()
@@ -287,17 +298,6 @@ class Environment(Tables):
                 raise StorageFull(f"{self.path}: {error}") from error
             raise
 
-    def copy_to(self, fd: int, txn: Txn) -> None:
-        """Write a compact copy of what `txn` sees; to be called in a thread (the GIL is free).
-
-        Raises:
-            OSError: it could not be written whole.
-        """
-        try:
-            self._lmdb.copyfd(fd, compact=True, txn=txn)
-        except lmdb.Error as error:
-            raise OSError(str(error)) from error
-
     def close(self) -> None:
         """Close the files; open read transactions must have been aborted. May be repeated."""
         if self._closed:
@@ -337,6 +337,16 @@ def _read_boot(path: Path) -> str:
         return path.read_text()
     except FileNotFoundError:
         return ""
+
+
+def check_unused(path: Path) -> None:
+    """Make sure that nobody writes an environment; one that is not there is written by nobody.
+
+    Raises:
+        ReplicaLocked: another process has it open.
+    """
+    if path.exists():
+        os.close(_lock(path))
 
 
 def remove_environment(path: Path) -> None:

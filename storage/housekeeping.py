@@ -57,6 +57,8 @@ class Housekeeper:
             await self._clock.sleep(TICK_SECONDS)
             self._partition.snapshots.sweep()
             self._partition.hub.sweep()
+            # Whoever copies the files from outside may be killed while it does.
+            self._partition.environment.forget_dead()
             if not self._partition.ready:
                 continue
             try:

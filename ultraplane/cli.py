@@ -6,19 +6,17 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ultraplane.errors import UserError
-
-if TYPE_CHECKING:
-    from ultraplane.config import Config
-
-DISTRIBUTION: Final = "ultraplane"
+from ultraplane.options import ConfigFile, DataDir
+from ultraplane.options import load as _load
+from ultraplane.options import path_argument as _path
+from ultraplane.options import software_version as _version
+from ultraplane.snapshot_commands import app as snapshot_app
 
 app = typer.Typer(
     name="ultraplane",
@@ -31,34 +29,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,  # locals may hold keys and tokens
 )
+app.add_typer(snapshot_app, name="snapshot")
 
 
-def _path(text: str) -> Path:
-    # Empty is an unset variable in a script, and would mean the working directory.
-    if not text:
-        raise typer.BadParameter('must name a file or directory; the present one is "."')
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise typer.BadParameter(f"{text}: there is no such user") from error
-
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        parser=_path,
-        metavar="DIR",
-        help="Where the cluster lives: journal, certificates, kubeconfig, logs. Another directory "
-        "is another cluster. Default: ~/.local/share/ultraplane",
-    ),
-]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", parser=_path, metavar="FILE", help="Settings in YAML; see `ultraplane config`."
-    ),
-]
 Port = Annotated[
     int | None,
     typer.Option("--port", metavar="PORT", help="API server's port, 0 for a free one. [6443]"),
@@ -345,19 +318,6 @@ def run(command: Callable[[], Any]) -> None:
     typer.secho("ultraplane: ", fg=typer.colors.RED, err=True, nl=False)
     typer.echo(text, err=True)
     sys.exit(1)
-
-
-def _load(file: Path | None, data_dir: Path | None, flags: dict[str, Any]) -> Config:
-    from ultraplane.config_reader import load_config
-
-    return load_config(file, os.environ, {"data_dir": data_dir, **flags})
-
-
-def _version() -> str:
-    try:
-        return installed_version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 if __name__ == "__main__":

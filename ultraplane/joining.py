@@ -19,7 +19,8 @@ from typing import Final
 from ultraplane.errors import UserError
 from ultraplane.files import private_directory, write_private
 
-_SHARED: Final = ("ca.crt", "ca.key", "service-account.key", "admin.token")
+SHARED: Final = ("ca.crt", "ca.key", "service-account.key", "admin.token")
+"""What all credentials of a cluster come from, in `pki/`."""
 _COPY_ATTEMPTS: Final = 5
 _CHECKPOINTS: Final = (".ckpt", ".mdb")
 
@@ -42,9 +43,9 @@ def join_cluster(source: Path, data_dir: Path) -> None:
     if os.path.realpath(source) == os.path.realpath(data_dir):
         raise CannotJoin(f"join: {source} is our own data directory; name another API server's")
     own = data_dir / "pki"
-    if not source.exists() and all((own / name).exists() for name in _SHARED):
+    if not source.exists() and all((own / name).exists() for name in SHARED):
         return  # it has joined, and needs nothing of the other any more
-    wanted = {name: _read(source / "pki" / name) for name in _SHARED}
+    wanted = {name: _read(source / "pki" / name) for name in SHARED}
     for name, content in wanted.items():
         path = own / name
         if path.exists() and path.read_bytes() != content:
