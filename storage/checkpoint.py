@@ -149,6 +149,11 @@ class Checkpointer:
     Attributes:
         last_sequence: of the newest checkpoint, 0 if there is none.
         last_error: why the last attempt failed, "" if it did not.
+        last_bytes, last_seconds: how large the newest is, and how long it took to write.
+        written_at_ms: when that was, 0 if there is none.
+        due_since_ms: since when there is something that no checkpoint has, 0 if there is nothing.
+        failures: attempts that failed.
+        pressed: whether the log has no space: what lets it be trimmed is worth any cost.
     """
 
     def __init__(
@@ -171,6 +176,12 @@ class Checkpointer:
         existing = list_checkpoints(directory) if directory.exists() else []
         self.last_sequence = existing[0].sequence if existing else 0
         self.last_error = ""
+        self.last_seconds = 0.0
+        self.failures = self.due_since_ms = self.last_bytes = self.written_at_ms = 0
+        self.pressed = False
+        if existing:
+            found = existing[0].path.stat()
+            self.last_bytes, self.written_at_ms = found.st_size, round(found.st_mtime * 1000)
 
     @property
     def due(self) -> bool:
@@ -179,6 +190,8 @@ class Checkpointer:
         waited_s = self._clock.monotonic_s() - self._last_s
         if self.last_error and waited_s < RETRY_SECONDS:
             return False
+        if self.pressed and behind > 0 and waited_s >= RETRY_SECONDS:
+            return True
         objects = sum(entry.count for entry in self._partition.types)
         enough = max(self._entries_max, objects // OBJECTS_PER_ENTRY)
         if behind < enough and (behind <= 0 or waited_s < self._seconds_max):
@@ -193,6 +206,10 @@ class Checkpointer:
     def look(self) -> None:
         """Learn how much is written, since the last look."""
         now_s, revision = self._clock.monotonic_s(), self._partition.revision
+        if revision <= self.last_sequence:
+            self.due_since_ms = 0
+        elif not self.due_since_ms:
+            self.due_since_ms = self._clock.now_ms()
         if now_s > self._seen_s:
             self._entries_per_s = (revision - self._seen_revision) / (now_s - self._seen_s)
             self._seen_s, self._seen_revision = now_s, revision
@@ -232,7 +249,7 @@ class Checkpointer:
             JournalError: it was, but the log was not trimmed.
         """
         partition = self._partition
-        self._last_s = self._clock.monotonic_s()
+        self._last_s, began_ms = self._clock.monotonic_s(), self._clock.now_ms()
         txn, sequence = partition.environment.read(), partition.revision
         log_bytes = partition.log_bytes
         try:
@@ -242,6 +259,10 @@ class Checkpointer:
         finally:
             txn.abort()
         self.last_sequence, self.last_error = sequence, ""
+        self.last_seconds = self._clock.monotonic_s() - self._last_s
+        self.last_bytes = checkpoint.path.stat().st_size
+        self.written_at_ms = self._clock.now_ms()
+        self.due_since_ms = began_ms if partition.revision > sequence else 0
         self._last_log_bytes = log_bytes
         needed = needed_from(self._directory)
         await self._hold(needed)
@@ -255,6 +276,7 @@ class Checkpointer:
 
     def _failed(self, error: OSError) -> None:
         self.last_error = str(error)
+        self.failures += 1
         _log.error("%s: no checkpoint was written: %s", self._partition.name, error)
 
 
