@@ -114,7 +114,9 @@ class QuotaGate:
         if not growth:
             return None
         worst = max(growth, key=lambda one: one.level)
-        grown_bytes = len(op.body) + len(op.meta) - len(old.body) - len(old.meta)
+        # The stored body has its revision in it.
+        new_bytes = len(op.body) + len(op.meta) + len(str(old.mod_revision))
+        grown_bytes = new_bytes - len(old.body) - len(old.meta)
         if grown_bytes < 0 or (grown_bytes <= OP_BYTES and worst.level == Level.READ_ONLY):
             return None
         is_deleting = grown_bytes <= _DELETING_BYTES_MAX and _is_deleting(op.body)
