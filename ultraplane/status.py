@@ -84,7 +84,7 @@ def read_status(config: Config) -> Status:
 
 def as_json(status: Status) -> str:
     """Return a status for programs."""
-    content = {
+    content: dict[str, Any] = {
         "ready": status.ready,
         "reason": status.reason,
         "server": status.server,
