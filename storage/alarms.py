@@ -28,6 +28,8 @@ RESERVE_PART: Final = 8
 """The reserve is at most this part of a file system: small ones need room to work in."""
 FLOOR_PART: Final = 4
 """The part of the reserve that only deletes may use."""
+SPARE_PART: Final = 4
+"""Of pages given up that are counted on, unless they are half of the file."""
 RESERVE_BYTES: Final = 256 << 20
 LAG_S_MAX: Final = 10.0
 CLOCK_AHEAD_S_MAX: Final = 10.0
@@ -148,9 +150,20 @@ class PartitionFigures(NamedTuple):
         """Bytes of pages that hold something."""
         return self.file_bytes - self.spare_bytes
 
+    def growth_bytes(self, memory: Disk) -> int:
+        """Return by how much its file may grow."""
+        return min(memory.free_bytes, self.map_bytes - self.file_bytes)
+
     def room_bytes(self, memory: Disk) -> int:
-        """Return how much more it can take."""
-        return self.spare_bytes + min(memory.free_bytes, self.map_bytes - self.file_bytes)
+        """Return how much more it can take.
+
+        Values of more than a page need several in a row. Where few are spare, the file grows for
+        them all the same, and what is left for that is all that the other partitions have.
+        """
+        growth_bytes = self.growth_bytes(memory)
+        if 2 * self.spare_bytes < self.file_bytes:
+            return growth_bytes + self.spare_bytes // SPARE_PART
+        return growth_bytes + self.spare_bytes
 
 
 class LogFigures(NamedTuple):
