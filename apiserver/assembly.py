@@ -10,12 +10,14 @@ from apiserver.authn import Authenticator, read_token_file
 from apiserver.authz import Authorizer
 from apiserver.exchange import Exchange
 from apiserver.metrics import Metrics
+from apiserver.quota import QuotaGate
 from apiserver.resources import Catalog, Target
 from apiserver.router import Handler, Verbs
 from apiserver.server import Server
 from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.service_claims import PORT_CLAIMS, ServiceClaims
 from apiserver.settings import ServerSettings
+from apiserver.storage_metrics import StorageMetrics
 from apiserver.twins import Twins
 from apiserver.verbs import node_parts
 from apiserver.verbs.answer import respond_printed
@@ -33,10 +35,12 @@ from journal.engine import Journal
 from kube.builtin_kinds import builtin_registry
 from runtime.clock import Clock
 from runtime.tasks import TaskCrashed
+from storage.alarms import Quotas
 from storage.housekeeping import Retention
 from storage.mapped_store import MappedStore
 from storage.partition_map import PartitionMap
 from storage.sealing import Sealers
+from storage.space import Paths, SpaceWatch
 from storage.store import Store, StoreOptions
 from storage.store_view import StoreView
 
@@ -101,11 +105,35 @@ def _with_claims(partitions: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[s
     }
 
 
+def quotas(settings: ServerSettings) -> Quotas:
+    """Return the limits of storage."""
+    storage = settings.storage
+    return Quotas(
+        memory_bytes=storage.quota_memory_bytes,
+        objects=storage.quota_objects,
+        objects_of=storage.quota_objects_of,
+        log_bytes=storage.quota_log_bytes,
+        memory_reserve_bytes=storage.memory_reserve_bytes,
+        log_reserve_bytes=storage.log_reserve_bytes,
+        checkpoint_interval_s=storage.checkpoint_interval_s,
+    )
+
+
+def make_watch(
+    settings: ServerSettings, store: StoreView, journal: Journal, clock: Clock
+) -> SpaceWatch:
+    """Return who looks at what is left."""
+    paths = Paths(settings.memory_dir, settings.data_dir)
+    return SpaceWatch(store, journal, paths, quotas(settings), clock)
+
+
 def make_server(
-    settings: ServerSettings, store: StoreView, catalog: Catalog, clock: Clock
+    settings: ServerSettings, store: StoreView, catalog: Catalog, watch: SpaceWatch, clock: Clock
 ) -> Server:
     """Return what the verbs work with."""
-    server = Server(settings, store, catalog, clock, Metrics())
+    gate = QuotaGate(store, watch, settings.workers)
+    server = Server(settings, store, catalog, clock, Metrics(), gate)
+    server.metrics.gauges.append(StorageMetrics(store, watch, gate).collect)
     services = catalog.by_storage["services"]
     addresses = catalog.by_storage["networking.k8s.io/ipaddresses"]
     server.companions["services"] = ServiceClaims(store, services, addresses, settings)
@@ -191,8 +219,26 @@ def make_store(
     return Store(journal, options, clock=clock)
 
 
-def partition_status(store: StoreView) -> dict[str, Any]:
-    """Return what `ultraplane status` shows of the partitions."""
+def cluster_status(store: StoreView, watch: SpaceWatch) -> dict[str, Any]:
+    """Return what `ultraplane status` shows: partitions, alarms, the log and what is left."""
+    return {
+        "partitions": _partitions(store, watch),
+        "alarms": [alarm.to_json() for alarm in watch.alarms],
+        "journal": watch.journal,
+        "disks": {
+            "memory": watch.memory._asdict(),
+            "data": watch.data._asdict(),
+        },
+        "quotas": {
+            "memory_bytes": watch.quotas.memory_bytes,
+            "objects": watch.quotas.objects,
+            "objects_of": dict(watch.quotas.objects_of),
+            "log_bytes": watch.quotas.log_bytes,
+        },
+    }
+
+
+def _partitions(store: StoreView, watch: SpaceWatch) -> list[dict[str, Any]]:
     rows = []
     for name, known in store.status().items():
         objects = known["objects"]
@@ -206,11 +252,19 @@ def partition_status(store: StoreView) -> dict[str, Any]:
                     count for resource, count in objects.items() if resource != PORT_CLAIMS
                 ),
                 "bytes": known["bytes"],
+                "spare_bytes": known["spare_bytes"],
                 "object_bytes": known["object_bytes"],
                 "plain_bytes": known["plain_bytes"],
                 "lag": max(0, known["journal_tail"] - known["revision"]),
+                "lag_s": round(watch.lag_s.get(name, 0.0), 3),
+                "checkpoint": known["checkpoint"],
+                "checkpoint_at_ms": known["checkpoint_at_ms"],
+                "checkpoint_bytes": known["checkpoint_bytes"],
+                "checkpoint_error": known["checkpoint_error"],
+                "recovered_from": known["recovered_from"],
+                "recovery_s": round(known["recovery_s"], 3),
                 "watchers": known.get("watchers_anywhere", known["watchers"]),
                 "failure": known["failure"],
             }
         )
-    return {"partitions": rows}
+    return rows

@@ -2,8 +2,8 @@
 
 Whoever scrapes reaches one worker, by the kernel's choice, and wants to hear of all. The asked one
 gathers what the others export and adds it up: counters, histograms and most gauges are sums, the
-seats among them, of which each has a part. What is told of the replica is the same thing seen by
-each of them, and is taken once; and some figures are no amounts: see `_OTHERWISE`.
+seats among them, of which each has a part. What is told of the replica and the journal is the same
+thing seen by each of them, and is taken once; and some figures are no amounts: see `_OTHERWISE`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import orjson
 from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 
-_OF_THE_REPLICA: Final = ("apiserver_storage_", "ultraplane_storage_")
+_OF_THE_REPLICA: Final = (
+    *("apiserver_storage_", "apiserver_resource_objects", "ultraplane_storage_"),
+    *("ultraplane_journal_", "etcd_disk_", "ultraplane_alarm", "ultraplane_disk_"),
+)
 # What each of them does to objects on their way there, and back.
 _OF_EACH: Final = (
     "apiserver_storage_transformation_",

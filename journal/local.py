@@ -1,6 +1,7 @@
 """The local engine: streams as segment files in one directory of this machine.
 
     <directory>/lock                       held by the process that has it open
+    <directory>/.reserve                   space for when the disk is full
     <directory>/<stream>/<first sequence>.log
     <directory>/<stream>/<first sequence>.summary   of a segment that gets no more frames
     <directory>/<stream>/waypoint          its end and keys at the last trim or orderly end
@@ -18,6 +19,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from journal.engine import Batch, check_append, check_stream_name
 from journal.errors import BadRequest, JournalError, Overloaded, StreamClosed
 from journal.record import encode_body
 from journal.recovery import Recovered
+from journal.reserve import Reserve
 from journal.stream_log import StreamLog
 
 _log = logging.getLogger(__name__)
@@ -59,6 +62,8 @@ class LocalEngine:
         environment = environment or Environment()
         await asyncio.to_thread(make_directory, directory)
         lock_descriptor = lock_directory(directory)
+        reserve = Reserve(directory, environment.limits.reserve_bytes, environment.ops.allocate)
+        environment = replace(environment, reserve=reserve)
         streams: dict[str, StreamLog] = {}
         try:
             for path in sorted(await asyncio.to_thread(_stream_directories, directory)):
@@ -76,6 +81,7 @@ class LocalEngine:
             # Names found here may be in the kernel's memory only: a kill came between making them
             # and making them durable. What is appended below them now must not vanish with them.
             await asyncio.to_thread(_sync_names, directory)
+            await asyncio.to_thread(reserve.take)
         except BaseException as error:
             if isinstance(error, JournalError):
                 _log.critical("the journal does not open: %s", error)
@@ -179,6 +185,15 @@ class LocalEngine:
     def to_json(self) -> dict[str, Any]:
         """Return every stream's counters."""
         return {name: log.to_json() for name, log in sorted(self._streams.items())}
+
+    def disk(self) -> dict[str, int | bool] | None:
+        """Return what is left of the disk; None if it does not tell."""
+        assert self._environment.reserve is not None
+        try:
+            return self._environment.reserve.to_json()
+        except OSError as error:
+            _log.warning("what is left of the journal's disk is not known: %s", error)
+            return None
 
     async def drain(self) -> None:
         """Return when every append that was submitted has been answered."""

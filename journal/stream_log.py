@@ -168,6 +168,9 @@ class StreamLog:
             paths = [info.path for info in self._segments[:keep]]
             waypoint = self.committer.waypoint()
             noted = await asyncio.to_thread(self._note, waypoint)
+            stats = self.committer.stats
+            stats.trimmed_segments += keep
+            stats.trimmed_bytes += sum(info.end_offset for info in self._segments[:keep])
             # Readers are refused before the files go.
             del self._segments[:keep]
             await asyncio.to_thread(self._delete, paths)

@@ -63,6 +63,11 @@ class Checkpointer:
     Attributes:
         last_sequence: of the newest checkpoint, 0 if there is none.
         last_error: why the last attempt failed, "" if it did not.
+        last_bytes, last_seconds: how large the newest is, and how long it took to write.
+        written_at_ms: when that was, 0 if there is none.
+        due_since_ms: since when there is something that no checkpoint has, 0 if there is nothing.
+        failures: attempts that failed.
+        pressed: whether the log has no space: what lets it be trimmed is worth any cost.
     """
 
     def __init__(
@@ -87,6 +92,12 @@ class Checkpointer:
         existing = list_checkpoints(directory) if directory.exists() else []
         self.last_sequence = existing[0].sequence if existing else 0
         self.last_error = ""
+        self.last_seconds = 0.0
+        self.failures = self.due_since_ms = self.last_bytes = self.written_at_ms = 0
+        self.pressed = False
+        if existing:
+            found = existing[0].path.stat()
+            self.last_bytes, self.written_at_ms = found.st_size, round(found.st_mtime * 1000)
         # Else the key of a partition that nobody writes to would be needed for ever.
         self._is_stale = bool(existing) and is_stale(existing[0], sealer)
 
@@ -97,7 +108,7 @@ class Checkpointer:
         waited_s = self._clock.monotonic_s() - self._last_s
         if self.last_error and waited_s < RETRY_SECONDS:
             return False
-        if self._is_stale:
+        if self._is_stale or (self.pressed and behind > 0 and waited_s >= RETRY_SECONDS):
             return True
         objects = sum(entry.count for entry in self._partition.types)
         enough = max(self._entries_max, objects // OBJECTS_PER_ENTRY)
@@ -113,6 +124,10 @@ class Checkpointer:
     def look(self) -> None:
         """Learn how much is written, since the last look."""
         now_s, revision = self._clock.monotonic_s(), self._partition.revision
+        if revision <= self.last_sequence:
+            self.due_since_ms = 0
+        elif not self.due_since_ms:
+            self.due_since_ms = self._clock.now_ms()
         if now_s > self._seen_s:
             self._entries_per_s = (revision - self._seen_revision) / (now_s - self._seen_s)
             self._seen_s, self._seen_revision = now_s, revision
@@ -157,7 +172,7 @@ class Checkpointer:
             JournalError: it was, but the log was not trimmed.
         """
         partition = self._partition
-        self._last_s = self._clock.monotonic_s()
+        self._last_s, began_ms = self._clock.monotonic_s(), self._clock.now_ms()
         # As slow as it may be, as it is not alone.
         pace = Pace(min(max(self._needed_pace(), BYTES_PER_SECOND_MIN), BYTES_PER_SECOND_MAX))
         txn, sequence = partition.environment.read(), partition.revision
@@ -177,6 +192,10 @@ class Checkpointer:
         finally:
             txn.abort()
         self.last_sequence, self.last_error, self._is_stale = sequence, "", False
+        self.last_seconds = self._clock.monotonic_s() - self._last_s
+        self.last_bytes = checkpoint.path.stat().st_size
+        self.written_at_ms = self._clock.now_ms()
+        self.due_since_ms = began_ms if partition.revision > sequence else 0
         self._last_log_bytes = log_bytes
         needed = needed_from(self._directory)
         await self._hold(needed)
@@ -190,4 +209,5 @@ class Checkpointer:
 
     def _failed(self, error: Exception) -> None:
         self.last_error = str(error)
+        self.failures += 1
         _log.error("%s: no checkpoint was written: %s", self._partition.name, error)

@@ -24,6 +24,7 @@ No `writemap`: it saves 23 µs of a commit (32 to 9 µs for one put, 10.5 to 8 �
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -60,6 +61,8 @@ _TABLES_MAX: Final = 16
 _READERS_MAX: Final = 1 << 17
 # Read transactions kept for reuse: beginning one costs 0.4 µs then.
 _SPARE_TXNS: Final = 64
+# LMDB writes up to 64 pages, or one value, in one call: one that does not fit whole found less.
+_FULL_BYTES: Final = 8 << 20
 # Address space, not memory: the file on tmpfs is sparse and grows with what is written.
 MAP_BYTES: Final = 256 << 30
 
@@ -293,10 +296,16 @@ class Environment(Tables):
         except (lmdb.MapFullError, lmdb.DiskError, lmdb.TxnFullError) as error:
             raise StorageFull(f"{self.path}: {error}") from error
         except lmdb.Error as error:
-            # ENOSPC has no class of its own: it arrives as a plain Error with the system's text.
-            if os.strerror(28) in str(error):
+            # ENOSPC has no class of its own: it arrives as a plain Error with the system's text. A
+            # write for which a part fitted arrives as EIO: that is all LMDB makes of it.
+            is_short = os.strerror(errno.EIO) in str(error) and self._is_device_full()
+            if os.strerror(errno.ENOSPC) in str(error) or is_short:
                 raise StorageFull(f"{self.path}: {error}") from error
             raise
+
+    def _is_device_full(self) -> bool:
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize < _FULL_BYTES
 
     def close(self) -> None:
         """Close the files; open read transactions must have been aborted. May be repeated."""

@@ -30,6 +30,8 @@ STEPS_PER_TICK: Final = 32
 EXPIRED_PER_ROUND: Final = 512
 ROUNDS_PER_TICK: Final = 16
 COMMIT_SECONDS: Final = 10.0
+PRESSED_SECONDS: Final = 10.0
+"""How much history is kept when memory runs short: deletes give their pages back only then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,17 @@ class Retention:
 
 
 class Housekeeper:
-    """Keeps one partition small."""
+    """Keeps one partition small.
+
+    Attributes:
+        pressed: whether memory runs short: little history is kept for watchers and lists then.
+    """
 
     def __init__(self, partition: Partition, clock: Clock, retention: Retention) -> None:
         self._partition = partition
         self._clock = clock
         self._retention = retention
+        self.pressed = False
 
     async def run(self) -> None:
         """Look once a second; what fails is tried again at the next look."""
@@ -79,7 +86,8 @@ class Housekeeper:
         """Return up to where the next step drops history; None if nothing is due."""
         partition, retention = self._partition, self._retention
         surplus = min(partition.position.event_count - retention.changes_max, STEP_CHANGES)
-        oldest_ms = self._clock.now_ms() - round(retention.seconds * 1000)
+        kept_s = min(retention.seconds, PRESSED_SECONDS) if self.pressed else retention.seconds
+        oldest_ms = self._clock.now_ms() - round(kept_s * 1000)
         txn = partition.environment.read()
         target, step_bytes = None, 0
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,22 @@ class StoreOptions:
 class _Running:
     """A partition with what serves it."""
 
-    __slots__ = ("checkpointer", "feed", "partition", "scope", "source")
+    __slots__ = ("checkpointer", "feed", "housekeeper", "partition", "recovery", "scope")
 
     def __init__(
-        self, partition: Partition, checkpointer: Checkpointer, scope: TaskScope, source: str
+        self,
+        partition: Partition,
+        checkpointer: Checkpointer,
+        housekeeper: Housekeeper,
+        scope: TaskScope,
+        recovery: tuple[str, float],
     ) -> None:
         self.partition = partition
         self.checkpointer = checkpointer
+        self.housekeeper = housekeeper
         self.scope = scope
-        self.source = source
+        self.recovery = recovery
+        """What it started from, and how many seconds that took."""
         self.feed: Feed | None = None
 
     def fail(self, error: PartitionFailed) -> None:
@@ -156,6 +163,12 @@ class Store(StoreView):
         """Return what is to be known of each partition, for metrics and operators."""
         return {name: _status(one) for name, one in self._running.items()}
 
+    def press(self, *, memory: Collection[str], log: bool) -> None:
+        """See `StoreView.press`: compact sooner, and write checkpoints, so that the log goes."""
+        for name, one in self._running.items():
+            one.housekeeper.pressed = "" in memory or name in memory
+            one.checkpointer.pressed = log
+
     async def _start_partition(self, name: str, replica: str) -> _Running:
         options = self._options
         partition: Partition | None = None
@@ -176,7 +189,9 @@ class Store(StoreView):
         port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, replica, codec)
         checkpoints = options.data_path / "checkpoints" / name
         places = Places(options.memory_path / name, checkpoints, options.sealers)
+        began_s = self._clock.monotonic_s()
         recovered = await recover(places, port, map_bytes=options.map_bytes)
+        recovery = (recovered.source, self._clock.monotonic_s() - began_s)
         environment = recovered.environment
         try:
             types = TypeTable(options.indexes)
@@ -194,11 +209,11 @@ class Store(StoreView):
             partition.start(scope, recovered.tail)
             if recovered.tail == 0:
                 await partition.commit((Init(os.urandom(16)),), INIT_SECONDS)
-            running = _Running(partition, checkpointer, scope, recovered.source)
+            housekeeper = Housekeeper(partition, self._clock, options.retention)
+            running = _Running(partition, checkpointer, housekeeper, scope, recovery)
             if options.shared:
                 running.feed = Feed(partition, self._clock, lambda: _told(running))
                 await running.feed.start(scope)
-            housekeeper = Housekeeper(partition, self._clock, options.retention)
             scope.spawn(housekeeper.run(), name=f"housekeeping-{name}")
             if options.plain_bytes_max is not None:
                 compressing = Compressing(partition, self._clock, options.plain_bytes_max)
@@ -217,9 +232,15 @@ class Store(StoreView):
 def _status(one: _Running) -> dict[str, Any]:
     return {
         **partition_status(one.partition),
-        "recovered_from": one.source,
+        "recovered_from": one.recovery[0],
+        "recovery_s": one.recovery[1],
         "checkpoint": one.checkpointer.last_sequence,
         "checkpoint_error": one.checkpointer.last_error,
+        "checkpoint_failures": one.checkpointer.failures,
+        "checkpoint_bytes": one.checkpointer.last_bytes,
+        "checkpoint_s": one.checkpointer.last_seconds,
+        "checkpoint_at_ms": one.checkpointer.written_at_ms,
+        "checkpoint_due_since_ms": one.checkpointer.due_since_ms,
     }
 
 

@@ -22,6 +22,8 @@ from ultraplane.pki import Pki
 from ultraplane.probes import accepts_connections, answers_ok
 from ultraplane.supervisor import ProcessSpec
 
+_RESERVE_FILE_PART = 8
+"""Of the reserve that is taken as a file."""
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -58,6 +60,7 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         node_port_last=int(last),
         runtime_config=server.runtime_config,
         access_log=server.access_log,
+        shutdown_delay_s=server.shutdown_delay_s,
         log_level=config.log_level,
         workers=server.workers,
         worker_index=0,
@@ -70,6 +73,12 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             map_bytes_max=storage.map_bytes_max,
             plain_bytes_max=storage.plain_bytes_max,
             process_per_partition=storage.process_per_partition,
+            quota_memory_bytes=storage.quota_memory_mib << 20,
+            quota_objects=storage.quota_objects,
+            quota_objects_of=storage.quota_objects_of,
+            quota_log_bytes=config.journal.quota_log_mib << 20,
+            memory_reserve_bytes=storage.memory_reserve_mib << 20,
+            log_reserve_bytes=config.journal.reserve_mib << 20,
         ),
     )
 
@@ -81,6 +90,7 @@ def journal_arguments(config: Config) -> list[str]:
         f"--listen={config.journal_address}",
         f"--segment-mib={config.journal.segment_mib}",
         f"--hold-seconds={config.journal.replica_expiry_s:g}",
+        f"--reserve-mib={config.journal.reserve_mib // _RESERVE_FILE_PART}",
         f"--log-level={config.log_level}",
     ]
 

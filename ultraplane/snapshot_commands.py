@@ -207,7 +207,7 @@ def _show(told: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ultraplane.status import bytes_text
+    from ultraplane.state_display import bytes_text
 
     console = Console(soft_wrap=True)
     for name, value in (

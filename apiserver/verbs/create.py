@@ -80,12 +80,18 @@ async def create_object(
         prepare_new(server, exchange.user, resource, obj)
         body = await _store(server, exchange, resource, obj, dry_run=options.dry_run)
         if isinstance(body, bytes):
-            for text in resource.hooks.warnings(obj, None):
-                exchange.warn(text)
+            _warn(server, exchange, resource, obj)
             return body
         if not generated:
             raise _already_exists(resource, obj, body)
     raise st.generate_name_conflict(resource.group, resource.plural, obj["metadata"]["name"])
+
+
+def _warn(server: Server, exchange: Caller, resource: Resource, obj: JsonObject) -> None:
+    for text in resource.hooks.warnings(obj, None):
+        exchange.warn(text)
+    if server.quota.warning:
+        exchange.warn(server.quota.warning)
 
 
 def prepare_new(server: Server, user: User, resource: Resource, obj: JsonObject) -> None:
