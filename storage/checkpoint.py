@@ -4,7 +4,8 @@ A checkpoint is one file (storage/checkpoint_file.py), named `<applied sequence>
 is written under another name from one read transaction, flushed in steps, read back and verified,
 and only then renamed and the directory fsynced; older ones go after that. So a disk that does not
 keep what it was given costs the new checkpoint, never the ones before. The two newest are kept:
-should the newest turn out to be damaged later, there is another one.
+should the newest turn out to be damaged later, there is another one. One that was found damaged is
+renamed to `*.damaged` and counts no more, so the log is kept from an intact one on.
 
 Those of the former format are plain LMDB files, `<applied sequence>-<xxh3_64 of the file>.mdb`.
 They are read, and replaced by the next ones.
@@ -34,6 +35,8 @@ _log = logging.getLogger(__name__)
 KEPT: Final = 2
 SUFFIX: Final = ".ckpt"
 FORMER_SUFFIX: Final = ".mdb"
+DAMAGED_SUFFIX: Final = ".damaged"
+DAMAGED_KEPT: Final = 1
 _FORMER_VERSION: Final = 1
 
 
@@ -134,6 +137,19 @@ def write_checkpoint(
     return Checkpoint(sequence, written.digest, path)
 
 
+def set_aside(checkpoint: Checkpoint) -> None:
+    """Have a checkpoint that can't be used count no more; it stays, for those who want to look."""
+    path = checkpoint.path.with_name(checkpoint.path.name + DAMAGED_SUFFIX)
+    try:
+        checkpoint.path.rename(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        # On such a disk there will be no further one either, and the log stays.
+        _log.error("%s can't be used, and was not set aside: %s", checkpoint.path, error)
+    else:
+        _log.error("%s can't be used, and was set aside as %s", checkpoint.path, path)
+
+
 def _drop_older(directory: Path, path: Path, sequence: int) -> None:
     # One of the same state, which may be stored differently, is no second one.
     others = [kept for kept in list_checkpoints(directory) if kept.path != path]
@@ -141,6 +157,8 @@ def _drop_older(directory: Path, path: Path, sequence: int) -> None:
     for kept in others:
         if kept not in distinct:
             remove_gently(kept.path)
+    for damaged in sorted(directory.glob(f"*{DAMAGED_SUFFIX}"), reverse=True)[DAMAGED_KEPT:]:
+        remove_gently(damaged)
 
 
 def verify_checkpoint(path: Path, *, sealer: Sealer | None = None) -> Description:

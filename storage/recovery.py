@@ -13,7 +13,8 @@
 First of all the journal is told what the checkpoints need, so that no other replica has it trimmed
 while we look. Checkpoints are held against the log in the same way. Without one, the log must begin
 at its first entry. Only a replica's files on tmpfs are ever deleted, and only where a checkpoint or
-the whole log replaces them.
+the whole log replaces them. A damaged checkpoint is renamed, and counts no more, once another or
+the log has stood in for it; while nothing has, it may be a disk that reads badly today.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.checkpoint import install_checkpoint, list_checkpoints, needed_from
+from storage.checkpoint import (
+    Checkpoint,
+    install_checkpoint,
+    list_checkpoints,
+    needed_from,
+    set_aside,
+)
 from storage.checkpoint_seal import check_seal
 from storage.environment import DATA_NAME, Environment, is_unusable, remove_environment
 from storage.errors import DataLost, RecoveryRefused, UnsupportedState
@@ -96,15 +103,18 @@ async def _recover(
             raise
         else:
             return Recovered(environment, "memory", last)
-    environment = await _from_checkpoint(places, port, bounds, map_bytes)
-    if environment is not None:
-        return Recovered(environment, "checkpoint", last)
-    if first > 1:
+    unusable: list[Checkpoint] = []
+    environment = await _from_checkpoint(places, port, bounds, map_bytes, unusable)
+    if environment is None and first > 1:
         raise DataLost(
             f"stream {port.stream!r} begins at {first}, and there is neither an intact checkpoint "
             f"in {places.checkpoints} nor a state in {places.memory} to continue from. "
             f"{_way_back(places.checkpoints)}"
         )
+    for checkpoint in unusable:
+        set_aside(checkpoint)
+    if environment is not None:
+        return Recovered(environment, "checkpoint", last)
     remove_environment(places.memory)
     return Recovered(Environment(places.memory, map_bytes=map_bytes), "log", last)
 
@@ -136,8 +146,13 @@ def _open_usable(path: Path, map_bytes: int) -> Environment | None:
 
 
 async def _from_checkpoint(
-    places: Places, port: JournalPort, bounds: tuple[int, int], map_bytes: int
+    places: Places,
+    port: JournalPort,
+    bounds: tuple[int, int],
+    map_bytes: int,
+    unusable: list[Checkpoint],
 ) -> Environment | None:
+    """Return the newest that can be used; those that can't are added to `unusable`."""
     checkpoints = list_checkpoints(places.checkpoints)
     if checkpoints and checkpoints[0].sequence > bounds[1]:
         raise RecoveryRefused(
@@ -152,10 +167,12 @@ async def _from_checkpoint(
         )
         if not intact:
             _log.error("checkpoint %s is damaged; trying an older one", checkpoint.path)
+            unusable.append(checkpoint)
             continue
         environment = _open_usable(places.memory, map_bytes)
         if environment is None:
             _log.error("checkpoint %s is of another format", checkpoint.path)
+            unusable.append(checkpoint)
             continue
         try:
             await _check_log(environment, port, *bounds)

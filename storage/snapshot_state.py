@@ -195,7 +195,7 @@ async def copy_stopped(places: Places, port: JournalPort, directory: Path) -> Ch
 
     Args:
         places: a scratch directory for the environment, removed afterwards; and the partition's
-            checkpoints, which are only read.
+            checkpoints, which are only read, but for the damaged: see storage/recovery.py.
         port: its stream.
         directory: for the new checkpoint.
 
