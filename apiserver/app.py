@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from email.utils import formatdate
 from typing import Any, Final
 
@@ -38,8 +38,24 @@ Check = Callable[[], str]
 class Health:
     """Named checks behind /livez and /readyz, answered in upstream's text form."""
 
-    def __init__(self, live: dict[str, Check], ready: dict[str, Check]) -> None:
-        self._checks = {"livez": live, "readyz": {**live, **ready}, "healthz": {**live, **ready}}
+    def __init__(
+        self,
+        live: dict[str, Check],
+        healthy: dict[str, Check],
+        ready: dict[str, Check],
+        warnings: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        """Take the checks.
+
+        Args:
+            live: of all three endpoints.
+            healthy: of /healthz and /readyz.
+            ready: of /readyz alone.
+            warnings: lines about what does not make a check fail.
+        """
+        healthz = {**live, **healthy}
+        self._checks = {"livez": live, "readyz": {**healthz, **ready}, "healthz": healthz}
+        self._warnings = warnings
 
     def answer(self, endpoint: str, name: str, query: Any) -> Response:
         """Run the checks of an endpoint, or one of them."""
@@ -58,6 +74,8 @@ class Health:
             else:
                 # Anybody may ask here: the log has the reason, and so has the check by itself.
                 lines.append(f"[-]{key} failed: reason withheld" if reason else f"[+]{key} ok")
+        if endpoint != "livez":
+            lines.extend(self._warnings())
         if unknown := ",".join(quote(key) for key in sorted(excluded - checks.keys())):
             lines.append(f"warn: some health checks cannot be excluded: no matches for {unknown}")
         if any(results.values()):

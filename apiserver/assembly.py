@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apiserver.audit.auditor import Auditor
 from apiserver.audit.log import AuditLog, LogLimits
@@ -20,6 +20,7 @@ from apiserver.node_access.judge import NodeAuthorizer
 from apiserver.oidc.config import Issuer, parse_configuration
 from apiserver.oidc.keys import IssuerKeys
 from apiserver.oidc.tokens import OidcTokens
+from apiserver.quota import QuotaGate
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.escalation import make_guards
 from apiserver.resources import Catalog, Target
@@ -30,6 +31,7 @@ from apiserver.service_claims import PORT_CLAIMS, ServiceClaims
 from apiserver.settings import ServerSettings
 from apiserver.signer_access import SIGNING_REQUESTS, SigningRequestGuard
 from apiserver.signing_keys import SigningKeys
+from apiserver.storage_metrics import StorageMetrics
 from apiserver.twins import Twins
 from apiserver.verbs import node_parts
 from apiserver.verbs.answer import respond_printed
@@ -48,11 +50,17 @@ from journal.engine import Journal
 from kube.builtin_kinds import builtin_registry
 from runtime.clock import Clock
 from runtime.tasks import TaskCrashed
+from storage.alarms import Quotas
 from storage.housekeeping import Retention
 from storage.mapped_store import MappedStore
 from storage.partition_map import PartitionMap
+from storage.sealing import Sealers
+from storage.space import Paths, SpaceWatch
 from storage.store import Store, StoreOptions
 from storage.store_view import StoreView
+
+if TYPE_CHECKING:
+    from apiserver.encryption.sealers import ConfiguredSealers
 
 
 async def component_statuses(server: Server, exchange: Exchange, _target: Target) -> None:
@@ -66,7 +74,23 @@ def make_catalog(settings: ServerSettings) -> Catalog:
     return Catalog(builtin_registry().enabled(settings.runtime_config))
 
 
-def store_options(settings: ServerSettings, catalog: Catalog) -> StoreOptions:
+def make_sealers(settings: ServerSettings, clock: Clock) -> ConfiguredSealers | None:
+    """Return what seals objects at rest; None: nothing does.
+
+    Raises:
+        EncryptionConfigError: its configuration is of no use.
+    """
+    if settings.encryption_config_file is None:
+        return None
+    # Whoever encrypts nothing need not load it.
+    from apiserver.encryption.sealers import load_sealers  # noqa: PLC0415
+
+    return load_sealers(settings.encryption_config_file, clock.monotonic_s)
+
+
+def store_options(
+    settings: ServerSettings, catalog: Catalog, sealers: Sealers | None
+) -> StoreOptions:
     """Return how the replica is to be kept."""
     indexes = {
         resource.storage: resource.hooks.indexed
@@ -83,6 +107,7 @@ def store_options(settings: ServerSettings, catalog: Catalog) -> StoreOptions:
         retention=Retention(storage.compaction_age_s, storage.compaction_revisions_max),
         map_bytes=storage.map_bytes_max,
         plain_bytes_max=storage.plain_bytes_max,
+        sealers=sealers,
     )
 
 
@@ -95,11 +120,35 @@ def _with_claims(partitions: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[s
     }
 
 
+def quotas(settings: ServerSettings) -> Quotas:
+    """Return the limits of storage."""
+    storage = settings.storage
+    return Quotas(
+        memory_bytes=storage.quota_memory_bytes,
+        objects=storage.quota_objects,
+        objects_of=storage.quota_objects_of,
+        log_bytes=storage.quota_log_bytes,
+        memory_reserve_bytes=storage.memory_reserve_bytes,
+        log_reserve_bytes=storage.log_reserve_bytes,
+        checkpoint_interval_s=storage.checkpoint_interval_s,
+    )
+
+
+def make_watch(
+    settings: ServerSettings, store: StoreView, journal: Journal, clock: Clock
+) -> SpaceWatch:
+    """Return who looks at what is left."""
+    paths = Paths(settings.memory_dir, settings.data_dir)
+    return SpaceWatch(store, journal, paths, quotas(settings), clock)
+
+
 def make_server(
-    settings: ServerSettings, store: StoreView, catalog: Catalog, clock: Clock
+    settings: ServerSettings, store: StoreView, catalog: Catalog, watch: SpaceWatch, clock: Clock
 ) -> Server:
     """Return what the verbs work with."""
-    server = Server(settings, store, catalog, clock, Metrics())
+    gate = QuotaGate(store, watch, settings.workers)
+    server = Server(settings, store, catalog, clock, Metrics(), gate)
+    server.metrics.gauges.append(StorageMetrics(store, watch, gate).collect)
     services = catalog.by_storage["services"]
     addresses = catalog.by_storage["networking.k8s.io/ipaddresses"]
     server.companions["services"] = ServiceClaims(store, services, addresses, settings)
@@ -245,7 +294,7 @@ def make_verbs(
 
 def make_store(
     settings: ServerSettings,
-    catalog: Catalog,
+    options: StoreOptions,
     journal: Journal,
     clock: Clock,
     on_crash: Callable[[TaskCrashed], None],
@@ -254,15 +303,32 @@ def make_store(
 
     `on_crash` hears when the latter can't follow them any more: to begin anew costs it nothing.
     """
-    options = store_options(settings, catalog)
     if settings.is_mapped:
         name = f"apiserver-{settings.worker_index}"
         return MappedStore(journal, options, name, clock=clock, on_crash=on_crash)
     return Store(journal, options, clock=clock)
 
 
-def partition_status(store: StoreView) -> dict[str, Any]:
-    """Return what `ultraplane status` shows of the partitions."""
+def cluster_status(store: StoreView, watch: SpaceWatch) -> dict[str, Any]:
+    """Return what `ultraplane status` shows: partitions, alarms, the log and what is left."""
+    return {
+        "partitions": _partitions(store, watch),
+        "alarms": [alarm.to_json() for alarm in watch.alarms],
+        "journal": watch.journal,
+        "disks": {
+            "memory": watch.memory._asdict(),
+            "data": watch.data._asdict(),
+        },
+        "quotas": {
+            "memory_bytes": watch.quotas.memory_bytes,
+            "objects": watch.quotas.objects,
+            "objects_of": dict(watch.quotas.objects_of),
+            "log_bytes": watch.quotas.log_bytes,
+        },
+    }
+
+
+def _partitions(store: StoreView, watch: SpaceWatch) -> list[dict[str, Any]]:
     rows = []
     for name, known in store.status().items():
         objects = known["objects"]
@@ -271,15 +337,24 @@ def partition_status(store: StoreView) -> dict[str, Any]:
                 "name": name,
                 "ready": known["ready"],
                 "revision": known["revision"],
+                "state_hash": known["state_hash"],
                 "objects": sum(
                     count for resource, count in objects.items() if resource != PORT_CLAIMS
                 ),
                 "bytes": known["bytes"],
+                "spare_bytes": known["spare_bytes"],
                 "object_bytes": known["object_bytes"],
                 "plain_bytes": known["plain_bytes"],
                 "lag": max(0, known["journal_tail"] - known["revision"]),
+                "lag_s": round(watch.lag_s.get(name, 0.0), 3),
+                "checkpoint": known["checkpoint"],
+                "checkpoint_at_ms": known["checkpoint_at_ms"],
+                "checkpoint_bytes": known["checkpoint_bytes"],
+                "checkpoint_error": known["checkpoint_error"],
+                "recovered_from": known["recovered_from"],
+                "recovery_s": round(known["recovery_s"], 3),
                 "watchers": known.get("watchers_anywhere", known["watchers"]),
                 "failure": known["failure"],
             }
         )
-    return {"partitions": rows}
+    return rows

@@ -7,6 +7,7 @@ from typing import Final
 
 from kube import status as st
 from storage import errors
+from storage.alarms import Alarm
 
 _EXPIRED: Final = (
     "The provided continue parameter is too old to display a consistent list result. You can start "
@@ -42,6 +43,16 @@ def from_storage_error(
             return st.service_unavailable(f"storage of {name} is not available: {error}")
         case _:
             return st.service_unavailable(f"storage is not available: {error}")
+
+
+def out_of_space(alarm: Alarm, resource: str) -> st.StatusError:
+    """507: a limit of storage refuses a write that adds to it."""
+    group, _, plural = resource.rpartition("/")
+    message = (
+        f"storage is {alarm.level.text} ({alarm.name}): {alarm.text}; "
+        f"{st.qualified(group, plural)} can be deleted, but not added or let grow"
+    )
+    return st.insufficient_storage(group, plural, message, (alarm.name, alarm.text))
 
 
 def too_old(revision: int, compact_revision: int) -> st.StatusError:

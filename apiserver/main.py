@@ -13,11 +13,10 @@ from typing import Any, Final
 
 import uvicorn
 import uvloop
-from prometheus_client.core import GaugeMetricFamily
 from uvicorn.server import Server as HttpServer
 
 from apiserver import assembly
-from apiserver.app import Health, add_dumps, make_app
+from apiserver.app import add_dumps, make_app
 from apiserver.audit.log import AuditLog
 from apiserver.audit.router import AuditingRouter
 from apiserver.bootstrap import bootstrap
@@ -30,6 +29,7 @@ from apiserver.protocol import ApiProtocol
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.index import STORAGES
 from apiserver.rbac.reconcile import reconcile_policy
+from apiserver.readiness import make_health
 from apiserver.router import Router
 from apiserver.server import Server
 from apiserver.settings import ServerSettings
@@ -95,6 +95,19 @@ class _Listeners(HttpServer):
         self.can_serve.set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Be not ready for a while, so that nobody is sent here any more, then stop.
+
+        Whoever says it twice does not want to wait.
+        """
+        delay_s = self._server.settings.shutdown_delay_s
+        if delay_s and not self._server.is_ending:
+            self._server.is_ending = True
+            _log.info("stopping in %g s", delay_s)
+            self._loop.call_soon_threadsafe(
+                self._loop.call_later, delay_s, self.handle_exit, sig, frame
+            )
+            return
+        self._server.is_ending = True
         super().handle_exit(sig, frame)
         self._loop.call_soon_threadsafe(self.can_serve.set)
 
@@ -136,10 +149,15 @@ class _ApiServer:
             on_crash=self._on_crash,
         )
         self._catalog = assembly.make_catalog(settings)
+        self._sealers = assembly.make_sealers(settings, self._clock)
+        options = assembly.store_options(settings, self._catalog, self._sealers)
         self._store = assembly.make_store(
-            settings, self._catalog, self._journal, self._clock, self._on_crash
+            settings, options, self._journal, self._clock, self._on_crash
         )
-        self._server = assembly.make_server(settings, self._store, self._catalog, self._clock)
+        self._watch = assembly.make_watch(settings, self._store, self._journal, self._clock)
+        self._server = assembly.make_server(
+            settings, self._store, self._catalog, self._watch, self._clock
+        )
         self._fairness = make_fairness(self._server)
         self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
         self._issuers: list[IssuerKeys] = []
@@ -155,12 +173,18 @@ class _ApiServer:
         await self._journal.start()
         try:
             async with TaskScope("apiserver") as scope, self._webhook or nullcontext():
-                opening = scope.spawn(self._open_store(), name="open store")
-                beside = [scope.spawn(keys.run(), name="issuer's keys") for keys in self._issuers]
+                background = [
+                    scope.spawn(self._open_store(), name="open store"),
+                    scope.spawn(self._watch.run(), name="space"),
+                    scope.spawn(self._watch.run_journal(), name="journal's counters"),
+                ]
+                background += [
+                    scope.spawn(keys.run(), name="issuer's keys") for keys in self._issuers
+                ]
                 if self._audit_log is not None:
-                    beside.append(scope.spawn(self._audit_log.run(), name="audit log"))
+                    background.append(scope.spawn(self._audit_log.run(), name="audit log"))
                 await http.serve()
-                for task in (opening, *beside):
+                for task in background:
                     task.cancel()
         finally:
             self._peers.stop()
@@ -254,14 +278,17 @@ class _ApiServer:
         authenticator, tokens, self._issuers = authentication
         verbs = assembly.make_verbs(Reviews(authenticator, authorizer, rbac), tokens)
         registry = self._catalog.registry
-        metrics = self._server.metrics
-        metrics.gauges.append(self._storage_gauges)
+        checks = {}
+        if self._sealers is not None:
+            self._server.metrics.gauges.append(self._sealers.collect)
+            if self._sealers.kms:
+                checks["kms-providers"] = self._sealers.unhealthy
         app = make_app(
             Discovery(registry, server_address=f"{settings.bind}:{settings.port}"),
             OpenApi(registry),
             self._render_metrics,
-            self._health(),
-            lambda: assembly.partition_status(self._store),
+            make_health(self._server, self._watch, lambda: self._is_bootstrapped, checks),
+            lambda: assembly.cluster_status(self._store, self._watch),
             self._clock,
         )
         address = f"{settings.bind}:{settings.port}"
@@ -282,55 +309,3 @@ class _ApiServer:
             return self._server.metrics.render()
         gathered = await self._peers.gather()
         return await asyncio.to_thread(render_merged, gathered)
-
-    def _health(self) -> Health:
-        def storage() -> str:
-            failed = [
-                f"{name}: {known['failure']}"
-                for name, known in self._store.status().items()
-                if known["failure"]
-            ]
-            return "; ".join(failed)
-
-        def journal() -> str:
-            return "" if self._journal.connected else "no connection to the journal"
-
-        def replica() -> str:
-            return "" if self._store.ready else "the replica is catching up with the journal"
-
-        def cluster() -> str:
-            return "" if self._is_bootstrapped else "the initial objects are not there yet"
-
-        live = {"ping": lambda: "", "storage": storage}
-        return Health(
-            live, {"journal": journal, "replica": replica, "poststarthook/bootstrap": cluster}
-        )
-
-    def _storage_gauges(self) -> list[GaugeMetricFamily]:
-        objects = GaugeMetricFamily(
-            "apiserver_storage_objects", "Objects by resource.", labels=["resource"]
-        )
-        size = GaugeMetricFamily(
-            "apiserver_storage_size_bytes", "Bytes of the replica.", labels=["partition"]
-        )
-        plain = GaugeMetricFamily(
-            "ultraplane_storage_plain_bytes",
-            "Bytes of the objects, as they are when not compressed.",
-            labels=["partition"],
-        )
-        pages = GaugeMetricFamily(
-            "ultraplane_storage_object_bytes",
-            "Bytes of the pages that hold the objects.",
-            labels=["partition"],
-        )
-        revision = GaugeMetricFamily(
-            "ultraplane_storage_revision", "Applied revision.", labels=["partition"]
-        )
-        for name, known in self._store.status().items():
-            size.add_metric([name], known["bytes"])
-            plain.add_metric([name], known["plain_bytes"])
-            pages.add_metric([name], known["object_bytes"])
-            revision.add_metric([name], known["revision"])
-            for resource, count in known["objects"].items():
-                objects.add_metric([resource], count)
-        return [objects, size, plain, pages, revision]

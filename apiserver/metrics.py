@@ -20,6 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from apiserver.commit_metrics import CommitMetrics
 from apiserver.metrics_merge import export
 
 _BUCKETS_S: Final = (
@@ -73,6 +74,7 @@ class Metrics:
         inflight_read, inflight_write: requests being handled now, watches left out.
         watches: open watches by (group, version, resource).
         watch_events: events sent, by the same.
+        commits: how long those take.
         gauges: functions that give further metric families when asked.
     """
 
@@ -82,6 +84,7 @@ class Metrics:
         self.inflight_write = 0
         self.watches: dict[tuple[str, str, str], int] = {}
         self.watch_events: dict[tuple[str, str, str], int] = {}
+        self.commits = CommitMetrics()
         self.gauges: list[Callable[[], Iterable[Metric]]] = []
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -127,6 +130,7 @@ class Metrics:
                 [*series.labels, "apiserver"], _cumulative(series.counts), series.sum_s
             )
         yield duration
+        yield from self.commits.collect()
         yield from self._collect_current()
         for gauge in self.gauges:
             yield from gauge()

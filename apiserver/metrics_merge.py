@@ -2,8 +2,8 @@
 
 Whoever scrapes reaches one worker, by the kernel's choice, and wants to hear of all. The asked one
 gathers what the others export and adds it up: counters, histograms and most gauges are sums, the
-seats among them, of which each has a part. What is told of the replica is the same thing seen by
-each of them, and is taken once; and some figures are no amounts: see `_OTHERWISE`.
+seats among them, of which each has a part. What is told of the replica and the journal is the same
+thing seen by each of them, and is taken once; and some figures are no amounts: see `_OTHERWISE`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ import orjson
 from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 
-_OF_THE_REPLICA: Final = ("apiserver_storage_", "ultraplane_storage_")
+_OF_THE_REPLICA: Final = (
+    *("apiserver_storage_", "apiserver_resource_objects", "ultraplane_storage_"),
+    *("ultraplane_journal_", "etcd_disk_", "ultraplane_alarm", "ultraplane_disk_"),
+)
+# What each of them does to objects on their way there, and back.
+_OF_EACH: Final = (
+    "apiserver_storage_transformation_",
+    "apiserver_storage_envelope_",
+)
 _INFORMATION: Final = "_info"
 _OTHERWISE: Final[dict[str, Callable[[float, float], float]]] = {
     # Since all of them have been there.
@@ -77,7 +85,8 @@ def render_merged(exports: Sequence[bytes]) -> bytes:
 def _add(
     known: dict[tuple[str, tuple[tuple[str, str], ...]], float], family: str, samples: list[Any]
 ) -> None:
-    join = max if family.startswith(_OF_THE_REPLICA) else _OTHERWISE.get(family, operator.add)
+    is_shared = family.startswith(_OF_THE_REPLICA) and not family.startswith(_OF_EACH)
+    join = max if is_shared else _OTHERWISE.get(family, operator.add)
     for sample, labels, value in samples:
         if value is None:
             continue  # JSON has no NaN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 from apiserver.authn import User
@@ -15,6 +16,7 @@ from apiserver.guard import Guard
 from apiserver.long_lived import LongLived
 from apiserver.metrics import Metrics
 from apiserver.part_cache import PartCache
+from apiserver.quota import QuotaGate
 from apiserver.resources import Catalog, Resource
 from apiserver.settings import ServerSettings
 from apiserver.twins import Twins
@@ -91,6 +93,8 @@ class Server:
         long_lived: open watches.
         list_steps: whose turn it is to make a piece of a list, which takes a millisecond or two.
         cbor: objects in CBOR, for those who ask for it.
+        quota: refuses writes for which there is no room.
+        is_ending: whether the server is about to stop: it serves on, but is not ready.
     """
 
     settings: ServerSettings
@@ -98,6 +102,7 @@ class Server:
     catalog: Catalog
     clock: Clock
     metrics: Metrics
+    quota: QuotaGate
     companions: dict[str, Companion] = field(default_factory=dict)
     announced: dict[str, Announce] = field(default_factory=dict)
     guards: dict[str, Guard] = field(default_factory=dict)
@@ -111,6 +116,7 @@ class Server:
     live_namespaces: LiveNamespaces = field(init=False)
     list_steps: Turns = field(default_factory=lambda: Turns(1))
     cbor: CborCache = field(default_factory=CborCache)
+    is_ending: bool = False
 
     def __post_init__(self) -> None:
         self.live_namespaces = LiveNamespaces(self.store)
@@ -119,12 +125,17 @@ class Server:
         """Append a transaction and wait for its outcome.
 
         Raises:
-            StatusError: 503 or 504; the message says whether it may have been applied.
+            StatusError: 503 or 504; the message says whether it may have been applied. 507: there
+                is no room for it, and nothing was written.
         """
+        self.quota.admit(ops)
+        began_s = monotonic()
         try:
             outcome = await self.store.commit(ops, WRITE_TIMEOUT_S)
         except StorageError as error:
+            self.metrics.commits.fail(ops[0], monotonic() - began_s)
             raise from_storage_error(error, resource.group_resource) from error
+        self.metrics.commits.observe(ops[0], monotonic() - began_s)
         announce = self.announced.get(resource.storage) if self.announced else None
         if announce is not None and isinstance(outcome, Committed):
             await announce(resource.storage, outcome.revision)

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 STATUS_PATH: Final = "/ultraplane/status"
-"""Where `ultraplane status` asks for the partitions: {"partitions": [{"name", "revision",
-"objects", "bytes", "object_bytes", "plain_bytes", "lag"}]}; lag is in records not applied yet, and
-bytes are those of the files, of the objects' pages, and of the objects when not compressed."""
+"""Where `ultraplane status` asks: {"partitions": [{"name", "revision", "state_hash", "objects",
+"bytes", "lag", ...}], "alarms", "journal", "disks", "quotas"}; lag is in records not applied yet;
+bytes are those of the files, of the objects' pages, and of the objects when not compressed;
+state_hash is the same for all replicas at the same revision."""
 
 
 class SettingsError(ValueError):
@@ -37,6 +38,12 @@ class StorageSettings:
         map_bytes_max: the largest a partition may grow in memory.
         plain_bytes_max: types with more bytes are compressed; None: none is.
         process_per_partition: whether each partition has a process of its own.
+        quota_memory_bytes: what all partitions may take of memory; 0, as of all quotas: no limit.
+        quota_objects: how many objects there may be.
+        quota_objects_of: the same by storage resource.
+        quota_log_bytes: what the log may take.
+        memory_reserve_bytes: kept free of the replica's file system for what frees it.
+        log_reserve_bytes: kept free of the journal's disk.
     """
 
     partitions: Mapping[str, tuple[str, ...]]
@@ -47,6 +54,12 @@ class StorageSettings:
     map_bytes_max: int
     plain_bytes_max: int | None
     process_per_partition: bool
+    quota_memory_bytes: int
+    quota_objects: int
+    quota_objects_of: Mapping[str, int]
+    quota_log_bytes: int
+    memory_reserve_bytes: int
+    log_reserve_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +136,14 @@ class ServerSettings:
             with the two limits below together; without, by these plain limits.
         max_requests_inflight: reads that run at once, upstream's --max-requests-inflight.
         max_mutating_requests_inflight: writes, --max-mutating-requests-inflight.
+        encryption_config_file: an EncryptionConfiguration: what is sealed in journal and
+            checkpoints, and by which keys; None: nothing is.
         service_cidr: where Services get their cluster IPs from.
         node_port_first: lowest port for Services of type NodePort.
         node_port_last: highest of them.
         runtime_config: upstream's --runtime-config: "api/alpha": "false".
         access_log: whether each request is logged.
+        shutdown_delay_s: how long it serves on after it was told to stop, not ready any more.
         log_level: "debug", "info", "warning" or "error".
         workers: how many processes serve on the same port.
         worker_index: which of them this one is, from 1; 0 before anyone is chosen.
@@ -157,11 +173,13 @@ class ServerSettings:
     priority_and_fairness: bool
     max_requests_inflight: int
     max_mutating_requests_inflight: int
+    encryption_config_file: Path | None
     service_cidr: str
     node_port_first: int
     node_port_last: int
     runtime_config: Mapping[str, str]
     access_log: bool
+    shutdown_delay_s: float
     log_level: str
     workers: int
     worker_index: int
@@ -184,6 +202,7 @@ _PATHS: Final = frozenset(
         "client_ca_file",
         "token_file",
         "service_account_key_file",
+        "encryption_config_file",
     }
 )
 
@@ -236,6 +255,7 @@ def encode_settings(settings: ServerSettings) -> dict[str, Any]:
     storage = {
         entry.name: getattr(settings.storage, entry.name) for entry in fields(settings.storage)
     }
+    storage["quota_objects_of"] = dict(settings.storage.quota_objects_of)
     storage["partitions"] = {
         name: list(types) for name, types in settings.storage.partitions.items()
     }

@@ -54,10 +54,12 @@ class _StorageProcess:
             clock=self._clock,
             on_crash=self._on_crash,
         )
-        options = assembly.store_options(settings, assembly.make_catalog(settings))
+        sealers = assembly.make_sealers(settings, self._clock)
+        options = assembly.store_options(settings, assembly.make_catalog(settings), sealers)
         self._store = Store(
             self._journal, replace(options, shared=True, only=partition), clock=self._clock
         )
+        self._watch = assembly.make_watch(settings, self._store, self._journal, self._clock)
 
     async def serve(self) -> None:
         """Keep the replicas until told to stop."""
@@ -67,9 +69,14 @@ class _StorageProcess:
         await self._journal.start()
         try:
             async with TaskScope("storage") as scope:
-                opening = scope.spawn(self._open_store(), name="open store")
+                background = [
+                    scope.spawn(self._open_store(), name="open store"),
+                    scope.spawn(self._watch.run(), name="space"),
+                    scope.spawn(self._watch.run_journal(), name="journal's counters"),
+                ]
                 await self._ended.wait()
-                opening.cancel()
+                for task in background:
+                    task.cancel()
         finally:
             await self._store.stop()
             await self._journal.close()

@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Protocol, TypeAlias
 
 from journal.disk import DiskThread, Environment
@@ -42,7 +43,7 @@ from journal.record import (
     encode_frame,
 )
 from journal.recovery import Recovered
-from journal.segment import segment_name
+from journal.segment import SegmentInfo, segment_name
 from journal.stats import StreamStats
 from journal.waypoint import Waypoint
 from runtime.queues import Budget
@@ -59,7 +60,7 @@ _OVERLOAD_SLACK_BYTES = 96 << 20
 class Append:
     """One append on its way to the disk."""
 
-    __slots__ = ("count", "done", "first_sequence", "joined", "key", "keyed_body")
+    __slots__ = ("count", "done", "first_sequence", "joined", "key", "keyed_body", "received_s")
 
     def __init__(self, key: bytes, keyed_body: bytes, count: int, done: Done) -> None:
         self.key = key
@@ -68,6 +69,7 @@ class Append:
         self.done = done
         self.joined: list[Done] | None = None
         self.first_sequence = 0
+        self.received_s = monotonic()
 
     @property
     def frame_bytes(self) -> int:
@@ -225,6 +227,10 @@ class Committer:
         position = self.position
         return Waypoint(position.next_sequence, position.timestamp_ms, self._window.items())
 
+    def keys_of(self, info: SegmentInfo) -> list[tuple[bytes, int]]:
+        """Return the keys of a segment that are remembered, oldest first."""
+        return self._window.between(info.first_sequence, info.next_sequence)
+
     async def drain(self) -> None:
         """Return when nothing is pending or under way."""
         while self._pending or self._busy:
@@ -355,7 +361,7 @@ class Committer:
         self.budget.give(body_bytes, len(group.appends))
         stats = self.stats
         stats.count_sync(seconds)
-        stats.appends += len(group.appends)
+        stats.count_appends([append.received_s for append in group.appends], monotonic())
         stats.records += group.chunk.next_sequence - group.chunk.first_sequence
         stats.frame_bytes += len(group.chunk.data)
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from journal.engine import Limits
 from journal.errors import DirectoryLocked
+from journal.reserve import Reserve
 from runtime.clock import Clock, SystemClock
 
 FILE_MODE: Final = 0o600
@@ -55,6 +56,8 @@ class Environment:
     limits: Limits = field(default_factory=Limits)
     clock: Clock = field(default_factory=SystemClock)
     ops: FileOps = field(default_factory=FileOps)
+    reserve: Reserve | None = None
+    """Made by the engine, for its directory."""
 
 
 def write_all(ops: FileOps, descriptor: int, data: bytes, offset: int) -> None:

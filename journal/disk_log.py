@@ -59,10 +59,23 @@ class DiskLog:
     def __init__(self, environment: Environment, writer: SegmentWriter | None) -> None:
         self._ops = environment.ops
         self._allocation_bytes = environment.limits.allocation_bytes
+        self._reserve = environment.reserve
         self._writer = writer
 
     def commit(self, data: bytes, new_segment: NewSegment | None) -> Outcome:
-        """Write and sync one group, after beginning a new segment if told to."""
+        """Write and sync one group, after beginning a new segment if told to.
+
+        A full disk is tried once more if there is a reserve to give up.
+        """
+        outcome, reserve = self._commit(data, new_segment), self._reserve
+        if reserve is None:
+            return outcome
+        if outcome.fate is Fate.REFUSED and _is_full(outcome) and reserve.give_up():
+            return self._commit(data, new_segment)
+        reserve.look()
+        return outcome
+
+    def _commit(self, data: bytes, new_segment: NewSegment | None) -> Outcome:
         started = time.monotonic()
         try:
             writer = self._writer if new_segment is None else self._roll(new_segment)
@@ -97,6 +110,10 @@ class DiskLog:
         if sealed is not None:
             _seal(sealed)
         return fresh
+
+
+def _is_full(outcome: Outcome) -> bool:
+    return outcome.error is not None and outcome.error.errno in NO_SPACE
 
 
 def _seal(writer: SegmentWriter) -> None:

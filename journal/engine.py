@@ -161,6 +161,8 @@ class Limits:
     """A holder that was silent for so long no longer keeps the log."""
     holders_max: int = 64
     """Of a stream."""
+    reserve_bytes: int = 0
+    """Taken of the disk, to be given up when it is full; see journal/reserve.py."""
 
     def __post_init__(self) -> None:
         assert self.segment_bytes + self.append_bytes_max + (1 << 20) < 1 << 32, "offsets are u32"

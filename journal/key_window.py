@@ -39,6 +39,17 @@ class KeyWindow:
         """Return the keys and their first sequences, oldest first."""
         return list(self._sequences.items())
 
+    def between(self, first_sequence: int, next_sequence: int) -> list[tuple[bytes, int]]:
+        """Return those of the appends of a stretch of the log, oldest first."""
+        found = []
+        for item in reversed(self._sequences.items()):
+            if item[1] < first_sequence:
+                break
+            if item[1] < next_sequence:
+                found.append(item)
+        found.reverse()
+        return found
+
     def get(self, key: bytes) -> int | None:
         """Return the first sequence of the append that had this key, if it is remembered."""
         return self._sequences.get(key)

@@ -1,12 +1,14 @@
 """The local engine: streams as segment files in one directory of this machine.
 
     <directory>/lock                       held by the process that has it open
+    <directory>/.reserve                   space for when the disk is full
     <directory>/<stream>/<first sequence>.log
+    <directory>/<stream>/<first sequence>.summary   of a segment that gets no more frames
     <directory>/<stream>/waypoint          its end and keys at the last trim or orderly end
     <directory>/<stream>/holds             who needs it, and from where on
 
 Invariants: one process at a time; every stream was recovered before the engine answers; a stream
-that can't be trusted stops the engine from opening, so that nobody appends behind damage.
+whose end can't be trusted stops the engine from opening, so that nobody appends behind that.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from journal.engine import Batch, check_append, check_stream_name
 from journal.errors import BadRequest, JournalError, Overloaded, StreamClosed
 from journal.record import encode_body
 from journal.recovery import Recovered
+from journal.reserve import Reserve
 from journal.stream_log import StreamLog
 
 _log = logging.getLogger(__name__)
@@ -58,6 +62,8 @@ class LocalEngine:
         environment = environment or Environment()
         await asyncio.to_thread(make_directory, directory)
         lock_descriptor = lock_directory(directory)
+        reserve = Reserve(directory, environment.limits.reserve_bytes, environment.ops.allocate)
+        environment = replace(environment, reserve=reserve)
         streams: dict[str, StreamLog] = {}
         try:
             for path in sorted(await asyncio.to_thread(_stream_directories, directory)):
@@ -75,6 +81,7 @@ class LocalEngine:
             # Names found here may be in the kernel's memory only: a kill came between making them
             # and making them durable. What is appended below them now must not vanish with them.
             await asyncio.to_thread(_sync_names, directory)
+            await asyncio.to_thread(reserve.take)
         except BaseException as error:
             if isinstance(error, JournalError):
                 _log.critical("the journal does not open: %s", error)
@@ -92,16 +99,44 @@ class LocalEngine:
             StreamClosed: the engine was closed.
         """
         found = self._streams.get(name)
-        if found is not None:
-            return found
+        return found if found is not None else self._add(name, Recovered())
+
+    def _add(self, name: str, found: Recovered) -> StreamLog:
         check_stream_name(name)
         if self._lock_descriptor is None:
             raise StreamClosed("the journal is closed")
         if len(self._streams) >= self.limits.streams_max:
             raise Overloaded(f"the journal has its {self.limits.streams_max} streams")
-        fresh = StreamLog(self._directory / name, self._environment, Recovered(), None)
+        fresh = StreamLog(self._directory / name, self._environment, found, None)
         self._streams[name] = fresh
         return fresh
+
+    def begin(self, stream: str, first_sequence: int, timestamp_ms: int = 0) -> None:
+        """Let a stream that holds nothing yet begin at a later sequence than 1.
+
+        For a log that goes on where one that was lost had ended. Nothing is written: the first
+        append gets the sequence, and makes it so for good.
+
+        Args:
+            stream: its name.
+            first_sequence: of its first record.
+            timestamp_ms: what its timestamps do not fall below.
+
+        Raises:
+            BadRequest: it was used before, or the name or sequence is none.
+            Overloaded: there are too many streams.
+        """
+        if first_sequence < 1:
+            raise BadRequest(f"sequences begin at 1, not {first_sequence}")
+        if stream in self._streams:
+            raise BadRequest(f"stream {stream!r} has begun already")
+        found = Recovered(
+            next_sequence=first_sequence,
+            timestamp_ms=timestamp_ms,
+            keys_after=first_sequence - 1,
+            noted_sequence=first_sequence,
+        )
+        self._add(stream, found)
 
     async def append(
         self,
@@ -150,6 +185,15 @@ class LocalEngine:
     def to_json(self) -> dict[str, Any]:
         """Return every stream's counters."""
         return {name: log.to_json() for name, log in sorted(self._streams.items())}
+
+    def disk(self) -> dict[str, int | bool] | None:
+        """Return what is left of the disk; None if it does not tell."""
+        assert self._environment.reserve is not None
+        try:
+            return self._environment.reserve.to_json()
+        except OSError as error:
+            _log.warning("what is left of the journal's disk is not known: %s", error)
+            return None
 
     async def drain(self) -> None:
         """Return when every append that was submitted has been answered."""

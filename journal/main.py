@@ -92,6 +92,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="how long the log is kept for a replica that says nothing",
     )
     parser.add_argument(
+        "--reserve-mib",
+        type=int,
+        default=0,
+        help="how much of the disk is taken for when it is full",
+    )
+    parser.add_argument(
         "--test-sync-delay-ms",
         type=float,
         default=0.0,
@@ -109,12 +115,17 @@ def _segment_mib(text: str) -> int:
     return int(text)
 
 
-def limits_for(segment_mib: int, hold_seconds: float = Limits().hold_seconds) -> Limits:
+def limits_for(
+    segment_mib: int, hold_seconds: float = Limits().hold_seconds, reserve_mib: int = 0
+) -> Limits:
     """Return the limits of an engine whose segments have this size; a group fits into one."""
     segment_bytes = segment_mib << 20
     group_bytes_max = min(Limits().group_bytes_max, segment_bytes)
     return Limits(
-        segment_bytes=segment_bytes, group_bytes_max=group_bytes_max, hold_seconds=hold_seconds
+        segment_bytes=segment_bytes,
+        group_bytes_max=group_bytes_max,
+        hold_seconds=hold_seconds,
+        reserve_bytes=reserve_mib << 20,
     )
 
 
@@ -137,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
     )
     environment = Environment(
-        limits_for(options.segment_mib, options.hold_seconds),
+        limits_for(options.segment_mib, options.hold_seconds, options.reserve_mib),
         ops=slow_disk(options.test_sync_delay_ms),
     )
     try:

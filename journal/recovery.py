@@ -11,14 +11,21 @@ TORN and DAMAGED are told apart by the frames behind the bad place. One whose gr
 it proves that the bad place had been durable (journal/record.py says why). After that, only the
 waypoint of the last orderly end or trim (journal/waypoint.py) can tell a damaged last group from a
 torn one; if it tells nothing, the group is cut off with a warning that names the byte counts.
+
+Only the last segment can have a torn end, and only it is read each time. Of a sealed one its
+header, its size and its summary (journal/summary.py) are looked at; damage to its frames is found,
+and refused with its place, when they are read. Where the summary is not there, or not right, the
+whole segment is read, and summed up for the next time.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from journal.engine import KEY_WINDOW
 from journal.errors import CorruptStream
@@ -30,7 +37,8 @@ from journal.record import (
     decode_segment_header,
     read_frame,
 )
-from journal.segment import SUFFIX, TEMPORARY_SUFFIX, SegmentInfo
+from journal.segment import SUFFIX, TEMPORARY_SUFFIX, SegmentInfo, read_bytes
+from journal.summary import SUMMARY_SUFFIX, Summary, read_summary
 from journal.waypoint import WAYPOINT_NAME, read_waypoint
 
 _log = logging.getLogger(__name__)
@@ -61,6 +69,16 @@ class Recovered:
     """The next sequence that the waypoint names, 1 if there is none."""
     rewrite_from: int = SEGMENT_HEADER_BYTES
     """Where the last group of the last segment begins."""
+    unsummed: list[Unsummed] = field(default_factory=list)
+    """Sealed segments that had to be read."""
+
+
+class Unsummed(NamedTuple):
+    """What a summary says, of a segment that has none."""
+
+    info: SegmentInfo
+    timestamp_ms: int
+    keys: Sequence[tuple[bytes, int]]
 
 
 def judge_tail(data: bytes, end: int, salt: int) -> Tail:
@@ -138,16 +156,28 @@ def _check_tail(data: bytes, info: SegmentInfo, *, sealed: bool) -> None:
     )
 
 
-def _recover_segment(path: Path, stream: str, found: Recovered, *, sealed: bool) -> None:
+def _take_summary(path: Path, stream: str, found: Recovered) -> Summary | None:
+    """Return a sealed segment's summary, if it can be believed, and note what it says.
+
+    Raises:
+        CorruptStream, UnsupportedFormat: the segment's header is damaged, or a newer one.
+    """
+    info = _open_segment(read_bytes(path, 0, SEGMENT_HEADER_BYTES), path, stream)
+    summary = read_summary(path, info.first_sequence, info.salt)
+    if summary is None or summary.timestamp_ms < found.timestamp_ms:
+        return None
+    _check_follows(info, found)
+    found.segments.append(summary.info)
+    found.next_sequence = summary.info.next_sequence
+    found.timestamp_ms = summary.timestamp_ms
+    return summary
+
+
+def _read_segment(path: Path, stream: str, found: Recovered, *, sealed: bool) -> None:
+    """Read a segment, verifying every checksum, and note what it holds."""
     data = path.read_bytes()
     info = _open_segment(data, path, stream)
-    if found.segments and info.first_sequence != found.next_sequence:
-        raise CorruptStream(
-            path,
-            0,
-            f"begins with sequence {info.first_sequence}, but the segment before ends with "
-            f"{found.next_sequence - 1}: a file is missing or was cut",
-        )
+    _check_follows(info, found)
     last = scan_frames(data, info, found)
     _check_tail(data, info, sealed=sealed)
     found.segments.append(info)
@@ -155,10 +185,22 @@ def _recover_segment(path: Path, stream: str, found: Recovered, *, sealed: bool)
     found.rewrite_from = last.group_offset if last is not None else SEGMENT_HEADER_BYTES
 
 
-def recover(directory: Path, stream: str, key_window: int = KEY_WINDOW) -> Recovered:
-    """Read all segments of a stream; change nothing but unnamed leftovers.
+def _check_follows(info: SegmentInfo, found: Recovered) -> None:
+    path = info.path
+    if found.segments and info.first_sequence != found.next_sequence:
+        raise CorruptStream(
+            path,
+            0,
+            f"begins with sequence {info.first_sequence}, but the segment before ends with "
+            f"{found.next_sequence - 1}: a file is missing or was cut",
+        )
 
-    Blocks: call it in a thread. Every checksum is verified, and sequences across all files.
+
+def recover(directory: Path, stream: str, key_window: int = KEY_WINDOW) -> Recovered:
+    """Learn what a stream's segments hold; change nothing but leftovers.
+
+    Blocks: call it in a thread. Every checksum of the last segment is verified, and of those that
+    have no summary, and sequences across all files.
 
     Raises:
         CorruptStream: bytes that had been durable are damaged or missing, or the holds are.
@@ -169,13 +211,39 @@ def recover(directory: Path, stream: str, key_window: int = KEY_WINDOW) -> Recov
         # A segment that never got its name never held an acknowledged byte.
         leftover.unlink()
     paths = sorted(directory.glob(f"*{SUFFIX}"))
+    for leftover in directory.glob(f"*{SUMMARY_SUFFIX}"):
+        if not leftover.with_suffix(SUFFIX).exists():
+            leftover.unlink()
+    keys: list[Summary | Sequence[tuple[bytes, int]]] = []
     for path in paths:
-        _recover_segment(path, stream, found, sealed=path is not paths[-1])
+        sealed = path is not paths[-1]
+        summary = _take_summary(path, stream, found) if sealed else None
+        if summary is not None:
+            keys.append(summary)
+            continue
+        _read_segment(path, stream, found, sealed=sealed)
         del found.keys[:-key_window]
+        if sealed and found.keys:
+            found.unsummed.append(Unsummed(found.segments[-1], found.timestamp_ms, found.keys))
+        keys.append(found.keys)
+        found.keys = []
+    found.keys = _last_keys(keys, key_window)
     _heed_waypoint(directory, found)
     del found.keys[:-key_window]
     found.holds = read_holds(directory)
     return found
+
+
+def _last_keys(
+    segments: Sequence[Summary | Sequence[tuple[bytes, int]]], count_max: int
+) -> list[tuple[bytes, int]]:
+    """Return the newest keys, oldest first; of the other segments none is even unpacked."""
+    found: list[tuple[bytes, int]] = []
+    for one in reversed(segments):
+        if len(found) >= count_max:
+            break
+        found[:0] = one.keys() if isinstance(one, Summary) else one
+    return found[-count_max:]
 
 
 def _heed_waypoint(directory: Path, found: Recovered) -> None:

@@ -115,6 +115,7 @@ class JournalService:
             "connections": len(self._connections),
             "appendsUnderWay": sum(held.appends_under_way for held in self._connections),
             "streams": self.engine.to_json(),
+            "disk": self.engine.disk(),
         }
 
     def _connect(self) -> Connection:

@@ -11,13 +11,13 @@ import asyncio
 import logging
 import threading
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from journal.committer import Committer, Done, Group
-from journal.disk import Environment, make_directory, sync_directory
+from journal.disk import Environment, FileOps, make_directory, sync_directory
 from journal.disk_log import NO_SPACE, DiskLog
 from journal.engine import Batch, check_from_sequence
 from journal.errors import JournalError, JournalFull, SequenceTrimmed, StreamClosed
@@ -25,6 +25,7 @@ from journal.holds import Holds, write_holds
 from journal.record import Chunk, decode_batches
 from journal.recovery import Recovered, recover
 from journal.segment import INDEX_STEP_BYTES, SegmentInfo, SegmentWriter, read_bytes, slice_frames
+from journal.summary import summary_path, write_summary
 from journal.tail_cache import TailCache
 from journal.waypoint import Waypoint, write_waypoint
 
@@ -68,6 +69,8 @@ class StreamLog:
             self._clock.monotonic_s(),
         )
         self._noted_sequence = found.noted_sequence
+        self._last_ms = found.timestamp_ms
+        self._summing: set[asyncio.Future[None]] = set()
 
     @staticmethod
     def recover(
@@ -79,6 +82,8 @@ class StreamLog:
             CorruptStream, UnsupportedFormat: see `recovery.recover`; nothing was changed.
         """
         found = recover(directory, directory.name, environment.limits.key_window)
+        for unsummed in found.unsummed:
+            _sum_up(*unsummed, environment.ops)
         if not found.segments:
             return found, None
         sync_directory(directory)  # the tail's name may be younger than its last sync
@@ -163,6 +168,9 @@ class StreamLog:
             paths = [info.path for info in self._segments[:keep]]
             waypoint = self.committer.waypoint()
             noted = await asyncio.to_thread(self._note, waypoint)
+            stats = self.committer.stats
+            stats.trimmed_segments += keep
+            stats.trimmed_bytes += sum(info.end_offset for info in self._segments[:keep])
             # Readers are refused before the files go.
             del self._segments[:keep]
             await asyncio.to_thread(self._delete, paths)
@@ -207,8 +215,10 @@ class StreamLog:
         return before if least is None else min(before, least)
 
     async def drain(self) -> None:
-        """Return when every submitted append has been answered."""
+        """Return when every submitted append has been answered, and what was sealed summed up."""
         await self.committer.drain()
+        if self._summing:
+            await asyncio.wait(self._summing)
 
     def stop(self) -> None:
         """Close the files; readers waiting at the tail get StreamClosed."""
@@ -245,6 +255,8 @@ class StreamLog:
         new, chunk = group.new_segment, group.chunk
         if new is not None:
             first = chunk.first_sequence
+            if self._segments:
+                self._note_sealed(self._segments[-1])
             self._segments.append(SegmentInfo(new.path, first, new.header.salt, first))
         info = self._segments[-1]
         if len(chunk.data) <= INDEX_STEP_BYTES:
@@ -253,6 +265,7 @@ class StreamLog:
             for append in group.appends:
                 first = append.first_sequence
                 info.extend(first, first + append.count, append.frame_bytes)
+        self._last_ms = group.timestamp_ms
         self._cache.push(chunk)
 
     def on_answered(self, group: Group) -> None:
@@ -289,6 +302,22 @@ class StreamLog:
             make_directory(self._directory)
             write_holds(self._directory, holds, self._ops)
 
+    def _note_sealed(self, info: SegmentInfo) -> None:
+        """Have a summary written of a segment that gets no more frames."""
+        if not info.index_offsets:
+            return
+        keys, timestamp_ms = self.committer.keys_of(info), self._last_ms
+
+        def work() -> None:
+            with self._files:
+                # It may have been trimmed meanwhile.
+                if not self._stopped and info.path.exists():
+                    _sum_up(info, timestamp_ms, keys, self._ops)
+
+        summing = asyncio.get_running_loop().run_in_executor(None, work)
+        self._summing.add(summing)
+        summing.add_done_callback(self._summing.discard)
+
     def _delete(self, paths: list[Path]) -> None:
         """Oldest first, so that a crash in between leaves no gap. Runs in any thread."""
         with self._files:
@@ -296,6 +325,7 @@ class StreamLog:
                 return
             for path in paths:
                 path.unlink(missing_ok=True)
+                summary_path(path).unlink(missing_ok=True)
             sync_directory(self._directory)
 
     async def _chunk_from_disk(self, sequence: int) -> Chunk:
@@ -317,3 +347,14 @@ class StreamLog:
             if isinstance(found, Chunk):
                 return found
             wanted = found
+
+
+def _sum_up(
+    info: SegmentInfo, timestamp_ms: int, keys: Sequence[tuple[bytes, int]], ops: FileOps
+) -> None:
+    """Write a segment's summary, if there is space for it."""
+    try:
+        write_summary(info, timestamp_ms, keys, ops)
+    except OSError as error:
+        # The next start reads the segment instead.
+        _log.warning("%s: it was not summed up: %s", info.path, error)

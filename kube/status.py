@@ -249,6 +249,19 @@ def service_unavailable(message: str, retry_after_s: int = 1) -> StatusError:
     return StatusError(503, "ServiceUnavailable", message, headers=headers)
 
 
+def insufficient_storage(
+    group: str, resource: str, message: str, cause: tuple[str, str]
+) -> StatusError:
+    """507: there is no room for what a write would add; deletes make some.
+
+    Upstream has no such case: there, a full etcd is an InternalError (500). No Retry-After, as
+    clients of Go send what has one again by themselves, ten times: nothing changes so soon.
+    """
+    reason, why = cause
+    details = _details(group, resource, causes=[{"reason": reason, "message": why}])
+    return StatusError(507, "InsufficientStorage", message, details=details)
+
+
 def internal_error(message: str) -> StatusError:
     """500: a broken invariant of ours, never the client's fault."""
     full = f"Internal error occurred: {message}"

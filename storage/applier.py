@@ -21,12 +21,11 @@ At revision 6 the object is a6: superseded at 7 by what versions[a,6] names. At 
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from storage.environment import Environment, Tables, Txn
-from storage.errors import CorruptTransaction, UnsupportedTransaction
+from storage.environment import Environment, Txn
+from storage.errors import CorruptTransaction, SealBroken, UnsupportedTransaction
 from storage.event import (
     DELETE_VALUE,
     EVENT_KEY,
@@ -36,6 +35,7 @@ from storage.event import (
     Event,
     EventKind,
 )
+from storage.position import FORMAT_VERSION, NO_IDENTITY, Position, put_position, read_position
 from storage.record import (
     HEADER,
     Record,
@@ -44,6 +44,7 @@ from storage.record import (
     mod_revision_of,
     splice,
 )
+from storage.state_hash import SUM_MASK, complete_position, hash_of, hash_of_record
 from storage.txn import (
     ABSENT,
     ANY,
@@ -62,14 +63,7 @@ from storage.txn import (
     transaction_id_of,
 )
 from storage.types_table import INDEX_VALUE_BYTES_MAX, TypeEntry, TypeTable
-
-FORMAT_VERSION: Final = 2
-READABLE_FORMATS: Final = frozenset({1, 2})
-"""1 knows no dictionaries: it is 2 that has compressed nothing yet."""
-_STATE: Final = struct.Struct("<IQQQQ8s16s")
-_STATE_KEY: Final = b"state"
-_NO_DIGEST: Final = bytes(8)
-_NO_IDENTITY: Final = bytes(16)
+from storage.values import is_plain
 
 
 class Entry(NamedTuple):
@@ -93,21 +87,6 @@ class Sent:
 _NOTHING_SENT: Final[Mapping[bytes, Sent]] = {}
 
 
-class Position(NamedTuple):
-    """How far a replica has come; stored with every pass."""
-
-    format_version: int = FORMAT_VERSION
-    applied_sequence: int = 0
-    compact_revision: int = 0
-    event_count: int = 0
-    timestamp_ms: int = 0
-    """Of the last entry applied, by the journal's clock."""
-    digest: bytes = _NO_DIGEST
-    """Of the last entry applied: tells this log from any other."""
-    identity: bytes = _NO_IDENTITY
-    """What the log's Init named it."""
-
-
 _Found: TypeAlias = tuple[TypeEntry | None, bytes, bytes | None]
 """What a key names before its transaction: its type's entry, its key, its stored value."""
 
@@ -124,17 +103,23 @@ class Applied(NamedTuple):
     events: list[Event]
 
 
-def read_position(tables: Tables, txn: Txn) -> Position:
-    """Return the stored position; that of the empty log if there is none."""
-    row = txn.get(_STATE_KEY, db=tables.meta)
-    return Position() if row is None else Position._make(_STATE.unpack(row))
-
-
 class Applier:
-    """Applies entries to one environment, which nobody else writes."""
+    """Applies entries to one environment, which nobody else writes.
 
-    def __init__(self, environment: Environment, types: TypeTable) -> None:
+    Args of the constructor:
+        environment: where to.
+        types: of its resources.
+        decode_record: what reads a record; see storage/codec.py.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        types: TypeTable,
+        decode_record: Callable[[bytes], Transaction] = decode,
+    ) -> None:
         self._environment = environment
+        self._decode_record = decode_record
         self._types = types
         self._values = environment.values
         self.position = Position()
@@ -142,8 +127,10 @@ class Applier:
         self._events: list[Event] = []
         self._event_count = 0
         self._compact_revision = 0
-        self._identity = _NO_IDENTITY
+        self._identity = NO_IDENTITY
         self._timestamp_ms = 0
+        self._objects_sum = 0
+        complete_position(environment)
         self.reload()
 
     def reload(self) -> None:
@@ -165,8 +152,8 @@ class Applier:
             sent: by id, what is known of entries that may be among them.
 
         Raises:
-            CorruptTransaction, UnsupportedTransaction: an entry can't be applied; nothing of the
-                pass was. StorageFull: likewise; may be tried again.
+            CorruptTransaction, UnsupportedTransaction, SealBroken: an entry can't be applied;
+                nothing of the pass was. StorageFull: likewise; may be tried again.
         """
         position = self.position
         sequence, digest = position.applied_sequence, position.digest
@@ -175,6 +162,7 @@ class Applier:
             position.compact_revision,
             position.timestamp_ms,
         )
+        self._objects_sum = position.objects_sum
         self._events = []
         outcomes: list[tuple[bytes, Outcome]] = []
         try:
@@ -191,7 +179,7 @@ class Applier:
                     if own is not None and own.record == record:
                         ops = own.ops
                     else:
-                        transaction_id, ops = _decode(entry)
+                        transaction_id, ops = self._decode(entry)
                     outcomes.append((transaction_id, self._apply_one(ops, sequence)))
                     digest = digest_of(record)
                 after = Position(
@@ -202,8 +190,9 @@ class Applier:
                     self._timestamp_ms,
                     digest,
                     self._identity,
+                    self._objects_sum & SUM_MASK,
                 )
-                txn.put(_STATE_KEY, _STATE.pack(*after), db=self._environment.meta)
+                put_position(self._environment, txn, after)
                 self._types.save(self._environment, txn)
         except BaseException:
             # The tables are as before the pass; counts and ids in memory may not be.
@@ -211,6 +200,16 @@ class Applier:
             raise
         self.position = after
         return Applied(outcomes, self._events)
+
+    def _decode(self, entry: Entry) -> Transaction:
+        try:
+            return self._decode_record(entry.record)
+        except CorruptTransaction as error:
+            raise CorruptTransaction(error.reason, entry.sequence) from error
+        except UnsupportedTransaction as error:
+            raise UnsupportedTransaction(error.version, error.supported, entry.sequence) from error
+        except SealBroken as error:
+            raise SealBroken(str(error), f"record {entry.sequence}") from error
 
     def _apply_one(self, ops: Sequence[Op], revision: int) -> Outcome:
         read, objects = self._txn.get, self._environment.objects
@@ -248,7 +247,7 @@ class Applier:
             return None if old is None else self._values.parse(op.resource, key, old)
         if isinstance(op, Compact):
             self._compact(min(op.revision, revision))
-        elif self._identity == _NO_IDENTITY:
+        elif self._identity == NO_IDENTITY:
             self._identity = op.identity
         return None
 
@@ -265,6 +264,7 @@ class Applier:
         else:
             previous = self._values.parse(resource, key, old)
             created, old_meta = previous.create_revision, previous.meta
+            self._objects_sum -= _hash_of_stored(key, old, previous)
             entry.plain_bytes -= len(old_meta) + len(previous.body)
         entry.plain_bytes += len(meta) + len(body)
         packer = self._values.packers.get(entry.prefix)
@@ -273,15 +273,16 @@ class Applier:
             value = b"".join((header, meta, body))
         else:
             value = packer.pack((created, revision, expires_at_ms, splice_at), meta, body)
+        record = Record(
+            resource, namespace, name, created, revision, meta, body, splice_at, expires_at_ms
+        )
+        self._objects_sum += hash_of(key, value) if packer is None else hash_of_record(key, record)
         self._txn.put(key, value, db=self._environment.objects)
         if expires_at_ms:
             expiry_key = REVISION.pack(expires_at_ms) + key
             self._txn.put(expiry_key, b"", db=self._environment.expiry)
         if entry.indexes and old_meta != meta:
             self._reindex(entry, key, old_meta, meta)
-        record = Record(
-            resource, namespace, name, created, revision, meta, body, splice_at, expires_at_ms
-        )
         event = Event(EventKind.PUT, record, previous, revision)
         self._keep(event, EVENT_KEY.pack(revision, op_index), entry, key, old)
         return record
@@ -291,6 +292,7 @@ class Applier:
         revision: int = EVENT_KEY.unpack(event_key)[0]
         record = as_deleted(previous, revision)
         self._txn.delete(key, db=self._environment.objects)
+        self._objects_sum -= _hash_of_stored(key, old, previous)
         entry.count -= 1
         entry.plain_bytes -= len(previous.meta) + len(previous.body)
         if entry.indexes:
@@ -359,13 +361,8 @@ class Applier:
         cursor.close()
 
 
-def _decode(entry: Entry) -> Transaction:
-    try:
-        return decode(entry.record)
-    except CorruptTransaction as error:
-        raise CorruptTransaction(error.reason, entry.sequence) from error
-    except UnsupportedTransaction as error:
-        raise UnsupportedTransaction(error.version, error.supported, entry.sequence) from error
+def _hash_of_stored(key: bytes, old: bytes, record: Record) -> int:
+    return hash_of(key, old) if is_plain(old) else hash_of_record(key, record)
 
 
 def holds(expected: int, old: bytes | None) -> bool:

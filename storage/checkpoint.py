@@ -1,65 +1,43 @@
-"""A replica's copies on disk: written beside traffic, whole or absent, verified when used.
+"""A replica's copies on disk: written beside traffic, whole or absent, verified before they count.
 
-A checkpoint is one LMDB file, compact, named `<applied sequence>-<xxh3_64 of the file>.mdb`: one
-rename makes it exist together with its digest. It is written under another name from one read
-transaction in a thread, fsynced, hashed, renamed, and the directory fsynced.
+A checkpoint is one file (storage/checkpoint_file.py), named `<applied sequence>-<digest>.ckpt`. It
+is written under another name from one read transaction, flushed in steps, read back and verified,
+and only then renamed and the directory fsynced; older ones go after that. So a disk that does not
+keep what it was given costs the new checkpoint, never the ones before. The two newest are kept:
+should the newest turn out to be damaged later, there is another one. One that was found damaged is
+renamed to `*.damaged` and counts no more, so the log is kept from an intact one on.
 
-The two newest are kept, and the journal is trimmed to the older one's sequence (whose entry stays,
-as recovery compares it with the checkpoint): should the newest turn out to be damaged, the other
-still has its log. What this replica needs is held in the journal and said again every minute, so
-that another replica, which may be ahead, does not trim it. Trimming is the only thing that waits
-for checkpoints. Compaction need not: a Compact is an entry of the log, and a replica restored from
-an older checkpoint meets it again.
-
-While its pages are copied, the replica's files grow by all that is written, and never shrink again:
-each entry changes about five pages, and none that is given up meanwhile can be used. So where much
-is written a checkpoint waits for a quieter moment, within limits, unless what it would cost is
-there to be used: the pages that an earlier one has cost.
+Those of the former format are plain LMDB files, `<applied sequence>-<xxh3_64 of the file>.mdb`.
+They are read, and replaced by the next ones.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from xxhash import xxh3_64
 
-from journal.errors import JournalError
-from runtime.clock import Clock
-from storage.environment import DATA_NAME, Environment, Txn, replace_data
-from storage.partition import Partition
+from storage.checkpoint_copy import Copier, Pace, forget_cached, remove_gently
+from storage.checkpoint_file import CHUNK_BYTES, Description, read_chunks, read_header, write_chunks
+from storage.environment import DATA_NAME, Tables, Txn, replace_data
+from storage.errors import CheckpointDamaged
+from storage.sealing import Sealer
+from storage.state_hash import stored_hash
 
 _log = logging.getLogger(__name__)
 
 KEPT: Final = 2
-OBJECTS_PER_ENTRY: Final = 4
-"""A checkpoint copies all objects: it waits until at least a quarter as many entries are new."""
-POSTPONED_ENTRIES_MAX: Final = 2_000_000
-"""A log that is longer than this, and than there are objects, is copied at once, whatever it costs:
-to apply it again after the machine was started takes as long as it took to write the objects."""
-POSTPONED_BYTES_MAX: Final = 4 << 30
-"""Likewise: the journal's disk has to hold it."""
-POSTPONED_INTERVALS_MAX: Final = 2
-GROWTH_BYTES_MAX: Final = 64 << 20
-"""What a checkpoint may cost at any time; or an eighth of the files, where that is more."""
-GROWTH_PART: Final = 8
-ENTRY_BYTES: Final = 20_000
-"""What an entry makes the files grow by while they are copied: leaf and branches of its object, and
-of the indexed fields. Measured with pods."""
-COPY_BYTES_PER_SECOND: Final = 250e6
-"""Beside a load that keeps all cores busy; alone it is four times as much."""
-CHECK_SECONDS: Final = 1.0
-HOLD_SECONDS: Final = 60.0
-"""How often the journal is told what is still needed; it waits an hour by default."""
-RETRY_SECONDS: Final = 30.0
-"""After a failed one: it has cost as much as one that succeeds."""
-_COPY_BYTES: Final = 1 << 20
-_T = TypeVar("_T")
+SUFFIX: Final = ".ckpt"
+FORMER_SUFFIX: Final = ".mdb"
+DAMAGED_SUFFIX: Final = ".damaged"
+DAMAGED_KEPT: Final = 1
+_FORMER_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,9 +52,9 @@ class Checkpoint:
 def list_checkpoints(directory: Path) -> list[Checkpoint]:
     """Return the finished checkpoints, newest first."""
     found = []
-    for path in directory.glob("*-*.mdb"):
+    for path in directory.glob("*-*"):
         sequence, _, digest = path.stem.partition("-")
-        if sequence.isdigit():
+        if path.suffix in (SUFFIX, FORMER_SUFFIX) and sequence.isdigit():
             found.append(Checkpoint(int(sequence), digest, path))
     return sorted(found, reverse=True)
 
@@ -88,192 +66,183 @@ def needed_from(directory: Path) -> int:
 
 
 def write_checkpoint(
-    environment: Environment, txn: Txn, sequence: int, directory: Path
+    environment: Tables,
+    txn: Txn,
+    sequence: int,
+    directory: Path,
+    *,
+    sealer: Sealer | None = None,
+    pace: Pace | None = None,
 ) -> Checkpoint:
     """Write what `txn` sees, durably, and drop older checkpoints; blocks: for a thread.
 
     `txn` ends as soon as its pages are copied: pages that are given up meanwhile can't be used
     again, and the replica's file, which never shrinks, grows by as many.
+
+    Args:
+        environment: what is copied.
+        txn: as it is seen here.
+        sequence: applied in it.
+        directory: of the partition's checkpoints.
+        sealer: seals the chunks.
+        pace: how fast, and until when; as fast as traffic bears.
+
+    Raises:
+        CheckpointStopped: the pace was told to; as if it had never begun.
+        OSError, CheckpointDamaged, SealUnavailable, SealBroken: there is no new one; the older
+            ones are untouched.
     """
+    pace = pace or Pace()
     _make_directory(directory)
     for leftover in directory.glob("*.tmp"):
         leftover.unlink()
     temporary = directory / f"{sequence:020d}.tmp"
+    state = stored_hash(environment, txn)
+    about = Description(0, directory.name, sequence, state, 0, 0, sealed=False)
     try:
-        with temporary.open("xb", buffering=0) as file:
+        with FileIO(temporary, "x+") as file:
             # It holds what the cluster keeps secret.
             os.fchmod(file.fileno(), 0o600)
-            environment.copy_to(file.fileno(), txn)
+            with Copier(environment, txn) as copier:
+                pace.begin()
+
+                def on_chunk(plain_bytes: int) -> None:
+                    forget_cached(file.fileno())
+                    pace.wait(plain_bytes)
+
+                written = write_chunks(file, about, copier.read, sealer, on_chunk)
             txn.abort()
             os.fsync(file.fileno())
-        digest = _digest_of(temporary)
-        path = directory / f"{sequence:020d}-{digest}.mdb"
+            # What is read now comes from the disk, as far as the system lets us say so.
+            forget_cached(file.fileno())
+            # Slowly: no snapshot is held any more, and reads delay the journal's writes.
+            pace.begin_verifying()
+            _verify(temporary, sealer, pace)
+        path = directory / f"{sequence:020d}-{written.digest}{SUFFIX}"
         temporary.rename(path)
-    except OSError:
+    except BaseException:
         # On a full disk, what was written of it would be missing to the journal.
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(directory)
+    _log.info(
+        "checkpoint of %s at %d: %d bytes, %d of the replica's, state %s",
+        directory.name,
+        sequence,
+        written.stored_bytes,
+        written.plain_bytes,
+        state,
+    )
+    _drop_older(directory, path, sequence)
+    return Checkpoint(sequence, written.digest, path)
+
+
+def set_aside(checkpoint: Checkpoint) -> None:
+    """Have a checkpoint that can't be used count no more; it stays, for those who want to look."""
+    path = checkpoint.path.with_name(checkpoint.path.name + DAMAGED_SUFFIX)
+    try:
+        checkpoint.path.rename(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        # On such a disk there will be no further one either, and the log stays.
+        _log.error("%s can't be used, and was not set aside: %s", checkpoint.path, error)
+    else:
+        _log.error("%s can't be used, and was set aside as %s", checkpoint.path, path)
+
+
+def _drop_older(directory: Path, path: Path, sequence: int) -> None:
     # One of the same state, which may be stored differently, is no second one.
     others = [kept for kept in list_checkpoints(directory) if kept.path != path]
     distinct = [kept for kept in others if kept.sequence != sequence][: KEPT - 1]
     for kept in others:
         if kept not in distinct:
-            kept.path.unlink()
-    return Checkpoint(sequence, digest, path)
+            remove_gently(kept.path)
+    for damaged in sorted(directory.glob(f"*{DAMAGED_SUFFIX}"), reverse=True)[DAMAGED_KEPT:]:
+        remove_gently(damaged)
 
 
-def install_checkpoint(checkpoint: Checkpoint, environment_path: Path) -> bool:
-    """Copy a checkpoint to where an environment will be opened; return whether it is intact.
+def verify_checkpoint(path: Path, *, sealer: Sealer | None = None) -> Description:
+    """Read all of a checkpoint, and return what it says of itself; blocks: for a thread.
+
+    A sealed one is taken apart if there is a sealer; without, its bytes are compared with the
+    checksums of what was stored.
+
+    Raises:
+        CheckpointDamaged: it is not what was written. UnsupportedState: a newer program wrote it.
+        OSError: it can't be read.
+    """
+    if path.suffix == FORMER_SUFFIX:
+        size_bytes = sum(len(block) for block in _read_former(path))
+        sequence_text = path.stem.partition("-")[0]
+        if not sequence_text.isdecimal():
+            raise CheckpointDamaged(path, 0, "its name does not tell its sequence")
+        sequence = int(sequence_text)
+        partition = path.parent.name
+        return Description(_FORMER_VERSION, partition, sequence, "", size_bytes, 0, sealed=False)
+    return _verify(path, sealer, None)
+
+
+def _verify(path: Path, sealer: Sealer | None, pace: Pace | None) -> Description:
+    with FileIO(path) as file:
+        about = read_header(file, path)
+        file.seek(0)
+        opened = sealer is not None or not about.sealed
+        done_bytes = 0
+        for part in read_chunks(file, path, sealer, opened=opened):
+            done_bytes += len(part)
+            if pace is not None:
+                # A little each time: all at the end would take tens of milliseconds.
+                forget_cached(file.fileno())
+                pace.wait(done_bytes)
+    return about
+
+
+def install_checkpoint(
+    checkpoint: Checkpoint, environment_path: Path, *, sealer: Sealer | None = None
+) -> bool:
+    """Put a checkpoint where an environment will be opened; return whether it is intact.
 
     Blocks: for a thread. The environment must not be open; it is replaced if the copy is whole.
+
+    Raises:
+        UnsupportedState: a newer program wrote it.
+        SealBroken: it is intact, and its key is missing or another one; nothing was touched.
+        OSError: it can't be read, or there is no space for it.
     """
     environment_path.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = environment_path / f"{DATA_NAME}.tmp"
-    digest = xxh3_64()
-    with checkpoint.path.open("rb") as source, temporary.open("wb") as target:
-        while block := source.read(_COPY_BYTES):
-            digest.update(block)
-            target.write(block)
-    if digest.hexdigest() != checkpoint.digest:
-        temporary.unlink()
+    try:
+        with temporary.open("wb", buffering=0) as target:
+            os.fchmod(target.fileno(), 0o600)
+            for plain in _read_plain(checkpoint.path, sealer):
+                target.write(plain)
+        replace_data(environment_path, temporary)
+    except CheckpointDamaged as error:
+        _log.error("a checkpoint can't be used: %s", error)
         return False
-    temporary.chmod(0o600)
-    replace_data(environment_path, temporary)
+    finally:
+        temporary.unlink(missing_ok=True)
     return True
 
 
-class Checkpointer:
-    """Writes a partition's checkpoints and trims its log behind them.
-
-    Attributes:
-        last_sequence: of the newest checkpoint, 0 if there is none.
-        last_error: why the last attempt failed, "" if it did not.
-    """
-
-    def __init__(
-        self,
-        partition: Partition,
-        directory: Path,
-        clock: Clock,
-        *,
-        entries_max: int,
-        seconds_max: float,
-    ) -> None:
-        self._partition = partition
-        self._directory = directory
-        self._clock = clock
-        self._entries_max = entries_max
-        self._seconds_max = seconds_max
-        self._last_s = self._held_s = self._seen_s = clock.monotonic_s()
-        self._seen_revision, self._entries_per_s = partition.revision, 0.0
-        self._last_log_bytes = partition.log_bytes
-        existing = list_checkpoints(directory) if directory.exists() else []
-        self.last_sequence = existing[0].sequence if existing else 0
-        self.last_error = ""
-
-    @property
-    def due(self) -> bool:
-        """Whether enough has changed, or anything long enough ago."""
-        behind = self._partition.revision - self.last_sequence
-        waited_s = self._clock.monotonic_s() - self._last_s
-        if self.last_error and waited_s < RETRY_SECONDS:
-            return False
-        objects = sum(entry.count for entry in self._partition.types)
-        enough = max(self._entries_max, objects // OBJECTS_PER_ENTRY)
-        if behind < enough and (behind <= 0 or waited_s < self._seconds_max):
-            return False
-        return (
-            waited_s >= POSTPONED_INTERVALS_MAX * self._seconds_max
-            or behind >= max(POSTPONED_ENTRIES_MAX, objects)
-            or self._partition.log_bytes - self._last_log_bytes >= POSTPONED_BYTES_MAX
-            or self._is_cheap()
-        )
-
-    def look(self) -> None:
-        """Learn how much is written, since the last look."""
-        now_s, revision = self._clock.monotonic_s(), self._partition.revision
-        if now_s > self._seen_s:
-            self._entries_per_s = (revision - self._seen_revision) / (now_s - self._seen_s)
-            self._seen_s, self._seen_revision = now_s, revision
-
-    def _is_cheap(self) -> bool:
-        environment = self._partition.environment
-        used_bytes = environment.used_bytes
-        entries = self._entries_per_s * used_bytes / COPY_BYTES_PER_SECOND
-        growth_bytes = entries * ENTRY_BYTES - environment.spare_bytes()
-        return growth_bytes <= max(GROWTH_BYTES_MAX, used_bytes // GROWTH_PART)
-
-    async def run(self) -> None:
-        """Write checkpoints when due; a failed one is tried again after a while."""
-        while True:
-            await self._clock.sleep(CHECK_SECONDS)
-            self.look()
-            hold_due = self._clock.monotonic_s() - self._held_s >= HOLD_SECONDS
-            if not self.due and not hold_due:
-                continue
-            try:
-                if self.due:
-                    await self.write()
-                else:
-                    await self._hold(needed_from(self._directory))
-            except OSError as error:
-                self._failed(error)
-            except JournalError as error:
-                # The checkpoint is good; only the log stays longer than it has to. What was not
-                # held again has lost a minute of many.
-                _log.warning("%s: the log was not trimmed: %s", self._partition.name, error)
-
-    async def write(self) -> Checkpoint:
-        """Write one now, and trim.
-
-        Raises:
-            OSError: it was not written; the older ones and the log are untouched.
-            JournalError: it was, but the log was not trimmed.
-        """
-        partition = self._partition
-        self._last_s = self._clock.monotonic_s()
-        txn, sequence = partition.environment.read(), partition.revision
-        log_bytes = partition.log_bytes
-        try:
-            checkpoint = await _in_thread(
-                lambda: write_checkpoint(partition.environment, txn, sequence, self._directory)
-            )
-        finally:
-            txn.abort()
-        self.last_sequence, self.last_error = sequence, ""
-        self._last_log_bytes = log_bytes
-        needed = needed_from(self._directory)
-        await self._hold(needed)
-        if needed > 1:
-            await partition.port.trim(needed)
-        return checkpoint
-
-    async def _hold(self, needed: int) -> None:
-        self._held_s = self._clock.monotonic_s()
-        await self._partition.port.hold(needed)
-
-    def _failed(self, error: OSError) -> None:
-        self.last_error = str(error)
-        _log.error("%s: no checkpoint was written: %s", self._partition.name, error)
+def _read_plain(path: Path, sealer: Sealer | None) -> Iterator[bytes]:
+    """Yield the LMDB file that a checkpoint holds; raises at its end at the latest."""
+    if path.suffix == FORMER_SUFFIX:
+        yield from _read_former(path)
+        return
+    with FileIO(path) as file:
+        yield from read_chunks(file, path, sealer)
 
 
-async def _in_thread(work: Callable[[], _T]) -> _T:
-    """Run blocking work; if cancelled, still wait for its end, as it uses the environment."""
-    future = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait([future])
-        raise
-
-
-def _digest_of(path: Path) -> str:
-    digest = xxh3_64()
-    with path.open("rb") as file:
-        while block := file.read(_COPY_BYTES):
+def _read_former(path: Path) -> Iterator[bytes]:
+    digest, size_bytes = xxh3_64(), 0
+    with FileIO(path) as file:
+        while block := file.read(CHUNK_BYTES):
             digest.update(block)
-    return digest.hexdigest()
+            size_bytes += len(block)
+            yield block
+    if digest.hexdigest() != path.stem.partition("-")[2]:
+        raise CheckpointDamaged(path, size_bytes, "the whole does not have the digest in its name")
 
 
 def _make_directory(directory: Path) -> None:

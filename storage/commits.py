@@ -11,8 +11,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from storage.applier import Sent
+from storage.codec import Encode
 from storage.errors import CommitTimeout
-from storage.txn import Op, Outcome, encode
+from storage.txn import Op, Outcome
 from storage.waiters import SWEEP_COUNT_MIN, SWEEP_SECONDS
 
 
@@ -47,7 +48,8 @@ class Commits:
         under_way: by transaction id.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
         self.under_way: dict[bytes, Commit] = {}
         # Unique to this object's life, so that ids never repeat in any log.
         self._id_prefix = os.urandom(8)
@@ -58,11 +60,11 @@ class Commits:
         """Return a new commit; its future fails with CommitTimeout when its time is up.
 
         Raises:
-            TransactionInvalid: it can't be written.
+            TransactionInvalid: it can't be written. SealUnavailable: not now.
         """
         self._next_id += 1
         transaction_id = self._id_prefix + self._next_id.to_bytes(8, "big")
-        record = encode(ops, transaction_id)
+        record = self._encode(ops, transaction_id)
         future: asyncio.Future[Outcome] = loop.create_future()
         commit = Commit(transaction_id, record, tuple(ops), future, loop.time() + timeout_s)
         self.under_way[transaction_id] = commit

@@ -61,6 +61,7 @@ _TABLES_MAX: Final = 16
 _READERS_MAX: Final = 1 << 17
 # Read transactions kept for reuse: beginning one costs 0.4 µs then.
 _SPARE_TXNS: Final = 64
+# LMDB writes up to 64 pages, or one value, in one call: one that does not fit whole found less.
 # Address space, not memory: the file on tmpfs is sparse and grows with what is written.
 MAP_BYTES: Final = 256 << 30
 
@@ -162,6 +163,17 @@ class Tables:
             txn.abort()
         pages = sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
         return self.used_bytes - pages * int(stats[0]["psize"])
+
+    def copy_to(self, fd: int, txn: Txn) -> None:
+        """Write a compact copy of what `txn` sees; to be called in a thread (the GIL is free).
+
+        Raises:
+            OSError: it could not be written whole.
+        """
+        try:
+            self._lmdb.copyfd(fd, compact=True, txn=txn)
+        except lmdb.Error as error:
+            raise OSError(str(error)) from error
 
     def forget_dead(self) -> None:
         """Give back the snapshots that dead processes held."""
@@ -290,17 +302,6 @@ class Environment(Tables):
                 raise StorageFull(f"{self.path}: {error}") from error
             raise
 
-    def copy_to(self, fd: int, txn: Txn) -> None:
-        """Write a compact copy of what `txn` sees; to be called in a thread (the GIL is free).
-
-        Raises:
-            OSError: it could not be written whole.
-        """
-        try:
-            self._lmdb.copyfd(fd, compact=True, txn=txn)
-        except lmdb.Error as error:
-            raise OSError(str(error)) from error
-
     def close(self) -> None:
         """Close the files; open read transactions must have been aborted. May be repeated."""
         if self._closed:
@@ -340,6 +341,16 @@ def _read_boot(path: Path) -> str:
         return path.read_text()
     except FileNotFoundError:
         return ""
+
+
+def check_unused(path: Path) -> None:
+    """Make sure that nobody writes an environment; one that is not there is written by nobody.
+
+    Raises:
+        ReplicaLocked: another process has it open.
+    """
+    if path.exists():
+        os.close(_lock(path))
 
 
 def remove_environment(path: Path) -> None:

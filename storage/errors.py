@@ -67,6 +67,10 @@ class JournalUnavailable(StorageError):
     """The journal can't be asked or takes nothing now. Nothing was written; retry later."""
 
 
+class SealUnavailable(JournalUnavailable):
+    """There is no key to seal with now; nothing was written. Retry later."""
+
+
 class PartitionFailed(JournalUnavailable):
     """The partition's replica stopped for a reason only an operator can remove (logged)."""
 
@@ -98,8 +102,45 @@ class RecoveryRefused(StorageError):
     """
 
 
+class SealBroken(RecoveryRefused):
+    """Sealed bytes do not open: their key is missing or another one, or they were changed.
+
+    No damage that an older copy would mend: nothing is skipped, truncated or replaced for it. An
+    operator brings the key back. Contrast CorruptTransaction: those bytes are not what was written.
+    """
+
+    def __init__(self, reason: str, where: str = "") -> None:
+        super().__init__(f"{where}: {reason}" if where else reason)
+        self.reason = reason
+
+
 class DataLost(RecoveryRefused):
     """The journal's oldest entries are newer than everything that this replica has."""
+
+
+class CheckpointDamaged(StorageError):
+    """A checkpoint is not what was written; use an older one. Nothing was made of it."""
+
+    def __init__(self, path: Path, offset: int, reason: str) -> None:
+        super().__init__(f"{path}: damaged at byte {offset}: {reason}")
+        self.path = path
+        self.offset = offset
+
+
+class CheckpointStopped(StorageError):
+    """A checkpoint was given up, as its replica stops; there is nothing of it."""
+
+
+class UnsupportedState(RecoveryRefused):
+    """A newer program wrote a checkpoint or a replica: upgrade this one, nothing is damaged."""
+
+    def __init__(self, path: Path, found: int, known: int) -> None:
+        super().__init__(
+            f"{path}: format version {found}, this program reads up to {known}; nothing was "
+            "touched. Start the version that wrote it, or a newer one"
+        )
+        self.found = found
+        self.known = known
 
 
 class ReplicaLocked(StorageError):

@@ -36,6 +36,8 @@ ROUNDS_PER_TICK: Final = 16
 COMMIT_SECONDS: Final = 10.0
 SIGHTINGS_MAX: Final = 64
 """What is kept to tell how old a change is; so it may be older by a 64th before it is dropped."""
+PRESSED_SECONDS: Final = 10.0
+"""How much history is kept when memory runs short: deletes give their pages back only then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,11 @@ class Retention:
 
 
 class Housekeeper:
-    """Keeps one partition small."""
+    """Keeps one partition small.
+
+    Attributes:
+        pressed: whether memory runs short: little history is kept for watchers and lists then.
+    """
 
     def __init__(self, partition: Partition, clock: Clock, retention: Retention) -> None:
         self._partition = partition
@@ -58,6 +64,7 @@ class Housekeeper:
         self._retention = retention
         self._sightings: deque[tuple[float, int]] = deque()
         """Moments and the revision seen at each; the first is old enough, once any is."""
+        self.pressed = False
 
     async def run(self) -> None:
         """Look once a second; what fails is tried again at the next look."""
@@ -65,6 +72,8 @@ class Housekeeper:
             await self._clock.sleep(TICK_SECONDS)
             self._partition.snapshots.sweep()
             self._partition.hub.sweep()
+            # Whoever copies the files from outside may be killed while it does.
+            self._partition.environment.forget_dead()
             if not self._partition.ready:
                 continue
             try:
@@ -107,12 +116,17 @@ class Housekeeper:
         """Return the newest revision that was seen long enough ago; 0 if none was."""
         now_s, sightings = self._clock.monotonic_s(), self._sightings
         age_s = self._retention.seconds
+        kept_s = min(age_s, PRESSED_SECONDS) if self.pressed else age_s
         if not sightings or now_s - sightings[-1][0] >= age_s / SIGHTINGS_MAX:
             sightings.append((now_s, self._partition.revision))
         while len(sightings) > 1 and now_s - sightings[1][0] >= age_s:
             sightings.popleft()
-        seen_s, revision = sightings[0]
-        return revision if now_s - seen_s >= age_s else 0
+        found = 0
+        for seen_s, revision in sightings:
+            if now_s - seen_s < kept_s:
+                break
+            found = revision
+        return found
 
     async def expire(self) -> None:
         """Delete the objects whose time has come, unless they are changed meanwhile."""

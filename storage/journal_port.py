@@ -22,6 +22,7 @@ from journal.errors import (
     TooManyConnections,
 )
 from runtime.tasks import TaskScope
+from storage.codec import Codec
 from storage.errors import (
     CommitTimeout,
     JournalUnavailable,
@@ -43,8 +44,11 @@ class JournalPort:
         scope: TaskScope,
         monotonic_s: Callable[[], float],
         replica: str,
+        codec: Codec | None = None,
     ) -> None:
         self.stream = stream
+        self.codec = codec or Codec(stream, None)
+        """How transactions are written in it."""
         self.replica = replica
         """The name under which the journal keeps the log for us."""
         self._journal = journal

@@ -27,7 +27,6 @@ from typing import Any, Final
 from journal.errors import JournalError
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
-from storage.applier import Position, read_position
 from storage.commits import Acknowledged, Commit
 from storage.environment import EnvironmentReplaced, Identity, MappedEnvironment, Txn
 from storage.errors import (
@@ -44,6 +43,7 @@ from storage.feed_wire import SOCKET_NAME, Hello
 from storage.journal_port import JournalPort, translate
 from storage.outcomes import OutcomeForgotten, outcome_at
 from storage.partition_view import PartitionView
+from storage.position import Position, read_position
 from storage.reads import read_history
 from storage.shared_views import SharedViews
 from storage.txn import Op, Outcome

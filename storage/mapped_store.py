@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from journal.engine import Journal
 from journal.errors import JournalError
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
+from storage.codec import Codec
 from storage.errors import JournalUnavailable, PartitionFailed
 from storage.journal_port import JournalPort
 from storage.mapped_partition import MappedPartition
@@ -20,7 +21,18 @@ from storage.types_table import TypeTable
 
 _log = logging.getLogger(__name__)
 
-_OF_THE_KEEPER: Final = ("recovered_from", "checkpoint", "checkpoint_error", "bytes", "cut_off")
+_OF_THE_CHECKPOINTS: Final[dict[str, Any]] = {
+    "recovered_from": "",
+    "recovery_s": 0.0,
+    "checkpoint": 0,
+    "checkpoint_error": "",
+    "checkpoint_failures": 0,
+    "checkpoint_bytes": 0,
+    "checkpoint_s": 0.0,
+    "checkpoint_at_ms": 0,
+    "checkpoint_due_since_ms": 0,
+}
+_OF_THE_KEEPER: Final = (*_OF_THE_CHECKPOINTS, "bytes", "cut_off")
 
 
 class MappedStore(StoreView):
@@ -88,6 +100,9 @@ class MappedStore(StoreView):
         """Return what is to be known of each partition: from here, and from its keeper."""
         return {name: _status(one) for name, (one, _) in self._running.items()}
 
+    def press(self, *, memory: Collection[str], log: bool) -> None:
+        """Nothing: the keepers look for themselves."""
+
     async def _start_partition(self, name: str) -> tuple[MappedPartition, TaskScope]:
         options = self._options
         partition: MappedPartition
@@ -99,7 +114,8 @@ class MappedStore(StoreView):
 
         scope = TaskScope(f"mapped-{name}", on_crash=on_crash)
         # The keeper alone holds the log.
-        port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, replica="")
+        codec = Codec(name, options.sealers)
+        port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, "", codec)
         types = TypeTable(options.indexes)
         directory = options.memory_path / name
         partition = MappedPartition(name, directory, types, port, self._clock)
@@ -127,16 +143,17 @@ _UNKNOWN: Final[dict[str, Any]] = {
     "identity": "",
     "revision": 0,
     "journal_tail": 0,
+    "timestamp_ms": 0,
     "compact_revision": 0,
+    "state_hash": "",
     "objects": {},
     "changes": 0,
     "bytes": 0,
+    "spare_bytes": 0,
     "object_bytes": 0,
     "plain_bytes": 0,
     "watchers": 0,
     "evictions": 0,
     "open_scans": 0,
-    "recovered_from": "",
-    "checkpoint": 0,
-    "checkpoint_error": "",
+    **_OF_THE_CHECKPOINTS,
 }

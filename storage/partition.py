@@ -22,11 +22,12 @@ from journal.engine import Batch
 from journal.errors import CorruptStream, JournalError, SequenceAhead, SequenceTrimmed
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
-from storage.applier import Applier, Entry, Position
+from storage.applier import Applier, Entry
 from storage.environment import Environment, Txn
 from storage.errors import PartitionFailed, StorageFull
 from storage.journal_port import JournalPort
 from storage.partition_view import PartitionView
+from storage.position import Position
 from storage.reads import Views
 from storage.txn import Op, Outcome
 from storage.types_table import TypeTable
@@ -60,7 +61,7 @@ class Partition(PartitionView):
         self.environment = environment
         self.on_applied: Callable[[int], None] | None = None
         self.log_bytes = 0
-        self._applier = Applier(environment, types)
+        self._applier = Applier(environment, types, port.codec.decode)
         # Between two passes all reads see the same: they share a transaction, which ends before the
         # next pass begins, so that it never keeps the applier from using pages again.
         self._latest: Txn | None = None

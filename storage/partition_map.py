@@ -51,6 +51,11 @@ class PartitionMap:
         """Return the partition of a resource."""
         return self._by_resource.get(resource, DEFAULT)
 
+    @property
+    def by_resource(self) -> Mapping[str, str]:
+        """The resources that are listed, with their partitions."""
+        return self._by_resource
+
     def check_unchanged(self, path: Path) -> None:
         """Hold the map against the one that the data was written under, if `path` has it.
 
@@ -61,7 +66,7 @@ class PartitionMap:
             written: dict[str, str] = json.loads(path.read_text())
         except FileNotFoundError:
             return
-        self._check(written, f"as {path} has them")
+        self.check(written, f"as {path} has them")
 
     async def agree(self, journal: Journal) -> None:
         """Hold the map against the one that the journal was first used with, by any replica.
@@ -76,9 +81,18 @@ class PartitionMap:
         async with aclosing(journal.read(MAP_STREAM, sequence)) as log:
             batches = await anext(log)
         written: dict[str, str] = json.loads(batches[0].records[0])
-        self._check(written, f"as its other replicas have them: {json.dumps(written)}")
+        self.check(written, f"as its other replicas have them: {json.dumps(written)}")
 
-    def _check(self, written: Mapping[str, str], way_out: str) -> None:
+    def check(self, written: Mapping[str, str], way_out: str) -> None:
+        """Hold the map against the one that data was written under.
+
+        Args:
+            written: that one, see `by_resource`.
+            way_out: where it can be read how the partitions were.
+
+        Raises:
+            RecoveryRefused: a resource has moved.
+        """
         for resource in sorted({*written, *self._by_resource}):
             was, wanted = written.get(resource, DEFAULT), self.of(resource)
             if was != wanted:

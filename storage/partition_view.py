@@ -15,7 +15,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 
 from runtime.clock import Clock
-from storage.applier import Position
 from storage.commits import Commits
 from storage.environment import Txn
 from storage.errors import (
@@ -26,9 +25,11 @@ from storage.errors import (
     StorageFull,
 )
 from storage.journal_port import JournalPort
-from storage.reads import HistoryPage, Views, read_history, state_hash, value_at
+from storage.position import Position
+from storage.reads import HistoryPage, Views, read_history, value_at
 from storage.record import Record
 from storage.scan import SnapshotPool
+from storage.state_hash import walked_hash
 from storage.txn import Op, Outcome
 from storage.waiters import Deadlines, RevisionWaiters, TailCheck
 from storage.walks import count_keys, key_prefix
@@ -65,7 +66,7 @@ class PartitionView(ABC):
         self._waiters = RevisionWaiters()
         self._tail_check = TailCheck(self._ask_tail)
         self._deadlines = Deadlines()
-        self._commits = Commits()
+        self._commits = Commits(port.codec.encode)
 
     @property
     @abstractmethod
@@ -192,10 +193,10 @@ class PartitionView(ABC):
             self.views.end(txn)
 
     def state_hash(self) -> str:
-        """Return a digest of all objects and the revision; it reads everything."""
+        """Return the hash of the state by reading all of it; `state_hash.state_hash` is quick."""
         txn = self.views.begin()
         try:
-            return state_hash(self.views, txn, self.revision)
+            return walked_hash(self.views.environment, txn)
         finally:
             self.views.end(txn)
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
-from xxhash import xxh3_128
-
 from storage.environment import Tables, Txn
 from storage.event import EVENT_KEY, REVISION, Event, EventKind, EventRow, parse_row, type_of_row
 from storage.record import Record, as_deleted, mod_revision_of
@@ -160,18 +158,3 @@ def _materialise(views: Views, txn: Txn, row: EventRow, revision: int) -> Event:
         assert superseding is not None, "a change's value is gone while its event is not"
         value = superseded_value(views, txn, superseding)
     return Event(row.kind, parse(resource, key, value), previous, revision)
-
-
-def state_hash(views: Views, txn: Txn, revision: int) -> str:
-    """Return a digest of all objects and the revision: equal for replicas in the same state.
-
-    Of values as they are when not compressed: that they are is no part of the state.
-    """
-    digest, plain = xxh3_128(), views.environment.values.plain
-    for key, stored in txn.cursor(views.environment.objects):
-        value = plain(stored)
-        digest.update(b"%d:%d:" % (len(key), len(value)))
-        digest.update(key)
-        digest.update(value)
-    digest.update(b"@%d" % revision)
-    return digest.hexdigest()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from journal.errors import JournalError
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
 from storage.applier import rebuild_indexes
-from storage.checkpoint import Checkpointer
+from storage.checkpointer import Checkpointer
+from storage.codec import Codec
 from storage.compressing import PLAIN_BYTES_MAX, Compressing
 from storage.environment import MAP_BYTES
 from storage.errors import JournalUnavailable, PartitionFailed
@@ -29,6 +30,8 @@ from storage.partition import Partition
 from storage.partition_map import DEFAULT_PARTITIONS
 from storage.recovery import Places, recover
 from storage.replica import replica_name
+from storage.sealing import Sealers
+from storage.state_hash import state_hash
 from storage.store_view import StoreView, partition_status
 from storage.txn import Init
 from storage.types_table import TypeTable
@@ -59,20 +62,29 @@ class StoreOptions:
     """The one partition to keep; None: all of them."""
     shared: bool = False
     """Whether other processes map the files, and have to be told of each step."""
+    sealers: Sealers | None = None
+    """What is sealed in journal and checkpoints; None: nothing is, nor can be read."""
 
 
 class _Running:
     """A partition with what serves it."""
 
-    __slots__ = ("checkpointer", "feed", "partition", "scope", "source")
+    __slots__ = ("checkpointer", "feed", "housekeeper", "partition", "recovery", "scope")
 
     def __init__(
-        self, partition: Partition, checkpointer: Checkpointer, scope: TaskScope, source: str
+        self,
+        partition: Partition,
+        checkpointer: Checkpointer,
+        housekeeper: Housekeeper,
+        scope: TaskScope,
+        recovery: tuple[str, float],
     ) -> None:
         self.partition = partition
         self.checkpointer = checkpointer
+        self.housekeeper = housekeeper
         self.scope = scope
-        self.source = source
+        self.recovery = recovery
+        """What it started from, and how many seconds that took."""
         self.feed: Feed | None = None
 
     def fail(self, error: PartitionFailed) -> None:
@@ -151,6 +163,12 @@ class Store(StoreView):
         """Return what is to be known of each partition, for metrics and operators."""
         return {name: _status(one) for name, one in self._running.items()}
 
+    def press(self, *, memory: Collection[str], log: bool) -> None:
+        """See `StoreView.press`: compact sooner, and write checkpoints, so that the log goes."""
+        for name, one in self._running.items():
+            one.housekeeper.pressed = "" in memory or name in memory
+            one.checkpointer.pressed = log
+
     async def _start_partition(self, name: str, replica: str) -> _Running:
         options = self._options
         partition: Partition | None = None
@@ -167,9 +185,13 @@ class Store(StoreView):
                 self._on_crash(crash)
 
         scope = TaskScope(f"storage-{name}", on_crash=on_crash)
-        port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, replica)
-        places = Places(options.memory_path / name, options.data_path / "checkpoints" / name)
+        codec = Codec(name, options.sealers)
+        port = JournalPort(self._journal, name, scope, self._clock.monotonic_s, replica, codec)
+        checkpoints = options.data_path / "checkpoints" / name
+        places = Places(options.memory_path / name, checkpoints, options.sealers)
+        began_s = self._clock.monotonic_s()
         recovered = await recover(places, port, map_bytes=options.map_bytes)
+        recovery = (recovered.source, self._clock.monotonic_s() - began_s)
         environment = recovered.environment
         try:
             types = TypeTable(options.indexes)
@@ -182,15 +204,16 @@ class Store(StoreView):
                 self._clock,
                 entries_max=options.checkpoint_entries,
                 seconds_max=options.checkpoint_seconds,
+                sealer=places.sealer,
             )
             partition.start(scope, recovered.tail)
             if recovered.tail == 0:
                 await partition.commit((Init(os.urandom(16)),), INIT_SECONDS)
-            running = _Running(partition, checkpointer, scope, recovered.source)
+            housekeeper = Housekeeper(partition, self._clock, options.retention)
+            running = _Running(partition, checkpointer, housekeeper, scope, recovery)
             if options.shared:
                 running.feed = Feed(partition, self._clock, lambda: _told(running))
                 await running.feed.start(scope)
-            housekeeper = Housekeeper(partition, self._clock, options.retention)
             scope.spawn(housekeeper.run(), name=f"housekeeping-{name}")
             if options.plain_bytes_max is not None:
                 compressing = Compressing(partition, self._clock, options.plain_bytes_max)
@@ -200,16 +223,24 @@ class Store(StoreView):
             await asyncio.gather(scope.stop(), return_exceptions=True)
             environment.close()
             raise
-        _log.info("partition %s: %s, revision %d", name, recovered.source, partition.revision)
+        state = state_hash(partition.position, types)
+        what = (name, recovered.source, partition.revision, state)
+        _log.info("partition %s: %s, revision %d, state %s", *what)
         return running
 
 
 def _status(one: _Running) -> dict[str, Any]:
     return {
         **partition_status(one.partition),
-        "recovered_from": one.source,
+        "recovered_from": one.recovery[0],
+        "recovery_s": one.recovery[1],
         "checkpoint": one.checkpointer.last_sequence,
         "checkpoint_error": one.checkpointer.last_error,
+        "checkpoint_failures": one.checkpointer.failures,
+        "checkpoint_bytes": one.checkpointer.last_bytes,
+        "checkpoint_s": one.checkpointer.last_seconds,
+        "checkpoint_at_ms": one.checkpointer.written_at_ms,
+        "checkpoint_due_since_ms": one.checkpointer.due_since_ms,
     }
 
 

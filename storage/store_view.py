@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any, Self
 
+from storage.alarms import PartitionFigures
 from storage.errors import JournalUnavailable, PartitionFailed
 from storage.partition_map import PartitionMap
 from storage.partition_view import PartitionView
 from storage.record import Record
 from storage.scan import BodyScan, Query, RecordScan
 from storage.scan_forms import CountScan, Forms, FormScan
+from storage.state_hash import state_hash
 from storage.txn import KeyedOp, Outcome
 from storage.watcher import Scope, Watcher
 
@@ -48,6 +50,35 @@ class StoreView(ABC):
     def status(self) -> dict[str, dict[str, Any]]:
         """Return what is to be known of each partition, for metrics and operators."""
 
+    def figures(self) -> list[PartitionFigures]:
+        """Return what each partition takes, as far as they are there.
+
+        Raises:
+            TooManySnapshots: too many processes look at once.
+        """
+        found = []
+        for name, partition in self._partitions.items():
+            environment = partition.views.environment
+            found.append(
+                PartitionFigures(
+                    name,
+                    environment.used_bytes,
+                    environment.spare_bytes(),
+                    environment.map_bytes,
+                    {entry.resource: entry.count for entry in partition.types},
+                )
+            )
+        return found
+
+    @abstractmethod
+    def press(self, *, memory: Collection[str], log: bool) -> None:
+        """Save what can be saved; nothing, unless the replica is kept here.
+
+        Args:
+            memory: partitions that run short of it; "" stands for all.
+            log: whether the log does.
+        """
+
     async def __aenter__(self) -> Self:
         await self.start()
         await self.wait_ready()
@@ -55,6 +86,16 @@ class StoreView(ABC):
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    @property
+    def partition_names(self) -> tuple[str, ...]:
+        """Those that there are to be."""
+        return tuple(self._map.names)
+
+    def failures(self) -> dict[str, str]:
+        """Return why partitions have stopped or pause, of those that do."""
+        found = {name: one.failure or one.full for name, one in self._partitions.items()}
+        return {name: str(why) for name, why in found.items() if why is not None}
 
     @property
     def ready(self) -> bool:
@@ -198,10 +239,13 @@ def partition_status(partition: PartitionView) -> dict[str, Any]:
         "identity": position.identity.hex(),
         "revision": position.applied_sequence,
         "journal_tail": partition.tail_known,
+        "timestamp_ms": position.timestamp_ms,
         "compact_revision": position.compact_revision,
+        "state_hash": state_hash(position, partition.types),
         "objects": {entry.resource: entry.count for entry in partition.types},
         "changes": position.event_count,
         "bytes": partition.views.environment.used_bytes,
+        "spare_bytes": partition.views.environment.spare_bytes(),
         "object_bytes": partition.views.environment.object_bytes(),
         "plain_bytes": sum(entry.plain_bytes for entry in partition.types),
         "watchers": len(partition.hub),

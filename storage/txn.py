@@ -19,6 +19,8 @@ of its record. The record, little-endian:
     compact  4 | revision u64
     init     5 | identity, 16 bytes
 
+A record of version 2 holds its operations sealed: storage/codec.py.
+
 The id is unique to the append and doubles as its idempotency key: by it the sender knows its own
 transaction in the log, and no two records of any log are alike. The digest covers what no other
 layer does: memory between the sender's encoder and every replica's decoder.
@@ -36,6 +38,8 @@ from storage.errors import CorruptTransaction, TransactionInvalid, UnsupportedTr
 from storage.record import Record
 
 VERSION: Final = 1
+SEALED_VERSION: Final = 2
+"""Of records whose operations are sealed: storage/codec.py."""
 ID_BYTES: Final = 16
 OPS_MAX: Final = 4096
 KEY_BYTES_MAX: Final = 480
@@ -52,7 +56,7 @@ _KEYED: Final = struct.Struct("<BBHHq")
 _VALUE: Final = struct.Struct("<IQII")
 _COMPACT: Final = struct.Struct("<BQ")
 _INIT: Final = struct.Struct("<B16s")
-_DIGEST_BYTES: Final = 8
+DIGEST_BYTES: Final = 8
 _PUT, _DELETE, _CHECK, _COMPACTION, _INITIAL = 1, 2, 3, 4, 5
 _LARGEST_REVISION: Final = (1 << 63) - 1
 
@@ -210,7 +214,7 @@ def transaction_id_of(record: bytes) -> bytes:
 
 def digest_of(record: bytes) -> bytes:
     """Return the digest a record ends with: different for any two records of any logs."""
-    return record[-_DIGEST_BYTES:]
+    return record[-DIGEST_BYTES:]
 
 
 def decode(record: bytes) -> Transaction:
@@ -220,18 +224,20 @@ def decode(record: bytes) -> Transaction:
         UnsupportedTransaction: its format is newer than this program.
         CorruptTransaction: it is anything but what `encode` returns.
     """
-    end = len(record) - _DIGEST_BYTES
+    end = len(record) - DIGEST_BYTES
     if end < _HEAD.size:
         raise CorruptTransaction(f"{len(record)} bytes are too few")
     version, transaction_id, count = _HEAD.unpack_from(record)
     if xxh3_64_digest(memoryview(record)[:end]) != record[end:]:
         # A newer format may keep its digest elsewhere; only a known one can be called damaged.
-        if version > VERSION:
-            raise UnsupportedTransaction(version, VERSION)
+        if version > SEALED_VERSION:
+            raise UnsupportedTransaction(version, SEALED_VERSION)
         raise CorruptTransaction("its digest does not match its bytes")
     if version != VERSION:
-        if version > VERSION:
-            raise UnsupportedTransaction(version, VERSION)
+        if version > SEALED_VERSION:
+            raise UnsupportedTransaction(version, SEALED_VERSION)
+        if version == SEALED_VERSION:
+            raise CorruptTransaction("its operations are sealed")
         raise CorruptTransaction(f"there is no format {version}")
     try:
         ops = _decode_ops(record, end, count)

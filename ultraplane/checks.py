@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import csv
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from runtime.clock import SystemClock
+from storage.partition_map import PartitionMap
 from ultraplane.config import Config, StorageSection
 from ultraplane.errors import UserError
 from ultraplane.policy_files import audit_policy, authentication_document
@@ -42,6 +44,28 @@ def check_settings(config: Config) -> None:
         _check_runtime_config(config)
     if config.storage.partitions != StorageSection().partitions:
         _check_partitions(config.storage.partitions)
+    _check_limits(config)
+
+
+def read_encryption(path: Path) -> bytes:
+    """Return the content of an encryption provider configuration that can be used.
+
+    Raises:
+        SettingUseless: it can't: the file, what it says, or a key.
+    """
+    # Ciphers take time to load, and few set this.
+    from apiserver.encryption.errors import EncryptionConfigError  # noqa: PLC0415
+    from apiserver.encryption.private_file import read_private  # noqa: PLC0415
+    from apiserver.encryption.sealers import build_sealers  # noqa: PLC0415
+
+    try:
+        content = read_private(path)
+        unhealthy = build_sealers(content, str(path), SystemClock().monotonic_s).unhealthy()
+    except EncryptionConfigError as error:
+        raise SettingUseless(f"storage.encryption_provider_config: {error}") from error
+    if unhealthy:
+        raise SettingUseless(f"storage.encryption_provider_config: {path}: {unhealthy}")
+    return content
 
 
 def _check_certificate(certificate: Path, key: Path) -> None:
@@ -140,20 +164,41 @@ def _check_runtime_config(config: Config) -> None:
 
 
 def _check_partitions(partitions: Mapping[str, tuple[str, ...]]) -> None:
+    for name, resources in partitions.items():
+        _check_resources(f"storage.partitions.{name}", resources)
+
+
+def _check_resources(setting: str, resources: Iterable[str]) -> None:
     # As above; and the default map is made of what there is.
     from kube.builtin_kinds import builtin_registry  # noqa: PLC0415
 
     stored = {info.storage_resource for info in builtin_registry().all() if not info.virtual}
-    for name, resources in partitions.items():
-        for resource in resources:
-            if resource not in stored:
-                plural = resource.rpartition("/")[2]
-                near = sorted(one for one in stored if one.rpartition("/")[2] == plural)
-                near += get_close_matches(resource, stored, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise SettingUseless(
-                    f"storage.partitions.{name}: no resource {resource!r} is stored{hint}"
-                )
+    for resource in resources:
+        if resource not in stored:
+            plural = resource.rpartition("/")[2]
+            near = sorted(one for one in stored if one.rpartition("/")[2] == plural)
+            near += get_close_matches(resource, stored, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise SettingUseless(f"{setting}: no resource {resource!r} is stored{hint}")
+
+
+def _check_limits(config: Config) -> None:
+    journal, storage = config.journal, config.storage
+    if config.server.shutdown_delay_s >= config.supervisor.stop_timeout_s:
+        raise SettingUseless(
+            f"server.shutdown_delay_s {config.server.shutdown_delay_s:g} must be less than "
+            f"supervisor.stop_timeout_s {config.supervisor.stop_timeout_s:g}, after which the "
+            "process is killed"
+        )
+    # The stream of the partition map is small. The newest file of a stream is never trimmed.
+    least_mib = 2 * journal.segment_mib * len(PartitionMap(storage.partitions).names)
+    if 0 < journal.quota_log_mib < least_mib:
+        raise SettingUseless(
+            f"journal.quota_log_mib {journal.quota_log_mib} must be 0 or at least {least_mib}, as "
+            "each partition keeps up to two files of journal.segment_mib"
+        )
+    if storage.quota_objects_of:
+        _check_resources("storage.quota_objects_of", storage.quota_objects_of)
 
 
 def _read(name: str, path: Path) -> bytes:

@@ -6,20 +6,17 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ultraplane import flags
 from ultraplane.errors import UserError
-
-if TYPE_CHECKING:
-    from ultraplane.config import Config
-
-DISTRIBUTION: Final = "ultraplane"
+from ultraplane.options import ConfigFile, DataDir, path_argument
+from ultraplane.options import load as _load
+from ultraplane.options import software_version as _version
+from ultraplane.snapshot_commands import app as snapshot_app
 
 app = typer.Typer(
     name="ultraplane",
@@ -32,27 +29,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,  # locals may hold keys and tokens
 )
+app.add_typer(snapshot_app, name="snapshot")
 
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        parser=flags.parse_path,
-        metavar="DIR",
-        help="Where the cluster lives: journal, certificates, kubeconfig, logs. Another directory "
-        "is another cluster. Default: ~/.local/share/ultraplane",
-    ),
-]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        parser=flags.parse_path,
-        metavar="FILE",
-        help="Settings in YAML; see `ultraplane config`.",
-    ),
-]
 Port = Annotated[
     int | None,
     typer.Option("--port", metavar="PORT", help="API server's port, 0 for a free one. [6443]"),
@@ -67,7 +46,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
         Path | None,
         typer.Option(
             "--kubeconfig",
-            parser=flags.parse_path,
+            parser=path_argument,
             metavar="FILE",
             help="Where to write the kubeconfig. A file with other clusters in it is never "
             "touched. Default: DIR/kubeconfig",
@@ -88,6 +67,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     oidc_ca_file: flags.OidcCaFile = None,
     audit_policy_file: flags.AuditPolicyFile = None,
     audit_log_path: flags.AuditLogPath = None,
+    encryption_provider_config: flags.EncryptionConfig = None,
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
 
@@ -110,6 +90,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     given = {
         "server.port": port,
         "server.workers": workers,
+        "storage.encryption_provider_config": encryption_provider_config,
         "join": join,
         "journal.address": journal,
         "journal.external": True if journal else None,
@@ -150,7 +131,12 @@ def journal(data_dir: DataDir = None, config: ConfigFile = None) -> None:
 
 
 @app.command()
-def apiserver(data_dir: DataDir = None, port: Port = None, config: ConfigFile = None) -> None:
+def apiserver(
+    data_dir: DataDir = None,
+    port: Port = None,
+    config: ConfigFile = None,
+    encryption_provider_config: flags.EncryptionConfig = None,
+) -> None:
     """Run only the API server; a journal must be running (`ultraplane journal`).
 
     Certificates and kubeconfig are made in the data directory as by `up`. It is one process, which
@@ -159,7 +145,11 @@ def apiserver(data_dir: DataDir = None, port: Port = None, config: ConfigFile = 
     Example: ultraplane apiserver --data-dir /srv/ultraplane --port 6443
     """
     alone = {"server.workers": 1, "storage.process_per_partition": False}
-    loaded = _load(config, data_dir, {"server.port": port, **alone})
+    flags = {
+        "server.port": port,
+        "storage.encryption_provider_config": encryption_provider_config,
+    }
+    loaded = _load(config, data_dir, {**flags, **alone})
     from runtime.clock import SystemClock
     from ultraplane.files import DirectoryLock, private_directory
     from ultraplane.parts import settings_path
@@ -181,7 +171,7 @@ def controllers(
         Path | None,
         typer.Option(
             "--kubeconfig",
-            parser=flags.parse_path,
+            parser=path_argument,
             metavar="FILE",
             help="How to reach the API server, and as whom. Default: the controllers' own in DIR, "
             "written by `up` and `apiserver`.",
@@ -316,19 +306,6 @@ def run(command: Callable[[], Any]) -> None:
     typer.secho("ultraplane: ", fg=typer.colors.RED, err=True, nl=False)
     typer.echo(text, err=True)
     sys.exit(1)
-
-
-def _load(file: Path | None, data_dir: Path | None, flags: dict[str, Any]) -> Config:
-    from ultraplane.config_reader import load_config
-
-    return load_config(file, os.environ, {"data_dir": data_dir, **flags})
-
-
-def _version() -> str:
-    try:
-        return installed_version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 if __name__ == "__main__":

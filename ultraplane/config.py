@@ -200,6 +200,14 @@ class ServerSection(Section):
     access_log: bool = Field(
         default=False, description="Log every request. Slow; for looking into things."
     )
+    shutdown_delay_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=300,
+        description="How long it serves on after it was told to stop, while /readyz fails, so that "
+        "load balancers send it no more; as upstream's --shutdown-delay-duration. Must be shorter "
+        "than supervisor.stop_timeout_s.",
+    )
 
     @model_validator(mode="after")
     def _own_certificate_is_whole(self) -> Self:
@@ -236,6 +244,19 @@ class JournalSection(Section):
         ge=1,
         le=4000,
         description="A log file is closed, and may be trimmed later, at this size.",
+    )
+    quota_log_mib: int = Field(
+        default=0,
+        ge=0,
+        description="The log may take so much of the disk; above, new objects are refused (507), "
+        "deletes are not. 0 is no limit. Every stream keeps up to two files whatever happens.",
+    )
+    reserve_mib: int = Field(
+        default=512,
+        ge=0,
+        description="So much of the log's disk (at most an eighth) is left to what makes space: "
+        "with less, new objects are refused, with a quarter of it all but deletes. An eighth of it "
+        "is taken as a file at once, to be given up if others fill the disk.",
     )
 
     @model_validator(mode="after")
@@ -286,6 +307,13 @@ class StorageSection(Section):
         description="Keep each partition in a process of its own, so that writes to several of "
         "them are applied on several cores; the API server then maps them, even with one worker.",
     )
+    encryption_provider_config: Location | None = Field(
+        default=None,
+        description="A file with an EncryptionConfiguration (apiserver.config.k8s.io/v1), closed "
+        "to others (0600): which resources are encrypted in journal and checkpoints, and by which "
+        "keys. Alike for all API servers of a cluster; read at each start. See "
+        "docs/encryption-at-rest.md.",
+    )
     compression: Annotated[Literal["auto", "off"], BeforeValidator(_off)] = Field(
         default="auto",
         description="auto: resources with more than compression_threshold_mib of objects are kept "
@@ -294,6 +322,25 @@ class StorageSection(Section):
     )
     compression_threshold_mib: int = Field(
         default=192, ge=1, description="See compression; 192 are about 70,000 pods."
+    )
+    quota_memory_mib: int = Field(
+        default=0,
+        ge=0,
+        description="Objects and history may take so much memory; above, new objects are refused "
+        "(507), deletes are not. 0 is no limit.",
+    )
+    quota_objects: int = Field(
+        default=0, ge=0, description="So many objects there may be; 0 is no limit."
+    )
+    quota_objects_of: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict,
+        description='The same by resource: {"events": 1000000, "apps/deployments": 5000}.',
+    )
+    memory_reserve_mib: int = Field(
+        default=256,
+        ge=0,
+        description="So much of the file system of memory_dir (at most an eighth) is left to what "
+        "makes space: with less, new objects are refused, with a quarter of it all but deletes.",
     )
 
     @property

@@ -7,17 +7,7 @@ from typing import Annotated
 
 import typer
 
-
-def parse_path(text: str) -> Path:
-    """Return the path that a flag names."""
-    # Empty is an unset variable in a script, and would mean the working directory.
-    if not text:
-        raise typer.BadParameter('must name a file or directory; the present one is "."')
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise typer.BadParameter(f"{text}: there is no such user") from error
-
+from ultraplane.options import path_argument
 
 Workers = Annotated[
     int | None,
@@ -39,7 +29,7 @@ Join = Annotated[
     Path | None,
     typer.Option(
         "--join",
-        parser=parse_path,
+        parser=path_argument,
         metavar="DIR",
         help="Be one more API server, without controllers, of the cluster whose data is in DIR.",
     ),
@@ -48,7 +38,7 @@ TokenAuthFile = Annotated[
     Path | None,
     typer.Option(
         "--token-auth-file",
-        parser=parse_path,
+        parser=path_argument,
         metavar="FILE",
         help='More bearer tokens, one a line: token,user,uid,"group1,group2".',
     ),
@@ -57,7 +47,7 @@ AuthenticationConfig = Annotated[
     Path | None,
     typer.Option(
         "--authentication-config",
-        parser=parse_path,
+        parser=path_argument,
         metavar="FILE",
         help="OpenID issuers whose tokens are accepted (AuthenticationConfiguration).",
     ),
@@ -114,7 +104,7 @@ OidcCaFile = Annotated[
     Path | None,
     typer.Option(
         "--oidc-ca-file",
-        parser=parse_path,
+        parser=path_argument,
         metavar="FILE",
         help="Certificates (PEM) by which the issuer is known.",
     ),
@@ -123,7 +113,7 @@ AuditPolicyFile = Annotated[
     Path | None,
     typer.Option(
         "--audit-policy-file",
-        parser=parse_path,
+        parser=path_argument,
         metavar="FILE",
         help="Which requests are put on record (audit.k8s.io/v1 Policy).",
     ),
@@ -131,6 +121,16 @@ AuditPolicyFile = Annotated[
 AuditLogPath = Annotated[
     Path | None,
     typer.Option(
-        "--audit-log-path", parser=parse_path, metavar="FILE", help="Where they are written."
+        "--audit-log-path", parser=path_argument, metavar="FILE", help="Where they are written."
+    ),
+]
+EncryptionConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--encryption-provider-config",
+        parser=path_argument,
+        metavar="FILE",
+        help="What is encrypted at rest, and by which keys, as upstream's flag of this name; see "
+        "docs/encryption-at-rest.md.",
     ),
 ]

@@ -19,8 +19,10 @@ from typing import Final
 from ultraplane.errors import UserError
 from ultraplane.files import private_directory, write_private
 
-_SHARED: Final = ("ca.crt", "ca.key", "service-account.key", "admin.token")
+SHARED: Final = ("ca.crt", "ca.key", "service-account.key", "admin.token")
+"""What all credentials of a cluster come from, in `pki/`."""
 _COPY_ATTEMPTS: Final = 5
+_CHECKPOINTS: Final = (".ckpt", ".mdb")
 
 
 class CannotJoin(UserError):
@@ -41,9 +43,9 @@ def join_cluster(source: Path, data_dir: Path) -> None:
     if os.path.realpath(source) == os.path.realpath(data_dir):
         raise CannotJoin(f"join: {source} is our own data directory; name another API server's")
     own = data_dir / "pki"
-    if not source.exists() and all((own / name).exists() for name in _SHARED):
+    if not source.exists() and all((own / name).exists() for name in SHARED):
         return  # it has joined, and needs nothing of the other any more
-    wanted = {name: _read(source / "pki" / name) for name in _SHARED}
+    wanted = {name: _read(source / "pki" / name) for name in SHARED}
     for name, content in wanted.items():
         path = own / name
         if path.exists() and path.read_bytes() != content:
@@ -59,6 +61,13 @@ def join_cluster(source: Path, data_dir: Path) -> None:
         _copy_newest(directory, data_dir / "checkpoints" / directory.name)
 
 
+def _checkpoints(directory: Path) -> list[Path]:
+    """Return a partition's checkpoints, newest last, as their names sort."""
+    # The storage package is not asked: to import it takes a tenth of a second of each start.
+    found = [path for suffix in _CHECKPOINTS for path in directory.glob(f"*{suffix}")]
+    return sorted(found, key=lambda path: path.name)
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -68,13 +77,14 @@ def _read(path: Path) -> bytes:
 
 def _copy_newest(source: Path, target: Path) -> None:
     """Copy the newest checkpoint, unless there is one; its name says what it holds."""
-    if any(target.glob("*.mdb")):
+    if _checkpoints(target):
         return
     for _ in range(_COPY_ATTEMPTS):
         # A running server may drop the one we chose, as it has written newer ones.
-        newest = max(source.glob("*.mdb"), default=None)
-        if newest is None:
+        found = _checkpoints(source)
+        if not found:
             return
+        newest = found[-1]
         private_directory(target.parent)
         private_directory(target)
         temporary = target / "joining.tmp"
@@ -85,6 +95,8 @@ def _copy_newest(source: Path, target: Path) -> None:
         except FileNotFoundError:
             temporary.unlink(missing_ok=True)
             continue
+        if not newest.exists():
+            continue  # it may have been cut short under our hands
         temporary.rename(target / newest.name)
         return
     raise CannotJoin(f"join: the checkpoints in {source} come and go; try again")

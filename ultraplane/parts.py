@@ -30,6 +30,8 @@ from ultraplane.policy_files import audit_policy, authentication_document
 from ultraplane.probes import accepts_connections, answers_ok
 from ultraplane.supervisor import ProcessSpec
 
+_RESERVE_FILE_PART = 8
+"""Of the reserve that is taken as a file."""
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -59,11 +61,15 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         priority_and_fairness=server.priority_and_fairness,
         max_requests_inflight=server.max_requests_inflight,
         max_mutating_requests_inflight=server.max_mutating_requests_inflight,
+        encryption_config_file=(
+            encryption_copy(config) if config.storage.encryption_provider_config else None
+        ),
         service_cidr=server.service_cidr,
         node_port_first=int(first),
         node_port_last=int(last),
         runtime_config=server.runtime_config,
         access_log=server.access_log,
+        shutdown_delay_s=server.shutdown_delay_s,
         log_level=config.log_level,
         workers=server.workers,
         worker_index=0,
@@ -76,6 +82,12 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             map_bytes_max=storage.map_bytes_max,
             plain_bytes_max=storage.plain_bytes_max,
             process_per_partition=storage.process_per_partition,
+            quota_memory_bytes=storage.quota_memory_mib << 20,
+            quota_objects=storage.quota_objects,
+            quota_objects_of=storage.quota_objects_of,
+            quota_log_bytes=config.journal.quota_log_mib << 20,
+            memory_reserve_bytes=storage.memory_reserve_mib << 20,
+            log_reserve_bytes=config.journal.reserve_mib << 20,
         ),
         auth=AuthSettings(
             service_account_key_files=config.auth.service_account_key_files,
@@ -120,6 +132,7 @@ def journal_arguments(config: Config) -> list[str]:
         f"--listen={config.journal_address}",
         f"--segment-mib={config.journal.segment_mib}",
         f"--hold-seconds={config.journal.replica_expiry_s:g}",
+        f"--reserve-mib={config.journal.reserve_mib // _RESERVE_FILE_PART}",
         f"--log-level={config.log_level}",
     ]
 
@@ -157,6 +170,15 @@ def write_server_settings(config: Config, pki: Pki, port: int) -> Path:
     path = settings_path(config)
     write_private(path, json.dumps(content, indent=1).encode())
     return path
+
+
+def encryption_copy(config: Config) -> Path:
+    """Return where the parts read what is encrypted.
+
+    A copy on tmpfs, made at the start: a part that is started again has the keys that the others
+    have, though the operator is changing the file, and no disk gets the keys beside the data.
+    """
+    return config.memory_path / "encryption-config.yaml"
 
 
 def settings_path(config: Config) -> Path:

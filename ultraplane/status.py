@@ -12,9 +12,9 @@ import shlex
 import ssl
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,11 +26,11 @@ from ultraplane.errors import UserError
 from ultraplane.parts import client_context, server_url
 from ultraplane.pki import Pki, locate_pki
 from ultraplane.run_state import RunState, read_state, state_path
+from ultraplane.state_display import age_s, bytes_text, show_state
 from ultraplane.supervisor import ProcessState
 
-_Partitions: TypeAlias = tuple[dict[str, Any], ...]
 _TIMEOUT_S: Final = 5.0
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+_MORE: Final = ("alarms", "journal", "disks", "quotas")
 
 
 class NotRunning(UserError):
@@ -48,6 +48,7 @@ class Status:
         kubeconfig: where it is.
         processes: those the supervisor keeps.
         partitions: the API server's account: name, ready, failure, revision, objects, bytes, lag.
+        told: the whole of that account, with alarms, the journal's counters, disks and quotas.
     """
 
     ready: bool
@@ -56,6 +57,7 @@ class Status:
     kubeconfig: str
     processes: tuple[ProcessState, ...]
     partitions: tuple[dict[str, Any], ...]
+    told: dict[str, Any] = field(default_factory=dict)
 
 
 def read_status(config: Config) -> Status:
@@ -75,13 +77,14 @@ def read_status(config: Config) -> Status:
         kubeconfig = str(config.data_dir / "kubeconfig")
         state = RunState(0, config.server.bind, config.server.port, kubeconfig, ())
     server = server_url(config, state.port)
-    ready, reason, partitions = _ask_server(config, pki, server)
-    return Status(ready, reason, server, state.kubeconfig, state.processes, partitions)
+    ready, reason, told = _ask_server(config, pki, server)
+    partitions = tuple(told.get("partitions", ()))
+    return Status(ready, reason, server, state.kubeconfig, state.processes, partitions, told)
 
 
 def as_json(status: Status) -> str:
     """Return a status for programs."""
-    content = {
+    content: dict[str, Any] = {
         "ready": status.ready,
         "reason": status.reason,
         "server": status.server,
@@ -97,6 +100,7 @@ def as_json(status: Status) -> str:
             for process in status.processes
         ],
         "partitions": list(status.partitions),
+        **{key: status.told[key] for key in _MORE if key in status.told},
     }
     return json.dumps(content, indent=2)
 
@@ -120,7 +124,7 @@ def show(status: Status, console: Console) -> None:
     if status.ready and status.reason:
         console.print(f"\n[yellow]partitions unknown[/]: {reason}")
     if status.partitions:
-        heads = ("partition", "state", "revision", "objects", "memory", "lag")
+        heads = ("partition", "state", "revision", "objects", "memory", "lag", "checkpoint")
         partitions = Table(*(f"\n{head}" for head in heads), box=None, pad_edge=False)
         for partition in status.partitions:
             partitions.add_row(
@@ -129,18 +133,11 @@ def show(status: Status, console: Console) -> None:
                 str(partition["revision"]),
                 str(partition["objects"]),
                 bytes_text(partition["bytes"]),
-                str(partition["lag"]),
+                _lag_of(partition),
+                _age_text(partition.get("checkpoint_at_ms", 0)),
             )
         console.print(partitions)
-
-
-def bytes_text(count: float) -> str:
-    """Return a number of bytes for people."""
-    for unit in _UNITS:
-        if count < 1024 or unit == _UNITS[-1]:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    raise AssertionError("the last unit holds everything")
+    show_state(status.told, console)
 
 
 def _state_of(partition: dict[str, Any]) -> str:
@@ -149,22 +146,31 @@ def _state_of(partition: dict[str, Any]) -> str:
     return "ready" if partition["ready"] else "not ready"
 
 
-def _ask_server(config: Config, pki: Pki, server: str) -> tuple[bool, str, _Partitions]:
+def _lag_of(partition: dict[str, Any]) -> str:
+    late_s = partition.get("lag_s", 0)
+    return f"{partition['lag']}, {late_s:.0f} s" if late_s >= 1 else str(partition["lag"])
+
+
+def _age_text(at_ms: int) -> str:
+    return f"{age_s(at_ms):.0f} s old" if at_ms else "none"
+
+
+def _ask_server(config: Config, pki: Pki, server: str) -> tuple[bool, str, dict[str, Any]]:
     try:
         context = client_context(config.server.tls_ca_file or pki.ca_certificate, pki)
         reason = _why_not_ready(server, context)
     except (OSError, ValueError, HTTPException) as error:
-        return False, f"{server}/readyz: {error}", ()
+        return False, f"{server}/readyz: {error}", {}
     ready = not reason
     try:
         content = json.loads(_get(server + STATUS_PATH, context))
-        partitions = tuple(content["partitions"])
+        partitions = content["partitions"]
         waiting = [f"{one['name']} ({_why(one)})" for one in partitions if not one["ready"]]
     except (OSError, ValueError, KeyError, TypeError, HTTPException) as error:
-        return ready, reason or f"{server}{STATUS_PATH}: {error}", ()
+        return ready, reason or f"{server}{STATUS_PATH}: {error}", {}
     if not ready and waiting:
         reason = f"{reason}; partitions: {', '.join(waiting)}"
-    return ready, reason, partitions
+    return ready, reason, content
 
 
 def _why_not_ready(server: str, context: ssl.SSLContext) -> str:

@@ -13,16 +13,17 @@ from pathlib import Path
 
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskScope
-from ultraplane.checks import check_settings
+from ultraplane.checks import check_settings, read_encryption
 from ultraplane.config import Config
 from ultraplane.display import Display, LastingConsole
 from ultraplane.errors import UserError
-from ultraplane.files import DirectoryLock, private_directory
+from ultraplane.files import DirectoryLock, private_directory, write_private
 from ultraplane.joining import join_cluster
 from ultraplane.kubeconfig import write_controllers_kubeconfig, write_kubeconfig
 from ultraplane.parts import (
     client_context,
     controllers_kubeconfig,
+    encryption_copy,
     part_environment,
     process_table,
     server_url,
@@ -94,6 +95,8 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
         UserError: the port is taken, or a file or directory is of no use.
     """
     check_settings(config)
+    given = config.storage.encryption_provider_config
+    encryption = None if given is None else read_encryption(given)
     port = free_port(config.server.bind, config.server.port)
     plain_port = config.server.plain_http_port
     if plain_port is not None:
@@ -114,6 +117,10 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     own = controllers_kubeconfig(config)
     write_controllers_kubeconfig(own, server=server, ca_file=ca_file, pki=pki)
     write_server_settings(config, pki, port)
+    if encryption is None:
+        encryption_copy(config).unlink(missing_ok=True)
+    else:
+        write_private(encryption_copy(config), encryption)
     specs = process_table(config, port, client_context(ca_file, pki))
     return Cluster(config, port, path, specs)
 

@@ -85,8 +85,7 @@ async def create_object(
         prepare_new(server, exchange.user, resource, obj)
         body = await _store(server, exchange, resource, obj, tracked, dry_run=options.dry_run)
         if isinstance(body, bytes):
-            for text in resource.hooks.warnings(obj, None):
-                exchange.warn(text)
+            _warn(server, exchange, resource, obj)
             return body
         if not generated:
             raise _already_exists(resource, obj, body)
@@ -117,6 +116,13 @@ class _Tracked:
         if self._given is not None:
             return self._given or None
         return self._resource.tracker.entry_of_new(self._fields, self._manager, now)
+
+
+def _warn(server: Server, exchange: Caller, resource: Resource, obj: JsonObject) -> None:
+    for text in resource.hooks.warnings(obj, None):
+        exchange.warn(text)
+    if server.quota.warning:
+        exchange.warn(server.quota.warning)
 
 
 def prepare_new(server: Server, user: User, resource: Resource, obj: JsonObject) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from journal.client import JournalClient
-from storage.applier import Position
+from storage.position import Position
 from storage.store import Store
 from storage.txn import ABSENT, Committed, Put
 from storage.values import is_plain

@@ -12,11 +12,10 @@ from typing import Any, Final
 import pytest
 
 from journal.client import JournalClient
-from storage.applier import read_position
 from storage.environment import Environment
 from storage.partition_map import DEFAULT_PARTITIONS
-from storage.reads import Views, state_hash
-from storage.types_table import TypeTable
+from storage.position import read_position
+from storage.state_hash import stored_hash, walked_hash
 from tests.integration.cluster import Cluster, run_cluster
 from tests.integration.journal_child import JournalChild, running_journal
 from tests.integration.kill_model import Key
@@ -61,8 +60,8 @@ def _hashes(memory: Path) -> dict[str, tuple[int, str]]:
         try:
             txn = environment.read()
             revision = read_position(environment, txn).applied_sequence
-            views = Views(environment, TypeTable({}))
-            found[name] = (revision, state_hash(views, txn, revision))
+            found[name] = (revision, walked_hash(environment, txn))
+            assert stored_hash(environment, txn) == found[name][1]
             txn.abort()
         finally:
             environment.close()
@@ -182,4 +181,4 @@ def _check_holds(journal: JournalChild, both: Sequence[Cluster]) -> None:
 
 
 def _has_checkpoints(cluster: Cluster) -> bool:
-    return len(list(cluster.directory.glob("checkpoints/default/*.mdb"))) == 2
+    return len(list(cluster.directory.glob("checkpoints/default/*.ckpt"))) == 2

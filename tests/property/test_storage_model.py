@@ -27,6 +27,7 @@ from storage.event import REVISION, Event
 from storage.partition_view import PartitionView
 from storage.record import field_value
 from storage.scan import Query
+from storage.state_hash import state_hash
 from storage.txn import (
     ABSENT,
     ANY,
@@ -418,6 +419,10 @@ class StorageMachine(RuleBasedStateMachine):
                 other.apply_records([record])
             try:
                 assert other.partition.state_hash() == self.replica.partition.state_hash()
+                for one in (other, self.replica):
+                    # What the applier adds up, in whatever passes, is what there is.
+                    position = one.partition.position
+                    assert state_hash(position, one.partition.types) == one.partition.state_hash()
                 assert other.dump() == final
                 assert len(drain(other.scan(Query("pods")))) == other.partition.count("pods", None)
             finally:

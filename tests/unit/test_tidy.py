@@ -20,7 +20,7 @@ FUNCTION_LINES_MAX: Final = 70
 ALLOWED: Final[dict[str, frozenset[str]]] = {
     "runtime": frozenset({"uvloop"}),
     "journal": frozenset({"cryptography", "google_crc32c", "nats", "orjson", "uvloop"}),
-    "storage": frozenset({"lmdb", "orjson", "xxhash", "zstandard"}),
+    "storage": frozenset({"cryptography", "lmdb", "orjson", "xxhash", "zstandard"}),
     "kube": frozenset({"aiohttp", "cbor2", "kubernetes_validate", "orjson", "re2", "yaml"}),
     "apiserver": frozenset(
         {

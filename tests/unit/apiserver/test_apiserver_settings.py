@@ -31,6 +31,7 @@ SETTINGS = ServerSettings(
     token_file=None,
     service_account_key_file=Path("/d/pki/service-account.key"),
     service_account_issuer="https://kubernetes.default.svc",
+    encryption_config_file=Path("/etc/encryption.yaml"),
     body_bytes_max=3_145_728,
     request_timeout_s=60.0,
     read_timeout_s=32.0,
@@ -44,6 +45,7 @@ SETTINGS = ServerSettings(
     node_port_last=32_767,
     runtime_config={"api/alpha": "false"},
     access_log=False,
+    shutdown_delay_s=0.0,
     log_level="info",
     workers=3,
     worker_index=2,
@@ -56,6 +58,12 @@ SETTINGS = ServerSettings(
         map_bytes_max=1 << 30,
         plain_bytes_max=64 << 20,
         process_per_partition=False,
+        quota_memory_bytes=1 << 30,
+        quota_objects=1000,
+        quota_objects_of={"events": 10},
+        quota_log_bytes=0,
+        memory_reserve_bytes=1 << 20,
+        log_reserve_bytes=1 << 20,
     ),
 )
 

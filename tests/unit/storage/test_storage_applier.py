@@ -215,8 +215,8 @@ def test_a_damaged_entry_stops_the_replica_and_undoes_its_pass(replica: Replica)
 
 def test_an_entry_of_a_newer_format_names_its_sequence(replica: Replica) -> None:
     record = bytearray(record_of(put("a")))
-    record[0] = 2
-    with pytest.raises(UnsupportedTransaction, match="record 1: transaction format 2"):
+    record[0] = 3
+    with pytest.raises(UnsupportedTransaction, match="record 1: transaction format 3"):
         replica.apply_records([bytes(record)])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +12,14 @@ import pytest
 
 from storage.checkpoint import (
     Checkpoint,
-    Checkpointer,
     install_checkpoint,
     list_checkpoints,
     write_checkpoint,
 )
+from storage.checkpoint_copy import Pace
 from storage.environment import Environment
-from storage.txn import ANY, Compact, Delete
-from tests.unit.storage.replicas import BODY, Replica, put
+from storage.errors import CheckpointStopped
+from tests.unit.storage.replicas import Replica, put
 
 
 @pytest.fixture
@@ -79,96 +78,6 @@ def test_of_one_state_stored_differently_the_newest_checkpoint_stays(
         replica.compress()
         newest = write(replica, directory)
         assert list_checkpoints(directory) == [newest, older]
-
-
-def test_a_large_replica_is_copied_when_a_quarter_of_its_objects_was_written(
-    replica: Replica, tmp_path: Path
-) -> None:
-    partition, clock = replica.partition, replica.clock
-    for number in range(40):
-        replica.run(put(f"p{number}"))
-    checkpointer = Checkpointer(
-        partition, tmp_path / "checkpoints", clock, entries_max=2, seconds_max=600
-    )
-    checkpointer.last_sequence = partition.revision
-    objects = partition.count("pods", None)
-    for number in range(objects // 4 - 1):
-        replica.run(put(f"p{number}"))
-        assert not checkpointer.due
-    replica.run(put("p0"))
-    assert checkpointer.due
-
-
-def pass_time(replica: Replica, seconds: float) -> None:
-    """Move a replica's clock."""
-    asyncio.run(replica.clock.advance(seconds))
-
-
-def busy(replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkpointer:
-    """Return who writes checkpoints of a replica that changes much, whose log is long enough."""
-    monkeypatch.setattr("storage.checkpoint.GROWTH_BYTES_MAX", 0)
-    monkeypatch.setattr("storage.checkpoint.ENTRY_BYTES", 1 << 30)
-    checkpointer = Checkpointer(
-        replica.partition, tmp_path / "checkpoints", replica.clock, entries_max=2, seconds_max=600
-    )
-    pass_time(replica, 1)
-    for number in range(20):
-        replica.run(put(f"p{number}"))
-    checkpointer.look()
-    return checkpointer
-
-
-def test_a_checkpoint_that_would_cost_much_waits_until_less_is_written(
-    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checkpointer = busy(replica, tmp_path, monkeypatch)
-    assert not checkpointer.due
-    pass_time(replica, 1)
-    checkpointer.look()
-    assert checkpointer.due
-
-
-def test_a_checkpoint_waits_for_less_writing_no_longer_than_two_intervals(
-    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checkpointer = busy(replica, tmp_path, monkeypatch)
-    pass_time(replica, 1198)
-    assert not checkpointer.due
-    pass_time(replica, 1)
-    assert checkpointer.due
-
-
-def test_a_checkpoint_waits_for_less_writing_until_the_log_is_too_long(
-    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checkpointer = busy(replica, tmp_path, monkeypatch)
-    assert not checkpointer.due
-    monkeypatch.setattr("storage.checkpoint.POSTPONED_ENTRIES_MAX", 20)
-    assert checkpointer.due
-
-
-def test_a_checkpoint_waits_for_less_writing_until_the_log_is_too_large(
-    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checkpointer = busy(replica, tmp_path, monkeypatch)
-    monkeypatch.setattr("storage.checkpoint.POSTPONED_BYTES_MAX", 1 << 20)
-    assert not checkpointer.due
-    replica.run(put("large")._replace(body=BODY + b" " * (1 << 20)))
-    assert checkpointer.due
-
-
-def test_a_checkpoint_that_spare_pages_pay_for_does_not_wait(
-    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checkpointer = busy(replica, tmp_path, monkeypatch)
-    monkeypatch.setattr("storage.checkpoint.ENTRY_BYTES", 30_000)
-    monkeypatch.setattr("storage.checkpoint.COPY_BYTES_PER_SECOND", 1e6)
-    large = put("large")._replace(body=BODY + b" " * (4 << 20))
-    replica.run(large)
-    assert not checkpointer.due
-    replica.run(Delete("pods", "default", "large", ANY))
-    replica.run(Compact(replica.partition.revision))
-    assert checkpointer.due
 
 
 def test_a_snapshot_is_given_back_before_the_copy_is_flushed(
@@ -255,9 +164,9 @@ def test_a_damaged_checkpoint_does_not_replace_what_is_there(
     checkpoint = write(replica, tmp_path / "checkpoints")
     content = bytearray(checkpoint.path.read_bytes())
     if damage == "flip":
-        content[5000] ^= 1
+        content[len(content) // 2] ^= 1
     else:
-        del content[-4096:]
+        del content[-40:]
     checkpoint.path.write_bytes(content)
     before = replica.dump()
     replica.close()
@@ -275,3 +184,29 @@ def test_files_are_for_their_owner_only(replica: Replica, tmp_path: Path) -> Non
     for path in (checkpoint.path, tmp_path / "copy/data.mdb", tmp_path / "replica/data.mdb"):
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_checkpoint_that_is_given_up_leaves_nothing(replica: Replica, tmp_path: Path) -> None:
+    first = write(replica, tmp_path / "pods")
+    replica.run(put("d"))
+    pace = Pace()
+    pace.stop()
+    txn, revision = replica.environment.read(), replica.partition.revision
+    with pytest.raises(CheckpointStopped):
+        write_checkpoint(replica.environment, txn, revision, tmp_path / "pods", pace=pace)
+    txn.abort()
+    assert list((tmp_path / "pods").iterdir()) == [first.path]
+
+
+def test_what_else_has_a_checkpoint_keeps_it_when_it_goes(
+    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.checkpoint_copy._CUT_BYTES", 512)
+    first = write(replica, tmp_path / "pods")
+    kept, content = tmp_path / "kept", first.path.read_bytes()
+    os.link(first.path, kept)
+    for name in ("d", "e"):
+        replica.run(put(name))
+        write(replica, tmp_path / "pods")
+    assert not first.path.exists()
+    assert kept.read_bytes() == content

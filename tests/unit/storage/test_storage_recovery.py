@@ -70,6 +70,84 @@ def test_recovery_ends_in_the_same_state(tmp_path: Path, lost: str) -> None:
     asyncio.run(run())
 
 
+def _damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-64] + bytes(64))
+
+
+def _names(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / CHECKPOINTS).iterdir())
+
+
+def test_checkpoints_damaged_one_after_the_other_lose_nothing(tmp_path: Path) -> None:
+    """A damaged one must not count as the second: the log would be trimmed on its strength."""
+
+    async def run() -> None:
+        journal = MemoryEngine()
+        async with running_store(tmp_path, journal) as store:
+            for name in ("first", "second"):
+                await create(store, name)
+                await store.checkpoint()
+        intact = list_checkpoints(tmp_path / CHECKPOINTS)[1]
+        for name in ("third", "fourth", "fifth"):
+            damaged = list_checkpoints(tmp_path / CHECKPOINTS)[0].path
+            _damage(damaged)
+            shutil.rmtree(tmp_path / "memory")
+            async with running_store(tmp_path, journal) as store:
+                assert store.status()["default"]["recovered_from"] == "checkpoint"
+                assert store.status()["default"]["checkpoint"] == intact.sequence
+                assert _names(tmp_path).count(damaged.name + ".damaged") == 1
+                await create(store, name)
+                await store.checkpoint()
+                assert (await journal.bounds("default"))[0] == intact.sequence
+            assert intact in list_checkpoints(tmp_path / CHECKPOINTS)
+            assert len([name for name in _names(tmp_path) if name.endswith(".damaged")]) == 1
+            assert len(_names(tmp_path)) == 3
+
+    asyncio.run(run())
+
+
+def test_the_log_is_kept_where_it_stood_in_for_damaged_checkpoints(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = MemoryEngine()
+        async with running_store(tmp_path, journal) as store:
+            await create(store, "web")
+            await store.checkpoint()
+        _damage(list_checkpoints(tmp_path / CHECKPOINTS)[0].path)
+        shutil.rmtree(tmp_path / "memory")
+        async with running_store(tmp_path, journal) as store:
+            assert store.status()["default"]["recovered_from"] == "log"
+            await create(store, "more")
+            await store.checkpoint()
+            assert (await journal.bounds("default"))[0] == 1
+
+    asyncio.run(run())
+
+
+def test_checkpoints_that_nothing_stands_in_for_stay_where_they_are(tmp_path: Path) -> None:
+    """What reads badly today may be read tomorrow, or be brought back by hand."""
+
+    async def run() -> None:
+        journal = MemoryEngine()
+        async with running_store(tmp_path, journal) as store:
+            for name in ("first", "second"):
+                await create(store, name)
+                await store.checkpoint()
+        before = _names(tmp_path)
+        contents = [one.path.read_bytes() for one in list_checkpoints(tmp_path / CHECKPOINTS)]
+        for one in list_checkpoints(tmp_path / CHECKPOINTS):
+            _damage(one.path)
+        shutil.rmtree(tmp_path / "memory")
+        with pytest.raises(DataLost):
+            await Store(journal, options(tmp_path)).start()
+        assert _names(tmp_path) == before
+        for one, content in zip(list_checkpoints(tmp_path / CHECKPOINTS), contents, strict=True):
+            one.path.write_bytes(content)
+        async with running_store(tmp_path, journal) as store:
+            assert store.get("pods", "default", "second") is not None
+
+    asyncio.run(run())
+
+
 def test_a_damaged_environment_is_rebuilt(tmp_path: Path) -> None:
     async def run() -> None:
         journal = MemoryEngine()

@@ -14,8 +14,8 @@ from journal.errors import DeadlineExceeded, JournalError, JournalFull, RecordTo
 from journal.memory import MemoryEngine
 from runtime.clock import SimulatedClock
 from runtime.tasks import TaskCrashed
-from storage import checkpoint
-from storage.checkpoint import Checkpointer
+from storage import checkpointer
+from storage.checkpointer import Checkpointer
 from storage.errors import (
     CommitTimeout,
     JournalUnavailable,
@@ -339,19 +339,19 @@ def test_a_checkpoint_that_finds_no_space_is_tried_again(
 ) -> None:
     attempts: list[int] = []
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         attempts.append(1)
         raise OSError(28, "No space left on device")
 
-    async def at_once(work: Callable[[], object]) -> object:
+    async def at_once(work: Callable[[], object], _: object) -> object:
         return work()
 
     async def run() -> None:
         clock = SimulatedClock()
         async with running_store(tmp_path, MemoryEngine(), clock, checkpoint_entries=1) as store:
-            monkeypatch.setattr(checkpoint, "_in_thread", at_once)
+            monkeypatch.setattr(checkpointer, "in_background", at_once)
             with monkeypatch.context() as patch:
-                patch.setattr(checkpoint, "write_checkpoint", full)
+                patch.setattr(checkpointer, "write_checkpoint", full)
                 for _ in range(20):
                     await clock.advance(1)
                 # It is due all the time, but copying everything costs: not once a second.

@@ -14,7 +14,7 @@ import pytest
 from journal.engine import Limits
 from journal.memory import MemoryEngine
 from runtime.clock import SimulatedClock
-from storage.checkpoint import HOLD_SECONDS
+from storage.checkpointer import HOLD_SECONDS
 from storage.errors import DataLost, RecoveryRefused
 from storage.replica import replica_name
 from storage.store import Store

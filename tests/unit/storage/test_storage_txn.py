@@ -13,7 +13,7 @@ from storage.txn import (
     ANY,
     KEY_BYTES_MAX,
     OPS_MAX,
-    VERSION,
+    SEALED_VERSION,
     Check,
     Compact,
     Delete,
@@ -88,8 +88,8 @@ def resealed(record: bytes, at: int, value: int) -> bytes:
 
 
 def test_a_newer_format_is_refused_as_such() -> None:
-    with pytest.raises(UnsupportedTransaction, match="format 2 is newer than 1"):
-        decode(resealed(encode((PUT,), ID), 0, VERSION + 1))
+    with pytest.raises(UnsupportedTransaction, match="format 3 is newer than 2"):
+        decode(resealed(encode((PUT,), ID), 0, SEALED_VERSION + 1))
 
 
 def test_format_zero_is_damage() -> None:

@@ -26,8 +26,9 @@ def first(tmp_path: Path) -> Path:
     for partition in ("pods", "default"):
         checkpoints = directory / "checkpoints" / partition
         checkpoints.mkdir(parents=True)
-        for sequence in (5, 17):
-            (checkpoints / f"{sequence:020d}-abc.mdb").write_text(f"{partition} at {sequence}")
+        # The older one is of the former format, whose name sorts behind.
+        for sequence, suffix in ((5, "mdb"), (17, "ckpt")):
+            (checkpoints / f"{sequence:020d}-abc.{suffix}").write_text(f"{partition} at {sequence}")
     return directory
 
 
@@ -54,10 +55,10 @@ def test_the_newest_checkpoints_are_copied_once(tmp_path: Path, first: Path) -> 
     join_cluster(first, second)
     for partition in ("pods", "default"):
         (copied,) = (second / "checkpoints" / partition).iterdir()
-        assert copied.name == f"{17:020d}-abc.mdb"
+        assert copied.name == f"{17:020d}-abc.ckpt"
         assert copied.read_text() == f"{partition} at 17"
         assert copied.stat().st_mode & 0o777 == 0o600
-    (first / "checkpoints/pods" / f"{99:020d}-abc.mdb").touch()
+    (first / "checkpoints/pods" / f"{99:020d}-abc.ckpt").touch()
     join_cluster(first, second)
     assert len(list((second / "checkpoints/pods").iterdir())) == 1
 

@@ -1,0 +1,1 @@
+"""Encryption at rest as upstream's EncryptionConfiguration describes it; see sealers.py."""
