@@ -298,3 +298,11 @@ def _names(words: list[str]) -> set[str]:
         # A worker's number, or a storage process's partition, comes last.
         return {part, f"{part}-{rest[-1]}"}
     return {word.removesuffix(".main") for word in words if word.endswith(".main")}
+
+
+def memory_of(cluster: Cluster) -> Path:
+    """Return where a cluster's replica is."""
+    settings = orjson.loads((cluster.directory / "run" / "apiserver.json").read_bytes())
+    memory = Path(settings["memory_dir"])
+    assert memory.is_relative_to("/dev/shm"), memory
+    return memory

@@ -195,4 +195,5 @@ def test_a_write_that_would_create_needs_that_verb_too(cluster: Cluster, namespa
     leases = f"/apis/{COORDINATION}/v1/namespaces/{namespace}/leases"
     assert user.call("PUT", f"{leases}/a", lease).code == 403
     made(cluster, leases, lease)
-    assert user.call("PUT", f"{leases}/a", lease).code == 200
+    stored = cluster.call("GET", f"{leases}/a").json
+    assert user.call("PUT", f"{leases}/a", stored).code == 200

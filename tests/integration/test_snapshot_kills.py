@@ -13,8 +13,7 @@ import pytest
 from storage.environment import MAP_BYTES, MappedEnvironment, identity_of
 from storage.partition_map import DEFAULT_PARTITIONS
 from tests.integration.api_calls import collection, named
-from tests.integration.cluster import Cluster, run_cluster
-from tests.integration.kill_load import memory_of
+from tests.integration.cluster import Cluster, memory_of, run_cluster
 from tests.integration.snapshot_calls import kill_when, snapshot, start
 
 pytestmark = pytest.mark.slow

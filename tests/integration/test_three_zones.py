@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.conftest import nats_program
-from tests.integration.cluster import ROOT, Cluster, run_cluster
+from tests.integration.cluster import ROOT, Answer, Cluster, run_cluster
 from tests.integration.nats_servers import HOST, NatsCluster, NatsServer, free_ports
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
@@ -88,17 +88,21 @@ def _settings(directory: Path, nats: NatsCluster, **more: Any) -> dict[str, Any]
     return {**settings, "memory_dir": str(directory / "memory"), **more}
 
 
-def _create(cluster: Cluster, name: str) -> None:
-    """Create a ConfigMap; what is refused while a leader is elected is tried again."""
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+def _asked(cluster: Cluster, method: str, body: Any, codes: tuple[int, ...]) -> Answer:
+    """Return an answer; what is refused while a leader is elected is asked again."""
     deadline_s = time.monotonic() + _OUTAGE_S_MAX
     while True:
-        answer = cluster.call("POST", "/api/v1/namespaces/default/configmaps", body)
-        if answer.code in (201, 409):
-            return
+        answer = cluster.call(method, "/api/v1/namespaces/default/configmaps", body)
+        if answer.code in codes:
+            return answer
         assert answer.code in (503, 504), answer.body
         assert time.monotonic() < deadline_s, answer.body
         time.sleep(0.1)
+
+
+def _create(cluster: Cluster, name: str) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+    _asked(cluster, "POST", body, (201, 409))
 
 
 def test_a_zone_may_go_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -117,5 +121,5 @@ def test_a_zone_may_go_and_nothing_is_lost(tmp_path: Path) -> None:
         nats.leader_of("ultraplane-log-default").kill()
         _create(other, "after")
         for cluster in (one, other):
-            found = cluster.call("GET", "/api/v1/namespaces/default/configmaps").json["items"]
+            found = _asked(cluster, "GET", None, (200,)).json["items"]
             assert {"before", "after"} <= {item["metadata"]["name"] for item in found}
