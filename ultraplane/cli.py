@@ -38,6 +38,10 @@ Port = Annotated[
 ]
 
 
+def _journal_settings(address: str | None) -> dict[str, Any]:
+    return {"journal.address": address, "journal.external": True if address else None}
+
+
 @app.command()
 def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     data_dir: DataDir = None,
@@ -92,8 +96,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
         "server.workers": workers,
         "storage.encryption_provider_config": encryption_provider_config,
         "join": join,
-        "journal.address": journal,
-        "journal.external": True if journal else None,
+        **_journal_settings(journal),
         "auth.token_file": token_auth_file,
         "auth.authentication_config": authentication_config,
         "auth.oidc_issuer_url": oidc_issuer_url,
