@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ultraplane.errors import UserError
-from ultraplane.options import ConfigFile, DataDir
+from ultraplane.options import ConfigFile, DataDir, EncryptionConfig
 from ultraplane.options import load as _load
 from ultraplane.options import path_argument as _path
 from ultraplane.options import software_version as _version
@@ -42,16 +42,6 @@ Workers = Annotated[
         "--workers",
         metavar="N",
         help="Processes that serve on the port; more than 1 share one replica. [1]",
-    ),
-]
-EncryptionConfig = Annotated[
-    Path | None,
-    typer.Option(
-        "--encryption-provider-config",
-        parser=_path,
-        metavar="FILE",
-        help="What is encrypted at rest, and by which keys, as upstream's flag of this name; see "
-        "docs/encryption-at-rest.md.",
     ),
 ]
 
