@@ -87,10 +87,12 @@ class _Checks:
 
     def etcd_readiness(self) -> str:
         watch = self._watch
+        if watch.is_connected:
+            return ""
         if watch.away_s > AWAY_S_MAX:
             return f"no connection to the journal for {watch.away_s:.0f} s"
         # Before the first connection there is nothing to serve from.
-        return "" if self._store.ready or watch.is_connected else "no connection to the journal"
+        return "" if self._store.ready else "no connection to the journal"
 
     def informer_sync(self) -> str:
         return "" if self._store.ready else "the replica is catching up with the journal"

@@ -5,6 +5,9 @@ what such a file looks like. After it was made it is installed once, in a scratc
 read: so a copy that can't be read is noticed while the original is there, and the long look at
 every object is taken at the copy, not at the replica that serves.
 
+What is sealed in a cluster's checkpoints is sealed in a snapshot. In scratch it is in the clear, so
+whoever has sealers gives scratch on tmpfs.
+
 While a copy is made of a running replica its files grow, as pages that are given up can't be used
 again. So a copy that takes too long, or costs too much, is broken off (`CopyLimits`).
 """
@@ -20,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from xxhash import xxh3_128
 
@@ -33,6 +36,7 @@ from storage.checkpoint import (
     write_checkpoint,
 )
 from storage.checkpoint_copy import BYTES_PER_SECOND_MAX, Pace
+from storage.checkpoint_seal import check_seal
 from storage.environment import (
     MAP_BYTES,
     Environment,
@@ -48,6 +52,7 @@ from storage.journal_port import JournalPort
 from storage.partition import passes
 from storage.position import READABLE_FORMATS, Position, put_position, read_position
 from storage.recovery import Places, recover
+from storage.sealing import Sealer, Sealers
 from storage.snapshot_manifest import PartitionFacts
 from storage.state_hash import complete_position
 from storage.txn import Compact, digest_of, encode
@@ -76,6 +81,14 @@ class CopyLimits:
     """Or a quarter of the files, where that is more."""
     wait_s: float = 30.0
     """For the replica to have applied what was acknowledged before the copy was asked for."""
+
+
+class _Copy(NamedTuple):
+    """What is to become of a copy."""
+
+    sequence: int
+    directory: Path
+    sealer: Sealer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +137,8 @@ async def copy_running(
             position = read_position(mapped, txn)
             applied = position.applied_sequence
             if applied >= max(1, target) and position.format_version in READABLE_FORMATS:
-                return await _copy_within(mapped, txn, applied, directory, clock, limits)
+                copy = _Copy(applied, directory, places.sealer)
+                return await _copy_within(mapped, txn, copy, clock, limits)
         if clock.monotonic_s() >= deadline_s:
             raise SnapshotFailed(
                 f"the replica in {memory} has applied {applied} of {target} entries, and did not "
@@ -153,15 +167,18 @@ def _mapped(memory: Path) -> Iterator[tuple[Tables, Txn]]:
 
 
 async def _copy_within(
-    mapped: Tables, txn: Txn, sequence: int, directory: Path, clock: Clock, limits: CopyLimits
+    mapped: Tables, txn: Txn, copy: _Copy, clock: Clock, limits: CopyLimits
 ) -> Checkpoint:
     """Write a checkpoint; break it off where it keeps pages for too long."""
     before = mapped.used_bytes
     growth_max = max(limits.growth_bytes, before // 4)
     started_s = clock.monotonic_s()
     pace = _pace()
+    sequence, directory, sealer = copy
     work = asyncio.ensure_future(
-        asyncio.to_thread(write_checkpoint, mapped, txn, sequence, directory, pace=pace)
+        asyncio.to_thread(
+            write_checkpoint, mapped, txn, sequence, directory, sealer=sealer, pace=pace
+        )
     )
     broken_off = ""
     try:
@@ -208,7 +225,7 @@ async def copy_stopped(places: Places, port: JournalPort, directory: Path) -> Ch
     try:
         # No index is wanted here, and whoever opens the copy makes those that it wants.
         types = TypeTable({})
-        applier = Applier(environment, types)
+        applier = Applier(environment, types, port.codec.decode)
         rebuild_indexes(environment, types)
         if applier.position.applied_sequence < recovered.tail:
             async with port.reading(applier.position.applied_sequence + 1) as log:
@@ -223,7 +240,13 @@ async def copy_stopped(places: Places, port: JournalPort, directory: Path) -> Ch
         txn = environment.read()
         try:
             return await asyncio.to_thread(
-                write_checkpoint, environment, txn, sequence, directory, pace=_pace()
+                write_checkpoint,
+                environment,
+                txn,
+                sequence,
+                directory,
+                sealer=places.sealer,
+                pace=_pace(),
             )
         finally:
             txn.abort()
@@ -233,17 +256,23 @@ async def copy_stopped(places: Places, port: JournalPort, directory: Path) -> Ch
 
 
 def inspect_checkpoint(
-    name: str, checkpoint: Checkpoint, file: str, scratch: Path, counted: Counted = lambda _: None
+    name: str,
+    checkpoint: Checkpoint,
+    file: str,
+    scratch: Path,
+    counted: Counted = lambda _: None,
+    sealers: Sealers | None = None,
 ) -> PartitionFacts:
     """Install a checkpoint in a scratch directory, read every object, and say what it holds.
 
     Blocks: for a thread. The scratch directory is removed.
 
     Raises:
-        SnapshotFailed: it can't be read. OSError: there is no space to install it.
+        SnapshotFailed: it can't be read. SealBroken: there is no key for it.
+        OSError: there is no space to install it.
     """
     try:
-        environment = _install(checkpoint, scratch)
+        environment = _install(checkpoint, scratch, sealers)
         try:
             return _facts(name, environment, file, counted)
         finally:
@@ -256,8 +285,7 @@ def restamp(
     facts: PartitionFacts,
     checkpoint: Checkpoint,
     origin: Origin,
-    scratch: Path,
-    directory: Path,
+    places: Places,
     counted: Counted = lambda _: None,
 ) -> Checkpoint:
     """Write a partition's state as a checkpoint of a new log, at the revision where that begins.
@@ -270,16 +298,18 @@ def restamp(
         facts: which state the checkpoint is said to be.
         checkpoint: the snapshot's.
         origin: the new log's beginning.
-        scratch: for an environment.
-        directory: for the new checkpoint.
+        places: scratch for an environment; where the new checkpoint goes; what opens the one and
+            seals the other.
         counted: hears of objects read.
 
     Raises:
         SnapshotFailed: the checkpoint can't be read, or is not that state; nothing was written.
+        SealBroken: there is no key for it, or it is in the clear and may not be.
         OSError, StorageFull: no space.
     """
+    scratch = places.memory
     try:
-        environment = _install(checkpoint, scratch)
+        environment = _install(checkpoint, scratch, places.sealers)
         try:
             found = _facts(facts.name, environment, facts.file, counted)
             if found != facts:
@@ -295,7 +325,14 @@ def restamp(
                 put_position(environment, txn, _begin(position, origin))
             txn = environment.read()
             try:
-                return write_checkpoint(environment, txn, origin.sequence, directory, pace=_pace())
+                return write_checkpoint(
+                    environment,
+                    txn,
+                    origin.sequence,
+                    places.checkpoints,
+                    sealer=places.sealer,
+                    pace=_pace(),
+                )
             finally:
                 txn.abort()
         finally:
@@ -316,8 +353,10 @@ def _begin(position: Position, origin: Origin) -> Position:
     )
 
 
-def _install(checkpoint: Checkpoint, scratch: Path) -> Environment:
-    if not install_checkpoint(checkpoint, scratch):
+def _install(checkpoint: Checkpoint, scratch: Path, sealers: Sealers | None) -> Environment:
+    check_seal(checkpoint, sealers)
+    sealer = None if sealers is None else sealers.checkpoints
+    if not install_checkpoint(checkpoint, scratch, sealer=sealer):
         raise SnapshotFailed(f"checkpoint {checkpoint.path.name} of the snapshot is damaged")
     try:
         return Environment(scratch)

@@ -13,7 +13,7 @@ import typer
 
 from ultraplane import flags
 from ultraplane.errors import UserError
-from ultraplane.options import ConfigFile, DataDir, path_argument
+from ultraplane.options import ConfigFile, DataDir, EncryptionConfig, path_argument
 from ultraplane.options import load as _load
 from ultraplane.options import software_version as _version
 from ultraplane.snapshot_commands import app as snapshot_app
@@ -71,7 +71,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     oidc_ca_file: flags.OidcCaFile = None,
     audit_policy_file: flags.AuditPolicyFile = None,
     audit_log_path: flags.AuditLogPath = None,
-    encryption_provider_config: flags.EncryptionConfig = None,
+    encryption_provider_config: EncryptionConfig = None,
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
 
@@ -138,7 +138,7 @@ def apiserver(
     data_dir: DataDir = None,
     port: Port = None,
     config: ConfigFile = None,
-    encryption_provider_config: flags.EncryptionConfig = None,
+    encryption_provider_config: EncryptionConfig = None,
 ) -> None:
     """Run only the API server; a journal must be running (`ultraplane journal`).
 

@@ -124,13 +124,3 @@ AuditLogPath = Annotated[
         "--audit-log-path", parser=path_argument, metavar="FILE", help="Where they are written."
     ),
 ]
-EncryptionConfig = Annotated[
-    Path | None,
-    typer.Option(
-        "--encryption-provider-config",
-        parser=path_argument,
-        metavar="FILE",
-        help="What is encrypted at rest, and by which keys, as upstream's flag of this name; see "
-        "docs/encryption-at-rest.md.",
-    ),
-]

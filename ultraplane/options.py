@@ -46,6 +46,16 @@ ConfigFile = Annotated[
         help="Settings in YAML; see `ultraplane config`.",
     ),
 ]
+EncryptionConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--encryption-provider-config",
+        parser=path_argument,
+        metavar="FILE",
+        help="What is encrypted at rest, and by which keys, as upstream's flag of this name; see "
+        "docs/encryption-at-rest.md.",
+    ),
+]
 
 
 def load(file: Path | None, data_dir: Path | None, flags: dict[str, Any]) -> Config:

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from ultraplane.options import ConfigFile, DataDir, load, path_argument, software_version
+from ultraplane.options import (
+    ConfigFile,
+    DataDir,
+    EncryptionConfig,
+    load,
+    path_argument,
+    software_version,
+)
 
 if TYPE_CHECKING:
     from storage.snapshot_file import Contents
     from storage.snapshot_manifest import Manifest
 
 _NICENESS: Final = 10
+_KEYS: Final = "storage.encryption_provider_config"
 _BUMP: Final = 1_000_000_000
 
 app = typer.Typer(
@@ -52,14 +60,16 @@ def save(
         ),
     ] = False,
     config: ConfigFile = None,
+    encryption_provider_config: EncryptionConfig = None,
 ) -> None:
     """Write all objects of a cluster into FILE, while it runs or when it is stopped.
 
     Everything that was acknowledged before the command began is in it. Each partition is copied at
     one revision of its own. The copy is read back before FILE gets its name; one that is there
     already is replaced then, and not touched before. FILE holds the cluster's Secrets, readable
-    by you only: keep it as you keep those. Room for about twice the cluster's memory is needed
-    beside it meanwhile.
+    by you only: keep it as you keep those. Where the cluster is encrypted at rest, so is FILE; its
+    keys are never in it. Room for about twice the cluster's memory is needed beside it meanwhile,
+    or, of one that is encrypted, in memory.
 
     Not in it: your settings file, certificates of your own, and DIR/pki (see --with-pki).
 
@@ -73,7 +83,7 @@ def save(
     from ultraplane.snapshot_save import save_snapshot
     from ultraplane.snapshot_work import Bars
 
-    loaded = load(config, data_dir, {})
+    loaded = load(config, data_dir, {_KEYS: encryption_provider_config})
     # Whoever serves goes first.
     os.nice(_NICENESS)
     with Bars() as steps:
@@ -109,6 +119,7 @@ def restore(
         ),
     ] = _BUMP,
     config: ConfigFile = None,
+    encryption_provider_config: EncryptionConfig = None,
 ) -> None:
     """Make a cluster's directory from FILE. Then start it: `ultraplane up --data-dir DIR`.
 
@@ -127,7 +138,7 @@ def restore(
     from ultraplane.snapshot_restore import restore_snapshot
     from ultraplane.snapshot_work import Bars
 
-    loaded = load(config, data_dir, {})
+    loaded = load(config, data_dir, {_KEYS: encryption_provider_config})
     with Bars() as steps:
         manifest = restore_snapshot(loaded, file, bump=revision_bump, steps=steps)
     directory = shlex.quote(str(loaded.data_dir))
@@ -141,18 +152,24 @@ def restore(
 
 
 @app.command()
-def verify(file: SnapshotFile) -> None:
+def verify(
+    file: SnapshotFile,
+    config: ConfigFile = None,
+    encryption_provider_config: EncryptionConfig = None,
+) -> None:
     """Check every byte of FILE, then read every object in it. Exit code 1 if it can't be trusted.
 
-    It needs no cluster, and room for what the cluster takes in memory, beside FILE or in /tmp.
+    It needs no cluster, and room for what the cluster takes in memory, beside FILE or in /tmp; for
+    one that is encrypted, its keys, and the room in memory.
 
     Example: ultraplane snapshot verify /backup/2026-11-26.snap
     """
     from ultraplane.snapshot_restore import verify_snapshot
     from ultraplane.snapshot_work import Bars
 
+    loaded = load(config, None, {_KEYS: encryption_provider_config})
     with Bars() as steps:
-        contents, manifest = verify_snapshot(file, steps)
+        contents, manifest = verify_snapshot(file, loaded, steps)
     typer.echo(f"{file}: intact, {manifest.count} objects, hash {contents.digest}")
 
 

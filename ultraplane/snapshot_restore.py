@@ -22,9 +22,11 @@ from typing import BinaryIO, Final
 from journal.disk import Environment, sync_directory
 from journal.local import LocalEngine
 from journal.main import limits_for
+from runtime.clock import SystemClock
 from storage.environment import check_unused, remove_environment
 from storage.errors import ReplicaLocked
 from storage.partition_map import PartitionMap
+from storage.recovery import Places
 from storage.snapshot_file import Contents, SnapshotReader
 from storage.snapshot_manifest import CHECKPOINTS, PKI, Manifest, PartitionFacts
 from storage.snapshot_state import (
@@ -41,10 +43,11 @@ from ultraplane.joining import SHARED
 from ultraplane.snapshot_work import (
     SnapshotUseless,
     Steps,
-    check_plain,
     explained,
+    load_keys,
     manifest_of,
     scratch_beside,
+    scratch_for,
     work_directory,
 )
 
@@ -63,15 +66,27 @@ def read_status(path: Path) -> tuple[Contents, Manifest]:
         return contents, manifest_of(contents.manifest, path)
 
 
-def verify_snapshot(path: Path, steps: Steps) -> tuple[Contents, Manifest]:
+def verify_snapshot(path: Path, config: Config, steps: Steps) -> tuple[Contents, Manifest]:
     """Check every byte of a snapshot, then read every object in it.
 
-    Needs as much room beside the file as the cluster has in memory; it is given back.
+    Needs as much room beside the file as the cluster has in memory; it is given back. What is
+    encrypted needs it in memory.
+
+    Args:
+        path: of the snapshot.
+        config: names the keys, if it takes any.
+        steps: hears how far it is.
 
     Raises:
         SnapshotUseless: something is not as it was written; the message says what and where.
     """
-    with explained(path), scratch_beside(path) as scratch, SnapshotReader(path) as reader:
+    sealers = load_keys(config.storage.encryption_provider_config, SystemClock())
+    with (
+        explained(path),
+        scratch_beside(path) as scratch,
+        scratch_for(config, sealers, scratch / "environment") as environment,
+        SnapshotReader(path) as reader,
+    ):
         contents = reader.contents()
         manifest = manifest_of(contents.manifest, path)
         _unpack(reader, scratch / "unpacked", steps)
@@ -79,7 +94,7 @@ def verify_snapshot(path: Path, steps: Steps) -> tuple[Contents, Manifest]:
             counted = steps.step(f"{facts.name}: reading objects", facts.count)
             checkpoint = checkpoint_in(scratch / "unpacked" / CHECKPOINTS / facts.name)
             found = inspect_checkpoint(
-                facts.name, checkpoint, facts.file, scratch / "environment", counted
+                facts.name, checkpoint, facts.file, environment, counted, sealers
             )
             if found != facts:
                 raise SnapshotFailed(
@@ -103,6 +118,7 @@ def restore_snapshot(config: Config, path: Path, *, bump: int, steps: Steps) -> 
     data_dir = Path(os.path.realpath(config.data_dir))
     with explained(data_dir):
         _check_target(config, data_dir)
+        sealers = load_keys(config.storage.encryption_provider_config, SystemClock())
         with SnapshotReader(path) as reader, ExitStack() as stack:
             manifest = manifest_of(reader.contents().manifest, path)
             _check_fits(config, manifest, bump)
@@ -111,7 +127,9 @@ def restore_snapshot(config: Config, path: Path, *, bump: int, steps: Steps) -> 
             work = stack.enter_context(work_directory(building, f"restoring to {data_dir}"))
             incoming = work / "incoming"
             _unpack(reader, incoming, steps)
-            asyncio.run(_build(config, manifest, bump, work, steps))
+            scratch = stack.enter_context(scratch_for(config, sealers, incoming / "environment"))
+            places = Places(scratch, work / CHECKPOINTS, sealers)
+            asyncio.run(_build(config, manifest, bump, places, steps))
             if manifest.has_pki:
                 _take_pki(incoming / PKI, work / PKI)
             shutil.rmtree(incoming)
@@ -125,7 +143,6 @@ def restore_snapshot(config: Config, path: Path, *, bump: int, steps: Steps) -> 
 
 
 def _check_target(config: Config, data_dir: Path) -> None:
-    check_plain(config.storage)
     if config.journal.external:
         raise SnapshotUseless(
             "journal.external is set: the journal is not here. Restore on the machine that runs "
@@ -190,8 +207,11 @@ def _unpack(reader: SnapshotReader, directory: Path, steps: Steps) -> None:
         reader.read_all(sink, steps.step("checking the snapshot", reader.size_bytes))
 
 
-async def _build(config: Config, manifest: Manifest, bump: int, work: Path, steps: Steps) -> None:
-    """Make journal and checkpoints below `work`, of what was unpacked there."""
+async def _build(
+    config: Config, manifest: Manifest, bump: int, places: Places, steps: Steps
+) -> None:
+    """Make the journal, and checkpoints beside it, of what was unpacked there."""
+    work = places.checkpoints.parent
     incoming = work / "incoming"
     limits = limits_for(config.journal.segment_mib, config.journal.replica_expiry_s)
     engine = await LocalEngine.open(work / "journal", Environment(limits))
@@ -208,8 +228,7 @@ async def _build(config: Config, manifest: Manifest, bump: int, work: Path, step
                 facts,
                 checkpoint_in(incoming / CHECKPOINTS / facts.name),
                 origin,
-                incoming / "environment",
-                work / CHECKPOINTS / facts.name,
+                places._replace(checkpoints=places.checkpoints / facts.name),
                 counted,
             )
     finally:

@@ -18,7 +18,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -32,10 +32,12 @@ from journal.main import limits_for
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 from storage.checkpoint import Checkpoint
+from storage.codec import Codec
 from storage.journal_port import JournalPort
 from storage.partition_map import DEFAULT, PartitionMap
 from storage.recovery import Places
 from storage.replica import replica_name
+from storage.sealing import Sealers
 from storage.snapshot_file import SnapshotWriter
 from storage.snapshot_manifest import CHECKPOINTS, PKI, Manifest, PartitionFacts
 from storage.snapshot_state import (
@@ -49,7 +51,14 @@ from ultraplane.config import Config
 from ultraplane.files import DirectoryInUse, DirectoryLock
 from ultraplane.joining import SHARED
 from ultraplane.parts import settings_path
-from ultraplane.snapshot_work import SnapshotUseless, Steps, check_plain, explained, work_directory
+from ultraplane.snapshot_work import (
+    SnapshotUseless,
+    Steps,
+    explained,
+    load_keys,
+    scratch_for,
+    work_directory,
+)
 
 _JOURNAL_S_MAX: Final = 15.0
 _uid: Final = os.getuid
@@ -68,6 +77,7 @@ class Saved:
 
 class _Context(NamedTuple):
     version: str
+    scratch: Path
     steps: Steps
     clock: Clock
 
@@ -76,6 +86,7 @@ class Source(Protocol):
     """Where states are copied from."""
 
     running: bool
+    sealers: Sealers | None
 
     async def copy(self, partition: str, scratch: Path, directory: Path) -> Checkpoint:
         """Write a checkpoint of a partition into a directory."""
@@ -90,6 +101,11 @@ class _Whereabouts:
     memory_dir: Path
     journal_address: str
     partitions: PartitionMap
+    sealers: Sealers | None
+
+    def places(self, partition: str, memory: Path) -> Places:
+        """Return where a partition is."""
+        return Places(memory, self.data_dir / CHECKPOINTS / partition, self.sealers)
 
 
 def save_snapshot(
@@ -108,13 +124,15 @@ def save_snapshot(
     if not path.parent.is_dir():
         raise SnapshotUseless(f"{path.parent} is not there: make it, or name another place")
     with explained(path):
-        where = _whereabouts(config)
+        where = _whereabouts(config, clock)
         pki = _read_pki(config.data_dir) if with_pki else {}
         work_path = path.with_name(f".{path.name}.saving")
-        with work_directory(work_path, f"saving to {path}") as work:
-            manifest, digest, was_running = asyncio.run(
-                _save(config, where, pki, work, _Context(version, steps, clock))
-            )
+        with (
+            work_directory(work_path, f"saving to {path}") as work,
+            scratch_for(config, where.sealers, work / "scratch") as scratch,
+        ):
+            context = _Context(version, scratch, steps, clock)
+            manifest, digest, was_running = asyncio.run(_save(config, where, pki, work, context))
             partial = work / "snapshot"
             size_bytes = partial.stat().st_size
             partial.replace(path)
@@ -133,7 +151,7 @@ async def _save(
         with os.fdopen(descriptor, "wb") as file:
             writer = SnapshotWriter(file)
             partitions = [
-                await _add_partition(writer, source, name, work, context.steps)
+                await _add_partition(writer, source, name, work, context)
                 for name in where.partitions.names
             ]
             for name, content in pki.items():
@@ -152,16 +170,18 @@ async def _save(
 
 
 async def _add_partition(
-    writer: SnapshotWriter, source: Source, name: str, work: Path, steps: Steps
+    writer: SnapshotWriter, source: Source, name: str, work: Path, context: _Context
 ) -> PartitionFacts:
     """Copy a partition, read the copy back, and put it into the snapshot."""
-    directory, scratch = work / CHECKPOINTS / name, work / "scratch" / name
+    directory, scratch, steps = work / CHECKPOINTS / name, context.scratch / name, context.steps
     done = steps.step(f"{name}: copying", 1)
     checkpoint = await source.copy(name, scratch, directory)
     done(1)
     file = f"{CHECKPOINTS}/{name}/{checkpoint.path.name}"
     counted = steps.step(f"{name}: reading it back", None)
-    facts = await asyncio.to_thread(inspect_checkpoint, name, checkpoint, file, scratch, counted)
+    facts = await asyncio.to_thread(
+        inspect_checkpoint, name, checkpoint, file, scratch, counted, source.sealers
+    )
     size_bytes = checkpoint.path.stat().st_size
     packed = steps.step(f"{name}: packing", size_bytes)
     with checkpoint.path.open("rb") as content:
@@ -177,6 +197,7 @@ class _Running:
 
     def __init__(self, where: _Whereabouts, journal: JournalClient, clock: Clock) -> None:
         self._where = where
+        self.sealers = where.sealers
         self._journal = journal
         self._clock = clock
 
@@ -190,7 +211,7 @@ class _Running:
                 f"the journal at {where.journal_address} does not say how far it is: {error}. "
                 "See `ultraplane status`"
             ) from error
-        places = Places(where.memory_dir / partition, where.data_dir / CHECKPOINTS / partition)
+        places = where.places(partition, where.memory_dir / partition)
         return await copy_running(places, target, directory, self._clock, CopyLimits())
 
 
@@ -203,6 +224,7 @@ class _Stopped:
         self, where: _Whereabouts, journal: Journal, scope: TaskScope, clock: Clock
     ) -> None:
         self._where = where
+        self.sealers = where.sealers
         self._journal = journal
         self._scope = scope
         self._clock = clock
@@ -210,11 +232,11 @@ class _Stopped:
 
     async def copy(self, partition: str, scratch: Path, directory: Path) -> Checkpoint:
         """See `Source`."""
+        codec = Codec(partition, self.sealers)
         port = JournalPort(
-            self._journal, partition, self._scope, self._clock.monotonic_s, self._replica
+            self._journal, partition, self._scope, self._clock.monotonic_s, self._replica, codec
         )
-        places = Places(scratch, self._where.data_dir / CHECKPOINTS / partition)
-        return await copy_stopped(places, port, directory)
+        return await copy_stopped(self._where.places(partition, scratch), port, directory)
 
 
 @asynccontextmanager
@@ -258,7 +280,7 @@ def _client(where: _Whereabouts, clock: Clock) -> JournalClient:
     return JournalClient(where.journal_address, clock=clock, deadline_s=_JOURNAL_S_MAX)
 
 
-def _whereabouts(config: Config) -> _Whereabouts:
+def _whereabouts(config: Config, clock: Clock) -> _Whereabouts:
     data_dir = config.data_dir
     if not (data_dir / "pki").is_dir() and not (data_dir / "journal").is_dir():
         raise SnapshotUseless(
@@ -266,7 +288,7 @@ def _whereabouts(config: Config) -> _Whereabouts:
         )
     partitions, memory_dir = config.storage.partitions, config.memory_path
     address = config.journal_address
-    check_plain(config.storage)
+    keys = config.storage.encryption_provider_config
     # What `up` was told by flags and a file counts, also when we were not told it.
     path = settings_path(config)
     if path.exists():
@@ -276,12 +298,22 @@ def _whereabouts(config: Config) -> _Whereabouts:
             raise SnapshotUseless(
                 f"{error}: another version of ultraplane ran in {data_dir} last. Save with that one"
             ) from error
-        check_plain((field.name, getattr(settings, field.name)) for field in fields(settings))
+        keys = keys or _keys_in_memory(settings.encryption_config_file)
         partitions, memory_dir = dict(settings.storage.partitions), settings.memory_dir
         address = settings.journal_address
     found = PartitionMap(partitions)
     found.check_unchanged(data_dir / "partitions.json")
-    return _Whereabouts(data_dir, memory_dir, address, found)
+    return _Whereabouts(data_dir, memory_dir, address, found, load_keys(keys, clock))
+
+
+def _keys_in_memory(copy: Path | None) -> Path | None:
+    """Return the configuration that the cluster ran with last."""
+    if copy is not None and not copy.exists():
+        raise SnapshotUseless(
+            "the cluster is encrypted, and its keys are gone from memory: name the file, "
+            "--encryption-provider-config. Nothing was written"
+        )
+    return copy
 
 
 def _read_pki(data_dir: Path) -> dict[str, bytes]:

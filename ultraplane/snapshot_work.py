@@ -9,22 +9,27 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Final, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from journal.errors import JournalError
+from runtime.clock import Clock
 from storage.errors import StorageError
+from storage.sealing import Sealers
 from storage.snapshot_file import SnapshotDamaged, SnapshotUnsupported
 from storage.snapshot_manifest import Manifest, ManifestInvalid
+from ultraplane.config import Config
 from ultraplane.errors import UserError
 from ultraplane.files import DirectoryInUse, DirectoryLock, private_directory
 
+_SCRATCH: Final = ".snapshot"
+"""No partition's name begins with a dot."""
 Told = Callable[[int], None]
 _EXPECTED = (StorageError, JournalError, SnapshotDamaged, SnapshotUnsupported, ManifestInvalid)
 
@@ -129,18 +134,39 @@ def explained(path: Path) -> Iterator[None]:
         raise SnapshotUseless(f"{name}: {reason}; nothing was written") from error
 
 
-def check_plain(settings: Iterable[tuple[str, object]]) -> None:
-    """Refuse a cluster that is encrypted at rest: a snapshot, or what is made of one, is not.
+def load_keys(path: Path | None, clock: Clock) -> Sealers | None:
+    """Return what seals and opens snapshots, by an EncryptionConfiguration; None: nothing does.
 
     Raises:
-        SnapshotUseless: a setting that has to do with encryption is set.
+        SnapshotUseless: the file, or a key, is of no use.
     """
-    for name, value in settings:
-        if "encrypt" in name and value:
-            raise SnapshotUseless(
-                f"{name} is set: the cluster is encrypted at rest, and snapshots are not. Nothing "
-                "was written"
-            )
+    if path is None:
+        return None
+    # Ciphers take time to load, and few set this.
+    from apiserver.encryption.errors import EncryptionConfigError  # noqa: PLC0415
+    from apiserver.encryption.sealers import load_sealers  # noqa: PLC0415
+
+    try:
+        return load_sealers(path, clock.monotonic_s)
+    except EncryptionConfigError as error:
+        raise SnapshotUseless(f"{error}. Nothing was written") from error
+
+
+@contextmanager
+def scratch_for(config: Config, sealers: Sealers | None, otherwise: Path) -> Iterator[Path]:
+    """Give a directory for what is in the clear: in memory, where the cluster is encrypted.
+
+    Args:
+        config: says where in memory.
+        sealers: whether it is.
+        otherwise: where else.
+    """
+    if sealers is None:
+        yield otherwise
+        return
+    private_directory(config.memory_path)
+    with work_directory(config.memory_path / _SCRATCH, "reading a snapshot") as scratch:
+        yield scratch / "environment"
 
 
 def manifest_of(content: dict[str, object], path: Path) -> Manifest:

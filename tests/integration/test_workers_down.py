@@ -107,7 +107,8 @@ def test_status_shows_what_is_known_while_the_journal_is_down(cluster: Cluster) 
         down = _status(cluster)
         assert "/readyz" in down["reason"]
         assert _ready(down) == dict.fromkeys(_PARTITIONS, True)
-    assert _status(cluster)["ready"]
+    # Each worker finds the journal again by itself.
+    _wait_until(lambda: _status(cluster)["ready"], "it does not get ready with its journal back")
 
 
 def test_status_is_ready_while_another_worker_is_down(cluster: Cluster) -> None:

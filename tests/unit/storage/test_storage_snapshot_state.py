@@ -123,8 +123,9 @@ def test_a_copy_that_keeps_pages_for_too_long_is_broken_off(
     copying = threading.Event()
 
     def endless(
-        _tables: Tables, _txn: Txn, _sequence: int, directory: Path, *, pace: Pace
+        _tables: Tables, _txn: Txn, _sequence: int, directory: Path, *, sealer: None, pace: Pace
     ) -> Checkpoint:
+        assert sealer is None
         with (directory / "copy").open("wb", buffering=0) as file:
             try:
                 while True:
@@ -207,7 +208,8 @@ async def _restored(path: Path, facts: PartitionFacts, checkpoint: Checkpoint) -
     record = origin_record(BEGIN, b"i" * 16)
     assert await engine.append("default", (record,), b"i" * 16) == BEGIN
     origin = Origin(BEGIN, record, 5, b"n" * 16)
-    restamp(facts, checkpoint, origin, path / "scratch", path / "data/checkpoints/default")
+    places = Places(path / "scratch", path / "data/checkpoints/default")
+    restamp(facts, checkpoint, origin, places)
     return engine
 
 
@@ -298,7 +300,7 @@ def test_a_state_that_is_not_what_the_manifest_says_is_not_restored(tmp_path: Pa
         facts = replace(_inspect(tmp_path, checkpoint), objects={"pods": 3})
         origin = Origin(BEGIN, origin_record(BEGIN, bytes(16)), 5, bytes(16))
         with pytest.raises(SnapshotFailed, match="is not the state"):
-            restamp(facts, checkpoint, origin, tmp_path / "s", tmp_path / "restored")
+            restamp(facts, checkpoint, origin, Places(tmp_path / "s", tmp_path / "restored"))
         assert not (tmp_path / "restored").exists()
 
     asyncio.run(run())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import json
 import os
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from journal.local import LocalEngine
 from runtime.clock import SystemClock
+from storage import snapshot_state
 from storage.environment import Environment
 from storage.partition_map import DEFAULT_PARTITIONS
 from storage.position import Position
@@ -25,11 +27,11 @@ from ultraplane import snapshot_commands, snapshot_restore, snapshot_save
 from ultraplane.config import Config
 from ultraplane.config_reader import load_config
 from ultraplane.files import DirectoryLock
-from ultraplane.parts import settings_path
+from ultraplane.parts import encryption_copy, settings_path, write_server_settings
 from ultraplane.pki import PkiPlan, ensure_pki
 from ultraplane.snapshot_restore import read_status, restore_snapshot, verify_snapshot
 from ultraplane.snapshot_save import Saved, save_snapshot
-from ultraplane.snapshot_work import SnapshotUseless
+from ultraplane.snapshot_work import SnapshotUseless, load_keys
 
 PODS = 20
 BODY = b'{"metadata":{"resourceVersion":""}}'
@@ -50,11 +52,29 @@ def config_of(data_dir: Path, **flags: Any) -> Config:
     return load_config(None, {}, {"data_dir": data_dir, "memory_dir": memory, **flags})
 
 
-def save(config: Config, path: Path, *, with_pki: bool = False) -> Saved:
-    """Save a snapshot."""
-    return save_snapshot(
-        config, path, with_pki=with_pki, version="1.2", steps=Silent(), clock=SystemClock()
-    )
+def save(
+    config: Config, path: Path, *, with_pki: bool = False, scratch: list[Path] | None = None
+) -> Saved:
+    """Save a snapshot; add where environments were opened to `scratch`."""
+    with pytest.MonkeyPatch.context() as patch:
+        if scratch is not None:
+            patch.setattr(snapshot_state, "Environment", _noting(scratch))
+        return save_snapshot(
+            config, path, with_pki=with_pki, version="1.2", steps=Silent(), clock=SystemClock()
+        )
+
+
+def _noting(paths: list[Path]) -> Callable[..., Environment]:
+    def opened(path: Path, **options: Any) -> Environment:
+        paths.append(path)
+        return Environment(path, **options)
+
+    return opened
+
+
+def verify(path: Path, config: Config | None = None) -> Any:
+    """Verify a snapshot."""
+    return verify_snapshot(path, config or config_of(path.parent / "unused"), Silent())
 
 
 def restore(config: Config, path: Path, bump: int = 1000) -> None:
@@ -65,7 +85,10 @@ def restore(config: Config, path: Path, bump: int = 1000) -> None:
 async def _with_store(config: Config, work: Callable[[Store], Any]) -> Any:
     engine = await LocalEngine.open(config.data_dir / "journal")
     try:
-        places = StoreOptions(config.memory_path, config.data_dir, map_bytes=64 << 20)
+        sealers = load_keys(config.storage.encryption_provider_config, SystemClock())
+        places = StoreOptions(
+            config.memory_path, config.data_dir, map_bytes=64 << 20, sealers=sealers
+        )
         async with Store(engine, places) as store:
             return await work(store)
     finally:
@@ -76,6 +99,17 @@ async def _fill(store: Store) -> None:
     for number in range(PODS):
         put = Put("pods", "default", f"p{number}", b"", BODY, BODY.index(b'""') + 1, 0)
         await store.commit((put,), 5)
+
+
+async def _fill_one_more(store: Store) -> None:
+    put = Put("pods", "default", "canary", b"", BODY, BODY.index(b'""') + 1, 0)
+    await store.commit((put,), 5)
+
+
+async def _seal_something(store: Store) -> None:
+    put = Put("secrets", "default", "canary", b"", BODY, BODY.index(b'""') + 1, 0)
+    await store.commit((put,), 5)
+    await store.checkpoint()
 
 
 def states(config: Config) -> dict[str, tuple[int, str]]:
@@ -100,6 +134,7 @@ def cluster(tmp_path: Path) -> Config:
     """A cluster with some pods, stopped."""
     config = config_of(tmp_path / "cluster")
     config.data_dir.mkdir(mode=0o700)
+    config.memory_path.mkdir(mode=0o700)
     ensure_pki(config.data_dir / "pki", PkiPlan("127.0.0.1", "10.96.0.0/12"), SystemClock())
     asyncio.run(_with_store(config, _fill))
     return config
@@ -164,7 +199,7 @@ def test_keys_are_in_it_only_when_asked_for(
 
 
 def test_verify_reads_every_object(snapshot: Path, tmp_path: Path) -> None:
-    contents, manifest = verify_snapshot(snapshot, Silent())
+    contents, manifest = verify(snapshot)
     assert manifest.count == PODS
     assert contents == read_status(snapshot)[0]
     assert _left(tmp_path) == {"cluster", "cluster-memory", "a.snap"}
@@ -177,7 +212,7 @@ def test_damage_is_refused_by_all_and_nothing_is_written(snapshot: Path, tmp_pat
         data[at] ^= 4
         snapshot.write_bytes(data)
         with pytest.raises(SnapshotUseless, match=f"{snapshot} is damaged at byte"):
-            verify_snapshot(snapshot, Silent())
+            verify(snapshot)
         with pytest.raises(SnapshotUseless, match=f"{snapshot} is damaged at byte"):
             restore(config_of(tmp_path / "new"), snapshot)
         assert _left(tmp_path) == {"cluster", "cluster-memory", "a.snap"}
@@ -242,7 +277,7 @@ def test_what_a_killed_one_left_has_no_effect(cluster: Config, snapshot: Path) -
         left.chmod(0o700)
         (left / "snapshot").write_text("half")
     saved = save(cluster, snapshot.with_name("b.snap"))
-    assert verify_snapshot(saved.path, Silent())[1].count == PODS
+    assert verify(saved.path)[1].count == PODS
     target = config_of(cluster.data_dir.parent / "new")
     restore(target, saved.path)
     assert not any(name.startswith(".") for name in _left(cluster.data_dir.parent))
@@ -284,17 +319,86 @@ def test_a_stopped_cluster_of_another_user_is_not_touched(
         save(cluster, tmp_path / "a.snap")
 
 
-def test_what_is_encrypted_at_rest_is_never_written_in_the_clear(
-    cluster: Config, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def write_keys(path: Path, *names: str, identity: bool = False) -> Path:
+    """Write an EncryptionConfiguration for Secrets with keys of these names."""
+    keys = [
+        {"name": name, "secret": base64.b64encode(name.encode().ljust(32)).decode()}
+        for name in names
+    ]
+    providers: list[dict[str, Any]] = [{"aesgcm": {"keys": keys}}]
+    if identity:
+        providers.append({"identity": {}})
+    document = {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "EncryptionConfiguration",
+        "resources": [{"resources": ["secrets"], "providers": providers}],
+    }
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(document))
+    return path
+
+
+KEYS = "storage.encryption_provider_config"
+
+
+@pytest.mark.parametrize("was_sealed", [True, False])
+def test_a_snapshot_of_an_encrypted_cluster_is_sealed_and_so_is_what_is_restored(
+    cluster: Config, tmp_path: Path, *, was_sealed: bool
 ) -> None:
-    # Whatever the setting is called, and wherever it stands.
-    encrypted = [("partitions", {}), ("encryption_of_something", "keys.yaml")]
-    monkeypatch.setattr(type(cluster.storage), "__iter__", lambda _: iter(encrypted))
-    with pytest.raises(SnapshotUseless, match="encryption_of_something is set"):
-        save(cluster, tmp_path / "b.snap")
-    with pytest.raises(SnapshotUseless, match="encryption_of_something is set"):
-        restore(config_of(tmp_path / "new"), snapshot)
-    assert _left(tmp_path) == {"cluster", "cluster-memory", "a.snap"}
+    # The cluster's own checkpoints may be of the time before, and the newest entries sealed.
+    keys = write_keys(tmp_path / "keys", "one", identity=True)
+    own = config_of(cluster.data_dir, **{KEYS: keys})
+    asyncio.run(_with_store(own, _seal_something if was_sealed else _fill_one_more))
+    before = states(own)
+    scratch: list[Path] = []
+    saved = save(own, tmp_path / "a.snap", scratch=scratch)
+    assert all(path.is_relative_to(own.memory_path) for path in scratch), "in the clear on a disk"
+    assert scratch
+    with pytest.raises(SnapshotUseless, match=r"it is sealed with aesgcm key 'one'"):
+        verify(saved.path)
+    with pytest.raises(SnapshotUseless, match=r"it is sealed with aesgcm key 'one'"):
+        restore(config_of(tmp_path / "new"), saved.path)
+    other = write_keys(tmp_path / "other", "two", "one")
+    target = config_of(tmp_path / "new", **{KEYS: other})
+    assert verify(saved.path, target)[1].count == saved.manifest.count == PODS + 1
+    restore(target, saved.path, bump=0)
+    for path in target.data_dir.glob("checkpoints/*/*"):
+        assert b"aesgcm:v1:two" in path.read_bytes()
+        assert b"canary" not in path.read_bytes()
+    after = states(target)
+    assert after == before
+    for memory in (own.memory_path, target.memory_path):
+        assert not (memory / ".snapshot").exists()
+
+
+def test_the_keys_that_a_cluster_runs_with_are_used_without_being_named(
+    cluster: Config, tmp_path: Path
+) -> None:
+    keys = write_keys(tmp_path / "keys", "one", identity=True)
+    own = config_of(cluster.data_dir, **{KEYS: keys})
+    pki = ensure_pki(own.data_dir / "pki", PkiPlan("127.0.0.1", "10.96.0.0/12"), SystemClock())
+    settings_path(own).parent.mkdir(mode=0o700)
+    write_server_settings(own, pki, 6443)
+    with pytest.raises(SnapshotUseless, match="keys are gone from memory: name the file"):
+        save(cluster, tmp_path / "a.snap")
+    assert not (tmp_path / "a.snap").exists()
+    encryption_copy(own).write_bytes(keys.read_bytes())
+    encryption_copy(own).chmod(0o600)
+    saved = save(cluster, tmp_path / "a.snap")
+    assert b"aesgcm:v1:one" in saved.path.read_bytes()
+
+
+def test_a_snapshot_in_the_clear_is_restored_encrypted_only_if_that_is_allowed(
+    snapshot: Path, tmp_path: Path
+) -> None:
+    strict = config_of(tmp_path / "new", **{KEYS: write_keys(tmp_path / "strict", "one")})
+    with pytest.raises(SnapshotUseless, match="in the clear, and `identity` is not among"):
+        restore(strict, snapshot)
+    assert not (tmp_path / "new").exists()
+    keys = write_keys(tmp_path / "keys", "one", identity=True)
+    restore(config_of(tmp_path / "new", **{KEYS: keys}), snapshot)
+    for path in (tmp_path / "new").glob("checkpoints/*/*"):
+        assert b"aesgcm:v1:one" in path.read_bytes()
 
 
 def test_a_cluster_that_another_version_ran_is_left_to_that(
