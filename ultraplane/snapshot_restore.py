@@ -84,7 +84,7 @@ def verify_snapshot(path: Path, config: Config, steps: Steps) -> tuple[Contents,
     with (
         explained(path),
         scratch_beside(path) as scratch,
-        scratch_for(config, sealers, scratch / "environment") as environment,
+        scratch_for(config.memory_path, sealers, scratch / "environment") as environment,
         SnapshotReader(path) as reader,
     ):
         contents = reader.contents()
@@ -127,7 +127,9 @@ def restore_snapshot(config: Config, path: Path, *, bump: int, steps: Steps) -> 
             work = stack.enter_context(work_directory(building, f"restoring to {data_dir}"))
             incoming = work / "incoming"
             _unpack(reader, incoming, steps)
-            scratch = stack.enter_context(scratch_for(config, sealers, incoming / "environment"))
+            scratch = stack.enter_context(
+                scratch_for(config.memory_path, sealers, incoming / "environment")
+            )
             places = Places(scratch, work / CHECKPOINTS, sealers)
             asyncio.run(_build(config, manifest, bump, places, steps))
             if manifest.has_pki:

@@ -129,7 +129,7 @@ def save_snapshot(
         work_path = path.with_name(f".{path.name}.saving")
         with (
             work_directory(work_path, f"saving to {path}") as work,
-            scratch_for(config, where.sealers, work / "scratch") as scratch,
+            scratch_for(where.memory_dir, where.sealers, work / "scratch") as scratch,
         ):
             context = _Context(version, scratch, steps, clock)
             manifest, digest, was_running = asyncio.run(_save(config, where, pki, work, context))

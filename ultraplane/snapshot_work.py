@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol
@@ -24,7 +24,6 @@ from storage.errors import StorageError
 from storage.sealing import Sealers
 from storage.snapshot_file import SnapshotDamaged, SnapshotUnsupported
 from storage.snapshot_manifest import Manifest, ManifestInvalid
-from ultraplane.config import Config
 from ultraplane.errors import UserError
 from ultraplane.files import DirectoryInUse, DirectoryLock, private_directory
 
@@ -153,20 +152,24 @@ def load_keys(path: Path | None, clock: Clock) -> Sealers | None:
 
 
 @contextmanager
-def scratch_for(config: Config, sealers: Sealers | None, otherwise: Path) -> Iterator[Path]:
+def scratch_for(memory: Path, sealers: Sealers | None, otherwise: Path) -> Iterator[Path]:
     """Give a directory for what is in the clear: in memory, where the cluster is encrypted.
 
     Args:
-        config: says where in memory.
+        memory: the cluster's directory there; made, and removed, if there is none.
         sealers: whether it is.
         otherwise: where else.
     """
     if sealers is None:
         yield otherwise
         return
-    private_directory(config.memory_path)
-    with work_directory(config.memory_path / _SCRATCH, "reading a snapshot") as scratch:
-        yield scratch / "environment"
+    private_directory(memory)
+    try:
+        with work_directory(memory / _SCRATCH, "reading a snapshot") as scratch:
+            yield scratch / "environment"
+    finally:
+        with suppress(OSError):
+            memory.rmdir()
 
 
 def manifest_of(content: dict[str, object], path: Path) -> Manifest:

@@ -25,6 +25,7 @@ from tests.integration.encrypted import (
     wait_for_checkpoints,
     write_config,
 )
+from tests.integration.snapshot_calls import snapshot
 
 pytestmark = pytest.mark.slow
 IDENTITY = {"identity": {}}
@@ -171,3 +172,23 @@ def test_a_start_without_the_key_is_refused_and_changes_nothing(
     with run_cluster(tmp_path, config(path)) as cluster:
         assert read_secret(cluster, "kept") == "the text"
         assert read_secret(cluster, "in-the-log") == "the text"
+
+
+def test_a_running_cluster_is_saved_encrypted_and_restored_with_its_keys_alone(
+    tmp_path: Path,
+) -> None:
+    canary, path, new = secrets.token_hex(30), tmp_path / "a.snap", tmp_path / "new"
+    new.mkdir()
+    file = write_config(tmp_path / "encryption.yaml", [aesgcm("one", keys={})], ["secrets"])
+    keys = ("--encryption-provider-config", file)
+    with run_cluster(tmp_path, config(file)) as cluster:
+        create_secret(cluster, "saved", canary)
+        snapshot("save", path, "--data-dir", cluster.directory)
+    for needle in needles(canary):
+        assert needle not in path.read_bytes()
+    assert "it is sealed with aesgcm key 'one'" in snapshot("verify", path, code=1)
+    assert "intact" in snapshot("verify", path, *keys)
+    snapshot("restore", path, "--data-dir", new / "data", *keys)
+    with run_cluster(new, config(file)) as cluster:
+        assert read_secret(cluster, "saved") == canary
+        assert_nowhere(cluster, canary)
