@@ -12,7 +12,7 @@ from tests.integration.linearizability import Answer, Request
 
 GOES_ON_S: Final = 60.0
 """Whatever has happened, within this a write is acknowledged again."""
-_REFUSALS: Final = (429, 503, 504)
+_REFUSALS: Final = (429, 503, 504, 507)
 
 
 class Stalled(Exception):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def kill_all(cluster: Cluster) -> None:
     pids = [cluster.process.pid, *_children(cluster.process.pid)]
     # The supervisor first, or it would start again what dies.
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # one that ended by itself, as its supervisor did
+            os.kill(pid, signal.SIGKILL)
     cluster.process.wait()
     deadline_s = time.monotonic() + _S_MAX
     while any(_runs(pid) for pid in pids):
