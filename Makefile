@@ -20,7 +20,7 @@ run: .venv/.run ## Set up and start the cluster. Options: make run ARGS="--port 
 
 test: .venv/.dev ## Run every test; some of them: make test ARGS="tests/unit -k journal"
 	@tools/test-tools
-	@timeout --kill-after=10 870 $(BIN)/python -m pytest $(ARGS)
+	@timeout --kill-after=10 1500 $(BIN)/python -m pytest $(ARGS)
 
 faults: .venv/.dev ## Do faults to clusters and check all answers. Options: make faults ARGS="--help"
 	@$(BIN)/python -m tests.faults $(ARGS)

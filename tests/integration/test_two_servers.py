@@ -133,6 +133,9 @@ def test_a_server_joins_a_cluster_whose_log_is_trimmed(tmp_path: Path) -> None:
                 assert time.monotonic() < deadline_s, "the log is not trimmed"
                 large = {"metadata": {"generateName": "c-"}, "data": {"a": "x" * 500_000}}
                 assert one.call("POST", path, large).code == 201
+                time.sleep(
+                    0.3
+                )  # a checkpoint is copied at a measured pace: it must not fall behind
             join = {**shared, "join": str(one.directory)}
             with run_cluster(tmp_path / "second", join) as other:
                 names = [
