@@ -54,14 +54,27 @@ class SharedLoad:
             client.join(GOES_ON_S)
             assert not client.is_alive(), f"{client.name} does not end"
         for resource, watch in self._watches.items():
-            # Nothing happens now, so one is due; whoever resumes there must not miss the end.
-            assert watch.bookmarked.wait(GOES_ON_S), "no bookmark"
-            end = Key(resource, _NAMESPACE, SENTINEL)
             path = collection(resource, _NAMESPACE)
+            self._await_bookmark(watch, resource, path)
+            end = Key(resource, _NAMESPACE, SENTINEL)
             answer = self._clusters[0].call("POST", path, new_object(end, "end"))
             assert answer.code == 201, answer.body
             watch.join(GOES_ON_S)
             assert not watch.is_alive(), f"{watch.name} did not see the end"
+
+    def _await_bookmark(self, watch: RoamingWatch, resource: str, path: str) -> None:
+        """Return when a watch has had one: whoever resumes there must not miss the end.
+
+        One comes only where something has happened that the watch does not see.
+        """
+        for number in range(int(GOES_ON_S)):
+            if watch.bookmarked.is_set():
+                return
+            unseen = new_object(Key(resource, _NAMESPACE, f"unseen-{number}"), "unseen")
+            del unseen["metadata"]["labels"]
+            assert self._clusters[0].call("POST", path, unseen).code == 201
+            watch.bookmarked.wait(1.0)
+        raise AssertionError("no bookmark")
 
     def wait_more(self, count: int) -> None:
         """Return when `count` further requests are answered."""
