@@ -8,13 +8,9 @@ from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
+from apiserver.histograms import LATENCY_BOUNDS_S, cumulative
 from storage.txn import ABSENT, KeyedOp, Put
 
-# Upstream's of etcd_request_duration_seconds.
-_COMMIT_BUCKETS_S: Final = (
-    *(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0),
-    *(4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0),
-)
 _SERIES_MAX: Final = 5000
 
 
@@ -22,7 +18,7 @@ class _Commits:
     __slots__ = ("counts", "failures", "sum_s")
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(_COMMIT_BUCKETS_S) + 1)
+        self.counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
         self.sum_s = 0.0
         self.failures = 0
 
@@ -50,7 +46,7 @@ class CommitMetrics:
             series = _Commits()
             if len(self._series) < _SERIES_MAX:
                 self._series[key] = series
-        series.counts[bisect_left(_COMMIT_BUCKETS_S, duration_s)] += 1
+        series.counts[bisect_left(LATENCY_BOUNDS_S, duration_s)] += 1
         series.sum_s += duration_s
         return series
 
@@ -67,18 +63,9 @@ class CommitMetrics:
         for (operation, storage), series in self._series.items():
             group, _, resource = storage.rpartition("/")
             values = [operation, group, resource]
-            took.add_metric(values, _cumulative(series.counts), series.sum_s)
+            took.add_metric(values, cumulative(LATENCY_BOUNDS_S, series.counts), series.sum_s)
             count.add_metric(values, sum(series.counts))
             errors.add_metric(values, series.failures)
         yield took
         yield count
         yield errors
-
-
-def _cumulative(counts: list[int]) -> list[tuple[str, float]]:
-    rows: list[tuple[str, float]] = []
-    total = 0
-    for bound, count in zip([*map(str, _COMMIT_BUCKETS_S), "+Inf"], counts, strict=True):
-        total += count
-        rows.append((bound, total))
-    return rows

@@ -21,12 +21,9 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from apiserver.commit_metrics import CommitMetrics
+from apiserver.histograms import LATENCY_BOUNDS_S, cumulative
 from apiserver.metrics_merge import export
 
-_BUCKETS_S: Final = (
-    *(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0),
-    *(4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0),
-)
 _SERIES_MAX: Final = 20_000
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -56,14 +53,14 @@ class Series:
     def __init__(self, labels: RequestLabels) -> None:
         self.labels = labels
         self.totals: dict[int, int] = {}
-        self.counts = [0] * (len(_BUCKETS_S) + 1)
+        self.counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
         self.sum_s = 0.0
 
     def observe(self, code: int, duration_s: float) -> None:
         """Count one answered request."""
         totals = self.totals
         totals[code] = totals.get(code, 0) + 1
-        self.counts[bisect_left(_BUCKETS_S, duration_s)] += 1
+        self.counts[bisect_left(LATENCY_BOUNDS_S, duration_s)] += 1
         self.sum_s += duration_s
 
 
@@ -127,7 +124,9 @@ class Metrics:
         )
         for series in seen:
             duration.add_metric(
-                [*series.labels, "apiserver"], _cumulative(series.counts), series.sum_s
+                [*series.labels, "apiserver"],
+                cumulative(LATENCY_BOUNDS_S, series.counts),
+                series.sum_s,
             )
         yield duration
         yield from self.commits.collect()
@@ -157,12 +156,3 @@ class Metrics:
         for key, count in self.watch_events.items():
             events.add_metric(list(key), count)
         yield events
-
-
-def _cumulative(counts: list[int]) -> list[tuple[str, float]]:
-    rows: list[tuple[str, float]] = []
-    total = 0
-    for bound, count in zip((*_BUCKETS_S, float("inf")), counts, strict=True):
-        total += count
-        rows.append(("+Inf" if bound == float("inf") else str(bound), total))
-    return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client.core import (
@@ -13,6 +13,8 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     Metric,
 )
+
+from apiserver.histograms import cumulative
 
 _BUCKETS_S: Final = tuple(5e-6 * 2**power for power in range(25))
 _SERIES_MAX: Final = 5_000
@@ -84,7 +86,7 @@ class Transformations:
             labels=["transformation_type", "transformer_prefix"],
         )
         for key, (counts, sum_s) in durations.items():
-            latency.add_metric(list(key), _cumulative(counts), sum_s)
+            latency.add_metric(list(key), cumulative(_BUCKETS_S, counts), sum_s)
         yield latency
         yield CounterMetricFamily(
             "apiserver_storage_envelope_transformation_cache_misses_total",
@@ -108,12 +110,3 @@ def _prefix(provider: str) -> str:
 def _group_resource(resource: str) -> str:
     group, _, name = resource.rpartition("/")
     return f"{name}.{group}" if group else name
-
-
-def _cumulative(counts: Sequence[int]) -> list[tuple[str, float]]:
-    rows: list[tuple[str, float]] = []
-    total = 0
-    for bound, count in zip((*_BUCKETS_S, float("inf")), counts, strict=True):
-        total += count
-        rows.append(("+Inf" if bound == float("inf") else str(bound), total))
-    return rows

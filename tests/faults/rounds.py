@@ -179,7 +179,7 @@ def _count(result: Result, load: Load) -> None:
     recorder = load.recorder
     result.codes = Counter(recorder.codes)
     result.writes, result.reads = recorder.acknowledged, recorder.reads
-    result.lost = sum(recorder.codes[code] for code in (0, 503, 504))
+    result.lost = sum(recorder.codes[code] for code in (0, 503, 504, 507))
     streams = list(recorder.observed.streams)
     result.streams, result.events = len(streams), sum(len(one.events) for one in streams)
     result.bookmarks = sum(watcher.bookmarks for watcher in load.watchers)
