@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -77,10 +77,11 @@ class Load:
         origins = [Stream(r, "", self.starts[r], f"watcher of {r}") for r in RESOURCES]
         origins += [Stream(r, "a", self.starts[r], f"watcher of {r} of tier a") for r in _SELECTED]
         self.watchers = [Watcher(clusters, self.recorder, origin) for origin in origins]
+        self.historians = [Historian(rig.clusters, r, self.starts[r]) for r in RESOURCES]
 
     def start(self) -> None:
         """Begin."""
-        for thread in (*self.watchers, *self._clients):
+        for thread in (*self._followers(), *self._clients):
             thread.start()
 
     def stop(self) -> None:
@@ -104,7 +105,7 @@ class Load:
             times = (called_s, time.monotonic())
             request = Request(key, Kind.CREATE, Answer.DONE, mark, *times)
             self.recorder.add(request, Write(request, revision))
-        for watcher in self.watchers:
+        for watcher in self._followers():
             watcher.join(GOES_ON_S)
             if watcher.is_alive():
                 self.recorder.fault(f"{watcher.name} did not see the end")
@@ -112,9 +113,48 @@ class Load:
 
     def abandon(self) -> None:
         """End everything, whatever was seen."""
-        for watcher in self.watchers:
+        for watcher in self._followers():
             watcher.give_up()
         self._stop.set()
+
+    def _followers(self) -> Iterator[Watcher]:
+        yield from self.watchers
+        for historian in self.historians:
+            yield from historian.watchers
+
+
+class Historian:
+    """Writes down the whole history of a type as each server tells it, while it happens.
+
+    Afterwards would be too late: where memory is short, servers forget what is older than seconds.
+    """
+
+    def __init__(self, clusters: Sequence[Cluster], resource: str, start: int) -> None:
+        self.resource = resource
+        self._recorder = Recorder()
+        self.watchers = [
+            Watcher(
+                [cluster],
+                self._recorder,
+                Stream(resource, "", start, f"history of {resource} by server {number}"),
+                moves=False,
+            )
+            for number, cluster in enumerate(clusters)
+        ]
+
+    def told(self) -> list[list[Change]]:
+        """Return the history by each server."""
+        return [
+            [e for stream in watcher.streams for e in stream.events if e.kind != "BOOKMARK"]
+            for watcher in self.watchers
+        ]
+
+    def faults(self) -> list[str]:
+        """Return what was wrong at first sight, or does not go on where it ended."""
+        found = list(self._recorder.observed.faults)
+        for watcher in self.watchers:
+            found += check_chain(watcher.streams)
+        return found
 
 
 def _doors(rig: Rig) -> list[Cluster]:
@@ -190,11 +230,12 @@ def judge(rig: Rig, load: Load) -> list[str]:
     observed = load.recorder.observed
     faults = list(observed.faults)
     histories: dict[str, list[Change]] = {}
-    for resource in RESOURCES:
-        told = [_replay(cluster, resource, load.starts[resource]) for cluster in rig.clusters]
-        histories[resource] = told[0]
+    for historian in load.historians:
+        told = historian.told()
+        histories[historian.resource] = told[0]
+        faults += historian.faults()
         if any(other != told[0] for other in told):
-            faults.append(f"servers tell different histories of {resource}")
+            faults.append(f"servers tell different histories of {historian.resource}")
     faults += judge_histories(observed, histories)
     for watcher in load.watchers:
         faults += check_chain(watcher.streams)
@@ -258,15 +299,3 @@ def _revision_of(cluster: Cluster, resource: str) -> int:
     answer = cluster.call("GET", f"{collection(resource, '')}?limit=1")
     assert answer.code == 200, answer.body
     return int(answer.json["metadata"]["resourceVersion"])
-
-
-def _replay(cluster: Cluster, resource: str, start: int) -> list[Change]:
-    """Return the whole history of a type, as one server tells it."""
-    recorder = Recorder()
-    origin = Stream(resource, "", start, f"replay of {resource}")
-    watcher = Watcher([cluster], recorder, origin, moves=False)
-    watcher.start()
-    watcher.join(GOES_ON_S)
-    assert not watcher.is_alive(), f"the replay of {resource} does not end"
-    assert not recorder.observed.faults, recorder.observed.faults
-    return [e for stream in watcher.streams for e in stream.events if e.kind != "BOOKMARK"]
