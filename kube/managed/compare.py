@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
+from kube.json_types import JsonObject
 from kube.managed import sets
 from kube.managed.atoms import (
     Shape,
@@ -21,7 +22,7 @@ from kube.managed.atoms import (
 )
 from kube.managed.elements import SELF, field_element
 from kube.managed.sets import EMPTY, MEMBER, FieldSet, sorted_node
-from kube.schema.model import MAP, Kind, Type
+from kube.schema.model import ATOMIC, MAP, Kind, Type
 
 
 class Absent(Enum):
@@ -66,6 +67,7 @@ _ADDED: Final[_Nodes] = (None, None, MEMBER)
 _HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
 _NONE: Final[frozenset[str]] = frozenset()
 _NO_KEYS: Final[dict[str, Any]] = {}
+_BY_KEY: Final = frozenset({Kind.STRUCT, Kind.MAP})
 _SCALARS: Final = frozenset(Kind) - {Kind.ANY, Kind.UNION, Kind.STRUCT, Kind.MAP, Kind.LIST}
 
 
@@ -101,6 +103,72 @@ def compare_objects(type_: Type, old: Any, new: Any, nobodys: frozenset[str]) ->
         parts.put("f:metadata", inner.nodes())
     removed, modified, added = parts.nodes()
     return Comparison(removed or EMPTY, modified or EMPTY, added or EMPTY)
+
+
+def changed_values(type_: Type, old: Any, new: Any, nobodys: frozenset[str]) -> FieldSet | None:
+    """Return what has another value in a whole object where nothing has come or gone.
+
+    That is what most writes do. It is `compare_objects` but without making sets of what cannot
+    be. None: something has, or it takes a closer look.
+
+    Raises:
+        TypedError: an object does not fit its schema.
+    """
+    found = _other_values(type_, old, new, _HEAD)
+    if found is None:
+        return None
+    before, after = old.get("metadata") or _NO_KEYS, new.get("metadata") or _NO_KEYS
+    inner = _other_values(type_of_child(type_, "metadata"), before, after, nobodys)
+    if inner is None:
+        return None
+    return sorted_node({**found, "f:metadata": inner}) if inner else found
+
+
+def _other_values(
+    type_: Type, old: JsonObject, new: JsonObject, passed_over: frozenset[str]
+) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    for name, value in new.items():
+        before = old.get(name, ABSENT)
+        if before is value or (before.__class__ is value.__class__ and before == value):
+            continue
+        if name in passed_over:
+            continue
+        if before is ABSENT:
+            return None
+        child = type_of_child(type_, name)
+        if child.kind in _SCALARS:
+            found[field_element(name)] = MEMBER
+            continue
+        inner = _other_value(child, before, value)
+        if inner is None:
+            return None
+        found[field_element(name)] = inner
+    for name in old:
+        if name not in new and name not in passed_over:
+            return None
+    return sorted_node(found) if len(found) > 1 else found
+
+
+def _other_value(type_: Type, old: Any, new: Any) -> dict[str, Any] | None:
+    """Return the node of a map or list that differs; None: it takes a closer look."""
+    if not old or not new:
+        return None
+    if type_.kind is Kind.LIST:
+        pairs = _changed_pairs(type_, old, new)
+        if pairs is None:
+            return None
+        item_type = type_of_items(type_)
+        found = {}
+        for before, after in pairs:
+            inner = _other_values(item_type, before, after, _NONE)
+            if not inner:
+                return None
+            found[element_of(type_, after)] = inner
+        return sorted_node(found) if found else None
+    if type_.kind in _BY_KEY and type_.map_type != ATOMIC:
+        return _other_values(type_, old, new, _NONE) or None
+    return None
 
 
 def _put_differences(

@@ -16,13 +16,14 @@ from kube.json_types import JsonObject
 from kube.managed import entries as book
 from kube.managed import sets
 from kube.managed.atoms import TypedError
-from kube.managed.compare import Comparison, compare
+from kube.managed.compare import changed_values, compare
 from kube.managed.elements import go_escaped
 from kube.managed.entries import APPLY, UPDATE, EntriesError, Managers, Owned
 from kube.managed.sets import FieldSet
 from kube.managed.typed import check, field_set
 from kube.managed.updater import (
     NOBODYS,
+    NOBODYS_METADATA,
     Applied,
     Conflict,
     Conflicts,
@@ -104,14 +105,15 @@ def update(
     if not (stored if managers is None else managers):
         # Nobody tracks this object: it is from before that, or was told to be forgotten.
         return []
-    updater = Updater(versions, old, new)
     try:
         if managers is None:
-            found = updater.comparison(writer.version)
-            after = stored if found.is_same else _renewed(stored, found, writer)
+            after = _kept(versions, old, new, writer, stored)
             if after is not None:
                 return after
             managers = book.decode_stored(stored)
+        updater = Updater(versions, old, new)
+        if is_kept and updater.comparison(writer.version).is_same:
+            return stored
         return book.encode(_changed(updater, managers, writer))
     except (TypedError, RecursionError):
         # An object that does not fit its schema, or is nested deeper than we look, is no reason to
@@ -119,17 +121,31 @@ def update(
         return stored
 
 
-def _renewed(
-    stored: list[JsonObject], found: Comparison, writer: Writer
+def _kept(
+    versions: Versions,
+    old: JsonObject,
+    new: JsonObject,
+    writer: Writer,
+    stored: list[JsonObject],
 ) -> list[JsonObject] | None:
     """Return entries after a write that changes only what its writer manages already.
 
     So most writes are: kubelets and controllers write the same fields again and again. None: this
     one is not.
     """
-    if found.removed:
+    version = writer.version
+    if old["apiVersion"] != version or new["apiVersion"] != version:
         return None
-    taken = found.taken
+    taken = changed_values(versions.type_at(version), old, new, NOBODYS_METADATA)
+    if taken is None:
+        return None
+    if not (taken and (taken := versions.left(taken))):
+        return stored
+    return _renewed(stored, taken, writer)
+
+
+def _renewed(stored: list[JsonObject], taken: FieldSet, writer: Writer) -> list[JsonObject] | None:
+    """Return entries whose writer has changed these fields; None if they are not its own alone."""
     own: JsonObject | None = None
     for entry in stored:
         if entry.get("apiVersion") != writer.version:

@@ -48,7 +48,7 @@ NOBODYS: Final = sets.of_paths(
 """Fields that nobody manages: what names the object, and what the server alone writes."""
 
 
-_NOBODYS_METADATA: Final = frozenset(name[2:] for name in NOBODYS["f:metadata"] if name != ".")
+NOBODYS_METADATA: Final = frozenset(name[2:] for name in NOBODYS["f:metadata"] if name != ".")
 
 
 class MissingVersion(LookupError):
@@ -120,7 +120,7 @@ class Updater:
             type_ = versions.type_at(version)
             old = _at(versions, self._old, version)
             new = _at(versions, self._new, version)
-            found = compare_objects(type_, old, new, _NOBODYS_METADATA)
+            found = compare_objects(type_, old, new, NOBODYS_METADATA)
             left = versions.left
             removed, modified, added = found
             found = Comparison(
