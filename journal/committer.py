@@ -306,7 +306,8 @@ class Committer:
     def _perform(self, group: Group) -> None:
         """Runs on the disk thread."""
         try:
-            outcome = self._disk_log.commit(group.chunk.data, group.new_segment)
+            chunk = group.chunk
+            outcome = self._disk_log.commit(chunk.data, group.new_segment, chunk.next_sequence)
         except Exception as error:  # noqa: BLE001
             # Not an I/O error, so a broken invariant: it is logged, and the stream closes; on
             # this thread there is nobody above to hear of it, and the appends would hang.

@@ -3,6 +3,7 @@
 Invariants:
     - After DURABLE the group survives a crash of the machine.
     - After REFUSED nothing of it is in the file, and the next group may be tried.
+    - The durable mark is moved after DURABLE, and for nothing else.
     - After FAILED nothing is known; the tail is cut to the last durable byte as far as possible,
       and is never written again.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from journal.disk import Environment, make_directory
+from journal.durable_mark import DurableMark
 from journal.record import SegmentHeader
 from journal.segment import SegmentWriter
 
@@ -56,17 +58,32 @@ class NewSegment:
 class DiskLog:
     """The writing end of a stream; used by its disk thread only."""
 
-    def __init__(self, environment: Environment, writer: SegmentWriter | None) -> None:
+    def __init__(
+        self, directory: Path, environment: Environment, writer: SegmentWriter | None
+    ) -> None:
+        self._mark = DurableMark(directory)
         self._ops = environment.ops
         self._allocation_bytes = environment.limits.allocation_bytes
         self._reserve = environment.reserve
         self._writer = writer
 
-    def commit(self, data: bytes, new_segment: NewSegment | None) -> Outcome:
+    def commit(self, data: bytes, new_segment: NewSegment | None, next_sequence: int) -> Outcome:
         """Write and sync one group, after beginning a new segment if told to.
 
         A full disk is tried once more if there is a reserve to give up.
+
+        Args:
+            data: the group's frames.
+            new_segment: to begin first.
+            next_sequence: after the group.
         """
+        outcome = self._commit_or_give_up_reserve(data, new_segment)
+        if outcome.fate is Fate.DURABLE:
+            # Before anybody is told: whoever was, can count on it.
+            self._mark.move(next_sequence)
+        return outcome
+
+    def _commit_or_give_up_reserve(self, data: bytes, new_segment: NewSegment | None) -> Outcome:
         outcome, reserve = self._commit(data, new_segment), self._reserve
         if reserve is None:
             return outcome
@@ -99,6 +116,7 @@ class DiskLog:
 
     def close(self) -> None:
         """Close the tail segment, giving back the space allocated ahead."""
+        self._mark.close()
         if self._writer is not None:
             _seal(self._writer)
             self._writer = None

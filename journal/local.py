@@ -5,6 +5,7 @@
     <directory>/<stream>/<first sequence>.log
     <directory>/<stream>/<first sequence>.summary   of a segment that gets no more frames
     <directory>/<stream>/waypoint          its end and keys at the last trim or orderly end
+    <directory>/<stream>/durable            how far it was synced, by the last group
     <directory>/<stream>/holds             who needs it, and from where on
 
 Invariants: one process at a time; every stream was recovered before the engine answers; a stream

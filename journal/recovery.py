@@ -8,9 +8,11 @@ the last segment ends. What follows is, in this order of suspicion,
     DAMAGED  anything that had been durable: refused, with file and byte offset
 
 TORN and DAMAGED are told apart by the frames behind the bad place. One whose group began behind
-it proves that the bad place had been durable (journal/record.py says why). After that, only the
-waypoint of the last orderly end or trim (journal/waypoint.py) can tell a damaged last group from a
-torn one; if it tells nothing, the group is cut off with a warning that names the byte counts.
+it proves that the bad place had been durable (journal/record.py says why). For the last group
+there is the durable mark (journal/durable_mark.py), which outlives the process, if not always the
+machine, and the waypoint of the last orderly end or trim (journal/waypoint.py): a log that ends
+before them is refused. If they tell nothing of it, the group is cut off with a warning that names
+the byte counts.
 
 Only the last segment can have a torn end, and only it is read each time. Of a sealed one its
 header, its size and its summary (journal/summary.py) are looked at; damage to its frames is found,
@@ -27,6 +29,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
+from journal.durable_mark import read_mark
 from journal.engine import KEY_WINDOW
 from journal.errors import CorruptStream
 from journal.holds import read_holds
@@ -39,7 +42,7 @@ from journal.record import (
 )
 from journal.segment import SUFFIX, TEMPORARY_SUFFIX, SegmentInfo, read_bytes
 from journal.summary import SUMMARY_SUFFIX, Summary, read_summary
-from journal.waypoint import WAYPOINT_NAME, read_waypoint
+from journal.waypoint import read_waypoint
 
 _log = logging.getLogger(__name__)
 
@@ -229,6 +232,7 @@ def recover(directory: Path, stream: str, key_window: int = KEY_WINDOW) -> Recov
         found.keys = []
     found.keys = _last_keys(keys, key_window)
     _heed_waypoint(directory, found)
+    _check_durable(directory, found, read_mark(directory))
     del found.keys[:-key_window]
     found.holds = read_holds(directory)
     return found
@@ -257,16 +261,7 @@ def _heed_waypoint(directory: Path, found: Recovered) -> None:
     found.keys_after = first - 1
     if waypoint is None:
         return
-    if found.next_sequence < waypoint.next_sequence:
-        path, end = directory / WAYPOINT_NAME, 0
-        if found.segments:
-            path, end = found.segments[-1].path, found.segments[-1].end_offset
-        raise CorruptStream(
-            path,
-            end,
-            f"the log ends with sequence {found.next_sequence - 1} there, but it was durable up to "
-            f"{waypoint.next_sequence - 1}: its end is damaged or missing",
-        )
+    _check_durable(directory, found, waypoint.next_sequence)
     trimmed = [(key, sequence) for key, sequence in waypoint.keys if sequence < first]
     found.keys[:0] = trimmed
     if trimmed and waypoint.next_sequence >= first:
@@ -274,3 +269,23 @@ def _heed_waypoint(directory: Path, found: Recovered) -> None:
         found.keys_after = trimmed[0][1] - 1
     found.timestamp_ms = max(found.timestamp_ms, waypoint.timestamp_ms)
     found.noted_sequence = waypoint.next_sequence
+
+
+def _check_durable(directory: Path, found: Recovered, next_sequence: int) -> None:
+    """Refuse a log that ends before what was durable.
+
+    Raises:
+        CorruptStream: it does.
+    """
+    if found.next_sequence >= next_sequence:
+        return
+    # With no segment at all, nothing but the directory is left to be named.
+    path, end = directory, 0
+    if found.segments:
+        path, end = found.segments[-1].path, found.segments[-1].end_offset
+    raise CorruptStream(
+        path,
+        end,
+        f"the log ends with sequence {found.next_sequence - 1} there, but it was durable up to "
+        f"{next_sequence - 1}: its end is damaged or missing",
+    )

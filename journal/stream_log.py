@@ -47,7 +47,7 @@ class StreamLog:
         writer: SegmentWriter | None,
     ) -> None:
         self.name = directory.name
-        disk_log = DiskLog(environment, writer)
+        disk_log = DiskLog(directory, environment, writer)
         self.committer = Committer(directory, environment, disk_log, found, self)
         self._directory = directory
         self._limits = environment.limits

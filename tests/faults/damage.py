@@ -1,8 +1,8 @@
 """Flipped bits in a log that nobody writes: refused with file and offset, or provably harmless.
 
-Where a bit may be flipped without a refusal: behind the last whole frame, which holds nothing; and
-in the last group of the last segment, which looks like one whose sync never returned. The latter
-is cut off and counted, as it is the one place where damage costs what was acknowledged.
+Where a bit may be flipped without a refusal: behind the last whole frame, which holds nothing; in
+a note of which there is a second or which is made again; and in a last group that the durable mark
+does not name, as nobody was told of it. That one is cut off, and counted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from journal.durable_mark import MARK_NAME
 from journal.errors import CorruptStream, UnsupportedFormat
 from journal.record import SEGMENT_HEADER_BYTES, Chunk
 from journal.recovery import Recovered, recover
@@ -95,6 +96,8 @@ def _judge(place: Place, before: Recovered) -> tuple[str, str]:
     if after.next_sequence == before.next_sequence and _same(before, after):
         if place.path.suffix == SUMMARY_SUFFIX:
             return "segment read instead of its note", ""
+        if place.path.name == MARK_NAME:
+            return "mark's other half believed", ""
         return "harmless", "" if _is_behind(place, before) else "opened as if it were intact"
     tail = before.segments[-1]
     if place.path == tail.path and place.offset >= before.rewrite_from:
@@ -160,7 +163,8 @@ def refusal_of_process(directory: Path, scratch: Path, place: Place) -> str:
 def is_refused(place: Place) -> bool:
     """Return whether a flipped bit must be refused: it is in a sealed segment or a file beside."""
     newest = max(place.path.parent.glob("*.log"), default=None)
-    return place.path != newest and place.path.suffix != SUMMARY_SUFFIX
+    is_note = place.path.suffix == SUMMARY_SUFFIX or place.path.name == MARK_NAME
+    return place.path != newest and not is_note
 
 
 def damage_newest(directory: Path, chance: random.Random) -> list[Path]:

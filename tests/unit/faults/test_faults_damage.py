@@ -38,13 +38,17 @@ def test_every_flipped_bit_of_a_log_that_ended_in_order_is_refused(log: Path) ->
     before = {path: path.read_bytes() for path in log.glob("*/*")}
     fates, faults = judge_copy(log, random.Random(1), 200)
     assert faults == []
-    assert set(fates) == {"refused", "segment read instead of its note"}
+    assert set(fates) == {
+        "refused",
+        "segment read instead of its note",
+        "mark's other half believed",
+    }
     assert {path: path.read_bytes() for path in log.glob("*/*")} == before
 
 
 def test_damage_that_is_opened_is_a_fault(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = recover(log / "pods", "pods")
-    for note in log.glob("*/*.summary"):
+    for note in (*log.glob("*/*.summary"), *log.glob("*/durable")):
         note.unlink()
     monkeypatch.setattr(damage, "recover", lambda *_: found)
     monkeypatch.setattr(damage, "_read_through", lambda _found: None)
