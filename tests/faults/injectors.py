@@ -243,6 +243,7 @@ def damage_checkpoints(scene: Scene, step: Step) -> int:
 def fill_log_disk(scene: Scene, step: Step) -> int:
     """No block is free for the log: writes are refused, reads go on, and it heals."""
     disk, cluster = scene.rig.disks["journal"], scene.rig.clusters[0]
+    cluster.wait_ready()  # it may just have been killed, and is to answer reads
     disk.fill()
     try:
         _press(scene)
@@ -293,6 +294,7 @@ def fill_checkpoints_disk(scene: Scene, step: Step) -> int:
 def fill_memory(scene: Scene, step: Step) -> int:
     """No page is free for the replica: writes wait or are refused, any state is still read."""
     disk, cluster = scene.rig.disks["memory"], scene.rig.clusters[0]
+    cluster.wait_ready()  # it may just have been killed, and is to answer reads
     disk.fill()
     try:
         _press(scene)
