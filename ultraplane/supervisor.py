@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -131,7 +132,7 @@ class Observer(Protocol):
 
 
 class StartFailed(UserError):
-    """A process died `START_ATTEMPTS` times before it was ever ready; all were stopped."""
+    """A process ended `START_ATTEMPTS` times before it was ever ready; all were stopped."""
 
 
 class Supervisor:
@@ -273,13 +274,14 @@ class _Keeper:
         try:
             for keeper in self._before:
                 await keeper.ready.wait()
-            deaths = 0
+            deaths = failures = 0
             while True:
                 calm = await self._live_once()
                 if self._owner.killing:
                     return  # it did not die: it was killed
                 deaths = 1 if calm else deaths + 1
-                if deaths >= START_ATTEMPTS and not self.ready.is_set():
+                failures += not self._was_killed()
+                if failures >= START_ATTEMPTS and not self.ready.is_set():
                     raise self._give_up()
                 await self._back_off(self._context.limits.delay_s(deaths))
         except StartFailed as failure:
@@ -332,6 +334,11 @@ class _Keeper:
             await clock.sleep(pause_s)
             pause_s = min(_POLL_S_MAX, pause_s * 1.2)
         return False
+
+    def _was_killed(self) -> bool:
+        """Return whether somebody else ended it, which says nothing of whether it can start."""
+        child = self._child
+        return not self._trouble and child is not None and child.exit_code == -signal.SIGKILL
 
     async def _back_off(self, delay_s: float) -> None:
         lines = [] if self._child is None else self._child.last_lines(LINES_SHOWN)

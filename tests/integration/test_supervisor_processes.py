@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,33 @@ def test_process_that_never_starts_ends_all_with_its_last_words(tmp_path: Path) 
         assert record.events.count(("death", "b")) == 2
         assert record.deaths[0] == ("exit code 3", ["the disk is full"])
         assert {state.phase for state in record.states} == {Phase.STOPPED}
+
+    asyncio.run(scenario())
+
+
+def test_process_killed_by_others_before_it_was_ready_is_started_however_often(
+    tmp_path: Path,
+) -> None:
+    killed = """
+import os, signal, sys
+with open(sys.argv[2] + "/kills", "a") as file:
+    file.write("x")
+    file.flush()
+    if file.tell() <= 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+    async def scenario() -> None:
+        record = _Record()
+        part = _part(tmp_path, "a")
+        spec = replace(part, argv=(*part.argv[:2], killed + _PART, *part.argv[3:]))
+        supervisor = _supervise(tmp_path, [spec], record)
+        async with TaskScope("test") as scope:
+            running = scope.spawn(supervisor.run(), name="run")
+            await supervisor.wait_ready()
+            supervisor.stop()
+            await running
+        assert record.deaths == [("signal SIGKILL", [])] * 4
 
     asyncio.run(scenario())
 
