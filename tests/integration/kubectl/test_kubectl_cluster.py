@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 
 import orjson
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from tests.integration.kubectl.kubectl_runner import Kubectl, rows
 
@@ -91,6 +97,31 @@ def test_a_token_is_created_for_a_service_account(kubectl: Kubectl) -> None:
     shown = kubectl("create", "-f", "-", "-o", "json", stdin=orjson.dumps(review).decode())
     status = orjson.loads(shown)["status"]
     assert status["user"]["username"] == f"system:serviceaccount:{kubectl.namespace}:robot"
+
+
+def test_a_certificate_is_approved_signed_and_another_denied(kubectl: Kubectl) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "robot")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(names).sign(key, SHA256())
+    for name in ("good", "bad"):
+        manifest = {
+            "apiVersion": "certificates.k8s.io/v1",
+            "kind": "CertificateSigningRequest",
+            "metadata": {"name": f"{kubectl.namespace}-{name}"},
+            "spec": {
+                "request": b64encode(request.public_bytes(Encoding.PEM)).decode(),
+                "signerName": "kubernetes.io/kube-apiserver-client",
+                "usages": ["client auth"],
+            },
+        }
+        kubectl("create", "-f", "-", stdin=orjson.dumps(manifest).decode())
+    good, bad = f"csr/{kubectl.namespace}-good", f"csr/{kubectl.namespace}-bad"
+    assert "approved" in kubectl("certificate", "approve", good.partition("/")[2])
+    assert "denied" in kubectl("certificate", "deny", bad.partition("/")[2])
+    kubectl("wait", "--for=jsonpath={.status.certificate}", good, "--timeout=20s")
+    told = [row[-1] for row in rows(kubectl("get", good, bad, "--no-headers"))]
+    assert told == ["Approved,Issued", "Denied"]
+    assert kubectl.run("delete", good, bad).returncode == 0
 
 
 def test_access_is_reconciled(kubectl: Kubectl) -> None:
