@@ -214,7 +214,15 @@ CALL_COSTS: Final[dict[str, Rule]] = {
     "reverse": lambda args: Estimate(ONE.plus(args[0].size), args[0].size),
     "sort": lambda args: Estimate(args[0].size.times(args[0].size), args[0].size),
 }
-CALL_COSTS.update(dict.fromkeys(("cidr", "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver"), _text(0)))
-CALL_COSTS.update(dict.fromkeys(("lowerAscii", "upperAscii", "substring", "trim"), _text(0, sized=True)))
-CALL_COSTS.update(dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf", "includes"), _each))
+CALL_COSTS.update(
+    dict.fromkeys(
+        ("cidr", "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver"), _text(0)
+    )
+)
+CALL_COSTS.update(
+    dict.fromkeys(("lowerAscii", "upperAscii", "substring", "trim"), _text(0, sized=True))
+)
+CALL_COSTS.update(
+    dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf", "includes"), _each)
+)
 CALL_COSTS.update(dict.fromkeys(("_<_", "_<=_", "_>_", "_>=_"), _ordered))

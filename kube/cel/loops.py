@@ -117,7 +117,7 @@ def _plan_quantifier(planner: Planner, node: Comprehension, feed: Feed) -> Plan:
                 error = error or exc
                 continue
             if value is decisive:
-                return decisive
+                return bool(value)
             if value is not (not decisive):
                 error = error or no_such_overload()
         if error is not None:

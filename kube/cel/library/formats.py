@@ -96,7 +96,10 @@ _FORMATS: Final[dict[str, Format]] = {
         ("dns1035Label", _pattern(_LABEL_1035, _LABEL_MAX, _LABEL_1035_FAULT, prefix=False)),
         ("qualifiedName", key_faults),
         ("dns1123LabelPrefix", _pattern(_LABEL, _LABEL_MAX, _LABEL_FAULT, prefix=True)),
-        ("dns1123SubdomainPrefix", _pattern(_SUBDOMAIN, _SUBDOMAIN_MAX, _SUBDOMAIN_FAULT, prefix=True)),
+        (
+            "dns1123SubdomainPrefix",
+            _pattern(_SUBDOMAIN, _SUBDOMAIN_MAX, _SUBDOMAIN_FAULT, prefix=True),
+        ),
         ("dns1035LabelPrefix", _pattern(_LABEL_1035, _LABEL_MAX, _LABEL_1035_FAULT, prefix=True)),
         ("labelValue", value_faults),
         ("uri", _raising(lambda text: parse_url(text, request=True))),
@@ -113,8 +116,12 @@ def declare(to: Declarations) -> None:
     kind = Format.type_name
     to.types[kind] = type_of(opaque(kind))
     to.method(
-        "validate", "format-validate", f"{kind}, string -> optional_type(list(string))", _validate, _cost
-    )  # fmt: skip
+        "validate",
+        "format-validate",
+        f"{kind}, string -> optional_type(list(string))",
+        _validate,
+        _cost,
+    )
     to.function("format.named", "format-named", f"string -> optional_type({kind})", _named)
     for name, found in _FORMATS.items():
         to.function(f"format.{name}", f"format.{name}", f"-> {kind}", _constant(found))
