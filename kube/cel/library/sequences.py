@@ -132,7 +132,7 @@ def declare(to: Declarations) -> None:
         "list_sets_equivalent_list",
         "list(T), list(T) -> bool",
         lambda a, b: _contains(a, b) and _contains(b, a),
-        lambda a, b: 2 * _pairs(a, b),
+        lambda a, b: 2 * _pairs(a, b) - 1,
     )
     to.function(
         "cel.@mapInsert", "@mapInsert_map_key_value", "map(K, V), K, V -> map(K, V)", _insert
