@@ -47,8 +47,7 @@ class Validator:
 
     Attributes:
         schema: that of the node.
-        adapt: makes a value of the node one that expressions take.
-        root: the node is a whole object, the resource itself or one embedded in it.
+        adapt: makes a value of the node one that expressions take; None: it is one.
     """
 
     schema: JsonObject
