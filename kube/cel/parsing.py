@@ -30,7 +30,7 @@ from kube.protobuf.wire import read_varint
 CODE_POINTS_MAX: Final = 100_000
 # These macros write their target twice, so that each within another doubles what is made of it.
 _COPYING: Final = re.compile(r"\bopt(?:Flat)?Map\b")
-_COPIED_MAX: Final = 4_000_000
+_COPIED_MAX: Final = 500_000
 _EXTENSIONS: Final = """
 name: kubernetes
 extensions:
