@@ -57,25 +57,31 @@ def _cost_all(text: str, pattern: str, *_: Any) -> int:
     return _cost(text, pattern) + len(text) // 4
 
 
-def _cost_made(text: str, pattern: str, *_: Any) -> int:
+def _made(cost: Cost) -> Cost:
     # A pattern that is made anew in every turn of a loop is compiled in every turn.
-    return _cost_all(text, pattern) + (0 if pattern in _kept else _COMPILE_COST)
+    return lambda text, pattern, *_: (
+        cost(text, pattern) + (0 if pattern in _kept else _COMPILE_COST)
+    )
 
 
 def declare(to: Declarations) -> None:
     """Declare `matches`, `find` and `findAll`."""
-    to.function("matches", "matches", "string, string -> bool", _matches, _cost_made)
-    to.method("matches", "matches_string", "string, string -> bool", _matches, _cost_made)
-    to.method("find", "string_find_string", "string, string -> string", _find, _cost_made)
+    to.function("matches", "matches", "string, string -> bool", _matches, _made(_cost))
+    to.method("matches", "matches_string", "string, string -> bool", _matches, _made(_cost))
+    to.method("find", "string_find_string", "string, string -> string", _find, _made(_cost))
     to.method(
-        "findAll", "string_find_all_string", "string, string -> list(string)", _find_all, _cost_made
+        "findAll",
+        "string_find_all_string",
+        "string, string -> list(string)",
+        _find_all,
+        _made(_cost_all),
     )
     to.method(
         "findAll",
         "string_find_all_string_int",
         "string, string, int -> list(string)",
         _find_all,
-        _cost_made,
+        _made(_cost_all),
     )
 
 
