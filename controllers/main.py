@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import uvloop
 
@@ -24,11 +28,13 @@ from controllers.certificates import PATH as SIGNING_REQUESTS
 from controllers.certificates import CertificateController, read_authority
 from controllers.cluster_roles import PATH as CLUSTER_ROLES
 from controllers.cluster_roles import ClusterRoleController
-from controllers.feed import Feed
+from controllers.garbage.collector import GarbageCollector
+from controllers.identities import Identities
 from controllers.namespaces import NamespaceController
 from controllers.service_accounts import ACCOUNT, ROOT_CA, ServiceAccountController
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
+from kube.informers.informer import Informers
 from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
 
@@ -37,21 +43,31 @@ _SOCKET_MASK = 0o177
 _log = logging.getLogger(__name__)
 
 
-async def run_controllers(
-    access: Access,
-    listen: Path | None = None,
-    authority: CertificateAuthority | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be run.
+
+    Attributes:
+        listen: a Unix socket to accept connections at when ready; an old one is replaced.
+        authority: what signs certificate requests; None: nothing does.
+        separate: whether each controller writes as its own service account.
+    """
+
+    listen: Path | None = None
+    authority: CertificateAuthority | None = None
+    separate: bool = False
+
+
+async def run_controllers(access: Access, plan: Plan) -> None:
     """Run all controllers until SIGTERM, SIGINT or cancellation.
 
     Args:
         access: how to reach the API server.
-        listen: a Unix socket to accept connections at when ready; an old one is replaced.
-        authority: what signs certificate requests; None: nothing does.
+        plan: what is to be run.
 
     Raises:
         TaskCrashed: a loop failed in a way it is not made for.
-        OSError: `listen` can't be had.
+        OSError: `plan.listen` can't be had.
     """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -59,52 +75,87 @@ async def run_controllers(
         loop.add_signal_handler(number, ended.set)
     async with (
         ApiClient(access, user_agent=USER_AGENT) as client,
+        AsyncExitStack() as stack,
         TaskScope("controllers") as scope,
     ):
-        scope.spawn(_run(client, scope, listen, authority), name="start")
+        scope.spawn(_run(client, stack, scope, plan), name="start")
         await ended.wait()
         _log.info("controllers are stopping")
         await scope.stop()
 
 
-async def _run(
-    client: ApiClient,
-    scope: TaskScope,
-    listen: Path | None,
-    authority: CertificateAuthority | None,
-) -> None:
-    namespaces = NamespaceController(client)
-    accounts = ServiceAccountController(client)
-    cluster_roles = ClusterRoleController(client)
-    certificates = CertificateController(client, authority, SystemClock())
-    feeds = [
-        Feed(client, "/api/v1/namespaces", [namespaces.observe, accounts.observe_namespace]),
-        Feed(
-            client,
-            "/api/v1/serviceaccounts",
-            [accounts.observe_account],
-            query={"fieldSelector": f"metadata.name={ACCOUNT}"},
-        ),
-        Feed(
-            client,
-            "/api/v1/configmaps",
-            [accounts.observe_root_ca],
-            query={"fieldSelector": f"metadata.name={ROOT_CA}"},
-        ),
-        Feed(client, CLUSTER_ROLES, [cluster_roles.observe]),
-        Feed(client, SIGNING_REQUESTS, [certificates.observe]),
-    ]
-    for feed in feeds:
-        feed.start(scope)
-    for feed in feeds:
-        await feed.synced.wait()
-    namespaces.start(scope)
-    accounts.start(scope)
-    cluster_roles.start(scope)
-    certificates.start(scope)
+async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan: Plan) -> None:
+    informers = Informers(client)
+    identities = Identities(client, stack, separate=plan.separate)
+    # All watch by the process's own client; what they write, they write as themselves.
+    names = (
+        "namespace-controller",
+        "service-account-controller",
+        "root-ca-cert-publisher",
+        "clusterrole-aggregation-controller",
+        "certificate-controller",
+        "generic-garbage-collector",
+    )
+    writers = dict(
+        zip(
+            names,
+            await asyncio.gather(*(identities.client(name, scope) for name in names)),
+            strict=True,
+        )
+    )
+    controllers = _make_controllers(writers, informers, plan)
+    collector = GarbageCollector(client, writers["generic-garbage-collector"], informers.turns)
+    informers.start(scope)
+    collector.start(scope)
+    await informers.wait_synced()
+    for controller in controllers:
+        controller.start(scope)
+    await collector.synced.wait()
+    _keep_garbage_rare()
     _log.info("controllers are ready")
-    if listen is not None:
-        await _accept_connections(listen)
+    if plan.listen is not None:
+        await _accept_connections(plan.listen)
+
+
+class _Controller(Protocol):
+    def start(self, scope: TaskScope) -> None:
+        """Start the workers."""
+        ...
+
+
+def _make_controllers(
+    writers: Mapping[str, ApiClient], informers: Informers, plan: Plan
+) -> list[_Controller]:
+    namespaces = NamespaceController(writers["namespace-controller"])
+    accounts = ServiceAccountController(
+        writers["service-account-controller"], writers["root-ca-cert-publisher"]
+    )
+    cluster_roles = ClusterRoleController(writers["clusterrole-aggregation-controller"])
+    certificates = CertificateController(
+        writers["certificate-controller"], plan.authority, SystemClock()
+    )
+    all_namespaces = informers.of("/api/v1/namespaces")
+    all_namespaces.on_each(namespaces.observe)
+    all_namespaces.on_each(accounts.observe_namespace)
+    for resource, name, observe in (
+        ("serviceaccounts", ACCOUNT, accounts.observe_account),
+        ("configmaps", ROOT_CA, accounts.observe_root_ca),
+    ):
+        query = {"fieldSelector": f"metadata.name={name}"}
+        informers.of(f"/api/v1/{resource}", query=query).on_each(observe)
+    informers.of(CLUSTER_ROLES).on_each(cluster_roles.observe)
+    informers.of(SIGNING_REQUESTS).on_each(certificates.observe)
+    return [namespaces, accounts, cluster_roles, certificates]
+
+
+def _keep_garbage_rare() -> None:
+    """Let Python's garbage collector look at what is new, and rarely at all there is.
+
+    What is kept for long holds no circles; a look at a million objects would take half a second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
 
 
 async def _accept_connections(path: Path) -> None:
@@ -133,6 +184,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         flag = f"--cluster-signing-{name}-file"
         parser.add_argument(flag, type=Path, help="of the CA (PEM) that signs requests")
     parser.add_argument(
+        "--use-service-account-credentials",
+        action="store_true",
+        help="let each controller write as its own service account",
+    )
+    parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
     )
     return parser.parse_args(arguments)
@@ -151,7 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         authority = read_authority(
             options.cluster_signing_cert_file, options.cluster_signing_key_file
         )
-        uvloop.run(run_controllers(access, options.listen, authority))
+        separate = options.use_service_account_credentials
+        uvloop.run(run_controllers(access, Plan(options.listen, authority, separate)))
     except (AccessError, OSError, ValueError, TaskCrashed) as error:
         _log.critical("the controllers do not run: %s", error)
         return 1

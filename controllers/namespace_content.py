@@ -96,7 +96,7 @@ class ContentPass:
         path = collection.path(self._namespace)
         fresh = [item for item in items if not item["metadata"].get("deletionTimestamp")]
         # Deleting again what is being deleted changes nothing, so it isn't asked for.
-        if collection.deletes_at_once and (fresh or len(items) >= COUNTED_MAX):
+        if "deletecollection" in collection.verbs and (fresh or len(items) >= COUNTED_MAX):
             timeout_s = _DELETE_TIMEOUT_S
             await self._client.request("DELETE", path, _BACKGROUND, timeout_s=timeout_s)
         else:
