@@ -1,9 +1,9 @@
 """All controllers as one process: `python -m controllers.main --kubeconfig FILE`.
 
 Logs to stderr and prints nothing. With `--listen unix:/path` it accepts connections there (and
-closes them) once every watch is synced and the workers run: that is being ready. An API server
-that is away is waited for. SIGTERM and SIGINT end it; whatever is under way is taken up again by
-the next start, as all state is in the API.
+closes them) once the controllers' watches are synced and their workers run: that is being ready;
+garbage is collected a little later. An API server that is away is waited for. SIGTERM and SIGINT
+end it; whatever is under way is taken up again by the next start, as all state is in the API.
 """
 
 from __future__ import annotations
@@ -104,17 +104,20 @@ async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan:
         )
     )
     controllers = _make_controllers(writers, informers, plan)
-    collector = GarbageCollector(client, writers["generic-garbage-collector"], informers.turns)
     informers.start(scope)
-    collector.start(scope)
     await informers.wait_synced()
     for controller in controllers:
         controller.start(scope)
-    await collector.synced.wait()
-    _keep_garbage_rare()
     _log.info("controllers are ready")
     if plan.listen is not None:
-        await _accept_connections(plan.listen)
+        scope.spawn(_accept_connections(plan.listen), name="readiness")
+    # The watches of all types are many, and whatever waits for the cluster need not wait for them.
+    writer = writers["generic-garbage-collector"]
+    collector = GarbageCollector(client, writer, informers.turns)
+    collector.start(scope)
+    await collector.synced.wait()
+    _keep_garbage_rare()
+    _log.info("garbage is collected")
 
 
 class _Controller(Protocol):
