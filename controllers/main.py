@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -35,6 +34,7 @@ from controllers.service_accounts import ACCOUNT, ROOT_CA, ServiceAccountControl
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
 from kube.informers.informer import Informers
+from runtime import collection
 from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
 
@@ -85,6 +85,7 @@ async def run_controllers(access: Access, plan: Plan) -> None:
 
 
 async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan: Plan) -> None:
+    collection.look_at_new()
     informers = Informers(client)
     identities = Identities(client, stack, separate=plan.separate)
     # All watch by the process's own client; what they write, they write as themselves.
@@ -116,7 +117,7 @@ async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan:
     collector = GarbageCollector(client, writer, informers.turns)
     collector.start(scope)
     await collector.synced.wait()
-    _keep_garbage_rare()
+    collection.freeze()
     _log.info("garbage is collected")
 
 
@@ -149,16 +150,6 @@ def _make_controllers(
     informers.of(CLUSTER_ROLES).on_each(cluster_roles.observe)
     informers.of(SIGNING_REQUESTS).on_each(certificates.observe)
     return [namespaces, accounts, cluster_roles, certificates]
-
-
-def _keep_garbage_rare() -> None:
-    """Let Python's garbage collector look at what is new, and rarely at all there is.
-
-    What is kept for long holds no circles; a look at a million objects would take half a second.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 100)
 
 
 async def _accept_connections(path: Path) -> None:

@@ -36,7 +36,8 @@ _SILENCE_S: Final = 30.0
 _CALM_S: Final = 10.0
 """A watch that lasted so long was fine, even if it had nothing to tell."""
 _SLICE_S: Final = 0.001
-_SLICE_EVENTS_MAX: Final = 256
+_SLICE_EVENTS_MAX: Final = 32
+"""What 32 decoded objects consist of is less than Python's garbage collector waits for."""
 _FEW: Final = 16
 """So many events are taken at once, without waiting for a turn."""
 _INITIAL_END: Final = "k8s.io/initial-events-end"

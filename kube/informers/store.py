@@ -19,8 +19,8 @@ import orjson
 
 from kube.json_types import JsonObject
 
-Indexer = Callable[[JsonObject], Iterable[str]]
-"""Says under which values an object is to be found."""
+Indexer = Callable[[JsonObject], str | Iterable[str]]
+"""Says under which value, or values, an object is to be found."""
 
 _SHARDS: Final = 64
 _Values = tuple[str | tuple[str, ...], ...]
@@ -40,6 +40,7 @@ class Store:
 
     def __init__(self, indexers: Mapping[str, Indexer] | None = None) -> None:
         self._indexers = dict(indexers or {})
+        self._functions = tuple(self._indexers.values())
         # A value of one object, as owners often are, needs no set.
         self._indexes: dict[str, _Bucket] = {name: {} for name in self._indexers}
         self._shards: tuple[dict[str, _Entry], ...] = tuple({} for _ in range(_SHARDS))
@@ -55,6 +56,7 @@ class Store:
         """Index by more; nothing may be stored yet."""
         assert not len(self), "an index must see every object"
         self._indexers |= indexers
+        self._functions = tuple(self._indexers.values())
         self._indexes = {name: {} for name in self._indexers}
 
     def get(self, key: str) -> JsonObject | None:
@@ -97,14 +99,14 @@ class Store:
             # As it was: only that it is still there is news.
             shard[key] = (old[0], old[1], old[2], self._generation)
             return Before(old[0], old[1])
-        values = tuple(_compact(indexer(obj)) for indexer in self._indexers.values())
-        before = old[2] if old is not None else None
-        if before != values:
-            if before is not None:
-                self._unindex(key, before)
-            self._index(key, values)
-        elif before is not None:
-            values = before
+        values = self._values(obj)
+        if old is None:
+            values = self._index(key, values)
+        elif old[2] == values:
+            values = old[2]
+        else:
+            self._unindex(key, old[2])
+            values = self._index(key, values)
         shard[key] = (raw or orjson.dumps(obj), revision, values, self._generation)
         return None if old is None else Before(old[0], old[1])
 
@@ -143,16 +145,30 @@ class Store:
     def _shard(self, key: str) -> dict[str, _Entry]:
         return self._shards[hash(key) % _SHARDS]
 
-    def _index(self, key: str, values: _Values) -> None:
+    def _values(self, obj: JsonObject) -> _Values:
+        found: list[str | tuple[str, ...]] = []
+        for indexer in self._functions:
+            value = indexer(obj)
+            if not isinstance(value, str):
+                value = tuple(value)
+                if len(value) == 1:
+                    value = value[0]
+            found.append(value)
+        return tuple(found)
+
+    def _index(self, key: str, values: _Values) -> _Values:
+        """Put a key under values; return them as they are kept: many objects share each."""
+        kept: list[str | tuple[str, ...]] = []
         for bucket, value in zip(self._indexes.values(), values, strict=True):
-            for one in (value,) if isinstance(value, str) else value:
-                found = bucket.get(one)
-                if found is None:
-                    bucket[one] = key
-                elif isinstance(found, set):
-                    found.add(key)
-                elif found != key:
-                    bucket[one] = {found, key}
+            if isinstance(value, str):
+                kept.append(one := sys.intern(value))
+                _put(bucket, one, key)
+                continue
+            several = tuple(map(sys.intern, value))
+            kept.append(several)
+            for one in several:
+                _put(bucket, one, key)
+        return tuple(kept)
 
     def _unindex(self, key: str, values: _Values) -> None:
         for bucket, value in zip(self._indexes.values(), values, strict=True):
@@ -166,7 +182,11 @@ class Store:
                     del bucket[one]
 
 
-def _compact(values: Iterable[str]) -> str | tuple[str, ...]:
-    """Return values as they are kept: interned, as many objects have the same, one as itself."""
-    kept = tuple(map(sys.intern, values))
-    return kept[0] if len(kept) == 1 else kept
+def _put(bucket: _Bucket, value: str, key: str) -> None:
+    found = bucket.get(value)
+    if found is None:
+        bucket[value] = key
+    elif isinstance(found, set):
+        found.add(key)
+    elif found != key:
+        bucket[value] = {found, key}
