@@ -31,6 +31,7 @@ from controllers.garbage.collector import GarbageCollector
 from controllers.identities import Identities
 from controllers.namespaces import NamespaceController
 from controllers.service_accounts import ACCOUNT, ROOT_CA, ServiceAccountController
+from controllers.workloads import assembly as workloads
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
 from kube.informers.informer import Informers
@@ -96,6 +97,7 @@ async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan:
         "clusterrole-aggregation-controller",
         "certificate-controller",
         "generic-garbage-collector",
+        *workloads.NAMES,
     )
     writers = dict(
         zip(
@@ -104,7 +106,10 @@ async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan:
             strict=True,
         )
     )
-    controllers = _make_controllers(writers, informers, plan)
+    controllers = [
+        *_make_controllers(writers, informers, plan),
+        *workloads.make(writers, informers, scope),
+    ]
     informers.start(scope)
     await informers.wait_synced()
     for controller in controllers:

@@ -133,10 +133,17 @@ class Recorder:
 
     def warn(self, involved: JsonObject, reason: str, message: str) -> None:
         """Say that something about an object is wrong."""
+        self._say(Said(involved, "Warning", reason, message))
+
+    def note(self, involved: JsonObject, reason: str, message: str) -> None:
+        """Say what was done for an object."""
+        self._say(Said(involved, "Normal", reason, message))
+
+    def _say(self, said: Said) -> None:
         try:
-            self._queue.offer(Said(involved, "Warning", reason, message))
+            self._queue.offer(said)
         except QueueFull:
-            _log.warning("an event is dropped: %s %s", reason, message)
+            _log.warning("an event is dropped: %s %s", said.reason, said.message)
 
     async def _run(self) -> None:
         while True:
