@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from controllers.recorder import Recorder
+from controllers.workloads.deployments import DEPLOYMENT, DeploymentController
 from controllers.workloads.pods import PodBook
 from controllers.workloads.replica_sets import (
     INDEXERS,
@@ -17,7 +18,11 @@ from kube.client import ApiClient
 from kube.informers.informer import Informers
 from runtime.tasks import TaskScope
 
-NAMES: Final = ("replicaset-controller", "replication-controller")
+_REPLICAS: Final = {
+    "replicaset-controller": REPLICA_SET,
+    "replication-controller": REPLICATION_CONTROLLER,
+}
+NAMES: Final = (*_REPLICAS, "deployment-controller")
 """The service accounts that they write as."""
 PODS: Final = "/api/v1/pods"
 
@@ -48,8 +53,7 @@ def make(
         made.start(scope)
         return made
 
-    kinds = zip(NAMES, (REPLICA_SET, REPLICATION_CONTROLLER), strict=True)
-    return [
+    made: list[Controller] = [
         ReplicaController(
             kind,
             writers[name],
@@ -57,5 +61,10 @@ def make(
             informers.of(kind.collection, indexers=INDEXERS),
             pods,
         )
-        for name, kind in kinds
+        for name, kind in _REPLICAS.items()
     ]
+    name = "deployment-controller"
+    deployments = informers.of(DEPLOYMENT.collection, indexers=INDEXERS)
+    sets = informers.of(REPLICA_SET.collection)
+    made.append(DeploymentController(writers[name], recorder(name), deployments, sets, pods))
+    return made

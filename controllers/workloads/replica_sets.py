@@ -305,5 +305,13 @@ def _owner_uid(obj: JsonObject) -> str | tuple[str, ...]:
     return tuple(one["uid"] for one in references if one.get("controller"))
 
 
-INDEXERS: Final[dict[str, Indexer]] = {"namespace": _namespace, OWNER_INDEX: _owner_uid}
+def _orphans(obj: JsonObject) -> str | tuple[str, ...]:
+    return () if _owner_uid(obj) else _namespace(obj)
+
+
+INDEXERS: Final[dict[str, Indexer]] = {
+    "namespace": _namespace,
+    "orphans": _orphans,
+    OWNER_INDEX: _owner_uid,
+}
 """How the informer of a kind must find its objects."""
