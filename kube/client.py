@@ -169,13 +169,21 @@ class ApiClient:
         elif body is not None:
             data = orjson.dumps(body)
             headers["Content-Type"] = JSON
-        limit_s = self.limits.request_timeout_s if timeout_s is None else timeout_s
-        call = _Call(method, path, dict(query or {}), headers, data)
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._attempt_until_answered(call)
-        except TimeoutError as error:
-            raise Unreachable(f"{method} {path}: no answer within {limit_s:g} s") from error
+        return await self._answer_to(
+            _Call(method, path, dict(query or {}), headers, data), timeout_s
+        )
+
+    async def send(
+        self, method: str, path: str, body: JsonObject, *, timeout_s: float | None = None
+    ) -> None:
+        """Send one request whose answer nobody reads: however long it is, it is let go by.
+
+        Raises:
+            StatusError, Unreachable: as `request`.
+        """
+        headers = {"Accept": JSON, "Content-Type": JSON}
+        call = _Call(method, path, {}, headers, orjson.dumps(body), is_read=False)
+        await self._answer_to(call, timeout_s)
 
     @asynccontextmanager
     async def stream(
@@ -212,6 +220,15 @@ class ApiClient:
         jitter: float = random.uniform(0.5, 1.0)
         return full_s * jitter
 
+    async def _answer_to(self, call: _Call, timeout_s: float | None) -> JsonObject:
+        limit_s = self.limits.request_timeout_s if timeout_s is None else timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._attempt_until_answered(call)
+        except TimeoutError as error:
+            where = f"{call.method} {call.path}"
+            raise Unreachable(f"{where}: no answer within {limit_s:g} s") from error
+
     async def _attempt_until_answered(self, call: _Call) -> JsonObject:
         failures = 0
         while True:
@@ -235,6 +252,10 @@ class ApiClient:
     async def _attempt(self, call: _Call) -> JsonObject:
         timeout = aiohttp.ClientTimeout(sock_connect=self.limits.connect_timeout_s)
         async with self._send(self._session, call, timeout) as answer:
+            if not call.is_read and answer.status < 400:
+                async for _ in answer.content.iter_any():
+                    pass
+                return {}
             content = await answer.read()
             if answer.status >= 400:
                 raise self._refusal(answer, content)
@@ -277,6 +298,7 @@ class _Call:
     query: dict[str, str]
     headers: dict[str, str]
     data: bytes | None
+    is_read: bool = True
 
 
 def retry_after_s(error: StatusError) -> float | None:

@@ -31,7 +31,7 @@ from controllers.garbage.monitors import Monitors
 from controllers.garbage.nodes import Identity, Node, Reference, read_references
 from controllers.garbage.requests import Absent, Requests, UnknownKind
 from controllers.recorder import Recorder
-from controllers.workqueue import Backoff, WorkQueue
+from controllers.workqueue import Backoff, RetryLimit, WorkQueue
 from kube.client import ApiClient, Unreachable
 from kube.json_types import JsonObject
 from kube.status import StatusError
@@ -80,7 +80,9 @@ class GarbageCollector:
         self.synced = asyncio.Event()
         self._recorder = Recorder(client, COMPONENT)
         self._absent = AbsentOwners()
-        self.graph = Graph(WorkQueue(_BACKOFF), WorkQueue(_BACKOFF), self._absent, self._report)
+        to_delete: WorkQueue[Node] = WorkQueue(_BACKOFF, limit=RetryLimit())
+        to_orphan: WorkQueue[Node] = WorkQueue(_BACKOFF, limit=RetryLimit())
+        self.graph = Graph(to_delete, to_orphan, self._absent, self._report)
         self._requests = Requests(client)
         self.monitors = Monitors(watcher, Discovery(watcher), self.graph, self._requests, turns)
 

@@ -58,6 +58,9 @@ class TypeFeed:
         graph, kind, seen = self._graph, self._kind, self._seen
         for change, obj, _ in events:
             metadata = obj["metadata"]
+            # Other servers may have objects without one; nobody can own those.
+            if not metadata.get("uid"):
+                continue
             if change is Change.DELETED:
                 graph.remove(metadata["uid"])
             else:

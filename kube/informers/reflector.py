@@ -49,6 +49,10 @@ _NO_STREAMING: Final = frozenset({400, 422})
 _log = logging.getLogger(__name__)
 
 
+class _Unreadable(Exception):
+    """The server tells what is neither an event nor an object; all is asked for anew."""
+
+
 class Reflector:
     """See the module's head.
 
@@ -103,8 +107,8 @@ class Reflector:
                     self._revision = ""
             except Unreachable as error:
                 reason = str(error)
-            except (ValueError, KeyError, TypeError) as error:
-                reason = f"what it tells cannot be read: {error!r}"
+            except _Unreadable as error:
+                reason = f"what it tells cannot be read: {error}"
                 self._revision = ""
             # What is told at the start does not count: a server that lists and then refuses to
             # watch, again and again, would be asked for everything many times a second.
@@ -165,33 +169,46 @@ class Reflector:
 
         Raises:
             StatusError: the server ends the watch, and why.
+            _Unreadable: it tells what is no event.
         """
         until_s = perf_counter() + _SLICE_S
         stop = min(len(lines), at + _SLICE_EVENTS_MAX)
         events: list[Told] = []
         is_end = False
-        try:
-            while at < stop and not is_end:
-                line = lines[at]
-                at += 1
-                content = orjson.loads(line)
-                kind, obj = content["type"], content["object"]
-                if kind == "ERROR":
-                    raise status_error(obj)
-                if kind == "BOOKMARK":
-                    is_end = self._is_initial and _is_initial_end(obj)
-                else:
-                    events.append(Told(Change(kind), obj, line[_OBJECT_AT[kind] : -1]))
-                if not self._is_initial or is_end:
-                    self._revision = obj["metadata"]["resourceVersion"]
-                    self._has_followed = not self._is_initial
-                if perf_counter() >= until_s:
-                    break
-        finally:
-            # What came before a refusal counts, as its revision is where to go on.
-            if events:
-                self._sink.take(events)
+        failure: Exception | None = None
+        while at < stop and not is_end and failure is None:
+            try:
+                is_end = self._read(lines[at], events)
+            except StatusError as error:
+                failure = error
+            except (ValueError, KeyError, TypeError) as error:
+                failure = _Unreadable(repr(error))
+            at += 1
+            if perf_counter() >= until_s:
+                break
+        # What came before a refusal counts, as its revision is where to go on.
+        if events:
+            self._sink.take(events)
+        if failure is not None:
+            raise failure
         return at, is_end
+
+    def _read(self, line: bytes, events: list[Told]) -> bool:
+        """Add a line's event to `events`; return whether it ends what is told at the start."""
+        content = orjson.loads(line)
+        kind, obj = content["type"], content["object"]
+        if kind == "ERROR":
+            raise status_error(obj)
+        metadata = obj["metadata"]
+        is_end = False
+        if kind == "BOOKMARK":
+            is_end = self._is_initial and _is_initial_end(metadata)
+        else:
+            events.append(_told(kind, obj, line[_OBJECT_AT[kind] : -1]))
+        if not self._is_initial or is_end:
+            self._revision = metadata["resourceVersion"]
+            self._has_followed = not self._is_initial
+        return is_end
 
     async def _sweep(self) -> None:
         """Let the sink forget what is gone: all there is has been told."""
@@ -216,19 +233,33 @@ class Reflector:
                 self._sink.begin()
                 query = dict(self._query)
                 continue
-            items: list[JsonObject] = page.get("items") or []
-            for at in range(0, len(items), _FEW):
+            try:
+                metadata = page["metadata"]
+                revision: str = metadata["resourceVersion"]
+                told = [_told("ADDED", obj, b"") for obj in page.get("items") or ()]
+            except (KeyError, TypeError) as error:
+                raise _Unreadable(repr(error)) from error
+            for at in range(0, len(told), _FEW):
                 await self._turns.next()
-                part = items[at : at + _FEW]
-                self._sink.take([Told(Change.ADDED, obj, b"") for obj in part])
-            metadata = page["metadata"]
+                self._sink.take(told[at : at + _FEW])
             if not metadata.get("continue"):
                 break
             query["continue"] = metadata["continue"]
         await self._sweep()
-        self._revision = metadata["resourceVersion"]
+        self._revision = revision
 
 
-def _is_initial_end(bookmark: JsonObject) -> bool:
-    annotations = bookmark["metadata"].get("annotations") or {}
+def _told(kind: str, obj: JsonObject, raw: bytes) -> Told:
+    """Return an event of what has a name at least.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    if not isinstance(obj["metadata"]["name"], str):
+        raise TypeError("an object without a name")
+    return Told(Change(kind), obj, raw)
+
+
+def _is_initial_end(metadata: JsonObject) -> bool:
+    annotations = metadata.get("annotations") or {}
     return bool(annotations.get(_INITIAL_END) == "true")
