@@ -117,11 +117,23 @@ class Identities:
         self._client = client
         self._stack = stack
         self._separate = separate
+        self._made: dict[str, ApiClient] = {}
+
+    def known(self, account: str) -> ApiClient:
+        """Return a client that was made.
+
+        Raises:
+            KeyError: it was not.
+        """
+        return self._made[account]
 
     async def client(self, account: str, scope: TaskScope) -> ApiClient:
         """Return a client that is a controller's service account, once it has a token."""
-        if not self._separate:
-            return self._client
+        made = self._client if not self._separate else await self._make(account, scope)
+        self._made[account] = made
+        return made
+
+    async def _make(self, account: str, scope: TaskScope) -> ApiClient:
         token = AccountToken(self._client, account)
         scope.spawn(token.run(), name=f"token of {account}")
         await token.ready.wait()

@@ -14,29 +14,24 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import uvloop
 
+from controllers import cluster
 from controllers.certificate_authority import CertificateAuthority
-from controllers.certificates import PATH as SIGNING_REQUESTS
-from controllers.certificates import CertificateController, read_authority
-from controllers.cluster_roles import PATH as CLUSTER_ROLES
-from controllers.cluster_roles import ClusterRoleController
+from controllers.certificates import read_authority
 from controllers.garbage.collector import GarbageCollector
 from controllers.identities import Identities
-from controllers.namespaces import NamespaceController
-from controllers.service_accounts import ACCOUNT, ROOT_CA, ServiceAccountController
+from controllers.parts import EVERYTHING, Context, Part, choose
 from controllers.workloads import assembly as workloads
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
 from kube.informers.informer import Informers
 from runtime import collection
-from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
 
 USER_AGENT = "ultraplane-controllers"
@@ -52,11 +47,13 @@ class Plan:
         listen: a Unix socket to accept connections at when ready; an old one is replaced.
         authority: what signs certificate requests; None: nothing does.
         separate: whether each controller writes as its own service account.
+        controllers: which are run, as upstream's --controllers says it.
     """
 
     listen: Path | None = None
     authority: CertificateAuthority | None = None
     separate: bool = False
+    controllers: tuple[str, ...] = (EVERYTHING,)
 
 
 async def run_controllers(access: Access, plan: Plan) -> None:
@@ -89,27 +86,12 @@ async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan:
     collection.look_at_new()
     informers = Informers(client)
     identities = Identities(client, stack, separate=plan.separate)
+    context = Context(client, informers, identities, scope, plan.authority)
+    chosen = choose((*PARTS, GARBAGE), plan.controllers)
     # All watch by the process's own client; what they write, they write as themselves.
-    names = (
-        "namespace-controller",
-        "service-account-controller",
-        "root-ca-cert-publisher",
-        "clusterrole-aggregation-controller",
-        "certificate-controller",
-        "generic-garbage-collector",
-        *workloads.NAMES,
-    )
-    writers = dict(
-        zip(
-            names,
-            await asyncio.gather(*(identities.client(name, scope) for name in names)),
-            strict=True,
-        )
-    )
-    controllers = [
-        *_make_controllers(writers, informers, plan),
-        *workloads.make(writers, informers, scope),
-    ]
+    accounts = {account for part in chosen for account in part.accounts}
+    await asyncio.gather(*(identities.client(account, scope) for account in sorted(accounts)))
+    controllers = [part.make(context) for part in chosen if part is not GARBAGE]
     informers.start(scope)
     await informers.wait_synced()
     for controller in controllers:
@@ -117,44 +99,22 @@ async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan:
     _log.info("controllers are ready")
     if plan.listen is not None:
         scope.spawn(_accept_connections(plan.listen), name="readiness")
-    # The watches of all types are many, and whatever waits for the cluster need not wait for them.
-    writer = writers["generic-garbage-collector"]
-    collector = GarbageCollector(client, writer, informers.turns)
-    collector.start(scope)
-    await collector.synced.wait()
+    if GARBAGE in chosen:
+        # The watches of all types are many, and who waits for the cluster need not wait for them.
+        collector = _make_collector(context)
+        collector.start(scope)
+        await collector.synced.wait()
+        _log.info("garbage is collected")
     collection.freeze()
-    _log.info("garbage is collected")
 
 
-class _Controller(Protocol):
-    def start(self, scope: TaskScope) -> None:
-        """Start the workers."""
-        ...
+def _make_collector(context: Context) -> GarbageCollector:
+    writer = context.writer("generic-garbage-collector")
+    return GarbageCollector(context.client, writer, context.informers.turns)
 
 
-def _make_controllers(
-    writers: Mapping[str, ApiClient], informers: Informers, plan: Plan
-) -> list[_Controller]:
-    namespaces = NamespaceController(writers["namespace-controller"])
-    accounts = ServiceAccountController(
-        writers["service-account-controller"], writers["root-ca-cert-publisher"]
-    )
-    cluster_roles = ClusterRoleController(writers["clusterrole-aggregation-controller"])
-    certificates = CertificateController(
-        writers["certificate-controller"], plan.authority, SystemClock()
-    )
-    all_namespaces = informers.of("/api/v1/namespaces")
-    all_namespaces.on_each(namespaces.observe)
-    all_namespaces.on_each(accounts.observe_namespace)
-    for resource, name, observe in (
-        ("serviceaccounts", ACCOUNT, accounts.observe_account),
-        ("configmaps", ROOT_CA, accounts.observe_root_ca),
-    ):
-        query = {"fieldSelector": f"metadata.name={name}"}
-        informers.of(f"/api/v1/{resource}", query=query).on_each(observe)
-    informers.of(CLUSTER_ROLES).on_each(cluster_roles.observe)
-    informers.of(SIGNING_REQUESTS).on_each(certificates.observe)
-    return [namespaces, accounts, cluster_roles, certificates]
+GARBAGE = Part("garbage-collector-controller", ("generic-garbage-collector",), _make_collector)
+PARTS = (*cluster.PARTS, *workloads.PARTS)
 
 
 async def _accept_connections(path: Path) -> None:
@@ -188,6 +148,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="let each controller write as its own service account",
     )
     parser.add_argument(
+        "--controllers",
+        default=EVERYTHING,
+        help="which to run: '*' for all, 'foo' for foo, '-foo' for not foo, with commas between",
+    )
+    parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
     )
     return parser.parse_args(arguments)
@@ -207,7 +172,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.cluster_signing_cert_file, options.cluster_signing_key_file
         )
         separate = options.use_service_account_credentials
-        uvloop.run(run_controllers(access, Plan(options.listen, authority, separate)))
+        wanted = tuple(options.controllers.split(","))
+        choose((*PARTS, GARBAGE), wanted)  # a wrong name is told at once
+        plan = Plan(options.listen, authority, separate, wanted)
+        uvloop.run(run_controllers(access, plan))
     except (AccessError, OSError, ValueError, TaskCrashed) as error:
         _log.critical("the controllers do not run: %s", error)
         return 1

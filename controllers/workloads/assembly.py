@@ -2,69 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
-from controllers.recorder import Recorder
+from controllers.parts import Context, Controller, Part
+from controllers.workloads.claims import Kind
 from controllers.workloads.deployments import DEPLOYMENT, DeploymentController
-from controllers.workloads.pods import PodBook
 from controllers.workloads.replica_sets import (
     INDEXERS,
     REPLICA_SET,
     REPLICATION_CONTROLLER,
     ReplicaController,
 )
-from kube.client import ApiClient
-from kube.informers.informer import Informers
-from runtime.tasks import TaskScope
 
-_REPLICAS: Final = {
-    "replicaset-controller": REPLICA_SET,
-    "replication-controller": REPLICATION_CONTROLLER,
-}
-NAMES: Final = (*_REPLICAS, "deployment-controller")
-"""The service accounts that they write as."""
-PODS: Final = "/api/v1/pods"
+_DEPLOYMENTS: Final = "deployment-controller"
 
 
-class Controller(Protocol):
-    """What is started once all informers are synced."""
-
-    def start(self, scope: TaskScope) -> None:
-        """Start the workers."""
-        ...
+def _replicas(context: Context, account: str, kind: Kind) -> Controller:
+    owners = context.informers.of(kind.collection, indexers=INDEXERS)
+    writer, recorder = context.writer(account), context.recorder(account)
+    return ReplicaController(kind, writer, recorder, owners, context.pods())
 
 
-def make(
-    writers: Mapping[str, ApiClient], informers: Informers, scope: TaskScope
-) -> list[Controller]:
-    """Return the controllers; their events are written from now on, in `scope`.
+def _replica_sets(context: Context) -> Controller:
+    return _replicas(context, "replicaset-controller", REPLICA_SET)
 
-    Args:
-        writers: clients by service account.
-        informers: of the process.
-        scope: where recorders run.
-    """
-    pods = PodBook()
-    informers.of(PODS).on_changes(pods.take)
 
-    def recorder(name: str) -> Recorder:
-        made = Recorder(writers[name], name)
-        made.start(scope)
-        return made
+def _replication_controllers(context: Context) -> Controller:
+    return _replicas(context, "replication-controller", REPLICATION_CONTROLLER)
 
-    made: list[Controller] = [
-        ReplicaController(
-            kind,
-            writers[name],
-            recorder(name),
-            informers.of(kind.collection, indexers=INDEXERS),
-            pods,
-        )
-        for name, kind in _REPLICAS.items()
-    ]
-    name = "deployment-controller"
-    deployments = informers.of(DEPLOYMENT.collection, indexers=INDEXERS)
-    sets = informers.of(REPLICA_SET.collection)
-    made.append(DeploymentController(writers[name], recorder(name), deployments, sets, pods))
-    return made
+
+def _deployments(context: Context) -> Controller:
+    informers = context.informers
+    return DeploymentController(
+        context.writer(_DEPLOYMENTS),
+        context.recorder(_DEPLOYMENTS),
+        informers.of(DEPLOYMENT.collection, indexers=INDEXERS),
+        informers.of(REPLICA_SET.collection, indexers=INDEXERS),
+        context.pods(),
+    )
+
+
+PARTS: Final = (
+    Part("replicaset-controller", ("replicaset-controller",), _replica_sets),
+    Part("replicationcontroller-controller", ("replication-controller",), _replication_controllers),
+    Part(_DEPLOYMENTS, (_DEPLOYMENTS,), _deployments),
+)
