@@ -24,6 +24,8 @@ NAMESPACE: Final = "kube-system"
 _ACCOUNTS: Final = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
 _LIFETIME_S: Final = 3600
 _USED: Final = 0.8
+_LEAST_S: Final = 60.0
+"""Between two renewals, however wrong one of the clocks is."""
 _FEW: Final = 6
 _log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ class AccountToken:
             self.ready.set()
             self._is_refused.clear()
             try:
-                async with asyncio.timeout(max(1.0, left_s * _USED)):
+                async with asyncio.timeout(max(_LEAST_S, left_s * _USED)):
                     await self._is_refused.wait()
             except TimeoutError:
                 continue

@@ -3,7 +3,8 @@
 Logs to stderr and prints nothing. With `--listen unix:/path` it accepts connections there (and
 closes them) once the controllers' watches are synced and their workers run: that is being ready;
 garbage is collected a little later. An API server that is away is waited for. SIGTERM and SIGINT
-end it; whatever is under way is taken up again by the next start, as all state is in the API.
+end it; whatever is under way is taken up again by the next start, as all state is in the API. With
+`--leader-elect` several may run, of which one acts.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
+import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvloop
@@ -26,6 +29,7 @@ from controllers.certificate_authority import CertificateAuthority
 from controllers.certificates import read_authority
 from controllers.garbage.collector import GarbageCollector
 from controllers.identities import Identities
+from controllers.leader_election import ElectionPlan, LeaderElection
 from controllers.parts import EVERYTHING, Context, Part, choose
 from controllers.workloads import assembly as workloads
 from kube.access import Access, AccessError, read_access
@@ -47,12 +51,14 @@ class Plan:
         listen: a Unix socket to accept connections at when ready; an old one is replaced.
         authority: what signs certificate requests; None: nothing does.
         separate: whether each controller writes as its own service account.
+        identity: who wants to lead, where several such processes may run; empty: nobody asks.
         controllers: which are run, as upstream's --controllers says it.
     """
 
     listen: Path | None = None
     authority: CertificateAuthority | None = None
     separate: bool = False
+    identity: str = ""
     controllers: tuple[str, ...] = (EVERYTHING,)
 
 
@@ -76,10 +82,31 @@ async def run_controllers(access: Access, plan: Plan) -> None:
         AsyncExitStack() as stack,
         TaskScope("controllers") as scope,
     ):
-        scope.spawn(_run(client, stack, scope, plan), name="start")
+        election = LeaderElection(client, ElectionPlan(plan.identity)) if plan.identity else None
+        if election is None:
+            scope.spawn(_run(client, stack, scope, plan), name="start")
+        else:
+            scope.spawn(_run_elected(election, client, stack, scope, plan), name="election")
         await ended.wait()
         _log.info("controllers are stopping")
         await scope.stop()
+        if election is not None:
+            await election.release()
+
+
+async def _run_elected(
+    election: LeaderElection,
+    client: ApiClient,
+    stack: AsyncExitStack,
+    scope: TaskScope,
+    plan: Plan,
+) -> None:
+    """Run the controllers while this process leads; one that waits for that is ready."""
+    if plan.listen is not None:
+        scope.spawn(_accept_connections(plan.listen), name="readiness")
+    await election.acquire()
+    scope.spawn(_run(client, stack, scope, replace(plan, listen=None)), name="start")
+    await election.keep()
 
 
 async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan: Plan) -> None:
@@ -143,6 +170,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         flag = f"--cluster-signing-{name}-file"
         parser.add_argument(flag, type=Path, help="of the CA (PEM) that signs requests")
     parser.add_argument(
+        "--leader-elect",
+        action="store_true",
+        help="act only while holding the lease kube-system/kube-controller-manager",
+    )
+    parser.add_argument(
         "--use-service-account-credentials",
         action="store_true",
         help="let each controller write as its own service account",
@@ -172,9 +204,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.cluster_signing_cert_file, options.cluster_signing_key_file
         )
         separate = options.use_service_account_credentials
+        identity = f"{socket.gethostname()}_{uuid.uuid4()}" if options.leader_elect else ""
         wanted = tuple(options.controllers.split(","))
         choose((*PARTS, GARBAGE), wanted)  # a wrong name is told at once
-        plan = Plan(options.listen, authority, separate, wanted)
+        plan = Plan(options.listen, authority, separate, identity, wanted)
         uvloop.run(run_controllers(access, plan))
     except (AccessError, OSError, ValueError, TaskCrashed) as error:
         _log.critical("the controllers do not run: %s", error)

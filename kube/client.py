@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,13 @@ STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 AGGREGATED_DISCOVERY: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_PROBES: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+"""Asked after 30 s of silence, as clients of Go do, and three times."""
 _RETRIED_CODES: Final = frozenset({429, 503})
 _ERROR_TEXT_MAX: Final = 500
 
@@ -129,7 +137,9 @@ class ApiClient:
 
     def _new_session(self, connections_max: int) -> aiohttp.ClientSession:
         # "ssl" with True means the default checks; it is not looked at for http.
-        connector = aiohttp.TCPConnector(limit=connections_max, ssl=self.access.tls or True)
+        connector = aiohttp.TCPConnector(
+            limit=connections_max, ssl=self.access.tls or True, socket_factory=_probed_socket
+        )
         return aiohttp.ClientSession(
             connector=connector, headers=self._headers, auto_decompress=False
         )
@@ -299,6 +309,18 @@ class _Call:
     headers: dict[str, str]
     data: bytes | None
     is_read: bool = True
+
+
+def _probed_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Return a socket that fails within a minute when the other machine is gone.
+
+    A watch may have nothing to tell for longer than that, and must not wait for nobody.
+    """
+    family, kind, protocol = address[:3]
+    made = socket.socket(family, kind, protocol)
+    for level, option, value in _PROBES:
+        made.setsockopt(level, option, value)
+    return made
 
 
 def retry_after_s(error: StatusError) -> float | None:

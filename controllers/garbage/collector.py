@@ -176,7 +176,8 @@ class GarbageCollector:
     async def _release(
         self, waiting: list[Node], owner_uid: str, failures: list[Exception]
     ) -> None:
-        while waiting:
+        # A server that is away is not asked for each of thousands: the rest is left to a retry.
+        while waiting and len(failures) < WORKERS:
             dependent = waiting.pop()
             try:
                 await self._requests.drop_owners(dependent.identity, {owner_uid})

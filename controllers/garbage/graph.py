@@ -17,6 +17,7 @@ from controllers.garbage.nodes import (
     Node,
     Reference,
     alternative,
+    blocking_by_uid,
     partition,
     read_references,
 )
@@ -144,30 +145,28 @@ class Graph:
         if observed != node.identity:
             for dependent in partition(node.dependents or (), observed)[1]:
                 if namespace and dependent.namespace != namespace:
-                    self._tell(dependent, node.uid)
+                    named = (one for one in dependent.owners if one.uid == node.uid)
+                    self._tell(dependent, next(named))
                 self.to_delete.add(dependent)
             node.be(observed)
         node.virtual = False
 
     def _change_owners(self, node: Node, owners: tuple[Reference, ...]) -> None:
-        before = {one.uid: one for one in node.owners}
-        after = {one.uid: one for one in owners}
-        for uid, old in before.items():
-            new = after.get(uid)
-            # Owners that wait for their dependents may have nothing to wait for any more.
-            if old.blocks and (new is None or not new.blocks):
-                owner = self.nodes.get(uid)
-                if owner is not None:
-                    self.to_delete.add(owner)
-        node.owners = self._shared(owners)
-        for uid in before.keys() & after.keys():
-            if (owner := self.nodes.get(uid)) is not None:
-                owner.add_dependent(node)
-        self._adopt(node, [one for one in owners if one.uid not in before])
-        for uid in before.keys() - after.keys():
+        before, after = blocking_by_uid(node.owners), blocking_by_uid(owners)
+        for uid, blocked in before.items():
             owner = self.nodes.get(uid)
-            if owner is not None:
+            if owner is None:
+                continue
+            blocks = after.get(uid)
+            # Owners that wait for their dependents may have nothing to wait for any more.
+            if blocked and not blocks:
+                self.to_delete.add(owner)
+            if blocks is None:
                 owner.drop_dependent(node)
+            else:
+                owner.add_dependent(node, blocks=blocks)
+        node.owners = self._shared(owners)
+        self._adopt(node, [one for one in owners if one.uid not in before])
 
     def _shared(self, owners: tuple[Reference, ...]) -> tuple[Reference, ...]:
         """Return equal references, the same object for all that one owner has alone."""
@@ -183,16 +182,18 @@ class Graph:
     def _adopt(self, node: Node, references: list[Reference] | tuple[Reference, ...]) -> None:
         """Make a node a dependent of those it names; look at it if they may not be right."""
         is_doubtful = False
+        blocking = blocking_by_uid(references)
         for reference in references:
+            blocks = blocking[reference.uid]
             owner = self.nodes.get(reference.uid)
             if owner is None:
                 kind = (reference.api_version, reference.kind)
                 owner = Node(reference.uid, kind, node.namespace, reference.name, virtual=True)
                 self.nodes[reference.uid] = owner
-                owner.add_dependent(node)
+                owner.add_dependent(node, blocks=blocks)
                 self.to_delete.add(owner)
                 continue
-            owner.add_dependent(node)
+            owner.add_dependent(node, blocks=blocks)
             if owner.deleting_dependents:
                 # It came late, and keeps its owner from going.
                 self.to_delete.add(node)
@@ -204,7 +205,7 @@ class Graph:
         """Tell whether a reference may be wrong; report it if its namespace is."""
         if owner.namespace and owner.namespace != node.namespace:
             if not owner.virtual:
-                self._tell(node, owner.uid)
+                self._tell(node, reference)
             return True
         if not owner.identity.is_meant_by(reference):
             return True
@@ -212,12 +213,9 @@ class Graph:
         # that is in no namespace.
         return owner.virtual and owner.namespace != node.namespace
 
-    def _tell(self, node: Node, owner_uid: str) -> None:
-        for one in node.owners:
-            if one.uid == owner_uid:
-                identity = Identity(one.kind, one.api_version, node.namespace, one.name, one.uid)
-                self._report(node, identity)
-                return
+    def _tell(self, node: Node, reference: Reference) -> None:
+        api_version, kind, name, uid, _ = reference
+        self._report(node, Identity(kind, api_version, node.namespace, name, uid))
 
     def _let_go(self, node: Node) -> None:
         del self.nodes[node.uid]

@@ -114,11 +114,10 @@ class Node:
         self.kind = (identity.api_version, identity.kind)
         self.namespace, self.name = identity.namespace, identity.name
 
-    def add_dependent(self, node: Node) -> None:
-        """Take down that `node` names this as an owner, or does so in another way."""
+    def add_dependent(self, node: Node, *, blocks: bool) -> None:
+        """Take down that `node` names this as an owner, and whether this has to wait for it."""
         if self.dependents is None:
             self.dependents = {}
-        blocks = any(one.blocks and one.uid == self.uid for one in node.owners)
         self.blockers += blocks - self.dependents.get(node, False)
         self.dependents[node] = blocks
 
@@ -146,6 +145,14 @@ def read_references(metadata: JsonObject) -> tuple[Reference, ...]:
         )
         for one in metadata.get("ownerReferences") or ()
     )
+
+
+def blocking_by_uid(references: Iterable[Reference]) -> dict[str, bool]:
+    """Return who is named, and whether they have to wait; several may name one."""
+    found: dict[str, bool] = {}
+    for one in references:
+        found[one.uid] = one.blocks or found.get(one.uid, False)
+    return found
 
 
 def partition(dependents: Iterable[Node], owner: Identity) -> tuple[list[Node], list[Node]]:
