@@ -35,7 +35,8 @@ from apiserver.storage_metrics import StorageMetrics
 from apiserver.twins import Twins
 from apiserver.verbs import node_parts
 from apiserver.verbs.answer import respond_printed
-from apiserver.verbs.delete import delete, delete_collection
+from apiserver.verbs.delete import delete
+from apiserver.verbs.delete_collection import delete_collection
 from apiserver.verbs.evict import evict
 from apiserver.verbs.patching import patch
 from apiserver.verbs.post import post

@@ -25,9 +25,9 @@ from controllers.signing_requests import (
 from controllers.workqueue import Backoff, WorkQueue, run_worker
 from kube import times
 from kube.client import ApiClient
+from kube.informers.changes import Change
 from kube.json_types import JsonObject
 from kube.status import StatusError
-from kube.watching import Change
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 

@@ -11,10 +11,10 @@ from typing import Final
 
 from controllers.workqueue import Backoff, WorkQueue, run_worker
 from kube.client import ApiClient
+from kube.informers.changes import Change
 from kube.json_types import JsonObject
 from kube.selector_parser import SelectorError, label_selector_of
 from kube.status import StatusError
-from kube.watching import Change
 from runtime.tasks import TaskScope
 
 PATH: Final = "/apis/rbac.authorization.k8s.io/v1/clusterroles"

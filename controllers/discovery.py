@@ -1,13 +1,15 @@
-"""Which namespaced collections a server has, by its aggregated discovery.
+"""Which types a server has, by its aggregated discovery.
 
-One collection a group's resource, under the group's preferred version or the first that has it.
-The last answer is kept; callers say how old it may be, and those who ask at once share a request.
+One collection a group's resource, under the group's preferred version or the first that has it; and
+what each kind is called in paths, in every version. The last answer is kept; callers say how old it
+may be, and those who ask at once share a request. Types that come and go need no code.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from kube.client import AGGREGATED_DISCOVERY, ApiClient
 from kube.json_types import JsonObject
@@ -16,24 +18,34 @@ from kube.status import StatusError
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A collection that can be in a namespace.
+    """The objects of a type.
 
     Attributes:
         group: its API group, "" for the core.
         version: the version to ask for.
         resource: plural name.
-        deletes_at_once: whether all of it can be deleted with one request.
+        kind: of its objects.
+        namespaced: whether they are in namespaces.
+        verbs: what can be done with them.
     """
 
     group: str
     version: str
     resource: str
-    deletes_at_once: bool = True
+    kind: str = ""
+    namespaced: bool = True
+    verbs: frozenset[str] = frozenset()
 
-    def path(self, namespace: str) -> str:
-        """Return the collection's path in a namespace."""
+    @property
+    def api_version(self) -> str:
+        """Group and version as objects name them."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "") -> str:
+        """Return the collection's path, in a namespace or over all."""
         root = f"/apis/{self.group}" if self.group else "/api"
-        return f"{root}/{self.version}/namespaces/{namespace}/{self.resource}"
+        middle = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
+        return f"{root}/{self.version}{middle}/{self.resource}"
 
     def __str__(self) -> str:
         return f"{self.resource}.{self.group}"
@@ -44,14 +56,22 @@ class Collections:
     """What one discovery found.
 
     Attributes:
-        known: the collections.
+        known: the collections, each once.
         failing: group versions that could not be asked for theirs.
         asked_s: when the request was sent, by the clock's monotonic seconds.
+        by_kind: the collection of each apiVersion and kind.
     """
 
     known: tuple[Collection, ...]
     failing: tuple[str, ...]
     asked_s: float
+    by_kind: Mapping[tuple[str, str], Collection] = field(default_factory=dict)
+
+    def emptied(self) -> tuple[Collection, ...]:
+        """Return those of which a namespace has to be emptied."""
+        return tuple(
+            one for one in self.known if one.namespaced and one.verbs >= {"list", "delete"}
+        )
 
 
 class Discovery:
@@ -63,7 +83,7 @@ class Discovery:
         self._asking = asyncio.Lock()
 
     async def collections(self, not_before_s: float) -> Collections:
-        """Return the collections that can be listed and deleted, asked for at or after a time.
+        """Return what there is, asked for at or after a time.
 
         Args:
             not_before_s: monotonic seconds of the client's clock.
@@ -76,31 +96,52 @@ class Discovery:
             if last is not None and last.asked_s >= not_before_s and not last.failing:
                 return last
             asked_s = self._client.clock.monotonic_s()
-            found: dict[tuple[str, str], Collection] = {}
-            failing: list[str] = []
+            found = Found()
             for root in ("/api", "/apis"):
                 document = await self._client.request("GET", root, accept=AGGREGATED_DISCOVERY)
                 if document.get("kind") != "APIGroupDiscoveryList":
                     raise StatusError(406, "NotAcceptable", f"{root} has no aggregated discovery")
-                read_groups(document, found, failing)
-            self._last = Collections(tuple(found.values()), tuple(failing), asked_s)
+                found.read_groups(document)
+            self._last = found.result(asked_s)
             return self._last
 
 
-def read_groups(
-    document: JsonObject, found: dict[tuple[str, str], Collection], failing: list[str]
-) -> None:
-    """Add the collections of an APIGroupDiscoveryList to `found`, stale versions to `failing`."""
-    for item in document.get("items") or ():
-        group = item["metadata"].get("name", "")
-        for version in item.get("versions") or ():
-            name = version["version"]
-            if version.get("freshness", "Current") != "Current":
-                failing.append(f"{group}/{name}")
-            for entry in version.get("resources") or ():
-                verbs = frozenset(entry.get("verbs") or ())
-                if entry.get("scope") == "Namespaced" and verbs >= {"list", "delete"}:
-                    resource = entry["resource"]
-                    at_once = "deletecollection" in verbs
-                    collection = Collection(group, name, resource, at_once)
-                    found.setdefault((group, resource), collection)
+class Found:
+    """What was read of discovery documents so far."""
+
+    def __init__(self) -> None:
+        self._preferred: dict[tuple[str, str], Collection] = {}
+        self._by_kind: dict[tuple[str, str], Collection] = {}
+        self._failing: list[str] = []
+
+    def read_groups(self, document: JsonObject) -> None:
+        """Take in an APIGroupDiscoveryList; the first version of a group is its preferred one."""
+        for item in document.get("items") or ():
+            group = item["metadata"].get("name", "")
+            for version in item.get("versions") or ():
+                name = version["version"]
+                if version.get("freshness", "Current") != "Current":
+                    self._failing.append(f"{group}/{name}")
+                for entry in version.get("resources") or ():
+                    self._add(_collection(group, name, entry))
+
+    def result(self, asked_s: float) -> Collections:
+        """Return what was found."""
+        known = tuple(self._preferred.values())
+        return Collections(known, tuple(self._failing), asked_s, self._by_kind)
+
+    def _add(self, collection: Collection) -> None:
+        self._preferred.setdefault((collection.group, collection.resource), collection)
+        if collection.kind and "get" in collection.verbs:
+            self._by_kind.setdefault((collection.api_version, collection.kind), collection)
+
+
+def _collection(group: str, version: str, entry: JsonObject) -> Collection:
+    return Collection(
+        group,
+        version,
+        entry["resource"],
+        (entry.get("responseKind") or {}).get("kind", ""),
+        entry.get("scope") == "Namespaced",
+        frozenset(entry.get("verbs") or ()),
+    )

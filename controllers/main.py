@@ -1,9 +1,10 @@
 """All controllers as one process: `python -m controllers.main --kubeconfig FILE`.
 
 Logs to stderr and prints nothing. With `--listen unix:/path` it accepts connections there (and
-closes them) once every watch is synced and the workers run: that is being ready. An API server
-that is away is waited for. SIGTERM and SIGINT end it; whatever is under way is taken up again by
-the next start, as all state is in the API.
+closes them) once the controllers' watches are synced and their workers run: that is being ready;
+garbage is collected a little later. An API server that is away is waited for. SIGTERM and SIGINT
+end it; whatever is under way is taken up again by the next start, as all state is in the API. With
+`--leader-elect` several may run, of which one acts.
 """
 
 from __future__ import annotations
@@ -13,23 +14,28 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
+import uuid
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvloop
 
+from controllers import cluster
 from controllers.certificate_authority import CertificateAuthority
-from controllers.certificates import PATH as SIGNING_REQUESTS
-from controllers.certificates import CertificateController, read_authority
-from controllers.cluster_roles import PATH as CLUSTER_ROLES
-from controllers.cluster_roles import ClusterRoleController
-from controllers.feed import Feed
-from controllers.namespaces import NamespaceController
-from controllers.service_accounts import ACCOUNT, ROOT_CA, ServiceAccountController
+from controllers.certificates import read_authority
+from controllers.garbage.collector import GarbageCollector
+from controllers.identities import Identities
+from controllers.leader_election import ElectionPlan, LeaderElection
+from controllers.parts import EVERYTHING, Context, Part, choose
+from controllers.workloads import assembly as workloads
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
-from runtime.clock import SystemClock
+from kube.informers.informer import Informers
+from runtime import collection
 from runtime.tasks import TaskCrashed, TaskScope
 
 USER_AGENT = "ultraplane-controllers"
@@ -37,21 +43,35 @@ _SOCKET_MASK = 0o177
 _log = logging.getLogger(__name__)
 
 
-async def run_controllers(
-    access: Access,
-    listen: Path | None = None,
-    authority: CertificateAuthority | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be run.
+
+    Attributes:
+        listen: a Unix socket to accept connections at when ready; an old one is replaced.
+        authority: what signs certificate requests; None: nothing does.
+        separate: whether each controller writes as its own service account.
+        identity: who wants to lead, where several such processes may run; empty: nobody asks.
+        controllers: which are run, as upstream's --controllers says it.
+    """
+
+    listen: Path | None = None
+    authority: CertificateAuthority | None = None
+    separate: bool = False
+    identity: str = ""
+    controllers: tuple[str, ...] = (EVERYTHING,)
+
+
+async def run_controllers(access: Access, plan: Plan) -> None:
     """Run all controllers until SIGTERM, SIGINT or cancellation.
 
     Args:
         access: how to reach the API server.
-        listen: a Unix socket to accept connections at when ready; an old one is replaced.
-        authority: what signs certificate requests; None: nothing does.
+        plan: what is to be run.
 
     Raises:
         TaskCrashed: a loop failed in a way it is not made for.
-        OSError: `listen` can't be had.
+        OSError: `plan.listen` can't be had.
     """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -59,52 +79,69 @@ async def run_controllers(
         loop.add_signal_handler(number, ended.set)
     async with (
         ApiClient(access, user_agent=USER_AGENT) as client,
+        AsyncExitStack() as stack,
         TaskScope("controllers") as scope,
     ):
-        scope.spawn(_run(client, scope, listen, authority), name="start")
+        election = LeaderElection(client, ElectionPlan(plan.identity)) if plan.identity else None
+        if election is None:
+            scope.spawn(_run(client, stack, scope, plan), name="start")
+        else:
+            scope.spawn(_run_elected(election, client, stack, scope, plan), name="election")
         await ended.wait()
         _log.info("controllers are stopping")
         await scope.stop()
+        if election is not None:
+            await election.release()
 
 
-async def _run(
+async def _run_elected(
+    election: LeaderElection,
     client: ApiClient,
+    stack: AsyncExitStack,
     scope: TaskScope,
-    listen: Path | None,
-    authority: CertificateAuthority | None,
+    plan: Plan,
 ) -> None:
-    namespaces = NamespaceController(client)
-    accounts = ServiceAccountController(client)
-    cluster_roles = ClusterRoleController(client)
-    certificates = CertificateController(client, authority, SystemClock())
-    feeds = [
-        Feed(client, "/api/v1/namespaces", [namespaces.observe, accounts.observe_namespace]),
-        Feed(
-            client,
-            "/api/v1/serviceaccounts",
-            [accounts.observe_account],
-            query={"fieldSelector": f"metadata.name={ACCOUNT}"},
-        ),
-        Feed(
-            client,
-            "/api/v1/configmaps",
-            [accounts.observe_root_ca],
-            query={"fieldSelector": f"metadata.name={ROOT_CA}"},
-        ),
-        Feed(client, CLUSTER_ROLES, [cluster_roles.observe]),
-        Feed(client, SIGNING_REQUESTS, [certificates.observe]),
-    ]
-    for feed in feeds:
-        feed.start(scope)
-    for feed in feeds:
-        await feed.synced.wait()
-    namespaces.start(scope)
-    accounts.start(scope)
-    cluster_roles.start(scope)
-    certificates.start(scope)
+    """Run the controllers while this process leads; one that waits for that is ready."""
+    if plan.listen is not None:
+        scope.spawn(_accept_connections(plan.listen), name="readiness")
+    await election.acquire()
+    scope.spawn(_run(client, stack, scope, replace(plan, listen=None)), name="start")
+    await election.keep()
+
+
+async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan: Plan) -> None:
+    collection.look_at_new()
+    informers = Informers(client)
+    identities = Identities(client, stack, separate=plan.separate)
+    context = Context(client, informers, identities, scope, plan.authority)
+    chosen = choose((*PARTS, GARBAGE), plan.controllers)
+    # All watch by the process's own client; what they write, they write as themselves.
+    accounts = {account for part in chosen for account in part.accounts}
+    await asyncio.gather(*(identities.client(account, scope) for account in sorted(accounts)))
+    controllers = [part.make(context) for part in chosen if part is not GARBAGE]
+    informers.start(scope)
+    await informers.wait_synced()
+    for controller in controllers:
+        controller.start(scope)
     _log.info("controllers are ready")
-    if listen is not None:
-        await _accept_connections(listen)
+    if plan.listen is not None:
+        scope.spawn(_accept_connections(plan.listen), name="readiness")
+    if GARBAGE in chosen:
+        # The watches of all types are many, and who waits for the cluster need not wait for them.
+        collector = _make_collector(context)
+        collector.start(scope)
+        await collector.synced.wait()
+        _log.info("garbage is collected")
+    collection.freeze()
+
+
+def _make_collector(context: Context) -> GarbageCollector:
+    writer = context.writer("generic-garbage-collector")
+    return GarbageCollector(context.client, writer, context.informers.turns)
+
+
+GARBAGE = Part("garbage-collector-controller", ("generic-garbage-collector",), _make_collector)
+PARTS = (*cluster.PARTS, *workloads.PARTS)
 
 
 async def _accept_connections(path: Path) -> None:
@@ -133,6 +170,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         flag = f"--cluster-signing-{name}-file"
         parser.add_argument(flag, type=Path, help="of the CA (PEM) that signs requests")
     parser.add_argument(
+        "--leader-elect",
+        action="store_true",
+        help="act only while holding the lease kube-system/kube-controller-manager",
+    )
+    parser.add_argument(
+        "--use-service-account-credentials",
+        action="store_true",
+        help="let each controller write as its own service account",
+    )
+    parser.add_argument(
+        "--controllers",
+        default=EVERYTHING,
+        help="which to run: '*' for all, 'foo' for foo, '-foo' for not foo, with commas between",
+    )
+    parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
     )
     return parser.parse_args(arguments)
@@ -151,7 +203,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         authority = read_authority(
             options.cluster_signing_cert_file, options.cluster_signing_key_file
         )
-        uvloop.run(run_controllers(access, options.listen, authority))
+        separate = options.use_service_account_credentials
+        identity = f"{socket.gethostname()}_{uuid.uuid4()}" if options.leader_elect else ""
+        wanted = tuple(options.controllers.split(","))
+        choose((*PARTS, GARBAGE), wanted)  # a wrong name is told at once
+        plan = Plan(options.listen, authority, separate, identity, wanted)
+        uvloop.run(run_controllers(access, plan))
     except (AccessError, OSError, ValueError, TaskCrashed) as error:
         _log.critical("the controllers do not run: %s", error)
         return 1

@@ -14,12 +14,14 @@ from typing import Final
 from controllers.discovery import Collection
 from controllers.namespace_conditions import Report
 from controllers.pod_gc import end_orphans
+from kube import times
 from kube.client import METADATA_LIST, ApiClient, Unreachable
 from kube.json_types import JsonObject
 from kube.status import StatusError
 from runtime.tasks import TaskScope
 
 COUNTED_MAX: Final = 5_000
+_PAGE_SIZE: Final = 500
 _DELETE_TIMEOUT_S: Final = 300.0
 _AT_ONCE: Final = 8
 _BACKGROUND: Final = {
@@ -73,32 +75,49 @@ class ContentPass:
                     self.found.append(collection)
                 self.report.failures.append(f"{collection}: {error}")
                 return
-        if count:
-            self.report.remaining[str(collection)] += count
-        for item in items:
-            self.report.finalizers.update(item["metadata"].get("finalizers") or ())
+        if not count:
+            return
+        self.report.remaining[str(collection)] += count
+        held = [name for item in items for name in item["metadata"].get("finalizers") or ()]
+        self.report.finalizers.update(held)
+        if not held and not self._may_take_time(items):
+            gvr = f"{collection.group}/{collection.version}, Resource={collection.resource}"
+            self.report.failures.append(
+                f"unexpected items still remain in namespace: {self._namespace} for gvr: {gvr}"
+            )
+
+    def _may_take_time(self, items: Sequence[JsonObject]) -> bool:
+        """Tell whether any object is within its grace."""
+        now = times.format_seconds(int(self._client.clock.now_s()))
+        return any(item["metadata"].get("deletionTimestamp", "") >= now for item in items)
 
     async def _look(self, collection: Collection) -> tuple[list[JsonObject], int]:
         """Return a collection's objects, as far as counted one by one, and how many there are."""
-        query = {"limit": str(COUNTED_MAX)}
+        query = {"limit": str(_PAGE_SIZE)}
         path = collection.path(self._namespace)
-        try:
-            page = await self._client.request("GET", path, query=query, accept=METADATA_LIST)
-        except StatusError as error:
-            # The type itself went away, and its objects with it.
-            if error.code == 404:
-                return [], 0
-            raise
-        items: list[JsonObject] = page.get("items") or []
-        return items, len(items) + int(page["metadata"].get("remainingItemCount") or 0)
+        items: list[JsonObject] = []
+        while True:
+            try:
+                page = await self._client.request("GET", path, query=query, accept=METADATA_LIST)
+            except StatusError as error:
+                # The type itself went away, and its objects with it.
+                if error.code == 404:
+                    return [], 0
+                raise
+            items += page.get("items") or ()
+            metadata = page["metadata"]
+            if not metadata.get("continue") or len(items) >= COUNTED_MAX:
+                return items, len(items) + int(metadata.get("remainingItemCount") or 0)
+            query["continue"] = metadata["continue"]
 
     async def _delete(self, collection: Collection, items: Sequence[JsonObject]) -> None:
         path = collection.path(self._namespace)
         fresh = [item for item in items if not item["metadata"].get("deletionTimestamp")]
         # Deleting again what is being deleted changes nothing, so it isn't asked for.
-        if collection.deletes_at_once and (fresh or len(items) >= COUNTED_MAX):
+        if "deletecollection" in collection.verbs and (fresh or len(items) >= COUNTED_MAX):
             timeout_s = _DELETE_TIMEOUT_S
-            await self._client.request("DELETE", path, _BACKGROUND, timeout_s=timeout_s)
+            # The answer is all that was deleted.
+            await self._client.send("DELETE", path, _BACKGROUND, timeout_s=timeout_s)
         else:
             for item in fresh:
                 await self._delete_one(f"{path}/{item['metadata']['name']}")

@@ -25,9 +25,9 @@ from controllers.namespace_content import ContentPass
 from controllers.workqueue import Backoff, WorkQueue, run_worker
 from kube import times
 from kube.client import ApiClient
+from kube.informers.changes import Change
 from kube.json_types import JsonObject
 from kube.status import StatusError
-from kube.watching import Change
 from runtime.tasks import TaskScope
 
 FINALIZER: Final = "kubernetes"
@@ -101,7 +101,7 @@ class NamespaceController:
         collections = await self._discovery.collections(progress.seen_s)
         narrowed = progress.narrowed
         content = ContentPass(self._client, name)
-        await content.run(collections.known if narrowed is None else narrowed)
+        await content.run(collections.emptied() if narrowed is None else narrowed)
         content.report.discovery_failure = discovery_failure(collections)
         namespace = await self._write_conditions(namespace, content.report)
         if not content.found and not content.report.discovery_failure:

@@ -11,9 +11,9 @@ from typing import Final
 
 from controllers.workqueue import Backoff, WorkQueue, run_worker
 from kube.client import ApiClient
+from kube.informers.changes import Change
 from kube.json_types import JsonObject
 from kube.status import StatusError
-from kube.watching import Change
 from runtime.tasks import TaskScope
 
 ACCOUNT: Final = "default"
@@ -31,14 +31,21 @@ _ENDING_S: Final = 1.0
 
 
 class ServiceAccountController:
-    """See the module's head."""
+    """See the module's head.
 
-    def __init__(self, client: ApiClient) -> None:
+    Args of the constructor:
+        client: who makes service accounts.
+        publisher: who makes config maps.
+    """
+
+    def __init__(self, client: ApiClient, publisher: ApiClient) -> None:
         self._client = client
+        self._publisher = publisher
         self._queue: WorkQueue[str] = WorkQueue(Backoff(first_s=0.1, most_s=30.0))
         self._active: set[str] = set()
         self._with_account: set[str] = set()
-        self._with_root_ca: dict[str, bool] = {}
+        # By namespace: None for one that is right, else as it is.
+        self._root_cas: dict[str, JsonObject | None] = {}
 
     def start(self, scope: TaskScope) -> None:
         """Start the workers in `scope`, once all watches are synced: before, all seems absent."""
@@ -68,10 +75,10 @@ class ServiceAccountController:
         """Take note of a change of a ConfigMap called `kube-root-ca.crt`."""
         namespace = config_map["metadata"]["namespace"]
         if change is Change.DELETED:
-            self._with_root_ca.pop(namespace, None)
+            self._root_cas.pop(namespace, None)
         else:
-            self._with_root_ca[namespace] = self._is_right(config_map)
-        if not self._with_root_ca.get(namespace):
+            self._root_cas[namespace] = None if self._is_right(config_map) else config_map
+        if self._root_cas.get(namespace, config_map) is not None:
             self._queue.add(namespace)
 
     async def reconcile(self, namespace: str) -> float | None:
@@ -88,14 +95,14 @@ class ServiceAccountController:
 
     async def _complete(self, namespace: str) -> None:
         if namespace not in self._with_account:
-            await self._create(namespace, "serviceaccounts", {"metadata": {"name": ACCOUNT}})
+            account = {"metadata": {"name": ACCOUNT}}
+            await _create(self._client, namespace, "serviceaccounts", account)
         if not self._client.access.ca:
             return
-        is_right = self._with_root_ca.get(namespace)
-        if is_right is None:
-            await self._create(namespace, "configmaps", self._root_ca())
-        elif not is_right:
-            await self._correct(namespace)
+        if namespace not in self._root_cas:
+            await _create(self._publisher, namespace, "configmaps", self._root_ca())
+        elif (wrong := self._root_cas[namespace]) is not None:
+            await self._correct(namespace, wrong)
 
     def _root_ca(self) -> JsonObject:
         annotations = {_DESCRIBED_BY: _DESCRIPTION}
@@ -108,22 +115,30 @@ class ServiceAccountController:
         described = (config_map["metadata"].get("annotations") or {}).get(_DESCRIBED_BY)
         return bool(described and config_map.get("data") == {_KEY: self._client.access.ca})
 
-    async def _create(self, namespace: str, resource: str, obj: JsonObject) -> None:
-        try:
-            await self._client.request("POST", _path(namespace, resource), obj)
-        except StatusError as error:
-            # The watch is about to say so.
-            if error.reason != "AlreadyExists":
-                raise
-
-    async def _correct(self, namespace: str) -> None:
-        path = f"{_path(namespace, 'configmaps')}/{ROOT_CA}"
-        config_map = await self._client.request("GET", path)
-        config_map["data"] = {_KEY: self._client.access.ca}
-        (config_map.get("binaryData") or {}).pop(_KEY, None)
+    async def _correct(self, namespace: str, config_map: JsonObject) -> None:
         annotations = config_map["metadata"].get("annotations") or {}
-        config_map["metadata"]["annotations"] = {**annotations, _DESCRIBED_BY: _DESCRIPTION}
-        await self._client.request("PUT", path, config_map)
+        corrected = {
+            **config_map,
+            "metadata": {
+                **config_map["metadata"],
+                "annotations": {**annotations, _DESCRIBED_BY: _DESCRIPTION},
+            },
+            "data": {_KEY: self._client.access.ca},
+        }
+        binary = dict(config_map.get("binaryData") or {})
+        if binary.pop(_KEY, None) is not None:
+            corrected["binaryData"] = binary
+        path = f"{_path(namespace, 'configmaps')}/{ROOT_CA}"
+        await self._publisher.request("PUT", path, corrected)
+
+
+async def _create(client: ApiClient, namespace: str, resource: str, obj: JsonObject) -> None:
+    try:
+        await client.request("POST", _path(namespace, resource), obj)
+    except StatusError as error:
+        # The watch is about to say so.
+        if error.reason != "AlreadyExists":
+            raise
 
 
 def _path(namespace: str, resource: str) -> str:

@@ -59,6 +59,26 @@ class Backoff:
 
 
 @dataclass(slots=True)
+class RetryLimit:
+    """How many retries all keys together have, beside what each waits: as client-go has it.
+
+    Attributes:
+        per_s: in the long run.
+        burst: at once.
+    """
+
+    per_s: float = 10.0
+    burst: float = 100.0
+    _next_s: float = float("-inf")
+
+    def delay_s(self, now_s: float) -> float:
+        """Return how long the next retry has to wait; it is taken."""
+        # The time at which the burst would be used up, moved on by each that is taken.
+        self._next_s = max(self._next_s, now_s - self.burst / self.per_s) + 1 / self.per_s
+        return max(0.0, self._next_s - now_s)
+
+
+@dataclass(slots=True)
 class _Appointment:
     due_s: float
     timer: Timer
@@ -67,8 +87,14 @@ class _Appointment:
 class WorkQueue(Generic[K]):
     """See the module's head."""
 
-    def __init__(self, backoff: Backoff | None = None, timers: Timers | None = None) -> None:
+    def __init__(
+        self,
+        backoff: Backoff | None = None,
+        timers: Timers | None = None,
+        limit: RetryLimit | None = None,
+    ) -> None:
         self._backoff = backoff or Backoff()
+        self._limit = limit
         self._timers = timers
         self._order: deque[K] = deque()
         self._dirty: set[K] = set()
@@ -110,6 +136,9 @@ class WorkQueue(Generic[K]):
         """Note that the work on `key` failed; have it tried again after the returned seconds."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay_s = self._backoff.delay_s(failures)
+        if self._limit is not None:
+            timers = self._timers or asyncio.get_running_loop()
+            delay_s = max(delay_s, self._limit.delay_s(timers.time()))
         self.add_after(key, delay_s)
         return delay_s
 

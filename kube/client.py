@@ -5,18 +5,19 @@
   that nobody listens at: in both cases nothing was done. Whatever else goes wrong in transport is
   `Unreachable`: the request may have been carried out, and only the caller knows what that means.
 - Answers other than success are `kube.status.StatusError`.
-Watching is built on this in kube/watching.py; where the server is and who asks in kube/access.py.
+Watching is built on this in kube/informers; where the server is and who asks in kube/access.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 import orjson
@@ -27,12 +28,30 @@ from kube.status import StatusError
 from runtime.clock import Clock, SystemClock
 
 JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 AGGREGATED_DISCOVERY: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_PROBES: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+"""Asked after 30 s of silence, as clients of Go do, and three times."""
 _RETRIED_CODES: Final = frozenset({429, 503})
 _ERROR_TEXT_MAX: Final = 500
 
 Query = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """The body of a PATCH: a document, and how it is to be merged (its media type)."""
+
+    document: JsonObject
+    media_type: str = MERGE_PATCH
 
 
 class Unreachable(Exception):
@@ -52,6 +71,7 @@ class ClientLimits:
         pause_s_min: before the first retry; doubles, unless the server says how long.
         pause_s_max: also the most that a server's Retry-After is heeded.
         connections_max: open at once; more requests wait for one.
+        streams_max: open at once beside them; more streams wait for one.
         line_bytes_max: of a watch event.
     """
 
@@ -61,11 +81,33 @@ class ClientLimits:
     pause_s_min: float = 0.05
     pause_s_max: float = 5.0
     connections_max: int = 64
+    streams_max: int = 1024
     line_bytes_max: int = 64 << 20
 
 
+class Credential(Protocol):
+    """A bearer token that changes."""
+
+    @property
+    def token(self) -> str:
+        """The token that is valid now."""
+        ...
+
+    def refused(self) -> None:
+        """Take note that the server does not know it."""
+        ...
+
+
 class ApiClient:
-    """Requests to one API server as one user; use as `async with ApiClient(access) as client`."""
+    """Requests to one API server as one user; use as `async with ApiClient(access) as client`.
+
+    Args of the constructor:
+        access: where the server is, and as whom it is asked.
+        user_agent: what this program is called.
+        clock: for pauses and time limits.
+        limits: how long and how often.
+        credential: a token that changes, in place of the access's.
+    """
 
     def __init__(
         self,
@@ -74,25 +116,33 @@ class ApiClient:
         user_agent: str = "ultraplane",
         clock: Clock | None = None,
         limits: ClientLimits | None = None,
+        credential: Credential | None = None,
     ) -> None:
+        self._credential = credential
         self.access = access
         self.clock = clock or SystemClock()
         self.limits = limits or ClientLimits()
         # Bodies are not compressed: clients of ours are near, and time counts more than bytes.
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
-        if access.token:
+        if access.token and credential is None:
             self._headers["Authorization"] = f"Bearer {access.token}"
         self._session: aiohttp.ClientSession | None = None
+        # Streams last: where they took the connections of requests, no request would get one.
+        self._streams: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> ApiClient:
+        self._session = self._new_session(self.limits.connections_max)
+        self._streams = self._new_session(self.limits.streams_max)
+        return self
+
+    def _new_session(self, connections_max: int) -> aiohttp.ClientSession:
         # "ssl" with True means the default checks; it is not looked at for http.
         connector = aiohttp.TCPConnector(
-            limit=self.limits.connections_max, ssl=self.access.tls or True
+            limit=connections_max, ssl=self.access.tls or True, socket_factory=_probed_socket
         )
-        self._session = aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=connector, headers=self._headers, auto_decompress=False
         )
-        return self
 
     async def __aexit__(
         self,
@@ -100,15 +150,16 @@ class ApiClient:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in (self._session, self._streams):
+            if session is not None:
+                await session.close()
+        self._session = self._streams = None
 
     async def request(
         self,
         method: str,
         path: str,
-        body: JsonObject | None = None,
+        body: JsonObject | Patch | None = None,
         *,
         query: Query | None = None,
         accept: str = JSON,
@@ -120,21 +171,33 @@ class ApiClient:
             StatusError: the server refused.
             Unreachable: no answer within the limit; the request may have been carried out.
         """
-        data = None if body is None else orjson.dumps(body)
         headers = {"Accept": accept}
-        if data is not None:
+        data = None
+        if isinstance(body, Patch):
+            data = orjson.dumps(body.document)
+            headers["Content-Type"] = body.media_type
+        elif body is not None:
+            data = orjson.dumps(body)
             headers["Content-Type"] = JSON
-        limit_s = self.limits.request_timeout_s if timeout_s is None else timeout_s
-        call = _Call(method, path, dict(query or {}), headers, data)
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._attempt_until_answered(call)
-        except TimeoutError as error:
-            raise Unreachable(f"{method} {path}: no answer within {limit_s:g} s") from error
+        return await self._answer_to(
+            _Call(method, path, dict(query or {}), headers, data), timeout_s
+        )
+
+    async def send(
+        self, method: str, path: str, body: JsonObject, *, timeout_s: float | None = None
+    ) -> None:
+        """Send one request whose answer nobody reads: however long it is, it is let go by.
+
+        Raises:
+            StatusError, Unreachable: as `request`.
+        """
+        headers = {"Accept": JSON, "Content-Type": JSON}
+        call = _Call(method, path, {}, headers, orjson.dumps(body), is_read=False)
+        await self._answer_to(call, timeout_s)
 
     @asynccontextmanager
     async def stream(
-        self, path: str, query: Query, *, read_timeout_s: float
+        self, path: str, query: Query, *, read_timeout_s: float, accept: str = JSON
     ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
         """GET an endless answer; gives lists of its lines, as many as there are at a time.
 
@@ -142,19 +205,20 @@ class ApiClient:
             path: what to get.
             query: its parameters.
             read_timeout_s: silence for longer than this is taken for a lost connection.
+            accept: in which form.
 
         Raises:
             StatusError: the server refused.
             Unreachable: the connection could not be made, or broke.
         """
-        call = _Call("GET", path, dict(query), {"Accept": JSON}, None)
+        call = _Call("GET", path, dict(query), {"Accept": accept}, None)
         timeout = aiohttp.ClientTimeout(
             sock_connect=self.limits.connect_timeout_s, sock_read=read_timeout_s
         )
         try:
-            async with self._send(call, timeout) as answer:
+            async with self._send(self._streams, call, timeout) as answer:
                 if answer.status >= 400:
-                    raise _refusal(answer, await answer.read())
+                    raise self._refusal(answer, await answer.read())
                 yield _lines(answer, self.limits.line_bytes_max)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unreachable(f"GET {path}: {_reason(error)}") from error
@@ -165,6 +229,15 @@ class ApiClient:
         full_s: float = min(limits.pause_s_max, limits.pause_s_min * 2 ** min(failures - 1, 30))
         jitter: float = random.uniform(0.5, 1.0)
         return full_s * jitter
+
+    async def _answer_to(self, call: _Call, timeout_s: float | None) -> JsonObject:
+        limit_s = self.limits.request_timeout_s if timeout_s is None else timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._attempt_until_answered(call)
+        except TimeoutError as error:
+            where = f"{call.method} {call.path}"
+            raise Unreachable(f"{where}: no answer within {limit_s:g} s") from error
 
     async def _attempt_until_answered(self, call: _Call) -> JsonObject:
         failures = 0
@@ -188,10 +261,14 @@ class ApiClient:
 
     async def _attempt(self, call: _Call) -> JsonObject:
         timeout = aiohttp.ClientTimeout(sock_connect=self.limits.connect_timeout_s)
-        async with self._send(call, timeout) as answer:
+        async with self._send(self._session, call, timeout) as answer:
+            if not call.is_read and answer.status < 400:
+                async for _ in answer.content.iter_any():
+                    pass
+                return {}
             content = await answer.read()
             if answer.status >= 400:
-                raise _refusal(answer, content)
+                raise self._refusal(answer, content)
             try:
                 decoded = orjson.loads(content)
             except orjson.JSONDecodeError as error:
@@ -200,17 +277,28 @@ class ApiClient:
                 raise aiohttp.ClientPayloadError("the answer is no JSON object")
             return decoded
 
-    def _send(self, call: _Call, timeout: aiohttp.ClientTimeout) -> Any:
-        assert self._session is not None, "the client is used outside of its `async with`"
-        return self._session.request(
+    def _send(
+        self, session: aiohttp.ClientSession | None, call: _Call, timeout: aiohttp.ClientTimeout
+    ) -> Any:
+        assert session is not None, "the client is used outside of its `async with`"
+        headers = call.headers
+        if self._credential is not None:
+            headers = {**headers, "Authorization": f"Bearer {self._credential.token}"}
+        return session.request(
             call.method,
             self.access.server + call.path,
             params=call.query,
-            headers=call.headers,
+            headers=headers,
             data=call.data,
             timeout=timeout,
             allow_redirects=False,
         )
+
+    def _refusal(self, answer: aiohttp.ClientResponse, content: bytes) -> StatusError:
+        error = _refusal(answer, content)
+        if error.code == 401 and self._credential is not None:
+            self._credential.refused()
+        return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +308,19 @@ class _Call:
     query: dict[str, str]
     headers: dict[str, str]
     data: bytes | None
+    is_read: bool = True
+
+
+def _probed_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Return a socket that fails within a minute when the other machine is gone.
+
+    A watch may have nothing to tell for longer than that, and must not wait for nobody.
+    """
+    family, kind, protocol = address[:3]
+    made = socket.socket(family, kind, protocol)
+    for level, option, value in _PROBES:
+        made.setsockopt(level, option, value)
+    return made
 
 
 def retry_after_s(error: StatusError) -> float | None:

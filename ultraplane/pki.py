@@ -116,8 +116,8 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
     )
     client = ExtendedKeyUsageOID.CLIENT_AUTH
     admin = _Leaf("kubernetes-admin", "system:masters", client, ())
-    # Upstream's name, so that its roles will fit. Without RBAC, only masters may do anything.
-    controllers = _Leaf("system:kube-controller-manager", "system:masters", client, ())
+    # By upstream's name it has upstream's roles; what it writes, it writes as service accounts.
+    controllers = _Leaf("system:kube-controller-manager", None, client, ())
     _ensure_leaf(pki.server_certificate, pki.server_key, server, authority, now)
     _ensure_leaf(pki.admin_certificate, pki.admin_key, admin, authority, now)
     _ensure_leaf(pki.controllers_certificate, pki.controllers_key, controllers, authority, now)
@@ -194,21 +194,23 @@ def _ensure_leaf(
     now: datetime.datetime,
 ) -> None:
     certificate, key = _load_certificate(certificate_path), _load_key(key_path)
+    parts = [x509.NameAttribute(NameOID.COMMON_NAME, leaf.common_name)]
+    if leaf.organization is not None:
+        parts.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, leaf.organization))
+    subject = x509.Name(parts)
     if (
         certificate is not None
         and key is not None
         and _is_current(certificate, key, now)
         and _is_signed_by(certificate, authority)
+        and certificate.subject == subject
         and _names_of(certificate) == set(leaf.names)
     ):
         return
     key = ec.generate_private_key(ec.SECP256R1())
-    parts = [x509.NameAttribute(NameOID.COMMON_NAME, leaf.common_name)]
-    if leaf.organization is not None:
-        parts.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, leaf.organization))
     issuer = authority.certificate.subject
     builder = (
-        _certificate_builder(x509.Name(parts), issuer, key, now, LEAF_DAYS)
+        _certificate_builder(subject, issuer, key, now, LEAF_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([leaf.usage]), critical=False)

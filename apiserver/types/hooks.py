@@ -110,7 +110,8 @@ class TypeHooks:
         has_status: whether there is a status that main-resource writes must not touch.
         allow_create_on_update: PUT of an absent name creates it.
         allow_unconditional_update: PUT without a resourceVersion is taken.
-        grace_period: `(obj) -> seconds` default grace of a delete, None: deletes are immediate.
+        grace_period: `(obj, asked) -> seconds` grace of a delete for which so many seconds are
+            asked, or None; None: deletes are immediate.
         twin: rules by which what a spec became may be used again, None: each is worked out anew.
         ttl_s: objects vanish this long after the last write (Events), None: never.
     """
@@ -132,6 +133,6 @@ class TypeHooks:
     has_status: bool = False
     allow_create_on_update: bool = False
     allow_unconditional_update: bool = True
-    grace_period: Callable[[JsonObject], int] | None = None
+    grace_period: Callable[[JsonObject, int | None], int] | None = None
     ttl_s: int | None = None
     twin: TwinRules | None = None

@@ -1,9 +1,7 @@
-"""delete and deletecollection: grace periods, finalizers, propagation and preconditions."""
+"""delete: grace periods, finalizers, propagation and preconditions."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import closing
 from typing import Final, NamedTuple
 
 import orjson
@@ -11,28 +9,19 @@ import orjson
 from apiserver import admission
 from apiserver.documents import media_type_of, parse
 from apiserver.exchange import Exchange
-from apiserver.options import DeleteOptions, delete_options, list_options
+from apiserver.options import DeleteOptions, delete_options
 from apiserver.resources import Resource, Target
 from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
 from apiserver.verbs.answer import respond_document, respond_object
-from apiserver.verbs.list_answer import answer_records
-from apiserver.verbs.list_formats import list_format
-from apiserver.verbs.list_source import ListSource
-from apiserver.verbs.negotiation import media_of
-from apiserver.verbs.plan import plan_list
-from apiserver.verbs.read import expired
-from apiserver.verbs.selection import select
 from apiserver.verbs.update import find
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
-from storage.errors import Compacted
 from storage.record import Record
 from storage.txn import Committed, Delete, Put
 
 ORPHAN: Final = "orphan"
 FOREGROUND: Final = "foregroundDeletion"
-_COLLECTION_WORKERS: Final = 64
 _RETURNS_OBJECT: Final = frozenset(
     {
         "persistentvolumeclaims",
@@ -71,7 +60,7 @@ class _Step(NamedTuple):
 async def delete(server: Server, exchange: Exchange, target: Target) -> None:
     """Delete one object."""
     resource = target.resource
-    options = await _read_options(exchange)
+    options = await read_options(exchange)
     outcome = await delete_object(server, resource, (target.namespace, target.name), options)
     code = 200
     if not outcome.gone:
@@ -99,7 +88,12 @@ def _success(resource: Resource, outcome: Deleted) -> JsonObject:
     }
 
 
-async def _read_options(exchange: Exchange) -> DeleteOptions:
+async def read_options(exchange: Exchange) -> DeleteOptions:
+    """Return the options of a delete, from its body or its query.
+
+    Raises:
+        StatusError: 400 or 422, they make no sense.
+    """
     body = await exchange.body()
     if not body:
         return delete_options(exchange, None)
@@ -201,9 +195,9 @@ def _decide(server: Server, resource: Resource, obj: JsonObject, options: Delete
     graceful, pending, grace_s = _grace(resource, obj, options, now_s)
     if pending:
         return _Step(None, remove=False)
+    if resource.storage == "namespaces" and obj.get("spec", {}).get("finalizers"):
+        return _end_namespace(resource, obj, options, now_s)
     changed = _set_collector_finalizers(resource, metadata, options)
-    if resource.storage == "namespaces":
-        return _delete_namespace(obj, now_s, changed=changed)
     finalizers = metadata.get("finalizers")
     if graceful and (finalizers or grace_s > 0):
         return _Step(obj, remove=False)
@@ -216,17 +210,19 @@ def _decide(server: Server, resource: Resource, obj: JsonObject, options: Delete
     return _Step(None, remove=True)
 
 
-def _delete_namespace(obj: JsonObject, now_s: int, *, changed: bool) -> _Step:
-    """A namespace stays, Terminating, until what is in it is gone and its finalizers with it."""
+def _end_namespace(
+    resource: Resource, obj: JsonObject, options: DeleteOptions, now_s: int
+) -> _Step:
+    """A namespace stays, Terminating, until what is in it is gone and its finalizers with it.
+
+    How its dependents are treated is settled by the first delete.
+    """
     metadata = obj["metadata"]
-    if not obj.get("spec", {}).get("finalizers") and not metadata.get("finalizers"):
-        return _Step(None, remove=True)
-    status = obj.setdefault("status", {})
-    if metadata.get("deletionTimestamp") and status.get("phase") == "Terminating" and not changed:
+    if metadata.get("deletionTimestamp"):
         return _Step(None, remove=False)
-    if not metadata.get("deletionTimestamp"):
-        metadata["deletionTimestamp"] = times.format_seconds(now_s)
-    status["phase"] = "Terminating"
+    _set_collector_finalizers(resource, metadata, options)
+    metadata["deletionTimestamp"] = times.format_seconds(now_s)
+    obj.setdefault("status", {})["phase"] = "Terminating"
     return _Step(obj, remove=False)
 
 
@@ -243,10 +239,7 @@ def _grace(
     metadata = obj["metadata"]
     if metadata.get("deletionTimestamp"):
         return _shorten(metadata, wanted, now_s)
-    grace_s = default(obj)
-    # A pod that runs nowhere needs no time to stop, whatever was asked for.
-    if wanted is not None and grace_s:
-        grace_s = wanted
+    grace_s = default(obj, wanted)
     metadata["deletionTimestamp"] = times.format_seconds(now_s + grace_s)
     metadata["deletionGracePeriodSeconds"] = grace_s
     if metadata.get("generation"):
@@ -320,44 +313,3 @@ def _propagation(
                 if name in (ORPHAN, FOREGROUND):
                     return name == ORPHAN, name == FOREGROUND
             return resource.storage in _ORPHANED_BY_DEFAULT, False
-
-
-async def delete_collection(server: Server, exchange: Exchange, target: Target) -> None:
-    """Delete every object that the list options select, and answer with their list.
-
-    With a limit they are those of one page, as they are of an exact revision if one is named.
-    """
-    resource = target.resource
-    media = media_of(exchange)
-    listing = list_options(exchange)
-    chosen = select(resource, target, listing)
-    options = await _read_options(exchange)
-    plan = await plan_list(
-        server, target, listing, is_single=chosen.is_single(namespaced=resource.namespaced)
-    )
-    how = list_format(server, exchange, resource, media)
-    source = ListSource(server.store, resource, chosen, plan)
-    found: list[Record] = []
-    try:
-        with closing(source.records()) as chunks:
-            for chunk in chunks:
-                found += chunk
-                await server.list_steps.next()
-    except Compacted as error:
-        raise expired(plan) from error
-    for start in range(0, len(found), _COLLECTION_WORKERS):
-        batch = found[start : start + _COLLECTION_WORKERS]
-        await asyncio.gather(
-            *(_delete_found(server, resource, record, options.copy()) for record in batch)
-        )
-    await answer_records(server, exchange, source, found, how, media)
-
-
-async def _delete_found(
-    server: Server, resource: Resource, record: Record, options: DeleteOptions
-) -> None:
-    try:
-        await delete_object(server, resource, (record.namespace, record.name), options)
-    except st.StatusError as error:
-        if error.code != 404:
-            raise

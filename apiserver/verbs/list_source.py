@@ -42,9 +42,14 @@ class ListSource:
         self.revision = 0
         self.limit = plan.limit
 
-    def again(self) -> ListSource:
-        """Return another one that reads the same objects, as they were, once this was read."""
-        plan = self._plan._replace(revision=self.revision, left=1)
+    def again(self, returned: int | None = None) -> ListSource:
+        """Return another one that reads the same objects, as they were, once this was read.
+
+        Args:
+            returned: how many they were, if the metadata is to be the other's.
+        """
+        left = 1 if returned is None else returned + (self._remaining or 0)
+        plan = self._plan._replace(revision=self.revision, left=left)
         return ListSource(self._store, self.resource, self._chosen, plan)
 
     def bodies(self, *, strips: bool) -> Generator[list[bytes], None, None]:

@@ -29,6 +29,7 @@ from tests.bench import (
     bench_cel,
     bench_fairness,
     cbor_scenarios,
+    informer_scenario,
     jetstream_load,
     list_memory,
     node_watches,
@@ -67,10 +68,13 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "authorization": bench_authorization.authorization,
     "cel": bench_cel.cel,
     "fairness": bench_fairness.fairness,
+    "informers": informer_scenario.informers,
     "jetstream": jetstream_load.jetstream,
     "recovery": recovery.recovery,
 }
-_OWN_CLUSTERS: Final = frozenset({"partitions", "workers", "fairness", "jetstream", "recovery"})
+_OWN_CLUSTERS: Final = frozenset(
+    {"partitions", "workers", "fairness", "informers", "jetstream", "recovery"}
+)
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
+from kube import codec_cbor
 from tests.integration.api_calls import (
     UNKNOWN_UID,
     Collection,
@@ -207,6 +209,30 @@ def test_grace_and_finalizers_hold_one_after_the_other(pods: Collection) -> None
     assert pods.get("a").code == 404
 
 
+def test_a_pod_without_grace_of_its_own_gets_what_is_asked_for(
+    cluster: Cluster, namespace: str
+) -> None:
+    pods = collection(cluster, namespace, "pods")
+    obj = pod("a", node="n")
+    obj["spec"]["terminationGracePeriodSeconds"] = 0
+    pods.made(obj)
+    answer = pods.delete("a", {"gracePeriodSeconds": 20})
+    assert answer.json["metadata"]["deletionGracePeriodSeconds"] == 20
+    pods.delete("a", {"gracePeriodSeconds": 0})
+
+
+def test_the_first_delete_of_a_namespace_settles_what_becomes_of_its_dependents(
+    cluster: Cluster, namespace: str
+) -> None:
+    namespaces = collection(cluster, "", "namespaces")
+    held = collection(cluster, namespace, "configmaps")
+    held.made({"metadata": {"name": "a", "finalizers": ["example.com/hold"]}})
+    namespaces.delete(namespace)
+    again = namespaces.delete(namespace, {"propagationPolicy": "Orphan"})
+    assert "finalizers" not in again.json["metadata"]
+    held.patch("a", {"metadata": {"finalizers": None}})
+
+
 def test_delete_collection_takes_what_the_selector_takes(config_maps: Collection) -> None:
     for name, colour in (("a", "red"), ("b", "blue"), ("c", "red")):
         config_maps.made(labelled(name, {"colour": colour}))
@@ -214,6 +240,32 @@ def test_delete_collection_takes_what_the_selector_takes(config_maps: Collection
     assert (answer.code, answer.json["kind"]) == (200, "ConfigMapList")
     assert [item["metadata"]["name"] for item in answer.json["items"]] == ["a", "c"]
     assert config_maps.names("?labelSelector=colour") == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("query", "left"), [("", 0), ("?limit=30", 5), ("?labelSelector=colour%3Dred", 0)]
+)
+@pytest.mark.parametrize("accept", ["application/json", "application/cbor"])
+def test_what_delete_collection_cannot_keep_is_read_again_for_its_answer(
+    cluster: Cluster, namespace: str, query: str, left: int, accept: str
+) -> None:
+    secrets = collection(cluster, namespace, "secrets")
+    names = [f"s{number:02}" for number in range(35)]
+    for name in names:
+        data = {"a": "x" * 100_000}
+        secrets.made(labelled(name, {"colour": "red"}, stringData=data))
+    headers = {"Accept": accept}
+    listed = secrets.list(query, headers=headers)
+    gone = cluster.call("DELETE", secrets.path + query, headers=headers)
+    assert gone.code == 200
+    decode = codec_cbor.decode if accept.endswith("cbor") else orjson.loads
+    before, after = decode(listed.body), decode(gone.body)
+    assert len(gone.body) > 2 << 20
+    assert after["items"] == before["items"]
+    for key in ("remainingItemCount", "resourceVersion"):
+        assert after["metadata"].get(key) == before["metadata"].get(key)
+    assert bool(after["metadata"].get("continue")) == bool(left)
+    assert len(secrets.names()) == left
 
 
 def test_delete_collection_of_nothing_is_a_success(config_maps: Collection) -> None:

@@ -60,14 +60,14 @@ def completion_depends_on(spec: JsonObject, metadata: JsonObject) -> list[object
     return [metadata.get("annotations"), metadata.get("labels") if selects else None]
 
 
-def delete_grace_s(pod: JsonObject) -> int:
-    """Return how long a pod may take to end: not at all if it does not run."""
+def delete_grace_s(pod: JsonObject, asked_s: int | None = None) -> int:
+    """Return how long a pod may take to end: not at all if it does not run, else as asked for."""
     spec = pod["spec"]
     if not spec.get("nodeName"):
         return 0
     if pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
         return 0
-    grace_s: int = spec.get("terminationGracePeriodSeconds", 0)
+    grace_s: int = spec.get("terminationGracePeriodSeconds", 0) if asked_s is None else asked_s
     return 1 if grace_s < 0 else grace_s
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -98,5 +99,30 @@ def test_an_answer_that_does_not_come_or_is_none_leaves_the_outcome_open(
         async with _client_of(answers) as (client, _):
             with pytest.raises(Unreachable):
                 await client.request("POST", "/api/v1/pods", {})
+
+    asyncio.run(run())
+
+
+def test_a_server_that_is_gone_without_a_word_is_noticed() -> None:
+    async def run() -> None:
+        async with _client_of([_answer(200, {})]) as (client, _):
+            await client.request("GET", "/api/v1/pods/a")
+            assert client._session is not None
+            pool = client._session.connector._conns
+            ((kept, *_),) = pool.values()
+            sock = kept[0].transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_nobody_reads_is_let_go_by_and_a_refusal_is_not() -> None:
+    async def run() -> None:
+        answers = [_answer(200, b"no JSON at all"), _answer(404, GONE)]
+        async with _client_of(answers) as (client, _):
+            await client.send("DELETE", "/api/v1/pods", {})
+            with pytest.raises(StatusError, match="not found"):
+                await client.send("DELETE", "/api/v1/pods", {})
 
     asyncio.run(run())

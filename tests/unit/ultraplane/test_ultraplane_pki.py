@@ -7,6 +7,7 @@ import socket
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import ultraplane.pki
 from runtime.clock import SimulatedClock
 from ultraplane.kubeconfig import NotOurs, write_kubeconfig
 from ultraplane.pki import CA_DAYS, LEAF_DAYS, RENEW_DAYS, Pki, PkiError, PkiPlan, ensure_pki
@@ -130,6 +132,24 @@ def test_damaged_certificate_is_replaced(tmp_path: Path) -> None:
 def test_admin_is_of_the_group_that_may_do_everything(tmp_path: Path) -> None:
     subject = _certificate(_make(tmp_path).admin_certificate).subject
     assert subject.rfc4514_string() == "CN=kubernetes-admin,O=system:masters"
+
+
+def test_controllers_are_of_no_group_and_who_was_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _make(tmp_path).controllers_certificate
+    assert _certificate(path).subject.rfc4514_string() == "CN=system:kube-controller-manager"
+    made = ultraplane.pki._Leaf
+
+    def of_masters(name: str, _group: str | None, *more: Any) -> Any:
+        return made(name, "system:masters", *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ultraplane.pki, "_Leaf", of_masters)
+        _make(tmp_path)
+    assert "system:masters" in _certificate(path).subject.rfc4514_string()
+    _make(tmp_path)
+    assert "system:masters" not in _certificate(path).subject.rfc4514_string()
 
 
 def test_configured_cas_and_tokens_are_added_to_ours(tmp_path: Path) -> None:

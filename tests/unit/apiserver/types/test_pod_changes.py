@@ -104,7 +104,7 @@ def test_grace_of_a_delete(spec: dict[str, Any], phase: str, grace_s: int) -> No
     pod = created(make_pod(**spec))
     pod["status"]["phase"] = phase
     assert PODS.grace_period is not None
-    assert PODS.grace_period(pod) == grace_s
+    assert PODS.grace_period(pod, None) == grace_s
 
 
 def test_selectable_fields() -> None:

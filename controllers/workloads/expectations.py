@@ -1,0 +1,61 @@
+"""What a controller has asked for and not yet seen, so that it does not ask for it twice.
+
+A create is answered before the watch tells of it: a sync in between would count too few pods and
+create more. So a controller notes what it expects, and syncs of that owner only look until all of
+it was seen, or five minutes have passed (client-go's ControllerExpectations). Deletions are
+expected by key, as a pod may be told of many times between the request and its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from runtime.clock import Clock
+
+EXPIRES_S: Final = 300.0
+
+
+@dataclass(slots=True)
+class _Expected:
+    at_s: float
+    creations: int = 0
+    deletions: set[str] = field(default_factory=set)
+
+
+class Expectations:
+    """By the key of an owner; see the module's head."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._expected: dict[str, _Expected] = {}
+
+    def satisfied(self, owner: str) -> bool:
+        """Return whether all was seen, or it is too late to wait for it."""
+        expected = self._expected.get(owner)
+        if expected is None or (expected.creations <= 0 and not expected.deletions):
+            return True
+        return self._clock.monotonic_s() - expected.at_s > EXPIRES_S
+
+    def expect_creations(self, owner: str, count: int) -> None:
+        """Expect so many; what was expected before is forgotten."""
+        self._expected[owner] = _Expected(self._clock.monotonic_s(), creations=count)
+
+    def expect_deletions(self, owner: str, keys: Iterable[str]) -> None:
+        """Expect these; what was expected before is forgotten."""
+        self._expected[owner] = _Expected(self._clock.monotonic_s(), deletions=set(keys))
+
+    def created(self, owner: str, count: int = 1) -> None:
+        """Note that so many were seen, or will never be."""
+        if (expected := self._expected.get(owner)) is not None:
+            expected.creations -= count
+
+    def deleted(self, owner: str, key: str) -> None:
+        """Note that one was seen to go, or will not."""
+        if (expected := self._expected.get(owner)) is not None:
+            expected.deletions.discard(key)
+
+    def forget(self, owner: str) -> None:
+        """Forget an owner that is gone."""
+        self._expected.pop(owner, None)

@@ -1,0 +1,256 @@
+"""What controllers need to know of pods, in little memory and found by owner.
+
+A sync of a controller with ten thousand pods must not decode ten thousand objects. So of each pod a
+brief is kept, made once when the watch tells of it; labels are shared, as pods of one template have
+the same. Invariant: a pod is with exactly one owner, its controller, or among its namespace's
+orphans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from kube import times
+from kube.informers.changes import Change
+from kube.informers.informer import Delta
+from kube.json_types import JsonObject
+
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+_LABELS_MAX: Final = 16_384
+_INT32_MAX: Final = 2**31 - 1
+
+Labels = frozenset[tuple[str, str]]
+
+
+class Owner(NamedTuple):
+    """The controller of an object, by its reference."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+class PodBrief(NamedTuple):
+    """What is kept of a pod.
+
+    Attributes:
+        key: "namespace/name".
+        created_s: when it was created, seconds since the epoch.
+        ready_s: since when it is ready, as far as its condition says; None: it is not.
+        restarts: the most of a container, and the most of a sidecar.
+        cost: how dear it is to delete, as its annotation says.
+    """
+
+    key: str
+    uid: str
+    owner: Owner | None
+    labels: Labels
+    phase: str
+    node: str
+    is_deleting: bool
+    created_s: int
+    ready_s: int | None
+    restarts: tuple[int, int]
+    cost: int
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.key.partition("/")[2]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it runs or will: neither done nor being deleted."""
+        return self.phase not in ("Succeeded", "Failed") and not self.is_deleting
+
+    @property
+    def is_terminating(self) -> bool:
+        """Whether it is being deleted and not yet done."""
+        return self.phase not in ("Succeeded", "Failed") and self.is_deleting
+
+    def is_available(self, min_ready_s: int, now_s: float) -> bool:
+        """Tell whether it has been ready for so long (podutil.IsPodAvailable)."""
+        if self.ready_s is None:
+            return False
+        return min_ready_s == 0 or (self.ready_s > 0 and self.ready_s + min_ready_s <= now_s)
+
+
+def controller_of(obj: JsonObject) -> Owner | None:
+    """Return who controls an object."""
+    for reference in obj["metadata"].get("ownerReferences") or ():
+        if reference.get("controller"):
+            return Owner(reference["kind"], reference["name"], reference["uid"])
+    return None
+
+
+def selects(selector: JsonObject | None) -> Callable[[Mapping[str, str]], bool]:
+    """Return a LabelSelector as a function of labels; None selects nothing."""
+    if selector is None:
+        return lambda _labels: False
+    equal = selector.get("matchLabels") or {}
+    rules = selector.get("matchExpressions") or ()
+
+    def matches(labels: Mapping[str, str]) -> bool:
+        return all(labels.get(key) == value for key, value in equal.items()) and all(
+            _meets(labels, rule) for rule in rules
+        )
+
+    return matches
+
+
+def _meets(labels: Mapping[str, str], rule: JsonObject) -> bool:
+    key, values = rule["key"], rule.get("values") or ()
+    match rule["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+        case _:
+            return False
+
+
+def condition_of(obj: JsonObject, kind: str) -> JsonObject | None:
+    """Return a condition of an object's status."""
+    for condition in (obj.get("status") or {}).get("conditions") or ():
+        if condition["type"] == kind:
+            found: JsonObject = condition
+            return found
+    return None
+
+
+def _restarts(pod: JsonObject) -> tuple[int, int]:
+    status = pod.get("status") or {}
+    regular = max(
+        (one.get("restartCount", 0) for one in status.get("containerStatuses") or ()), default=0
+    )
+    sidecars = {
+        one["name"]
+        for one in pod["spec"].get("initContainers") or ()
+        if one.get("restartPolicy") == "Always"
+    }
+    if not sidecars:
+        return regular, 0
+    statuses = status.get("initContainerStatuses") or ()
+    return regular, max(
+        (one.get("restartCount", 0) for one in statuses if one["name"] in sidecars), default=0
+    )
+
+
+def _cost(pod: JsonObject) -> int:
+    text = (pod["metadata"].get("annotations") or {}).get(DELETION_COST)
+    if text is None:
+        return 0
+    try:
+        cost = int(text)
+    except ValueError:
+        return 0
+    return cost if -_INT32_MAX <= cost <= _INT32_MAX and text == str(cost) else 0
+
+
+def epoch_s(text: str | None) -> int:
+    """Return a time of the API in seconds since the epoch, 0 for none."""
+    return times.epoch_seconds(text) if text else 0
+
+
+class Briefs:
+    """Makes briefs; labels that are alike are kept once."""
+
+    def __init__(self) -> None:
+        self._labels: dict[Labels, Labels] = {}
+
+    def of(self, key: str, pod: JsonObject) -> PodBrief:
+        """Return a pod's brief."""
+        metadata, status = pod["metadata"], pod.get("status") or {}
+        labels = frozenset((metadata.get("labels") or {}).items())
+        known = self._labels.get(labels)
+        if known is None:
+            if len(self._labels) >= _LABELS_MAX:
+                self._labels.clear()
+            known = self._labels[labels] = labels
+        ready = condition_of(pod, "Ready")
+        is_ready = ready is not None and ready.get("status") == "True"
+        return PodBrief(
+            key=key,
+            uid=metadata.get("uid", ""),
+            owner=controller_of(pod),
+            labels=known,
+            phase=status.get("phase", ""),
+            node=pod["spec"].get("nodeName", ""),
+            is_deleting="deletionTimestamp" in metadata,
+            created_s=epoch_s(metadata.get("creationTimestamp")),
+            ready_s=epoch_s(ready.get("lastTransitionTime")) if ready and is_ready else None,
+            restarts=_restarts(pod),
+            cost=_cost(pod),
+        )
+
+
+PodListener = Callable[[PodBrief | None, PodBrief | None], None]
+"""Told of a pod before and after a change; None: there was or is none."""
+
+
+class PodBook:
+    """All pods, by owner; see the module's head. Fed by the informer of pods."""
+
+    def __init__(self) -> None:
+        self._briefs = Briefs()
+        self._by_key: dict[str, PodBrief] = {}
+        self._owned: dict[str, dict[str, PodBrief]] = {}
+        self._orphans: dict[str, dict[str, PodBrief]] = {}
+        self._listeners: list[PodListener] = []
+
+    def listen(self, listener: PodListener) -> None:
+        """Have `listener` told of every change."""
+        self._listeners.append(listener)
+
+    def take(self, deltas: Sequence[Delta]) -> None:
+        """Take note of changes."""
+        for delta in deltas:
+            old = self._by_key.get(delta.key)
+            new = (
+                None if delta.change is Change.DELETED else self._briefs.of(delta.key, delta.object)
+            )
+            self._put(delta.key, old, new)
+            for listener in self._listeners:
+                listener(old, new)
+
+    def _put(self, key: str, old: PodBrief | None, new: PodBrief | None) -> None:
+        if old is not None and (new is None or old.owner != new.owner):
+            place, name = self._place(old)
+            if (group := place.get(name)) is not None:
+                group.pop(key, None)
+                if not group:
+                    del place[name]
+        if new is None:
+            self._by_key.pop(key, None)
+            return
+        self._by_key[key] = new
+        place, name = self._place(new)
+        place.setdefault(name, {})[key] = new
+
+    def _place(self, brief: PodBrief) -> tuple[dict[str, dict[str, PodBrief]], str]:
+        if brief.owner is not None:
+            return self._owned, brief.owner.uid
+        return self._orphans, brief.key.partition("/")[0]
+
+    def get(self, key: str) -> PodBrief | None:
+        """Return a pod by its key."""
+        return self._by_key.get(key)
+
+    def owned(self, uid: str) -> Iterable[PodBrief]:
+        """Return the pods that an object controls."""
+        return self._owned.get(uid, {}).values()
+
+    def orphans(self, namespace: str) -> Iterable[PodBrief]:
+        """Return the pods of a namespace that nobody controls."""
+        return self._orphans.get(namespace, {}).values()
+
+    def __iter__(self) -> Iterator[PodBrief]:
+        return iter(self._by_key.values())
+
+    def __len__(self) -> int:
+        return len(self._by_key)

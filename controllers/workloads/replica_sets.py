@@ -1,0 +1,317 @@
+"""ReplicaSets and ReplicationControllers: as many pods as are wanted (pkg/controller/replicaset).
+
+Both are one controller: they differ in how they name their kind and their selector. A sync counts
+the pods that the watch has told of, creates or deletes at most BURST of them, and writes the status
+where it has changed. Nothing is looked up but by owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from controllers.recorder import Recorder
+from controllers.workloads import ranking
+from controllers.workloads.claims import CannotAdopt, Claims, Kind
+from controllers.workloads.expectations import Expectations
+from controllers.workloads.pod_control import (
+    Failure,
+    PodControl,
+    has_cause,
+    pod_from_template,
+    slow_start,
+)
+from controllers.workloads.pods import PodBook, PodBrief, selects
+from controllers.workqueue import WorkQueue, run_worker
+from kube import times
+from kube.client import ApiClient, Unreachable
+from kube.informers.changes import Change
+from kube.informers.informer import Delta, Informer
+from kube.informers.store import Indexer
+from kube.json_types import JsonObject
+from kube.status import StatusError
+from runtime.tasks import TaskScope
+
+BURST: Final = 500
+_WORKERS: Final = 5
+_STATUS_ATTEMPTS: Final = 2
+_FAILURE: Final = "ReplicaFailure"
+REPLICA_SET: Final = Kind("apps/v1", "ReplicaSet", "replicasets")
+REPLICATION_CONTROLLER: Final = Kind("v1", "ReplicationController", "replicationcontrollers")
+OWNER_INDEX: Final = "owner"
+_log = logging.getLogger(__name__)
+
+
+class ReplicaController:
+    """The controller of one of the two kinds.
+
+    Args of the constructor:
+        kind: REPLICA_SET or REPLICATION_CONTROLLER.
+        client: who writes.
+        owners: the informer of the kind, indexed by the uid of its controller (OWNER_INDEX).
+        pods: all pods.
+    """
+
+    def __init__(
+        self, kind: Kind, client: ApiClient, recorder: Recorder, owners: Informer, pods: PodBook
+    ) -> None:
+        self._kind = kind
+        self._client = client
+        self._owners = owners.store
+        self._pods = pods
+        self._clock = client.clock
+        self._control = PodControl(client, recorder, kind)
+        self._claims = Claims(client, kind, pods)
+        self._expected = Expectations(client.clock)
+        self._queue: WorkQueue[str] = WorkQueue()
+        self._uids: dict[str, str] = {}
+        owners.on_changes(self._observe)
+        pods.listen(self._observe_pod)
+
+    def start(self, scope: TaskScope) -> None:
+        """Start the workers, once all watches are synced."""
+        for number in range(_WORKERS):
+            worker = run_worker(self._queue, self.sync)
+            scope.spawn(worker, name=f"{self._kind.plural} {number}")
+
+    def _observe(self, deltas: Sequence[Delta]) -> None:
+        for change, key, obj, _ in deltas:
+            uid = obj["metadata"]["uid"]
+            if change is Change.DELETED:
+                self._expected.forget(key)
+                self._uids.pop(uid, None)
+            else:
+                self._uids[uid] = key
+            self._queue.add(key)
+
+    def _observe_pod(self, old: PodBrief | None, new: PodBrief | None) -> None:
+        was = self._owner_key(old)
+        now = self._owner_key(new)
+        if was is not None and was != now:
+            assert old is not None
+            self._expected.deleted(was, old.key)
+            self._queue.add(was)
+        if now is not None:
+            assert new is not None
+            if new.is_deleting:
+                self._expected.deleted(now, new.key)
+            elif old is None:
+                self._expected.created(now)
+            if was == now and old is not None and new.ready_s is not None and old.ready_s is None:
+                self._look_again_when_available(now)
+            self._queue.add(now)
+        elif new is not None and new.owner is None and not new.is_deleting:
+            self._offer(old, new)
+
+    def _owner_key(self, pod: PodBrief | None) -> str | None:
+        if pod is None or pod.owner is None or pod.owner.kind != self._kind.kind:
+            return None
+        return self._uids.get(pod.owner.uid)
+
+    def _offer(self, old: PodBrief | None, new: PodBrief) -> None:
+        """Have whoever selects an orphan look at it, if that is news."""
+        if old is not None and old.owner is None and old.labels == new.labels:
+            return
+        namespace = new.key.partition("/")[0]
+        labels = dict(new.labels)
+        for key in self._owners.keys("namespace", namespace):
+            owner = self._owners.get(key)
+            if owner is not None and selects(self._selector(owner))(labels):
+                self._queue.add(key)
+
+    def _look_again_when_available(self, key: str) -> None:
+        owner = self._owners.get(key)
+        min_ready_s = owner["spec"].get("minReadySeconds", 0) if owner is not None else 0
+        if min_ready_s:
+            # A second more, as times of the API have no parts of seconds.
+            self._queue.add_after(key, min_ready_s + 1)
+
+    def _selector(self, owner: JsonObject) -> JsonObject | None:
+        selector: JsonObject | None = owner["spec"].get("selector")
+        if self._kind is REPLICATION_CONTROLLER:
+            return {"matchLabels": selector} if selector else None
+        return selector
+
+    async def sync(self, key: str) -> float | None:
+        """Bring an owner's pods and status to what they are to be; return when to look again."""
+        owner = self._owners.get(key)
+        if owner is None:
+            self._expected.forget(key)
+            return None
+        needs_sync = self._expected.satisfied(key)
+        try:
+            mine = await self._claims.claim(
+                owner, selects(self._selector(owner)), lambda pod: pod.phase not in _DONE
+            )
+        except CannotAdopt as error:
+            _log.info("%s", error)
+            return None
+        active = [pod for pod in mine if not pod.is_deleting]
+        failure: Failure | None = None
+        if needs_sync and "deletionTimestamp" not in owner["metadata"]:
+            failure = await self._manage(key, owner, active)
+        terminating = len(mine) - len(active)
+        status = self._status(owner, active, terminating, failure)
+        await self._write_status(key, owner, status)
+        if failure is not None:
+            raise failure
+        return self._when_available(owner, status)
+
+    def _when_available(self, owner: JsonObject, status: JsonObject) -> float | None:
+        wanted, min_ready_s = (
+            owner["spec"].get("replicas", 1),
+            owner["spec"].get("minReadySeconds", 0),
+        )
+        ready, available = status.get("readyReplicas", 0), status.get("availableReplicas", 0)
+        return float(min_ready_s) if min_ready_s and ready == wanted != available else None
+
+    async def _manage(self, key: str, owner: JsonObject, active: list[PodBrief]) -> Failure | None:
+        """Create or delete pods; return the first failure."""
+        missing = int(owner["spec"].get("replicas", 1)) - len(active)
+        if missing > 0:
+            return await self._create(key, owner, min(missing, BURST))
+        if missing < 0:
+            return await self._delete(key, owner, active, min(-missing, BURST))
+        return None
+
+    async def _create(self, key: str, owner: JsonObject, count: int) -> Failure | None:
+        self._expected.expect_creations(key, count)
+        pod = pod_from_template(self._kind, owner, owner["spec"]["template"])
+
+        async def create() -> None:
+            try:
+                await self._control.create(owner, pod)
+            except StatusError as error:
+                # No create will succeed any more, and the namespace's end takes the owner, too.
+                if not has_cause(error, "NamespaceTerminating"):
+                    raise
+
+        done, failure = await slow_start(count, create)
+        if done < count:
+            # No watch will tell of those that were not created.
+            self._expected.created(key, count - done)
+        return failure
+
+    async def _delete(
+        self, key: str, owner: JsonObject, active: list[PodBrief], count: int
+    ) -> Failure | None:
+        chosen = ranking.to_delete(active, self._related(owner), count, self._clock.now_s())
+        self._expected.expect_deletions(key, [pod.key for pod in chosen])
+
+        async def delete(pod: PodBrief) -> Failure | None:
+            try:
+                await self._control.delete(owner, pod.key)
+            except (StatusError, Unreachable) as error:
+                self._expected.deleted(key, pod.key)
+                return None if isinstance(error, StatusError) and error.code == 404 else error
+            return None
+
+        outcomes = await asyncio.gather(*(delete(pod) for pod in chosen))
+        return next((failure for failure in outcomes if failure is not None), None)
+
+    def _related(self, owner: JsonObject) -> list[PodBrief]:
+        """Return the pods of all that have the same controller, as old and new ReplicaSets."""
+        references = owner["metadata"].get("ownerReferences") or ()
+        uids = [one["uid"] for one in references if one.get("controller")]
+        if not uids:
+            return list(self._pods.owned(owner["metadata"]["uid"]))
+        siblings = self._owners.find(OWNER_INDEX, uids[0])
+        return [pod for one in siblings for pod in self._pods.owned(one["metadata"]["uid"])]
+
+    def _status(
+        self,
+        owner: JsonObject,
+        active: list[PodBrief],
+        terminating: int,
+        failure: Failure | None,
+    ) -> JsonObject:
+        spec, now_s = owner["spec"], self._clock.now_s()
+        labels = frozenset(((spec["template"].get("metadata") or {}).get("labels") or {}).items())
+        min_ready_s = spec.get("minReadySeconds", 0)
+        status = dict(owner.get("status") or {})
+        counts = {
+            "replicas": len(active),
+            "fullyLabeledReplicas": sum(labels <= pod.labels for pod in active),
+            "readyReplicas": sum(pod.ready_s is not None for pod in active),
+            "availableReplicas": sum(pod.is_available(min_ready_s, now_s) for pod in active),
+        }
+        if self._kind is REPLICA_SET:
+            counts["terminatingReplicas"] = terminating
+        for name, count in counts.items():
+            if count or name in ("replicas", "terminatingReplicas"):
+                status[name] = count
+            else:
+                status.pop(name, None)
+        self._put_failure(owner, status, len(active), failure)
+        return status
+
+    def _put_failure(
+        self, owner: JsonObject, status: JsonObject, active: int, failure: Failure | None
+    ) -> None:
+        """Set or take away the condition of failed creates and deletes, in place."""
+        conditions = [one for one in status.get("conditions") or () if one["type"] != _FAILURE]
+        known = len(conditions) != len(status.get("conditions") or ())
+        if failure is not None and not known:
+            is_create = active < int(owner["spec"].get("replicas", 1))
+            conditions.append(
+                {
+                    "type": _FAILURE,
+                    "status": "True",
+                    "reason": "FailedCreate" if is_create else "FailedDelete",
+                    "message": str(failure),
+                    "lastTransitionTime": times.format_seconds(int(self._clock.now_s())),
+                }
+            )
+        elif failure is not None:
+            return
+        if conditions:
+            status["conditions"] = conditions
+        else:
+            status.pop("conditions", None)
+
+    async def _write_status(self, key: str, owner: JsonObject, status: JsonObject) -> None:
+        generation = owner["metadata"].get("generation", 0)
+        for attempt in range(_STATUS_ATTEMPTS):
+            known = dict(owner.get("status") or {})
+            wanted = {**status, "observedGeneration": generation} if generation else status
+            known.setdefault("replicas", 0)
+            if known == wanted:
+                return
+            path = f"{self._kind.path(key)}/status"
+            try:
+                await self._client.request("PUT", path, {**owner, "status": wanted})
+            except StatusError as error:
+                if error.code == 404:
+                    return
+                if error.code != 409 or attempt + 1 == _STATUS_ATTEMPTS:
+                    raise
+                owner = await self._client.request("GET", self._kind.path(key))
+                continue
+            return
+
+
+_DONE: Final = frozenset({"Succeeded", "Failed"})
+
+
+def _namespace(obj: JsonObject) -> str:
+    namespace: str = obj["metadata"]["namespace"]
+    return namespace
+
+
+def _owner_uid(obj: JsonObject) -> str | tuple[str, ...]:
+    references = obj["metadata"].get("ownerReferences") or ()
+    return tuple(one["uid"] for one in references if one.get("controller"))
+
+
+def _orphans(obj: JsonObject) -> str | tuple[str, ...]:
+    return () if _owner_uid(obj) else _namespace(obj)
+
+
+INDEXERS: Final[dict[str, Indexer]] = {
+    "namespace": _namespace,
+    "orphans": _orphans,
+    OWNER_INDEX: _owner_uid,
+}
+"""How the informer of a kind must find its objects."""
