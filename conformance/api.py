@@ -26,7 +26,8 @@ from kube.status import StatusError
 
 REQUEST_S_MAX: Final = 60.0
 _CONNECT_S_MAX: Final = 10.0
-_CONNECTIONS_MAX: Final = 100
+# One spec alone has 100 watches open, and each is a connection of its own.
+_CONNECTIONS_MAX: Final = 1_000
 _BUFFER_BYTES: Final = 4 << 20
 _RETRIES_MAX: Final = 10
 _PAUSE_S_MAX: Final = 2.0
@@ -137,17 +138,18 @@ class Api:
             StatusError: the server refused.
             CaseFailed: no answer came, or not in JSON.
         """
-        for _attempt in range(_RETRIES_MAX):
+        retries = 0
+        while True:
             answer = await self.send(call)
             if answer.code < 400:
                 decoded: JsonObject = answer.json
                 return decoded
             error = _refusal(answer)
             pause_s = retry_after_s(error)
-            if pause_s is None:
+            if pause_s is None or retries == _RETRIES_MAX:
                 raise error
+            retries += 1
             await asyncio.sleep(min(pause_s, _PAUSE_S_MAX))
-        raise error
 
     async def get(self, path: str, **query: str) -> JsonObject:
         """Send a GET and return the decoded answer."""

@@ -50,7 +50,7 @@ async def check_crud(stage: Stage, resource: Resource, steps: Crud) -> None:
     metadata["labels"] = {**metadata.get("labels", {}), _LABEL: stage.unique}
     initial = {**steps.initial, "metadata": metadata}
     stage.remove(resource, name)
-    before = await resource.anywhere().list(labelSelector=selector)
+    before = await resource.anywhere().fetch_list(labelSelector=selector)
     same(before["items"], [], "objects before the first was created")
     revision = before["metadata"]["resourceVersion"]
     async with resource.anywhere().watch(labelSelector=selector, resourceVersion=revision) as watch:

@@ -119,5 +119,5 @@ async def wait_established(stage: Stage, name: str) -> JsonObject:
 
 
 async def _listed(resource: Resource) -> bool:
-    await resource.list()
+    await resource.fetch_list()
     return True

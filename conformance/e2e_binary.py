@@ -179,7 +179,7 @@ def _seconds(entry: ElementTree.Element) -> float:
 
 
 def missing(results: Sequence[Result], run: Run) -> list[str]:
-    """Return the specs that were asked for by name and not run, as in a binary of another release."""
+    """Return the specs asked for by name that were not run: the binary is of another release."""
     if run.focus:
         return []
     ran = {key(result.name) for result in results}

@@ -88,7 +88,7 @@ async def check_operations(stage: Stage, resource: Resource, steps: Operations) 
     name = created[-1]["metadata"]["name"]
     gotten = await resource.get(name)
     same(gotten["metadata"]["uid"], created[-1]["metadata"]["uid"], "uid of the object gotten")
-    listed = await resource.list(labelSelector=selector)
+    listed = await resource.fetch_list(labelSelector=selector)
     same(len(listed["items"]), 3, "objects in the filtered list")
     if resource.namespace is not None:
         same(len(await resource.anywhere().items(labelSelector=selector)), 3, "in all namespaces")

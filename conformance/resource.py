@@ -62,13 +62,13 @@ class Resource:
         """Get an object, or a subresource of it."""
         return await self.api.get(self._item(name, part))
 
-    async def list(self, **query: str) -> JsonObject:
+    async def fetch_list(self, **query: str) -> JsonObject:
         """List objects."""
         return await self.api.get(self.path, **query)
 
     async def items(self, **query: str) -> list[JsonObject]:
         """Return the objects of a list."""
-        found = await self.list(**query)
+        found = await self.fetch_list(**query)
         return found.get("items") or []
 
     async def names(self, **query: str) -> list[str]:

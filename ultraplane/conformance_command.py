@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import signal
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def run(wish: Wish, console: Console) -> bool:
         UserError: the server, a pattern or the binary is of no use.
     """
     cases = choose(wish)
-    results = asyncio.run(_run(wish, cases, console))
+    results = asyncio.run(_until_stopped(_run(wish, cases, console)))
     show_table(console, results)
     failed = [result for result in results if result.outcome is Outcome.FAILED]
     if failed:
@@ -100,6 +101,21 @@ def run(wish: Wish, console: Console) -> bool:
         write_reports(wish.report, results)
         console.print(f"[dim]Reports:[/] {wish.report}", soft_wrap=True)
     return not failed
+
+
+async def _until_stopped(work: Coroutine[Any, Any, list[Result]]) -> list[Result]:
+    """Return what `work` returns; SIGTERM ends it as Ctrl-C does, so that all is cleaned up.
+
+    Raises:
+        UserError: it was stopped.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await work
+    except asyncio.CancelledError as error:
+        raise UserError("stopped before the end") from error
 
 
 async def _run(wish: Wish, cases: Sequence[Case], console: Console) -> list[Result]:

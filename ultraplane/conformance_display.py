@@ -73,7 +73,7 @@ class Progress:
 def show_table(console: Console, results: Sequence[Result]) -> None:
     """Show how much of upstream's list was judged, and how."""
     shown = Table(title=f"Kubernetes {RELEASE} conformance", title_justify="left")
-    shown.add_column("SIG")
+    shown.add_column("SIG", no_wrap=True)
     for name in ("specs", "passed", "stand-in", "failed", "not covered", "need containers"):
         shown.add_column(name, justify="right")
     rows = table(results)

@@ -1,20 +1,23 @@
-"""A cluster for one run of something: in a directory of its own, stopped and removed afterwards."""
+"""A cluster for one run of something: in a directory of its own, stopped and removed afterwards.
+
+It ends when we do, however we end; what it kept is removed unless we are killed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from ultraplane.child import Child, start_child
 from ultraplane.errors import UserError
 from ultraplane.run_state import read_state, state_path
 from ultraplane.supervisor import Phase
@@ -22,7 +25,7 @@ from ultraplane.supervisor import Phase
 _START_S_MAX: Final = 60.0
 _STOP_S_MAX: Final = 30.0
 _POLL_S: Final = 0.05
-_LOG_END: Final = 2_000
+_LOG_LINES: Final = 20
 
 
 @asynccontextmanager
@@ -45,40 +48,28 @@ async def own_cluster(settings: dict[str, Any] | None = None) -> AsyncIterator[P
         file = directory / "config.yaml"
         file.write_text(yaml.safe_dump(config))
         data = directory / "data"
-        with (directory / "up.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "ultraplane.cli",
-                "up",
-                f"--data-dir={data}",
-                f"--config={file}",
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C is for us: we stop the cluster when we are done with it.
-                start_new_session=True,
-                env=dict(os.environ),
-            )
-            try:
-                await _ready(process, data, directory / "up.log")
-                yield data / "kubeconfig"
-            finally:
-                await _stop(process)
+        command = [sys.executable, "-m", "ultraplane.cli", "up"]
+        flags = [f"--data-dir={data}", f"--config={file}"]
+        up = await start_child([*command, *flags], os.environ, directory / "up.log")
+        try:
+            await _ready(up, data)
+            yield data / "kubeconfig"
+        finally:
+            await up.stop(_STOP_S_MAX)
     finally:
         shutil.rmtree(place, ignore_errors=True)
         shutil.rmtree(shared, ignore_errors=True)
 
 
-async def _ready(process: asyncio.subprocess.Process, data: Path, log: Path) -> None:
+async def _ready(up: Child, data: Path) -> None:
     try:
         async with asyncio.timeout(_START_S_MAX):
             while not _all_ready(data):
-                if process.returncode is not None:
-                    raise UserError(f"the cluster does not start:\n{_end_of(log)}")
+                if up.exit_code is not None:
+                    raise UserError(f"the cluster does not start:\n{_end_of(up)}")
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as error:
-        text = f"the cluster is not ready after {_START_S_MAX:g} s:\n{_end_of(log)}"
+        text = f"the cluster is not ready after {_START_S_MAX:g} s:\n{_end_of(up)}"
         raise UserError(text) from error
 
 
@@ -87,19 +78,5 @@ def _all_ready(data: Path) -> bool:
     return state is not None and all(process.phase is Phase.READY for process in state.processes)
 
 
-def _end_of(log: Path) -> str:
-    return log.read_text(errors="replace")[-_LOG_END:]
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(_STOP_S_MAX):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+def _end_of(up: Child) -> str:
+    return "\n".join(up.last_lines(_LOG_LINES))

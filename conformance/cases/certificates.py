@@ -53,7 +53,7 @@ async def signing_requests(stage: Stage) -> None:
     gotten = await resource.get(name)
     same(gotten["metadata"]["uid"], created["metadata"]["uid"], "uid")
     same(gotten["spec"]["expirationSeconds"], 3600, "expirationSeconds")
-    listed = await resource.list(fieldSelector=selector)
+    listed = await resource.fetch_list(fieldSelector=selector)
     same(len(listed["items"]), 3, "requests of the signer")
     revision = listed["metadata"]["resourceVersion"]
     async with resource.watch(
@@ -215,10 +215,11 @@ async def _project(stage: Stage, seconds: int) -> JsonObject:
 async def projected_maximum(stage: Stage) -> None:
     """No Pod may ask for a certificate of more than 91 days."""
     request = _project(stage, 91 * 86_400 + 1)
-    await refused("Invalid", request, containing="maxExpirationSeconds")
+    await refused("Invalid", request, containing="maxExpirationSeconds must be <= 7862400")
 
 
 @case(f"{_PROJECTED} is less than minimum (1h) [MinimumKubeletVersion:1.37] [Conformance]")
 async def projected_minimum(stage: Stage) -> None:
     """Nor for one of less than an hour."""
-    await refused("Invalid", _project(stage, 3599), containing="maxExpirationSeconds")
+    request = _project(stage, 3599)
+    await refused("Invalid", request, containing="maxExpirationSeconds must be >= 3600")

@@ -32,18 +32,21 @@ async def watch_objects(stage: Stage) -> None:
     custom = await custom_resource(stage, f"{stage.unique}.example.com", "Noxu")
     noxus = custom.resource
     fields = [f"metadata.name=name{number}" for number in (1, 2)]
-    async with noxus.watch(fieldSelector=fields[0]) as first:
-        async with noxus.watch(fieldSelector=fields[1]) as second:
-            pairs = ((first, "name1"), (second, "name2"))
-            for watch, name in pairs:
-                await noxus.create(_instance(name))
-                await watch.expect("ADDED", lambda obj, name=name: obj["metadata"]["name"] == name)
-            for watch, name in pairs:
-                await noxus.patch(name, {"dummy": "test"})
-                await watch.expect("MODIFIED", lambda obj: obj["dummy"] == "test")
-            for watch, name in pairs:
-                await noxus.delete(name)
-                await watch.expect("DELETED")
+    async with (
+        noxus.watch(fieldSelector=fields[0]) as first,
+        noxus.watch(fieldSelector=fields[1]) as second,
+    ):
+        pairs = ((first, "name1"), (second, "name2"))
+        for watch, name in pairs:
+            await noxus.create(_instance(name))
+            seen = await watch.expect("ADDED")
+            same(seen["metadata"]["name"], name, "the name of what was added")
+        for watch, name in pairs:
+            await noxus.patch(name, {"dummy": "test"})
+            await watch.expect("MODIFIED", lambda obj: obj["dummy"] == "test")
+        for watch, name in pairs:
+            await noxus.delete(name)
+            await watch.expect("DELETED")
 
 
 def _instance(name: str) -> JsonObject:

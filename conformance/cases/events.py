@@ -78,10 +78,10 @@ async def single(stage: Stage) -> None:
     by_controller = await events.names(fieldSelector="reportingController=test-controller")
     same(by_controller, [name], "events by reportingController")
     wanted = await events.get(name)
-    note = "This is a test event - patched"
-    await events.patch(name, {"note": note}, STRATEGIC)
+    series: Any = {"count": 2, "lastObservedTime": "2017-09-19T13:49:11.000000Z"}
+    await events.patch(name, {"series": series}, STRATEGIC)
     found = await events.get(name)
-    wanted["note"] = note
+    wanted["series"] = series
     same(_content(found), _content(wanted), "the event as patched")
     wanted["series"] = {"count": 100, "lastObservedTime": _WHEN}
     wanted["metadata"]["resourceVersion"] = ""

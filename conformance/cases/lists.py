@@ -66,14 +66,14 @@ async def chunks(stage: Stage) -> None:
         while True:
             limit = random.randint(1, _TOTAL // 10)
             query = {"limit": str(limit), **({"continue": more} if more else {})}
-            page = await templates.list(**query)
+            page = await templates.fetch_list(**query)
             revision = revision or page["metadata"]["resourceVersion"]
             same(page["metadata"]["resourceVersion"], revision, "the list's revision")
             more = pages.take(page, limit)
             if not more:
                 break
         same(pages.found, _TOTAL, "objects in all pages")
-    whole = await templates.list(limit=str(_TOTAL + 1))
+    whole = await templates.fetch_list(limit=str(_TOTAL + 1))
     same(len(whole["items"]), _TOTAL, "objects in one answer")
 
 
@@ -87,17 +87,17 @@ async def chunks_after_compaction(stage: Stage) -> None:
     """A token that has expired is answered with one that goes on at the present state."""
     templates = await _many(stage)
     limit = _TOTAL // 10
-    first = await templates.list(limit=str(limit))
+    first = await templates.fetch_list(limit=str(limit))
     pages = _Pages()
     token = pages.take(first, limit)
     token = await _until_expired(templates, token, limit)
-    page = await templates.list(**{"limit": str(limit), "continue": token})
+    page = await templates.fetch_list(**{"limit": str(limit), "continue": token})
     revision = page["metadata"]["resourceVersion"]
     check(revision != first["metadata"]["resourceVersion"], "the list goes on at a new revision")
     same(len(page["items"]), limit, "objects in the page after the expired one")
     more = pages.take(page, limit)
     while more:
-        page = await templates.list(**{"limit": str(limit), "continue": more})
+        page = await templates.fetch_list(**{"limit": str(limit), "continue": more})
         same(page["metadata"]["resourceVersion"], revision, "the list's revision")
         more = pages.take(page, limit)
     same(pages.found, _TOTAL, "objects in all pages")
@@ -108,7 +108,7 @@ async def _until_expired(templates: Resource, token: str, limit: int) -> str:
     query = {"limit": str(limit), "continue": token}
     for _attempt in range(int(_EXPIRY_S_MAX / _EXPIRY_POLL_S)):
         try:
-            await templates.list(**query)
+            await templates.fetch_list(**query)
         except StatusError as error:
             same(error.reason, "Expired", "the refusal of an old token")
             metadata: Any = error.status.get("metadata") or {}

@@ -252,7 +252,8 @@ async def deleted_runtime_class(stage: Stage) -> None:
     await classes.delete(name)
 
     async def rejected() -> bool:
-        obj = pod(f"test-{stage.unique}", runtimeClassName=name)
+        obj = pod("", runtimeClassName=name)
+        obj["metadata"] = {"generateName": "test-runtimeclass-"}
         await refused("Forbidden", stage.pods.create(obj))
         return True
 

@@ -147,7 +147,7 @@ async def label_changed(stage: Stage) -> None:
 async def same_order(stage: Stage) -> None:
     """Watches begun at each event's revision tell all that follows in the same order."""
     maps = stage.config_maps
-    start = (await maps.list())["metadata"]["resourceVersion"]
+    start = (await maps.fetch_list())["metadata"]["resourceVersion"]
     stopped = asyncio.Event()
     async with TaskScope("producer") as scope, AsyncExitStack() as stack:
         scope.spawn(_produce(maps, stopped), name="events")
