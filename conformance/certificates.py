@@ -62,36 +62,83 @@ def self_signed(
 ) -> Pair:
     """Return a certificate that is valid for an hour, for a DNS name or an address `host`."""
     own = key or new_key()
+    template = _template(common_name, own, host, ca=ca)
+    return _pair(template.issuer_name(_name(common_name)), own, own)
+
+
+def authority_and_server(host: str) -> tuple[bytes, Pair]:
+    """Return the certificate of a new authority, and one that it gives to a server at `host`."""
+    authority, own = new_key(), new_key()
+    name = "e2e-server-cert-ca"
+    template = _template(name, authority, "", ca=True).issuer_name(_name(name))
+    root = _pair(template, authority, authority)
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
+    issued = _template(host, own, host, ca=False).issuer_name(_name(name))
+    return root.certificate, _pair(issued.add_extension(identifier, critical=False), own, authority)
+
+
+def _template(
+    common_name: str, key: ec.EllipticCurvePrivateKey, host: str, *, ca: bool
+) -> x509.CertificateBuilder:
     not_before = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1)
-    not_after = not_before + timedelta(hours=1)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    public = key.public_key()
     builder = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(own.public_key())
+        .subject_name(_name(common_name))
+        .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(not_before)
-        .not_valid_after(not_after)
+        .not_valid_after(not_before + timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
-    if not ca:
+    if ca:
+        builder = builder.add_extension(_signs_certificates(), critical=True)
+    else:
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         builder = builder.add_extension(usage, critical=False)
     if host:
         names = x509.SubjectAlternativeName([_general_name(host)])
         builder = builder.add_extension(names, critical=False)
-    certificate = builder.sign(own, hashes.SHA256())
+    return builder
+
+
+def _signs_certificates() -> x509.KeyUsage:
+    unused = dict.fromkeys(
+        (
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
+    return x509.KeyUsage(key_cert_sign=True, crl_sign=True, **unused)
+
+
+def _pair(
+    builder: x509.CertificateBuilder,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+) -> Pair:
+    certificate = builder.sign(signer, hashes.SHA256())
     return Pair(
         certificate.public_bytes(serialization.Encoding.PEM),
-        own.private_bytes(
+        key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         ),
-        not_before,
-        not_after,
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
     )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _written(moment: datetime) -> str:
@@ -106,11 +153,10 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def _request(common_name: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateSigningRequest:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     names = x509.SubjectAlternativeName([x509.DNSName(common_name)])
     return (
         x509.CertificateSigningRequestBuilder()
-        .subject_name(name)
+        .subject_name(_name(common_name))
         .add_extension(names, critical=False)
         .sign(key, hashes.SHA256())
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.checks import check
+from conformance.checks import CaseSkipped, check
 from conformance.registry import case
 from conformance.stage import Stage
 from kube.json_types import JsonObject
@@ -14,6 +14,8 @@ _BLOCKING = frozenset({"NoSchedule", "NoExecute"})
 async def two_nodes(stage: Stage) -> None:
     """Two nodes are ready and take any Pod."""
     nodes = await stage.cluster("v1", "nodes", "Node").items()
+    if not nodes:
+        raise CaseSkipped("the cluster has no nodes")
     free = [node for node in nodes if _is_ready(node) and not _is_tainted(node)]
     check(len(free) >= 2, f"two of {len(nodes)} nodes are ready and untainted: {len(free)} are")
 
