@@ -82,7 +82,7 @@ def focus_of(spec: Spec) -> str:
     text = key(spec.name).partition(": ")[2]
     # Only what Go's syntax gives a meaning is escaped; labels may stand between any two words.
     words = [re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", word) for word in text.split()]
-    return r"\s(\[[^\]]*\]\s)*".join(words) + r"(\s\[[^\]]*\])*$"
+    return r"\s+(\[[^\]]*\]\s+)*".join(words) + r"(\s+\[[^\]]*\])*\s*$"
 
 
 async def run_binary(run: Run) -> list[Result]:

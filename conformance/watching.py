@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-import aiohttp
 import orjson
 
 from conformance.checks import CaseFailed, shown
@@ -34,10 +33,17 @@ class Event(NamedTuple):
         return str(self.object["metadata"]["resourceVersion"])
 
 
+class Content(Protocol):
+    """The body of an answer that goes on."""
+
+    async def readany(self) -> bytes:
+        """Return what has come, at least a byte; nothing at the end."""
+
+
 class Watch:
     """Events in the order in which they come; what was read and not asked for yet is kept."""
 
-    def __init__(self, content: aiohttp.StreamReader, what: str) -> None:
+    def __init__(self, content: Content, what: str) -> None:
         self._content = content
         self._what = what
         self._rest = bytearray()

@@ -34,7 +34,9 @@ from ultraplane.own_cluster import own_cluster
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 # History short enough for the spec that waits until a list's token has expired.
-_OWN_SETTINGS: Final[dict[str, Any]] = {}
+_OWN_SETTINGS: Final[dict[str, Any]] = {
+    "storage": {"compaction_age_s": 60, "compaction_interval_s": 5}
+}
 
 
 @dataclass(frozen=True, slots=True)

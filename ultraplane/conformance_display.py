@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -72,9 +73,10 @@ class Progress:
 
 def show_table(console: Console, results: Sequence[Result]) -> None:
     """Show how much of upstream's list was judged, and how."""
-    shown = Table(title=f"Kubernetes {RELEASE} conformance", title_justify="left")
+    title = f"Kubernetes {RELEASE} conformance"
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     shown.add_column("SIG", no_wrap=True)
-    for name in ("specs", "passed", "stand-in", "failed", "not covered", "need containers"):
+    for name in ("specs", "passed", "stand-in", "failed", "not covered", "containers"):
         shown.add_column(name, justify="right")
     rows = table(results)
     for row in rows[:-1]:
@@ -84,7 +86,7 @@ def show_table(console: Console, results: Sequence[Result]) -> None:
     console.print(shown)
     console.print(
         "[dim]stand-in: of those passed, by a case that does what upstream leaves to a container; "
-        "need containers: of those not covered.[/]",
+        "containers: of those not covered, what needs running ones.[/]",
         soft_wrap=True,
     )
 

@@ -145,12 +145,12 @@ async def priority_classes(stage: Stage) -> None:
     def describe(obj: JsonObject) -> None:
         obj["description"] = "updated description"
 
-    def value(obj: JsonObject) -> None:
+    def raise_value(obj: JsonObject) -> None:
         obj["value"] *= 10
 
     updated = await classes.update(first, describe)
     same(updated["description"], "updated description", "the description")
-    await refused("Invalid", classes.update(first, value))
+    await refused("Invalid", classes.update(first, raise_value))
     patched = await classes.patch(first, {"description": "patched description"})
     same(patched["description"], "patched description", "the description")
     await refused("Invalid", classes.patch(first, {"value": 100}))

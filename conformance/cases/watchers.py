@@ -55,7 +55,7 @@ async def observe_notifications(stage: Stage) -> None:
 
         async def told(kind: str, value: str, mine: Watch, other: Watch) -> None:
             def holds(obj: JsonObject) -> bool:
-                return (obj.get("data") or {}).get(_STEP, "") == value
+                return bool((obj.get("data") or {}).get(_STEP, "") == value)
 
             await mine.expect(kind, holds)
             await watch_ab.expect(kind, holds)

@@ -69,10 +69,8 @@ async def deny(stage: Stage) -> None:
         await refused("", stage.pods.create(bad), containing="the pod contains unwanted label")
         stuck = pod("hanging-pod", labels={"hang": "true"})
         error = await refused("", stage.pods.create(stuck))
-        check(
-            any(word in str(error) for word in ("timeout", "deadline", "timed out")),
-            f"a webhook that hangs is told as such: {error}",
-        )
+        for word in ("webhook", "deadline"):
+            has(str(error), word, "the refusal for a webhook that hangs")
         await refused("NotFound", stage.pods.get("hanging-pod"))
         await until_denied(stage, stage.config_maps, _map("bad"), _MAPS_DENIED)
         await stage.config_maps.create({"metadata": {"name": "admitted"}, "data": {"ok": "yes"}})
@@ -239,7 +237,8 @@ async def timeouts(stage: Stage) -> None:
 
         await configured(1, "Fail")
         error = await refused("", stage.config_maps.create(another()))
-        has(str(error), "failed calling webhook", "the refusal")
+        told = any(word in str(error) for word in ("context deadline exceeded", "timeout"))
+        check(told, f"a webhook that is too slow is told as such: {error}")
         await reset()
         await configured(1, "Ignore")
         await stage.config_maps.create(another())
