@@ -104,8 +104,10 @@ async def _run_case(case: Case, target: Target, clock: Clock) -> Result:
     except StatusError as error:
         text = f"refused: {error.code} {error.reason}: {error}"
         outcome, message = Outcome.FAILED, _told(error, text)
-    except TimeoutError:
-        outcome, message = Outcome.FAILED, f"not done within {case.timeout_s:g} s"
+    except TimeoutError as error:
+        text = f"not done within {case.timeout_s:g} s"
+        # The cancellation tells where in the case that was.
+        outcome, message = Outcome.FAILED, _told(error.__cause__ or error, text)
     except Exception as error:  # noqa: BLE001 -- an answer of an unforeseen shape fails one case
         text = f"{type(error).__name__}: {error}"
         outcome, message = Outcome.FAILED, _told(error, text)
@@ -121,7 +123,7 @@ async def _play(case: Case, target: Target) -> None:
         await stage.clean()
 
 
-def _told(error: Exception, text: str) -> str:
+def _told(error: BaseException, text: str) -> str:
     """Return a message with the place in the case where it happened."""
     frames = [
         frame

@@ -78,6 +78,8 @@ def choose(wish: Wish) -> list[Case]:
     Raises:
         UserError: a pattern is none, or nothing is selected.
     """
+    if wish.only_binary and wish.binary is None:
+        raise UserError("--only-binary is for --e2e-binary FILE")
     selection = Selection(_patterns(wish.focus), _patterns(wish.skip), wish.local)
     cases = selection.choose(all_cases())
     if not cases and wish.binary is None:

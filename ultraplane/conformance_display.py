@@ -74,10 +74,12 @@ class Progress:
 def show_table(console: Console, results: Sequence[Result]) -> None:
     """Show how much of upstream's list was judged, and how."""
     title = f"Kubernetes {RELEASE} conformance"
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    shown = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False
+    )
     shown.add_column("SIG", no_wrap=True)
-    for name in ("specs", "passed", "stand-in", "failed", "not covered", "containers"):
-        shown.add_column(name, justify="right")
+    for name in ("specs", "passed", "stand-in", "failed", "uncovered", "containers"):
+        shown.add_column(name, justify="right", no_wrap=True)
     rows = table(results)
     for row in rows[:-1]:
         shown.add_row(*_cells(row))
@@ -86,7 +88,7 @@ def show_table(console: Console, results: Sequence[Result]) -> None:
     console.print(shown)
     console.print(
         "[dim]stand-in: of those passed, by a case that does what upstream leaves to a container; "
-        "containers: of those not covered, what needs running ones.[/]",
+        "containers: of those uncovered, what needs running ones.[/]",
         soft_wrap=True,
     )
 
