@@ -10,7 +10,7 @@ WARM := $(BIN)/python -c 'import apiserver.main, controllers.main, journal.main,
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults check format bench lock clean
+.PHONY: help run test conformance faults check format bench lock clean
 
 help: ## Show what can be made.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -21,6 +21,10 @@ run: .venv/.run ## Set up and start the cluster. Options: make run ARGS="--port 
 test: .venv/.dev ## Run every test; some of them: make test ARGS="tests/unit -k journal"
 	@tools/test-tools
 	@timeout --kill-after=10 1500 $(BIN)/python -m pytest $(ARGS)
+
+conformance: .venv/.run ## Test a cluster by upstream's conformance specs: make conformance ARGS="--help"
+	@tools/test-tools
+	@$(BIN)/ultraplane conformance $(ARGS)
 
 faults: .venv/.dev ## Do faults to clusters and check all answers. Options: make faults ARGS="--help"
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -243,6 +243,67 @@ def status(
     raise typer.Exit(0 if now.ready else 1)
 
 
+@app.command()
+def conformance(  # noqa: PLR0913, PLR0917 -- one for each flag
+    kubeconfig: flags.TestedKubeconfig = None,
+    server: flags.TestedServer = "",
+    token: flags.TestedToken = "",
+    ca_file: flags.TestedCaFile = None,
+    focus: flags.Focus = None,
+    skip: flags.Skip = None,
+    list_only: flags.ListOnly = False,
+    parallel: flags.Parallel = 8,
+    report: flags.Report = None,
+    local: flags.StandIns = True,
+    webhook_host: flags.WebhookHost = "",
+    e2e_binary: flags.E2eBinary = None,
+    only_binary: flags.OnlyBinary = False,
+) -> None:
+    """Test an API server by the steps of upstream's conformance specs.
+
+    Cases have the names of upstream's specs and do, over HTTP, what these do. They work against
+    any API server, so they can be proven on another. Without --kubeconfig or --server a cluster is
+    started for the run, and removed afterwards; a cluster that is tested gets, and loses, many
+    objects.
+
+    Exit code 1 means that something failed. Columns of the table: "stand-in" passed by a case that
+    does what upstream leaves to a container, such as serving a webhook.
+
+    Examples:
+
+        ultraplane conformance
+
+        ultraplane conformance --focus sig-auth --skip '\\[Slow\\]' --report ./report
+
+        ultraplane conformance --kubeconfig ~/.kube/other --list
+
+        ultraplane conformance --e2e-binary ./e2e.test --only-binary --report ./report
+    """
+    from rich.console import Console
+
+    from ultraplane import conformance_command as command
+
+    wish = command.Wish(
+        kubeconfig,
+        server.rstrip("/"),
+        token,
+        ca_file,
+        tuple(focus or ()),
+        tuple(skip or ()),
+        parallel,
+        report,
+        webhook_host,
+        local,
+        e2e_binary,
+        only_binary,
+    )
+    if list_only:
+        for case in command.choose(wish):
+            typer.echo(case.name)
+        return
+    raise typer.Exit(0 if command.run(wish, Console()) else 1)
+
+
 @app.command("config")
 def show_config(
     config: ConfigFile = None,

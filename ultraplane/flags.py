@@ -124,3 +124,88 @@ AuditLogPath = Annotated[
         "--audit-log-path", parser=path_argument, metavar="FILE", help="Where they are written."
     ),
 ]
+TestedKubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        parser=path_argument,
+        metavar="FILE",
+        help="Test the server that this one's current context leads to, as its user, who has to be "
+        "allowed everything. KUBECONFIG is not looked at.",
+    ),
+]
+TestedServer = Annotated[
+    str, typer.Option("--server", metavar="URL", help="Test this one; see --token and --ca-file.")
+]
+TestedToken = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        metavar="TOKEN",
+        envvar="ULTRAPLANE_CONFORMANCE_TOKEN",
+        help="Bearer token for --server; better by the variable, which others cannot see.",
+    ),
+]
+TestedCaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file", parser=path_argument, metavar="FILE", help="CA certificates for --server."
+    ),
+]
+Focus = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--focus",
+        metavar="RE",
+        help="Only cases in whose name this is found; may be given again for more.",
+    ),
+]
+Skip = Annotated[
+    list[str] | None,
+    typer.Option("--skip", metavar="RE", help="No case in whose name this is found."),
+]
+ListOnly = Annotated[bool, typer.Option("--list", help="Print the cases' names; run nothing.")]
+Parallel = Annotated[
+    int,
+    typer.Option(
+        "--parallel", metavar="N", min=1, max=64, help="Cases at a time; serial ones run alone."
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        parser=path_argument,
+        metavar="DIR",
+        help="Write junit_conformance.xml and conformance.json there.",
+    ),
+]
+StandIns = Annotated[
+    bool,
+    typer.Option(
+        "--stand-ins/--no-stand-ins",
+        help="Run cases that do themselves what upstream leaves to a container.",
+    ),
+]
+WebhookHost = Annotated[
+    str,
+    typer.Option(
+        "--webhook-host",
+        metavar="HOST",
+        help="Address of this machine at which the server reaches the webhooks of cases; needed "
+        "for a server elsewhere. Default: loopback.",
+    ),
+]
+E2eBinary = Annotated[
+    Path | None,
+    typer.Option(
+        "--e2e-binary",
+        parser=path_argument,
+        metavar="FILE",
+        help="Run upstream's e2e.test, too, and take its results into the report, where they count "
+        "before ours. Without --focus: what needs no container.",
+    ),
+]
+OnlyBinary = Annotated[
+    bool, typer.Option("--only-binary", help="Run the e2e binary alone, none of our cases.")
+]

@@ -8,7 +8,7 @@ from apiserver.fairness.dealing import HASH_BITS_MAX, required_bits
 from apiserver.fairness.defaults import MANDATORY_LEVELS, MANDATORY_SCHEMAS
 from apiserver.fairness.model import EXEMPT, GROUP
 from apiserver.types.flow_rules import rule_errors
-from apiserver.types.hooks import TypeHooks
+from apiserver.types.hooks import TypeHooks, keep_metadata
 from apiserver.types.meta import check_string, is_dns1123_subdomain
 from kube.field import FieldError, duplicate, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
@@ -204,6 +204,7 @@ HOOKS: Final = {
         prepare_create=_clear_status,
         validate_create=validate_schema,
         validate_update=lambda new, _old: validate_schema(new),
+        prepare_status=keep_metadata,
         validate_status=validate_status,
         generation=True,
         has_status=True,
@@ -213,6 +214,7 @@ HOOKS: Final = {
         prepare_create=_clear_status,
         validate_create=validate_level,
         validate_update=lambda new, _old: validate_level(new),
+        prepare_status=keep_metadata,
         validate_status=validate_status,
         generation=True,
         has_status=True,

@@ -6,15 +6,17 @@ get indented JSON, as upstream. Only JSON is ever indented.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 from apiserver.exchange import Exchange
 from kube import status as st
-from kube.media import PLAIN_JSON, MediaType, negotiate
+from kube.media import PLAIN_JSON, SERVED, MediaType, negotiate
 
 _BY_HAND: Final = (b"curl", b"Wget", b"Mozilla/5.0")
+_TABLE: Final = re.compile(rb";\s*as=Table\s*(;|$)")
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 
@@ -31,6 +33,22 @@ def media_of(exchange: Exchange) -> MediaType:
     wanted = exchange.parameter("pretty")
     pretty = wanted in _TRUE if wanted else by_hand
     return _indented(media) if pretty and media.encoding == "json" else media
+
+
+def media_without_tables(exchange: Exchange) -> MediaType:
+    """Return how to answer with a document that nothing prints: upstream's reviews.
+
+    Raises:
+        StatusError: 406, only a Table is accepted, or nothing that is served.
+    """
+    media = media_of(exchange)
+    if media.kind != "Table":
+        return media
+    clauses = exchange.accept.split(b",")
+    rest = [clause for clause in clauses if not _TABLE.search(clause)]
+    if not rest:
+        raise st.not_acceptable(SERVED)
+    return negotiate(b",".join(rest))
 
 
 def media_of_error(exchange: Exchange) -> MediaType:

@@ -12,7 +12,8 @@ from apiserver.rbac.authorizer import RbacAuthorizer, role_not_found
 from apiserver.resources import Target
 from apiserver.server import Server
 from apiserver.verbs.access_reviews import review_access
-from apiserver.verbs.answer import respond_document
+from apiserver.verbs.answer import respond_negotiated
+from apiserver.verbs.negotiation import media_without_tables
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
@@ -31,6 +32,7 @@ class Reviews:
     async def create(self, server: Server, exchange: Exchange, target: Target) -> None:
         """Answer a review of any kind."""
         resource = target.resource
+        media = media_without_tables(exchange)
         options = write_options(exchange, "CreateOptions")
         review = await read_request(exchange, resource, options.field_validation)
         review["kind"], review["apiVersion"] = resource.kind, resource.api_version
@@ -49,7 +51,7 @@ class Reviews:
                 review["status"] = await review_access(
                     self._authorizer, review, target, exchange.user
                 )
-        await respond_document(exchange, review, 201)
+        await respond_negotiated(exchange, media, review, 201)
 
     async def _review_token(self, review: JsonObject) -> JsonObject:
         spec = review.get("spec") or {}

@@ -159,3 +159,13 @@ def test_kubectl_reconciles_and_grants_roles(cluster: Cluster, namespace: str) -
     assert user.call("GET", f"/api/v1/namespaces/{namespace}/pods/absent").code == 404
     shown = cluster.kubectl("describe", "role", "r", *here).stdout
     assert "pods" in shown
+
+
+def test_a_review_is_no_table(cluster: Cluster) -> None:
+    path, spec = f"{AUTHORIZATION}/selfsubjectaccessreviews", _wanted("get", "pods")
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    refused = cluster.call("POST", path, {"spec": spec}, headers={"Accept": table})
+    assert (refused.code, refused.json["reason"]) == (406, "NotAcceptable")
+    accepted = f"{table},application/json"
+    answer = cluster.call("POST", path, {"spec": spec}, headers={"Accept": accepted})
+    assert (answer.code, answer.json["kind"]) == (201, "SelfSubjectAccessReview")

@@ -42,7 +42,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         }
     ),
     "controllers": frozenset({"aiohttp", "cbor2", "cryptography", "numpy", "orjson", "uvloop"}),
-    "conformance": frozenset({"aiohttp", "cbor2", "orjson", "typer", "yaml"}),
+    "conformance": frozenset({"aiohttp", "cryptography", "orjson", "yaml"}),
     "ultraplane": frozenset(
         {"annotated_types", "cryptography", "pydantic", "rich", "typer", "uvloop", "yaml"}
     ),

@@ -8,7 +8,7 @@ from typing import Final
 from apiserver.types.meta import is_dns1123_subdomain, validate_label_selector
 from apiserver.types.pods.env import check_field_selector, check_resource_selector
 from apiserver.types.pods.paths import check_local_path, check_mode
-from kube.field import OMITTED, FieldError, forbidden, invalid, required
+from kube.field import OMITTED, FieldError, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 
 _VOLUME_FIELDS: Final = frozenset(
@@ -22,6 +22,10 @@ _VOLUME_FIELDS: Final = frozenset(
 )
 _TOKEN_LIFE_S_MIN: Final = 600
 _TOKEN_LIFE_S_MAX: Final = 1 << 32
+_CERTIFICATE_LIFE_S_MIN: Final = 3_600
+_CERTIFICATE_LIFE_S_MAX: Final = 91 * 86_400
+_KEY_TYPES: Final = ("ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519", "RSA3072", "RSA4096")
+_CERTIFICATE_PATHS: Final = ("credentialBundlePath", "keyPath", "certificateChainPath")
 _CONFLICT: Final = "conflicting duplicate paths"
 
 
@@ -64,10 +68,10 @@ def check_projected(source: JsonObject, path: str, errors: list[FieldError]) -> 
         if "clusterTrustBundle" in projection:
             bundle = projection["clusterTrustBundle"]
             _check_bundle(bundle, f"{where}.clusterTrustBundle", errors)
-            target = bundle.get("path", "")
-            if target in taken:
-                errors.append(invalid(path, target, _CONFLICT))
-            taken.add(target)
+            _take_always(bundle.get("path", ""), path, taken, errors)
+        if "podCertificate" in projection:
+            certificate = projection["podCertificate"]
+            _check_certificate(certificate, f"{where}.podCertificate", path, taken, errors)
         if len(projection) > 1:
             text = "may not specify more than 1 volume type per source"
             errors.append(forbidden(where, text))
@@ -78,6 +82,12 @@ def _take(target: str, shown: str, path: str, taken: set[str], errors: list[Fiel
         if target in taken:
             errors.append(invalid(path, shown, _CONFLICT))
         taken.add(target)
+
+
+def _take_always(target: str, path: str, taken: set[str], errors: list[FieldError]) -> None:
+    if target in taken:
+        errors.append(invalid(path, target, _CONFLICT))
+    taken.add(target)
 
 
 def _check_keys(
@@ -125,6 +135,31 @@ def _check_token(token: JsonObject, path: str, volume_path: str, errors: list[Fi
         check_local_path(target, f"{volume_path}.path", errors)
     else:
         errors.append(required(f"{volume_path}.path"))
+
+
+def _check_certificate(
+    certificate: JsonObject, path: str, volume_path: str, taken: set[str], errors: list[FieldError]
+) -> None:
+    if not certificate.get("signerName"):
+        errors.append(required(f"{path}.signerName", "must be a valid signer name"))
+    if certificate.get("keyType", "") not in _KEY_TYPES:
+        errors.append(not_supported(f"{path}.keyType", certificate.get("keyType", ""), _KEY_TYPES))
+    seconds = certificate.get("maxExpirationSeconds")
+    if seconds is not None:
+        where = f"{path}.maxExpirationSeconds"
+        if seconds < _CERTIFICATE_LIFE_S_MIN:
+            text = f"if provided, maxExpirationSeconds must be >= {_CERTIFICATE_LIFE_S_MIN}"
+            errors.append(invalid(where, seconds, text))
+        if seconds > _CERTIFICATE_LIFE_S_MAX:
+            text = f"if provided, maxExpirationSeconds must be <= {_CERTIFICATE_LIFE_S_MAX}"
+            errors.append(invalid(where, seconds, text))
+    targets = [(name, certificate[name]) for name in _CERTIFICATE_PATHS if certificate.get(name)]
+    if not targets:
+        text = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath"
+        errors.append(required(path, text))
+    for name, target in targets:
+        check_local_path(target, f"{path}.{name}", errors)
+        _take(target, target, volume_path, taken, errors)
 
 
 def _check_bundle(bundle: JsonObject, path: str, errors: list[FieldError]) -> None:

@@ -20,7 +20,16 @@ from ultraplane.run_state import RunState, read_state, state_path, write_state
 from ultraplane.status import Status, as_json, bytes_text, read_status, show
 from ultraplane.supervisor import Phase, ProcessState
 
-COMMANDS = ("up", "journal", "apiserver", "controllers", "status", "config", "version")
+COMMANDS = (
+    "up",
+    "journal",
+    "apiserver",
+    "controllers",
+    "status",
+    "conformance",
+    "config",
+    "version",
+)
 
 
 def _invoke(*arguments: str) -> str:

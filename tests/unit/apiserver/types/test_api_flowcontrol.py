@@ -240,3 +240,11 @@ def test_conditions_have_types_that_differ() -> None:
         ("status.conditions[1].type", 'Duplicate value: "A"'),
         ("status.conditions[2].type", "Required value: must not be empty"),
     ]
+
+
+@pytest.mark.parametrize("plural", ["flowschemas", "prioritylevelconfigurations"])
+def test_writes_of_a_status_change_no_metadata(plural: str) -> None:
+    old = {"metadata": {"name": "a", "labels": {"a": "b"}}}
+    new = {"metadata": {"name": "a", "annotations": {"patched": "true"}}, "status": {}}
+    HOOKS[f"{GROUP}/{plural}"].prepare_status(new, old)
+    assert new["metadata"] == old["metadata"]

@@ -8,6 +8,17 @@ import pytest
 from pod_fixtures import faults, make_pod
 
 V = "spec.volumes[0]"
+CERTIFICATE = f"{V}.projected.sources[0].podCertificate"
+
+
+def _certificate(**more: Any) -> dict[str, Any]:
+    wanted = {
+        "signerName": "example.com/signer",
+        "keyType": "ED25519",
+        "credentialBundlePath": "creds.pem",
+        **more,
+    }
+    return {"projected": {"sources": [{"podCertificate": wanted}]}}
 
 
 @pytest.mark.parametrize(
@@ -80,6 +91,43 @@ V = "spec.volumes[0]"
             [f'{V}.projected: Invalid value: "c": conflicting duplicate paths'],
         ),
         ({"image": {}}, [f"{V}.image.reference: Required value"]),
+        (_certificate(maxExpirationSeconds=3600), []),
+        (_certificate(maxExpirationSeconds=7862400), []),
+        (
+            _certificate(maxExpirationSeconds=3599),
+            [
+                f"{CERTIFICATE}.maxExpirationSeconds: Invalid value: 3599: "
+                "if provided, maxExpirationSeconds must be >= 3600"
+            ],
+        ),
+        (
+            _certificate(maxExpirationSeconds=7862401),
+            [
+                f"{CERTIFICATE}.maxExpirationSeconds: Invalid value: 7862401: "
+                "if provided, maxExpirationSeconds must be <= 7862400"
+            ],
+        ),
+        (
+            _certificate(keyType="DSA", credentialBundlePath="../a"),
+            [
+                f'{CERTIFICATE}.keyType: Unsupported value: "DSA": supported values: "ECDSAP256", '
+                '"ECDSAP384", "ECDSAP521", "ED25519", "RSA3072", "RSA4096"',
+                f'{CERTIFICATE}.credentialBundlePath: Invalid value: "../a": must not contain '
+                "'..'",
+            ],
+        ),
+        (
+            {"projected": {"sources": [{"podCertificate": {"keyType": "ED25519"}}]}},
+            [
+                f"{CERTIFICATE}.signerName: Required value: must be a valid signer name",
+                f"{CERTIFICATE}: Required value: specify at least one of credentialBundlePath, "
+                "keyPath, and certificateChainPath",
+            ],
+        ),
+        (
+            _certificate(keyPath="creds.pem"),
+            [f'{V}.projected: Invalid value: "creds.pem": conflicting duplicate paths'],
+        ),
     ],
 )
 def test_volumes(volume: dict[str, Any], expected: list[str]) -> None:

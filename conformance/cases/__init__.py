@@ -1,0 +1,1 @@
+"""The cases, in modules by subject; `conformance.registry` finds them."""
