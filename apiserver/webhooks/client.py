@@ -186,9 +186,6 @@ def _decode(answer: aiohttp.ClientResponse, content: bytes) -> JsonObject:
     if not isinstance(decoded, dict):
         fault = fault or "the answer is no object"
         raise CallFailed(f"couldn't get version/kind; json parse error: {fault}")
-    if not decoded.get("kind"):
-        shown = content[:_TEXT_MAX].decode(errors="replace")
-        raise CallFailed(f"Object 'Kind' is missing in '{shown}'")
     if decoded.get("kind") == "Status" and decoded.get("status") == "Failure":
         raise _status_failure(decoded, code)
     return decoded

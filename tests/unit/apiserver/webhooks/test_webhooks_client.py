@@ -228,12 +228,6 @@ def test_an_answer_that_is_no_json_object_is_a_failure(
     assert text.startswith("couldn't get version/kind; json parse error: ")
 
 
-def test_an_answer_without_a_kind_is_a_failure(tmp_path: Path, webhooks: WebhookServer) -> None:
-    webhooks.hook("/kindless", lambda _: Reply(200, b'{"response":{}}'))
-    text = _fails(tmp_path, target_of(webhooks.config("/kindless")))
-    assert text == "Object 'Kind' is missing in '{\"response\":{}}'"
-
-
 def test_an_answer_over_the_limit_is_read_no_further(
     tmp_path: Path, webhooks: WebhookServer
 ) -> None:
