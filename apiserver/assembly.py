@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from apiserver.admission.plugins import make_chain
 from apiserver.audit.auditor import Auditor
 from apiserver.audit.log import AuditLog, LogLimits
 from apiserver.audit.policy import parse_policy
@@ -155,6 +156,7 @@ def make_server(
     for resource in catalog.stored():
         if resource.hooks.twin is not None:
             server.twins[resource.storage] = Twins(resource, resource.hooks.twin)
+    server.admission = make_chain(server)
     return server
 
 

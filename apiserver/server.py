@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
+from apiserver.admission.chain import Chain
 from apiserver.authn import User
 from apiserver.authz import Attributes
 from apiserver.cbor_cache import CborCache
@@ -94,6 +95,7 @@ class Server:
         list_steps: whose turn it is to make a piece of a list, which takes a millisecond or two.
         cbor: objects in CBOR, for those who ask for it.
         quota: refuses writes for which there is no room.
+        admission: the plugins that look at writes; none until they are given.
         is_ending: whether the server is about to stop: it serves on, but is not ready.
     """
 
@@ -103,6 +105,7 @@ class Server:
     clock: Clock
     metrics: Metrics
     quota: QuotaGate
+    admission: Chain = field(default_factory=Chain)
     companions: dict[str, Companion] = field(default_factory=dict)
     announced: dict[str, Announce] = field(default_factory=dict)
     guards: dict[str, Guard] = field(default_factory=dict)
