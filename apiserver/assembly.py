@@ -175,6 +175,7 @@ def make_authorizer(
 ) -> Authorizer:
     """Return who decides what users may do; the server's guards of writes go by the same."""
     authorizer = Authorizer([NodeAuthorizer(server.store), rbac], webhook)
+    server.authorizer = authorizer
     server.permit = authorizer.ask
     server.guards.update(make_guards(rbac, authorizer))
     server.guards[SIGNING_REQUESTS] = SigningRequestGuard(authorizer)

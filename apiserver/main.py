@@ -34,6 +34,7 @@ from apiserver.router import Router
 from apiserver.server import Server
 from apiserver.settings import ServerSettings
 from apiserver.verbs.reviews import Reviews
+from apiserver.webhooks.plugins import ADMISSION_STORAGES
 from journal.connect import make_journal
 from kube.discovery import Discovery
 from kube.openapi import OpenApi
@@ -188,6 +189,7 @@ class _ApiServer:
                     task.cancel()
         finally:
             self._peers.stop()
+            await self._server.webhooks.close()
             await self._store.stop()
             await self._journal.close()
         if self._has_crashed or not http.started:
@@ -233,7 +235,8 @@ class _ApiServer:
             self._http.can_serve.set()
             await self._http.listens.wait()
             await self._peers.start()
-            self._server.announced.update(dict.fromkeys(STORAGES, self._peers.all_reach))
+            heard = (*STORAGES, *ADMISSION_STORAGES)
+            self._server.announced.update(dict.fromkeys(heard, self._peers.all_reach))
         # What the start has made lives as long as the process: nothing to look for in there.
         gc.collect()
         gc.freeze()

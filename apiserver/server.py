@@ -9,7 +9,7 @@ from typing import Final
 
 from apiserver.admission.chain import Chain
 from apiserver.authn import User
-from apiserver.authz import Attributes
+from apiserver.authz import Attributes, Authorizer
 from apiserver.cbor_cache import CborCache
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
@@ -21,6 +21,7 @@ from apiserver.quota import QuotaGate
 from apiserver.resources import Catalog, Resource
 from apiserver.settings import ServerSettings
 from apiserver.twins import Twins
+from apiserver.webhooks.client import WebhookClient
 from kube import status as st
 from kube.json_types import JsonObject
 from runtime.clock import Clock
@@ -96,6 +97,8 @@ class Server:
         cbor: objects in CBOR, for those who ask for it.
         quota: refuses writes for which there is no room.
         admission: the plugins that look at writes; none until they are given.
+        authorizer: tells what users may do; nobody may anything until it is given.
+        webhooks: calls those of others.
         is_ending: whether the server is about to stop: it serves on, but is not ready.
     """
 
@@ -119,9 +122,12 @@ class Server:
     live_namespaces: LiveNamespaces = field(init=False)
     list_steps: Turns = field(default_factory=lambda: Turns(1))
     cbor: CborCache = field(default_factory=CborCache)
+    authorizer: Authorizer = field(default_factory=Authorizer)
+    webhooks: WebhookClient = field(init=False)
     is_ending: bool = False
 
     def __post_init__(self) -> None:
+        self.webhooks = WebhookClient(self.store)
         self.live_namespaces = LiveNamespaces(self.store)
 
     async def commit(self, resource: Resource, ops: Sequence[KeyedOp]) -> Committed | Rejected:

@@ -161,6 +161,11 @@ class Chain:
             known = self._work_out(resource, subresource, operation)
         return known[1]
 
+    def is_dynamic(self, resource: Resource, subresource: str, operation: str) -> bool:
+        """Tell whether an operation is looked at by what users have configured."""
+        plan = self.plan(resource, subresource, operation)
+        return plan is not None and plan.is_dynamic
+
     def _work_out(
         self, resource: Resource, subresource: str, operation: str
     ) -> tuple[Resource, Plan | None]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from apiserver.admission.chain import Chain
 from apiserver.admission.lifecycle import NamespaceLifecycle
 from apiserver.admission.pod_defaults import PodDefaults
+from apiserver.webhooks.plugins import make_extensible
 
 if TYPE_CHECKING:
     from apiserver.server import Server
@@ -14,4 +15,4 @@ if TYPE_CHECKING:
 
 def make_chain(server: Server) -> Chain:
     """Return the admission of a server."""
-    return Chain([NamespaceLifecycle(server), PodDefaults()])
+    return Chain([NamespaceLifecycle(server), PodDefaults(), *make_extensible(server)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apiserver.admission.attributes import CREATE
 from apiserver.aside import aside
 from apiserver.documents import (
     JSON,
@@ -34,7 +35,8 @@ async def post(server: Server, exchange: Exchange, target: Target) -> None:
     if body is None:
         body = await exchange.body()
     twins = server.twins.get(resource.storage) if media_type == JSON else None
-    if twins is None or exchange.is_large:
+    # What webhooks and policies say of an object holds for that one only.
+    if twins is None or exchange.is_large or server.admission.is_dynamic(resource, "", CREATE):
         if exchange.is_large:
             obj = await aside(read_strictly, exchange, resource, body, options.field_validation)
         else:

@@ -80,11 +80,11 @@ class Invocation(NamedTuple):
     """A webhook whose rules are about a request.
 
     Attributes:
-        index: of the webhook among all of its kind, as audit annotations count.
+        number: of the webhook among all of its kind, as audit annotations count.
         shown_as: group, version and resource in which it wants to see the object.
     """
 
-    index: int
+    number: int
     hook: Hook
     shown_as: tuple[str, str, str]
 
@@ -117,9 +117,7 @@ class Hooks:
         self._by_configuration.clear()
         self._known.clear()
 
-    def about(
-        self, resource: Resource, subresource: str, operation: str
-    ) -> tuple[Invocation, ...]:
+    def about(self, resource: Resource, subresource: str, operation: str) -> tuple[Invocation, ...]:
         """Return the webhooks with rules about an operation, in the order they are asked in."""
         if not self._by_configuration:
             return ()
@@ -144,11 +142,11 @@ class Hooks:
             hook for name in sorted(self._by_configuration) for hook in self._by_configuration[name]
         ]
         found = []
-        for index, hook in enumerate(hooks):
+        for number, hook in enumerate(hooks):
             others = versions if hook.takes_equivalents else ()
             shown_as = first_match(hook.rules, place, others, "")
             if shown_as is not None:
-                found.append(Invocation(index, hook, shown_as))
+                found.append(Invocation(number, hook, shown_as))
         return tuple(found)
 
 

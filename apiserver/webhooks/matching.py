@@ -12,7 +12,6 @@ import orjson
 from apiserver.admission.attributes import CREATE, UPDATE, Attributes
 from apiserver.authn import User
 from apiserver.authz import Attributes as Asked
-from apiserver.authz import Authorizer
 from apiserver.resources import Resource
 from apiserver.server import Server
 from apiserver.webhooks.configuration import Selectors, kind_of
@@ -32,10 +31,9 @@ class View:
         attributes: the operation.
     """
 
-    def __init__(self, server: Server, authorizer: Authorizer, attributes: Attributes) -> None:
+    def __init__(self, server: Server, attributes: Attributes) -> None:
         self.attributes = attributes
         self._server = server
-        self._authorizer = authorizer
         self._namespace: JsonObject | None = None
         # With what it was made of, so that no other object gets its id meanwhile.
         self._shown: dict[tuple[ShownAs, int], tuple[JsonObject, JsonObject | None]] = {}
@@ -97,7 +95,6 @@ class View:
 
     def activation(self, shown_as: ShownAs) -> Activation:
         """Return the values of the variables that expressions may name, but for params."""
-        attributes = self.attributes
         return Activation(
             object=self.object_as(shown_as),
             old_object=self.old_as(shown_as),
@@ -176,7 +173,7 @@ class View:
         return self._namespace
 
     def _authorize(self, asked: dict[str, Any]) -> tuple[bool, str, str]:
-        decision = self._authorizer.decide(self.attributes.user, asked_of(asked))
+        decision = self._server.authorizer.decide(self.attributes.user, asked_of(asked))
         return decision.allowed, decision.reason, ""
 
 

@@ -38,10 +38,16 @@ class Counts:
 
     def family(self) -> Metric:
         """Return the family."""
-        family = CounterMetricFamily(self._name, self._help, labels=self._labels)
+        if not self._name.endswith("_count"):
+            family = CounterMetricFamily(self._name, self._help, labels=self._labels)
+            for labels, value in self._values.items():
+                family.add_metric(labels, value)
+            return family
+        # The renderer knows no counters but such as end in _total.
+        untyped = Metric(self._name, self._help, "unknown")
         for labels, value in self._values.items():
-            family.add_metric(labels, value)
-        return family
+            untyped.add_sample(self._name, dict(zip(self._labels, labels, strict=True)), value)
+        return untyped
 
 
 class Durations:

@@ -16,11 +16,13 @@ import orjson
 from apiserver.webhooks.matching import ShownAs, View
 from kube.field import quote
 from kube.json_types import JsonObject
+from kube.schema.decode import DecodeError, builtin_decoder
 
 GROUP: Final = "admission.k8s.io"
 KIND: Final = "AdmissionReview"
 VERSIONS: Final = ("v1", "v1beta1")
 JSON_PATCH: Final = "JSONPatch"
+_STATUSES: Final = builtin_decoder("io.k8s.apimachinery.pkg.apis.meta.v1.Status")
 WARNINGS_MAX: Final = 1000
 """The headers that carry them have limits of their own."""
 
@@ -175,16 +177,11 @@ def _decoded(text: str) -> bytes:
 
 def _status(response: _Members) -> JsonObject:
     status = response.object("status")
-    for key, wanted in (
-        ("message", str),
-        ("reason", str),
-        ("status", str),
-        ("code", int),
-        ("details", dict),
-        ("metadata", dict),
-    ):
-        _typed(status.get(key), wanted, f"Status.status.{key}")
-    return {key: value for key, value in status.items() if value is not None}
+    try:
+        _STATUSES.decode(status)
+    except DecodeError as error:
+        raise BadReview(str(error)) from error
+    return status
 
 
 def _check_v1(answer: JsonObject, response: _Members, question: Question) -> None:
