@@ -48,7 +48,7 @@ class Compiled(NamedTuple):
         try:
             return self.condition.evaluate(activation)
         except CostExceeded as error:
-            if activation.budget.remaining > 0:
+            if activation.budget.remaining >= 0:
                 text = f"expression '{self.expression}' resulted in error: {error}"
                 raise CelError(text) from error
             raise CostExceeded(OUT_OF_BUDGET) from error

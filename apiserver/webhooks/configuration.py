@@ -126,18 +126,15 @@ class Hooks:
         if found is None:
             if len(self._known) >= _PLACES_MAX:
                 self._known.clear()
-            found = self._known[key] = self._find(place_of(resource, subresource, operation))
+            found = self._known[key] = self._find(
+                resource, place_of(resource, subresource, operation)
+            )
         return found
 
-    def forget_places(self) -> None:
-        """Work out anew what webhooks are about: types have come or gone."""
-        self._known.clear()
-
-    def _find(self, place: Place) -> tuple[Invocation, ...]:
-        versions = equivalents(self._catalog, place)
-        kind = kind_of(self._catalog, (place.group, place.version, place.resource))
-        if is_excluded(place.group, place.resource, kind):
+    def _find(self, resource: Resource, place: Place) -> tuple[Invocation, ...]:
+        if is_excluded(place.group, place.resource):
             return ()
+        versions = equivalents(self._catalog, resource)
         hooks = [
             hook for name in sorted(self._by_configuration) for hook in self._by_configuration[name]
         ]
@@ -162,24 +159,9 @@ def place_of(resource: Resource, subresource: str, operation: str) -> Place:
     )
 
 
-def equivalents(catalog: Catalog, place: Place) -> list[tuple[str, str, str]]:
+def equivalents(catalog: Catalog, resource: Resource) -> list[tuple[str, str, str]]:
     """Return group, version and resource of every type that serves the same objects."""
-    asked = catalog.by_version.get((place.group, place.version), {}).get(place.resource)
-    if asked is None:
-        return []
-    return [
-        (group, version, other.plural)
-        for (group, version), resources in catalog.by_version.items()
-        for other in resources.values()
-        if other.storage == asked.storage
-    ]
-
-
-def kind_of(catalog: Catalog, shown_as: tuple[str, str, str]) -> str:
-    """Return the kind of a type, "" if it is not served."""
-    group, version, plural = shown_as
-    found = catalog.by_version.get((group, version), {}).get(plural)
-    return "" if found is None else found.kind
+    return [(other.group, other.version, other.plural) for other in catalog.versions_of(resource)]
 
 
 def _compile(configuration: str, number: int, spec: JsonObject, step: str) -> Hook:

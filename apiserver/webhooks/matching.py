@@ -14,7 +14,7 @@ from apiserver.authn import User
 from apiserver.authz import Attributes as Asked
 from apiserver.resources import Resource
 from apiserver.server import Server
-from apiserver.webhooks.configuration import Selectors, kind_of
+from apiserver.webhooks.configuration import Selectors
 from kube import status as st
 from kube.cel.conditions import Activation
 from kube.json_types import JsonObject
@@ -65,7 +65,10 @@ class View:
             StatusError: 500, it is served no longer.
         """
         group, version, plural = shown_as
-        found = self._server.catalog.by_version.get((group, version), {}).get(plural)
+        asked = self.attributes.resource
+        if shown_as == (asked.group, asked.version, asked.plural):
+            return asked
+        found = self._server.catalog.in_version(group, version).get(plural)
         if found is None:
             where = f"{group}/{version}, Resource={plural}"
             raise st.internal_error(f"unable to convert to {where}: unknown kind")
@@ -79,8 +82,7 @@ class View:
         """
         if self.attributes.part is not None:
             return self.attributes.kind
-        self.resource_as(shown_as)
-        return shown_as[0], shown_as[1], kind_of(self._server.catalog, shown_as)
+        return shown_as[0], shown_as[1], self.resource_as(shown_as).kind
 
     async def namespace(self) -> JsonObject | None:
         """Return the namespace that the operation is in; None for what is in none.

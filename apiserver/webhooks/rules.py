@@ -10,17 +10,20 @@ from typing import Any, Final, NamedTuple
 
 from kube.json_types import JsonObject
 
-EXCLUDED_KINDS: Final = frozenset(
+POLICIES: Final = frozenset(
     {
-        "ValidatingWebhookConfiguration",
-        "MutatingWebhookConfiguration",
-        "ValidatingAdmissionPolicy",
-        "ValidatingAdmissionPolicyBinding",
-        "MutatingAdmissionPolicy",
-        "MutatingAdmissionPolicyBinding",
+        "mutatingadmissionpolicies",
+        "mutatingadmissionpolicybindings",
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicybindings",
     }
 )
-"""Of admissionregistration.k8s.io: nobody may lock themselves out of mending these."""
+"""Of admissionregistration.k8s.io: no policy may keep anybody from mending these."""
+CONFIGURATIONS: Final = POLICIES | {
+    "mutatingwebhookconfigurations",
+    "validatingwebhookconfigurations",
+}
+"""Neither may a webhook, nor from mending its configuration."""
 EXCLUDED_RESOURCES: Final = frozenset(
     {
         ("authentication.k8s.io", "selfsubjectreviews"),
@@ -50,10 +53,10 @@ class Place(NamedTuple):
     is_namespaced: bool
 
 
-def is_excluded(group: str, resource: str, kind: str) -> bool:
-    """Tell whether neither webhooks nor policies are asked about a type."""
+def is_excluded(group: str, resource: str, *, by_policies: bool = False) -> bool:
+    """Tell whether webhooks, or policies, are never asked about a type."""
     if group == _GROUP:
-        return kind in EXCLUDED_KINDS
+        return resource in (POLICIES if by_policies else CONFIGURATIONS)
     return (group, resource) in EXCLUDED_RESOURCES
 
 

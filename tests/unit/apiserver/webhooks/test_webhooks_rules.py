@@ -92,8 +92,15 @@ def test_a_rule_with_names_is_about_these_objects_only() -> None:
 
 def test_nobody_is_asked_about_configurations_of_admission_and_about_reviews() -> None:
     group = "admissionregistration.k8s.io"
-    resource = "validatingadmissionpolicies"
-    assert is_excluded(group, resource, "ValidatingAdmissionPolicy")
-    assert is_excluded("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview")
-    assert not is_excluded("authentication.k8s.io", "tokenrequests", "TokenRequest")
-    assert not is_excluded("", "pods", "Pod")
+    assert is_excluded(group, "validatingadmissionpolicies")
+    assert is_excluded(group, "mutatingwebhookconfigurations")
+    assert is_excluded("authorization.k8s.io", "subjectaccessreviews")
+    assert not is_excluded("authentication.k8s.io", "tokenrequests")
+    assert not is_excluded("", "pods")
+
+
+def test_policies_look_at_configurations_of_webhooks_but_not_at_policies() -> None:
+    group = "admissionregistration.k8s.io"
+    assert is_excluded(group, "mutatingadmissionpolicybindings", by_policies=True)
+    assert not is_excluded(group, "validatingwebhookconfigurations", by_policies=True)
+    assert is_excluded("authentication.k8s.io", "tokenreviews", by_policies=True)
