@@ -1,15 +1,31 @@
-"""x-kubernetes-validations of a structural schema: checked, compiled, evaluated."""
+"""`x-kubernetes-validations` of a structural schema: compiled once, evaluated on each write.
+
+    rules = compile_rules(schema)                 # None if the schema has none
+    errors = rules.validate(new, old)             # old: None for a create
+
+Semantics are upstream's (apiextensions-apiserver, `schema/cel`): a rule judges a value where it is
+present and not null; one that names `oldSelf` only where there is a comparable old value; a fault
+of what has not changed is none. All evaluations for one object share one budget; when it is spent,
+one error says so and nothing else is evaluated. `check_rules` is in `rule_checks.py`.
+"""
 
 from __future__ import annotations
 
-from kube import field
 from kube.cel.cost import Budget
+from kube.cel.correlation import Ratchet
+from kube.cel.rule_checks import check_rules
+from kube.cel.validators import Judgement, Stopped, Validator, build_validator
 from kube.field import FieldError
 from kube.json_types import JsonObject
 
+__all__ = ["Rules", "check_rules", "compile_rules"]
+
 
 class Rules:
-    """All rules of one version of a custom resource, compiled."""
+    """All rules of one version of a custom resource, compiled. Threads may share it."""
+
+    def __init__(self, validator: Validator) -> None:
+        self._validator = validator
 
     def validate(
         self, new: JsonObject, old: JsonObject | None = None, *, budget: Budget | None = None
@@ -22,7 +38,13 @@ class Rules:
                 `oldSelf` are skipped; with it, what did not change is not judged again.
             budget: what the evaluations of this request may cost together; None: a fresh one.
         """
-        raise NotImplementedError
+        judgement = Judgement(budget or Budget())
+        ratchet = None if old is None else Ratchet(self._validator.schema, new, old, None)
+        try:
+            self._validator.validate("", new, old, ratchet, judgement)
+        except Stopped:
+            pass
+        return judgement.errors
 
 
 def compile_rules(schema: JsonObject) -> Rules | None:
@@ -30,14 +52,5 @@ def compile_rules(schema: JsonObject) -> Rules | None:
 
     Rules that do not compile answer each object with an error, as upstream's do.
     """
-    return None
-
-
-def check_rules(schema: JsonObject, path: str = "") -> list[FieldError]:
-    """Return what is wrong with the rules of a schema, as creating its CRD is answered.
-
-    Args:
-        schema: an openAPIV3Schema, structurally valid.
-        path: where it stands: `spec.versions[0].schema.openAPIV3Schema`.
-    """
-    return [field.forbidden(path, "")] if schema is None else []
+    validator = build_validator(schema)
+    return None if validator is None else Rules(validator)
