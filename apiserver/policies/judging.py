@@ -35,12 +35,12 @@ class Verdict(NamedTuple):
     """What one expression says against an object, or that it could not say anything.
 
     Attributes:
-        index: of the expression.
+        number: of the expression, as audit annotations have it.
         reason: of the refusal; "" for a failure, which is Invalid too.
         is_failure: it could not be evaluated.
     """
 
-    index: int
+    number: int
     message: str
     reason: str
     is_failure: bool

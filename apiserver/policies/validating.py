@@ -90,7 +90,7 @@ class _Findings:
                         "message": verdict.message,
                         "policy": policy.name,
                         "binding": binding.name,
-                        "expressionIndex": verdict.index,
+                        "expressionIndex": verdict.number,
                         "validationActions": list(binding.actions),
                     }
                 )
