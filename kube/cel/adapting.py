@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kube.cel.errors import CelError
+from kube.cel.library.conversions import to_text
 from kube.cel.library.moments import parse_date, parse_duration, parse_timestamp
 from kube.cel.types import CelType
 from kube.cel.values import Duration, Timestamp
@@ -37,7 +38,8 @@ def adapter(type_: CelType) -> Adapt | None:
         case "map":
             value = adapter(type_.params[1])
             return None if value is None else _each_value(value)
-    return None
+        case _:
+            return None
 
 
 def _each(adapt: Adapt) -> Adapt:
@@ -91,9 +93,6 @@ def to_json(value: Any) -> Any:
         case bytes():
             return base64.b64encode(value).decode()
         case Timestamp() | Duration():
-            # Late: this module is below the library.
-            from kube.cel.library.conversions import to_text  # noqa: PLC0415
-
             return to_text(value)
         case _:
             return value

@@ -15,6 +15,7 @@ from kube.cel.types import SIZE_MAX, CelType
 TEXT: Final = 0.1
 PATTERN: Final = 0.25
 _FORMAT_PATTERN: Final = 128
+_FORMAT_NAME_MAX: Final = 64
 _CHECK: Final = 350_000
 
 
@@ -136,6 +137,8 @@ def _compared(args: Args) -> Estimate:
 def _equals(args: Args) -> Estimate:
     kinds = {args[0].type.name, args[1].type.name}
     if args[0].type.kind == args[1].type.kind == "opaque" and len(kinds) == 1:
+        if kinds == {"kubernetes.NamedFormat"}:
+            return Estimate(Range(1, _FORMAT_NAME_MAX).scaled(TEXT))
         return Estimate(ONE)
     return _compared(args)
 
@@ -199,7 +202,7 @@ CALL_COSTS: Final[dict[str, Rule]] = {
     "ip.isCanonical": _text(0, 2 * TEXT),
     "containsIP": _contained(Range(8, 32).scaled(TEXT)),
     "containsCIDR": _contained(Range(8, 32).scaled(TEXT).plus(Range(4, 16).scaled(TEXT)).plus(ONE)),
-    "validate": _text(1, TEXT * _FORMAT_PATTERN * PATTERN),
+    "validate": lambda args: Estimate(args[1].size.scaled(TEXT).scaled(_FORMAT_PATTERN * PATTERN)),
     "_==_": _equals,
     "_!=_": _compared,
     "_+_": _sum,
@@ -214,7 +217,15 @@ CALL_COSTS: Final[dict[str, Rule]] = {
     "reverse": lambda args: Estimate(ONE.plus(args[0].size), args[0].size),
     "sort": lambda args: Estimate(args[0].size.times(args[0].size), args[0].size),
 }
-CALL_COSTS.update(dict.fromkeys(("cidr", "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver"), _text(0)))
-CALL_COSTS.update(dict.fromkeys(("lowerAscii", "upperAscii", "substring", "trim"), _text(0, sized=True)))
-CALL_COSTS.update(dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf", "includes"), _each))
+CALL_COSTS.update(
+    dict.fromkeys(
+        ("cidr", "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver"), _text(0)
+    )
+)
+CALL_COSTS.update(
+    dict.fromkeys(("lowerAscii", "upperAscii", "substring", "trim"), _text(0, sized=True))
+)
+CALL_COSTS.update(
+    dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf", "includes"), _each)
+)
 CALL_COSTS.update(dict.fromkeys(("_<_", "_<=_", "_>_", "_>=_"), _ordered))

@@ -42,6 +42,8 @@ def plan_call(planner: Planner, node: Call) -> Plan:
             return _plan_condition(planner, node)
         case "_?._":
             return _plan_optional_select(planner, node)
+        case _:
+            pass
     nodes = [*([node.target] if node.target is not None else []), *node.args]
     plans = [planner.plan(each) for each in nodes]
     cost = sum(plan.cost for plan in plans)
@@ -210,11 +212,13 @@ def _plan_logic(planner: Planner, node: Call, *, decisive: bool) -> Plan:
 
     def decide_after(error: CelError, frame: Frame) -> bool:
         frame[0] -= price
-        if second(frame) is decisive:
+        value: object = second(frame)
+        if value is decisive:
             return decisive
         raise error
 
     def logic(frame: Frame) -> bool:
+        value: object
         try:
             value = first(frame)
         except CostExceeded:

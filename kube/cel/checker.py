@@ -6,7 +6,7 @@ layout of cel-go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from kube.cel.errors import CelError, CompileError
@@ -25,7 +25,23 @@ from kube.cel.tree import (
     Select,
     walk,
 )
-from kube.cel.types import BOOL, BYTES, DOUBLE, DYN, ERROR, INT, NULL, STRING, UINT, CelType, list_of, map_of, optional_of, same, type_of
+from kube.cel.types import (
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DYN,
+    ERROR,
+    INT,
+    NULL,
+    STRING,
+    UINT,
+    CelType,
+    list_of,
+    map_of,
+    optional_of,
+    same,
+    type_of,
+)
 from kube.cel.unification import Unifier
 from kube.cel.values import Uint
 
@@ -104,7 +120,9 @@ class Checker:
         for scope in reversed(self._scopes):
             if name in scope:
                 return scope[name]
-        return LIBRARY.types.get(name) or (type_of(self._messages[name]) if name in self._messages else None)
+        return LIBRARY.types.get(name) or (
+            type_of(self._messages[name]) if name in self._messages else None
+        )
 
     def _ident(self, node: Ident) -> CelType:
         found = self._lookup(node.name)
@@ -114,10 +132,23 @@ class Checker:
 
     def _select(self, node: Select) -> CelType:
         name = qualified(node)
-        if name and not node.test and name in LIBRARY.types and self._is_free(name):
-            return LIBRARY.types[name]
+        if name and not node.test:
+            known = self._dotted(name)
+            if known is not None:
+                node.name = name
+                return known
         found = self._field(node, node.operand, node.field)
         return BOOL if node.test else found
+
+    def _dotted(self, name: str) -> CelType | None:
+        for scope in reversed(self._scopes):
+            if name in scope:
+                return scope[name]
+            if name.partition(".")[0] in scope:
+                # A loop's variable hides what begins with its name further out; but a variable
+                # and a dotted one that begins with it may be declared together.
+                return None
+        return LIBRARY.types.get(name)
 
     def _is_free(self, name: str) -> bool:
         root = name.partition(".")[0]
@@ -196,7 +227,9 @@ class Checker:
                 result = DYN
         if result is not None:
             return result
-        shown = ", ".join(str(self._unifier.resolve(each, final=True)) for each in given[bool(node.target) :])
+        shown = ", ".join(
+            str(self._unifier.resolve(each, final=True)) for each in given[bool(node.target) :]
+        )
         target = f"{self._unifier.resolve(given[0], final=True)}." if node.target else ""
         return self._error(
             node, f"found no matching overload for '{node.function}' applied to '{target}({shown})'"
@@ -243,7 +276,9 @@ class Checker:
         return map_of(key_type or self._unifier.fresh(), value_type or self._unifier.fresh())
 
     def _message(self, node: MapLiteral) -> CelType:
-        made = self._messages.get(node.name) or self._messages.get(f"{node.name.partition('.')[0]}.*")
+        made = self._messages.get(node.name) or self._messages.get(
+            f"{node.name.partition('.')[0]}.*"
+        )
         if made is None:
             for entry in node.entries:
                 self._check(entry.value)
@@ -316,7 +351,7 @@ class Checker:
                 self._error(arg, f"invalid {node.function} argument")
 
 
-_PARSED: Final = {
+_PARSED: Final[dict[str, Callable[[str], object]]] = {
     "matches": compile_pattern,
     "timestamp": parse_timestamp,
     "duration": parse_duration,

@@ -60,7 +60,9 @@ def unchanged(schema: JsonObject | None, new: Any, old: Any) -> bool:
             return exactly(new, old)
         olds = MapList(schema, old)
         items = schema.get("items")
-        return all((was := olds.get(item)) is not None and unchanged(items, item, was) for item in new)
+        return all(
+            (was := olds.get(item)) is not None and unchanged(items, item, was) for item in new
+        )
     if isinstance(new, dict) and isinstance(old, dict):
         if len(new) != len(old):
             return False
@@ -97,16 +99,19 @@ class Ratchet:
     """A place in an object that is judged, and what is needed to tell whether it has changed.
 
     A fault of what has not changed is none: it was there before the rule was. Nothing is compared
-    before a fault is found.
+    before a fault is found. Without a schema it has no old value, and `parent`, the nearest above
+    that may have one, is asked.
     """
 
-    __slots__ = ("_answer", "_known", "_parent", "_schema", "new", "old")
+    __slots__ = ("_answer", "_known", "new", "old", "parent", "schema")
 
-    def __init__(self, schema: JsonObject | None, new: Any, old: Any, parent: Ratchet | None) -> None:
-        self._schema = schema
+    def __init__(
+        self, schema: JsonObject | None, new: Any, old: Any, parent: Ratchet | None
+    ) -> None:
+        self.schema = schema
         self.new = new
         self.old = old
-        self._parent = parent
+        self.parent = parent
         self._answer = False
         self._known = False
 
@@ -115,25 +120,25 @@ class Ratchet:
         if not self._known:
             self._known = True
             place: Ratchet | None = self
-            while place is not None and place._schema is None:
-                place = place._parent
+            while place is not None and place.schema is None:
+                place = place.parent
             if place is not None and place is not self:
                 self._answer = place.forgives()
             elif place is not None:
-                self._answer = unchanged(place._schema, place.new, place.old)
+                self._answer = unchanged(place.schema, place.new, place.old)
         return self._answer
 
     def within(self) -> Ratchet:
         """Return a place that only the ones above this can forgive."""
-        return Ratchet(None, None, None, self._parent)
+        return Ratchet(None, None, None, self.parent)
 
     def at_key(self, key: str, *, root: bool) -> Ratchet | None:
         """Return the place of a field; `root`: of the whole object, whose kind never counts."""
-        if self._schema is None:
+        if self.schema is None:
             return self
         if root and key in ("apiVersion", "kind"):
             return None
-        schema = _below(self._schema, key)
+        schema = _below(self.schema, key)
         if (
             schema is None
             or not isinstance(self.new, dict)
@@ -145,9 +150,9 @@ class Ratchet:
 
     def at_items(self, pairs: Iterable[tuple[Any, Any]]) -> Iterable[Ratchet]:
         """Yield the places of a list's elements; `pairs` are each and its old value or None."""
-        items = self._schema.get("items") if self._schema is not None else None
+        items = self.schema.get("items") if self.schema is not None else None
         for new, old in pairs:
-            if self._schema is None:
+            if self.schema is None:
                 yield self
             elif old is None or not isinstance(items, dict):
                 yield Ratchet(None, None, None, self)

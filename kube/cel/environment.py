@@ -1,7 +1,7 @@
 """Expressions compiled to programs: parsed, checked against types, planned.
 
-    program = compile_expression("self.replicas <= 3", {"self": type_of_self}, wanted=(BOOL,))
-    program.evaluate([value_of_self], Budget())
+program = compile_expression("self.replicas <= 3", {"self": type_of_self}, wanted=(BOOL,))
+program.evaluate([value_of_self], Budget())
 """
 
 from __future__ import annotations
@@ -9,17 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from kube.cel.calls import plan_call
 from kube.cel.checker import Checker
 from kube.cel.cost import EXPRESSION_COST_MAX, Budget
 from kube.cel.errors import CelError, CompileError
+from kube.cel.loops import plan_loop
 from kube.cel.parsing import Source, parse
 from kube.cel.plans import Planner
-from kube.cel.tree import Ident, Node, walk
+from kube.cel.tree import Call, Comprehension, Ident, Node, Select, walk
 from kube.cel.types import CelType, same
+from kube.cel.values import TYPE_NAMES
 
 _FAULTS: Final = (
-    ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
-)  # fmt: skip
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class Program:
@@ -36,10 +45,12 @@ class Program:
         self.tree = tree
         self.names = names
         self.used = frozenset(
-            node.name for node in walk(tree) if isinstance(node, Ident) and node.name in names
+            node.name
+            for node in walk(tree)
+            if isinstance(node, Ident | Select) and node.name in names
         )
         self.result = tree.type
-        planner = Planner(names, lazy)
+        planner = Planner(names, lazy, {Call: plan_call, Comprehension: plan_loop})
         plan = planner.plan(tree)
         self._run = plan.run
         self._cost = plan.cost
@@ -86,9 +97,14 @@ def compile_expression(
     except RecursionError:
         raise CompileError("ERROR: <input>:-1:0: the expression is nested too deeply") from None
     if wanted and not any(same(program.result, each) for each in wanted):
-        names = " or ".join(str(each) for each in wanted)
-        raise WrongResult(f"must evaluate to {names}")
+        names = [_shown(each) for each in wanted]
+        shown = names[0] if len(names) == 1 else f"one of [{' '.join(names)}]"
+        raise WrongResult(f"must evaluate to {shown} but got {_shown(program.result)}")
     return program
+
+
+def _shown(type_: CelType) -> str:
+    return TYPE_NAMES.get(type_.kind) or str(type_)
 
 
 class WrongResult(CompileError):

@@ -68,7 +68,8 @@ class _Estimator:
                 return self._map(node)
             case Comprehension():
                 return self._binding(node) if node.binds else self._loop(node)
-        return ZERO
+            case _:
+                return ZERO
 
     def _local(self, name: str) -> _Local | None:
         stack = self._locals.get(name)
@@ -186,8 +187,12 @@ class _Estimator:
         entries = self._entry_sizes(node.source)
         path = self._path(node.source)
         is_list = (entries.kind if entries else node.source.type.kind) == "list"
-        key = _Local((*path, "@indices" if is_list else "@keys"), entries.key if entries else None, None)
-        value = _Local((*path, "@items" if is_list else "@values"), entries.value if entries else None, None)
+        key = _Local(
+            (*path, "@indices" if is_list else "@keys"), entries.key if entries else None, None
+        )
+        value = _Local(
+            (*path, "@items" if is_list else "@values"), entries.value if entries else None, None
+        )
         if node.second:
             return [key, value]
         return [value if is_list else key]
@@ -214,19 +219,20 @@ class _Estimator:
     def _looked_up(self, path: Path) -> Range | None:
         if not path or path[0] in _ACCUMULATORS:
             return None
-        current: CelType | None = self._root
+        current = self._root
         for name in path[1:]:
-            assert current is not None
+            below: CelType | None
             match name:
                 case "@items" | "@values":
-                    current = current.params[-1] if current.params else None
+                    below = current.params[-1] if current.params else None
                 case "@keys":
-                    current = current.params[0] if len(current.params) == 2 else None
+                    below = current.params[0] if len(current.params) == 2 else None
                 case _:
                     field = current.fields.get(name)
-                    current = None if field is None else field.type
-            if current is None:
+                    below = None if field is None else field.type
+            if below is None:
                 return None
+            current = below
         return Range(0, current.size_max)
 
     def _size(self, node: Node) -> Range:
@@ -262,4 +268,5 @@ def _written_size(node: Node) -> Range | None:
             return fixed(len(node.elements))
         case MapLiteral():
             return fixed(len(node.entries))
-    return None
+        case _:
+            return None

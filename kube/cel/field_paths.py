@@ -10,7 +10,8 @@ from kube.json_types import JsonObject
 _TOKEN: Final = re.compile(r"'(?:[^'\\]|\\.)*'|[.\[\]]|[^.\[\]]+", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _MEANINGS: Final = {
-    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "'": "'", "\\": "\\",
+    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+    "'": "'", "\\": "\\",
 }  # fmt: skip
 
 
@@ -54,10 +55,10 @@ def _step(schema: JsonObject, name: str) -> tuple[JsonObject, str]:
     properties = schema.get("properties")
     if properties:
         child = properties.get(name)
-        if not isinstance(child, dict):
-            raise ValueError("does not refer to a valid field")
-        return child, f".{name}"
-    values = schema.get("additionalProperties")
-    if not isinstance(values, dict):
-        raise ValueError("does not refer to a valid field")
-    return values, f"[{name}]"
+        if isinstance(child, dict):
+            return child, f".{name}"
+    else:
+        values = schema.get("additionalProperties")
+        if isinstance(values, dict):
+            return values, f"[{name}]"
+    raise ValueError("does not refer to a valid field")

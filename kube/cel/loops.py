@@ -102,6 +102,7 @@ def _plan_quantifier(planner: Planner, node: Comprehension, feed: Feed) -> Plan:
     body = planner.plan(_body(node.step, "_||_" if decisive else "_&&_"))
     predicate = body.run
     price = body.cost + (_EXISTS_TURN if decisive else _ALL_TURN)
+    stop_price = (_EXISTS_TURN if decisive else _ALL_TURN) - 1
 
     def quantify(frame: Frame) -> bool:
         error: CelError | None = None
@@ -117,7 +118,9 @@ def _plan_quantifier(planner: Planner, node: Comprehension, feed: Feed) -> Plan:
                 error = error or exc
                 continue
             if value is decisive:
-                return decisive
+                # What would go on asks once more whether to.
+                frame[0] -= stop_price
+                return bool(value)
             if value is not (not decisive):
                 error = error or no_such_overload()
         if error is not None:
@@ -176,7 +179,7 @@ def _plan_collect(planner: Planner, node: Comprehension, feed: Feed) -> Plan:
     test, test_cost = _passer(planner, condition)
     make, optional = element.run, bool(added.optional)
     assert not optional
-    price = test_cost + (1 if condition is not None else 0)
+    price = test_cost
     kept_price = element.cost + _COLLECT
 
     def collect(frame: Frame) -> list[Any]:
@@ -186,6 +189,8 @@ def _plan_collect(planner: Planner, node: Comprehension, feed: Feed) -> Plan:
             if test is None or _passes(test, frame):
                 frame[0] -= kept_price
                 made.append(make(frame))
+            else:
+                frame[0] -= 1
             if frame[0] < 0:
                 raise overspent()
         return made
@@ -200,7 +205,7 @@ def _plan_insert(planner: Planner, node: Comprehension, feed: Feed) -> Plan:
     (accumulator,) = planner.declare(node.accumulator)
     insert = planner.plan(step)
     planner.forget()
-    put, price, put_price = insert.run, test_cost + 1, insert.cost
+    put, price, put_price = insert.run, test_cost, insert.cost
 
     def transform(frame: Frame) -> Any:
         made: dict[Any, Any] = {}
@@ -211,6 +216,8 @@ def _plan_insert(planner: Planner, node: Comprehension, feed: Feed) -> Plan:
             if test is None or _passes(test, frame):
                 frame[0] -= put_price
                 put(frame)
+            else:
+                frame[0] -= 1
             if frame[0] < 0:
                 raise overspent()
         return made

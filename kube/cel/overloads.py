@@ -52,7 +52,7 @@ class Declarations:
         """Declare `a.name(b)`; the target's type comes first in the signature."""
         self._add(name, overload_id, signature, work, cost, member=True)
 
-    def _add(  # noqa: PLR0913: one row of a table
+    def _add(
         self,
         name: str,
         overload_id: str,

@@ -37,6 +37,8 @@ extensions:
 """
 _CANONICAL: Final = re.compile(r"^[A-Z_]+: (?=ERROR: |Expression )|(?: \[[A-Z_]+\])+$")
 _UNPLACED: Final = "<input>:4294967295:0:"
+_WIDE_DOT: Final = "\uff0e"
+_WIDE_MARK: Final = "\uff3e"
 _Fields = dict[int, list[Any]]
 
 
@@ -54,8 +56,8 @@ class Source:
         line = before.count("\n")
         column = offset - (before.rfind("\n") + 1)
         shown = self.text.split("\n")[line].replace("\t", " ")
-        mark = "".join("．" if _wide(char) else "." for char in shown[:column])
-        under = "＾" if column < len(shown) and _wide(shown[column]) else "^"
+        mark = "".join(_WIDE_DOT if _wide(char) else "." for char in shown[:column])
+        under = _WIDE_MARK if column < len(shown) and _wide(shown[column]) else "^"
         return f"ERROR: <input>:{line + 1}:{column + 1}: {message}\n | {shown}\n | {mark}{under}"
 
 
@@ -71,7 +73,9 @@ def parse(text: str) -> Node:
     """
     if len(text) > CODE_POINTS_MAX:
         size = f"{len(text)}, limit: {CODE_POINTS_MAX}"
-        raise CompileError(f"ERROR: <input>:-1:0: expression code point size exceeds limit: size: {size}")
+        raise CompileError(
+            f"ERROR: <input>:-1:0: expression code point size exceeds limit: size: {size}"
+        )
     try:
         encoded = _PARSER.compile(text, disable_check=True).serialize()
     except (RuntimeError, ValueError, UnicodeError) as exc:
@@ -149,7 +153,7 @@ class _Reader:
         raise CompileError("ERROR: <input>:-1:0: unsupported syntax")
 
     def _literal(self, fields: _Fields, offset: int) -> Node:
-        value: Any = None
+        value: Any
         match next(iter(fields), 1):
             case 2:
                 value = bool(fields[2][0])
@@ -163,6 +167,8 @@ class _Reader:
                 value = _text(fields, 6)
             case 7:
                 value = fields[7][0]
+            case _:
+                value = None
         return Literal(value, offset=offset)
 
     def _ident(self, fields: _Fields, offset: int) -> Node:

@@ -12,15 +12,14 @@ error of the expression, never of this process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
 
 from kube.cel.adapting import adapter
 from kube.cel.errors import CelError, CostExceeded
-from kube.cel.library import LIBRARY
-from kube.cel.tree import Call, Comprehension, Ident, ListLiteral, Literal, MapLiteral, Node, Select
+from kube.cel.tree import Ident, ListLiteral, Literal, MapLiteral, Node, Select
 from kube.cel.values import NONE, TYPE_NAMES, Optional, TypeValue, no_such_overload
 
 Frame = list[Any]
@@ -54,10 +53,17 @@ class Planner:
 
     Args:
         variables: the names of the frame's first variables, in order.
-        lazy: those whose value is a `Lazy`, and evaluated when a field of it is asked for.
+        lazy: those that are asked for their fields (`value.get(name)`) when they are needed.
+        others: who plans the nodes that are not planned here.
     """
 
-    def __init__(self, variables: tuple[str, ...], lazy: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        variables: tuple[str, ...],
+        lazy: frozenset[str],
+        others: Mapping[type[Node], Callable[[Planner, Any], Plan]],
+    ) -> None:
+        self._others = others
         self._scopes: list[dict[str, int]] = [
             {name: at for at, name in enumerate(variables, start=1)}
         ]
@@ -66,9 +72,6 @@ class Planner:
 
     def plan(self, node: Node) -> Plan:
         """Return the plan of a node."""
-        # Late, as calls and loops are planned by modules that plan what is in them by this one.
-        from kube.cel import calls, loops  # noqa: PLC0415
-
         match node:
             case Literal():
                 value = node.value
@@ -77,15 +80,12 @@ class Planner:
                 return self._ident(node)
             case Select():
                 return self._test(node) if node.test else self._select(node)
-            case Call():
-                return calls.plan_call(self, node)
             case ListLiteral():
                 return self._list(node)
             case MapLiteral():
                 return self._map(node)
-            case Comprehension():
-                return loops.plan_loop(self, node)
-        raise AssertionError(node)
+            case _:
+                return self._others[type(node)](self, node)
 
     def declare(self, *names: str) -> list[int]:
         """Open a scope with these variables; return where the frame holds them."""
@@ -112,12 +112,8 @@ class Planner:
         return _type_plan(node.name)
 
     def _select(self, node: Select) -> Plan:
-        # Late for the same reason.
-        from kube.cel.checker import qualified  # noqa: PLC0415
-
-        name = qualified(node)
-        if name in LIBRARY.types and self.place(name.partition(".")[0]) is None:
-            return _type_plan(name)
+        if node.name:
+            return self._ident(Ident(node.name, offset=node.offset))
         operand, source = node.operand, node.operand.type
         key = node.field
         if isinstance(operand, Ident) and operand.name in self._lazy:
@@ -133,9 +129,10 @@ class Planner:
 
     def _lazy_select(self, operand: Ident, name: str) -> Plan:
         at = self.place(operand.name)
+        assert at is not None
 
         def select(frame: Frame) -> Any:
-            return frame[at].get(name, frame)
+            return frame[at].get(name)
 
         return Plan(select, 2)
 
@@ -188,7 +185,9 @@ class Planner:
         cost = MESSAGE_COST if node.name else MAP_COST
         entries: list[tuple[Run, Run, bool]] = []
         for entry in node.entries:
-            key = self.plan(entry.key if isinstance(entry.key, Node) else Literal(entry.key, offset=-1))
+            key = self.plan(
+                entry.key if isinstance(entry.key, Node) else Literal(entry.key, offset=-1)
+            )
             value = self.plan(entry.value)
             cost += key.cost + value.cost
             entries.append((key.run, value.run, entry.optional))

@@ -61,7 +61,9 @@ def compile_rule(spec: JsonObject, type_: CelType, schema: JsonObject) -> Rule:
     message_text = _text(spec, "messageExpression")
     message_program, message_error = None, ""
     if program is not None and message_text.strip():
-        message_program, message_error = _compile(message_text, variables, STRING, "messageExpression ")
+        message_program, message_error = _compile(
+            message_text, variables, STRING, "messageExpression "
+        )
     field_path = ""
     if _text(spec, "fieldPath"):
         try:

@@ -124,7 +124,9 @@ class _Check:
                 found = type_.fields.get(escape(name) or "")
                 known = None if found is None else found.type
             path = f"{place.path}.properties[{name}]"
-            good &= self.node(child, replace(inner, path=path, type=known, uncorrelatable=forbidden))
+            good &= self.node(
+                child, replace(inner, path=path, type=known, uncorrelatable=forbidden)
+            )
         forbidden = place.uncorrelatable
         if schema.get("x-kubernetes-list-type") != "map":
             forbidden = forbidden or place.path
@@ -134,7 +136,9 @@ class _Check:
             for at, child in enumerate(schema.get(key) or ()):
                 path = f"{place.path}.{key}[{at}]"
                 good &= self.node(child, replace(inner, path=path, evaluated=False))
-        return good & self.node(schema.get("not"), replace(inner, path=f"{place.path}.not", evaluated=False))
+        return good & self.node(
+            schema.get("not"), replace(inner, path=f"{place.path}.not", evaluated=False)
+        )
 
     def _compile(self, schema: JsonObject, specs: list[Any], place: _Place) -> None:
         if place.type is None:
@@ -202,6 +206,8 @@ def _multiplied(count_max: int | None, schema: JsonObject) -> int | None:
             factor = schema.get("maxProperties")
         case "array":
             factor = schema.get("maxItems")
+        case _:
+            pass
     if count_max is None or not isinstance(factor, int | float):
         return None
     return min(SIZE_MAX, count_max * max(0, int(factor)))

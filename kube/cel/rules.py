@@ -11,8 +11,10 @@ one error says so and nothing else is evaluated. `check_rules` is in `rule_check
 
 from __future__ import annotations
 
-from kube.cel.cost import Budget
+from contextlib import suppress
+
 from kube.cel.correlation import Ratchet
+from kube.cel.cost import Budget
 from kube.cel.rule_checks import check_rules
 from kube.cel.validators import Judgement, Stopped, Validator, build_validator
 from kube.field import FieldError
@@ -40,10 +42,8 @@ class Rules:
         """
         judgement = Judgement(budget or Budget())
         ratchet = None if old is None else Ratchet(self._validator.schema, new, old, None)
-        try:
+        with suppress(Stopped):
             self._validator.validate("", new, old, ratchet, judgement)
-        except Stopped:
-            pass
         return judgement.errors
 
 

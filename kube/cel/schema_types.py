@@ -27,7 +27,9 @@ _TIMES: Final = {
 _KEY: Final = CelType("string", size_max=0, encoded_min=2)
 
 
-def schema_type(schema: JsonObject, *, root: bool = False, name: str = "selfType") -> CelType | None:
+def schema_type(
+    schema: JsonObject, *, root: bool = False, name: str = "selfType"
+) -> CelType | None:
     """Return the type of what a schema describes; None: expressions cannot see it.
 
     Args:
@@ -52,7 +54,8 @@ def schema_type(schema: JsonObject, *, root: bool = False, name: str = "selfType
             return CelType("double", size_max=0)
         case "integer":
             return CelType("int", size_max=0)
-    return None
+        case _:
+            return None
 
 
 def with_object_meta(schema: JsonObject) -> JsonObject:
@@ -61,8 +64,11 @@ def with_object_meta(schema: JsonObject) -> JsonObject:
     meta = properties.get("metadata") or {}
     named = (meta.get("properties") or {}) if meta.get("type") == "object" else {}
     strings = (
-        properties.get("kind"), properties.get("apiVersion"), named.get("name"), named.get("generateName"),
-    )  # fmt: skip
+        properties.get("kind"),
+        properties.get("apiVersion"),
+        named.get("name"),
+        named.get("generateName"),
+    )
     if all(isinstance(each, dict) and each.get("type") == "string" for each in strings):
         return schema
     own = {"kind": _ROOT_STRING, "apiVersion": _ROOT_STRING, "metadata": _META}

@@ -39,7 +39,8 @@ def set_work(function: str, type_: CelType) -> SetWork | None:
             return SetWork(lambda a, b: not _same(a, b, key), _cost)
         case "_+_":
             return SetWork(lambda a, b: _union(a, b, key), _cost)
-    return None
+        case _:
+            return None
 
 
 def _cost(left: Any, right: Any) -> int:

@@ -18,15 +18,11 @@ class Range(NamedTuple):
 
     def plus(self, other: Range) -> Range:
         """Return the range of a sum."""
-        return Range(
-            min(SIZE_MAX, self.least + other.least), min(SIZE_MAX, self.most + other.most)
-        )
+        return Range(min(SIZE_MAX, self.least + other.least), min(SIZE_MAX, self.most + other.most))
 
     def times(self, other: Range) -> Range:
         """Return the range of a product."""
-        return Range(
-            min(SIZE_MAX, self.least * other.least), min(SIZE_MAX, self.most * other.most)
-        )
+        return Range(min(SIZE_MAX, self.least * other.least), min(SIZE_MAX, self.most * other.most))
 
     def scaled(self, factor: float) -> Range:
         """Return the range of a product with a constant, rounded up."""

@@ -42,11 +42,16 @@ class Ident(Node):
 
 @dataclass(slots=True, eq=False)
 class Select(Node):
-    """`operand.field`; as a test, `has(operand.field)`."""
+    """`operand.field`; as a test, `has(operand.field)`.
+
+    Attributes:
+        name: the whole, if checking finds it to be the dotted name of a variable or type.
+    """
 
     operand: Node
     field: str
     test: bool
+    name: str = ""
 
 
 @dataclass(slots=True, eq=False)

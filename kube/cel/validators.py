@@ -148,7 +148,12 @@ class Validator:
             raise Stopped
 
     def _evaluate(
-        self, rule: Rule, path: str, values: tuple[Any, Any], ratchet: Ratchet | None, judgement: Judgement
+        self,
+        rule: Rule,
+        path: str,
+        values: tuple[Any, Any],
+        ratchet: Ratchet | None,
+        judgement: Judgement,
     ) -> None:
         new, old = values
         assert rule.program is not None

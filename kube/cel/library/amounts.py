@@ -14,7 +14,8 @@ from kube.cel.types import opaque, type_of
 from kube.cel.values import INT_MAX, INT_MIN, Opaque, traversal
 
 _VERSION: Final = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?", re.ASCII
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?",
+    re.ASCII,
 )
 _TEXT_MAX: Final = 1024
 
@@ -76,19 +77,37 @@ def declare(to: Declarations) -> None:
     to.method("sign", "quantity_sign", f"{kind} -> int", _sign)
     to.method("asInteger", "quantity_get_int", f"{kind} -> int", _as_integer)
     to.method("isInteger", "quantity_is_integer", f"{kind} -> bool", _succeeds(_as_integer))
-    to.method("asApproximateFloat", "quantity_get_float", f"{kind} -> double", lambda a: float(a.amount))
+    to.method(
+        "asApproximateFloat", "quantity_get_float", f"{kind} -> double", lambda a: float(a.amount)
+    )
     for name, work in (("add", lambda a, b: a + b), ("sub", lambda a, b: a - b)):
         to.method(name, f"quantity_{name}", f"{kind}, {kind} -> {kind}", _combine(work))
         to.method(name, f"quantity_{name}_int", f"{kind}, int -> {kind}", _combine(work))
     for each in (kind, "kubernetes.Semver"):
         prefix = each.rpartition(".")[2].lower()
-        to.method("isGreaterThan", f"{prefix}_is_greater_than", f"{each}, {each} -> bool", lambda a, b: a > b)
-        to.method("isLessThan", f"{prefix}_is_less_than", f"{each}, {each} -> bool", lambda a, b: a < b)
-        to.method("compareTo", f"{prefix}_compare_to", f"{each}, {each} -> int", lambda a, b: (a > b) - (a < b))
+        to.method(
+            "isGreaterThan",
+            f"{prefix}_is_greater_than",
+            f"{each}, {each} -> bool",
+            lambda a, b: a > b,
+        )
+        to.method(
+            "isLessThan", f"{prefix}_is_less_than", f"{each}, {each} -> bool", lambda a, b: a < b
+        )
+        to.method(
+            "compareTo",
+            f"{prefix}_compare_to",
+            f"{each}, {each} -> int",
+            lambda a, b: (a > b) - (a < b),
+        )
     to.function("semver", "string_to_semver", "string -> kubernetes.Semver", _semver, once)
-    to.function("semver", "string_bool_to_semver", "string, bool -> kubernetes.Semver", _semver, once)
+    to.function(
+        "semver", "string_bool_to_semver", "string, bool -> kubernetes.Semver", _semver, once
+    )
     to.function("isSemver", "is_semver_string", "string -> bool", _succeeds(_semver), once)
-    to.function("isSemver", "is_semver_string_bool", "string, bool -> bool", _succeeds(_semver), once)
+    to.function(
+        "isSemver", "is_semver_string_bool", "string, bool -> bool", _succeeds(_semver), once
+    )
     for at, name in enumerate(("major", "minor", "patch")):
         to.method(name, f"semver_{name}", "kubernetes.Semver -> int", _number(at))
 
@@ -135,7 +154,8 @@ def _as_integer(value: Quantity) -> int:
     return whole
 
 
-def _semver(text: str, normalize: bool = False) -> Semver:  # noqa: FBT001, FBT002: CEL's signature
+def _semver(text: str, *options: bool) -> Semver:
+    normalize = any(options)
     if not text:
         raise CelError("Version string empty")
     if len(text) > _TEXT_MAX:

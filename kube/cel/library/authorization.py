@@ -100,20 +100,35 @@ def declare(to: Declarations) -> None:
     for name in (start, path, group, resource, decision):
         to.types[name] = type_of(opaque(name))
     to.method("path", "authorizer_path", f"{start}, string -> {path}", _path)
-    to.method("group", "authorizer_group", f"{start}, string -> {group}", _step(GroupCheck, "group"))
     to.method(
-        "serviceAccount", "authorizer_serviceaccount", f"{start}, string, string -> {start}", _service_account
-    )  # fmt: skip
+        "group", "authorizer_group", f"{start}, string -> {group}", _step(GroupCheck, "group")
+    )
+    to.method(
+        "serviceAccount",
+        "authorizer_serviceaccount",
+        f"{start}, string, string -> {start}",
+        _service_account,
+    )
     to.method("resource", "groupcheck_resource", f"{group}, string -> {resource}", _resource)
     for name in ("subresource", "namespace", "name"):
-        to.method(name, f"resourcecheck_{name}", f"{resource}, string -> {resource}", _step(ResourceCheck, name))
+        to.method(
+            name,
+            f"resourcecheck_{name}",
+            f"{resource}, string -> {resource}",
+            _step(ResourceCheck, name),
+        )
     for name in ("field", "label"):
         to.method(
-            f"{name}Selector", f"authorizer_{name}selector", f"{resource}, string -> {resource}",
-            _step(ResourceCheck, f"{name}_selector"), _selector_cost,
-        )  # fmt: skip
+            f"{name}Selector",
+            f"authorizer_{name}selector",
+            f"{resource}, string -> {resource}",
+            _step(ResourceCheck, f"{name}_selector"),
+            _selector_cost,
+        )
     for kind, word in ((path, "pathcheck"), (resource, "resourcecheck")):
-        to.method("check", f"{word}_check", f"{kind}, string -> {decision}", _check, lambda *_: CHECK_COST)
+        to.method(
+            "check", f"{word}_check", f"{kind}, string -> {decision}", _check, lambda *_: CHECK_COST
+        )
     to.method("allowed", "decision_allowed", f"{decision} -> bool", lambda a: a.answer.allowed)
     to.method("reason", "decision_reason", f"{decision} -> string", lambda a: a.answer.reason)
     to.method("errored", "decision_errored", f"{decision} -> bool", lambda a: bool(a.answer.error))

@@ -48,7 +48,12 @@ def declare(to: Declarations) -> None:
     """Declare the conversions, `size`, `type` and `dyn`."""
     to.function("dyn", "to_dyn", "A -> dyn", lambda value: value)
     to.function("type", "type", "A -> type(A)", type_value)
-    for kind, name in (("string", "string"), ("bytes", "bytes"), ("list(A)", "list"), ("map(A, B)", "map")):
+    for kind, name in (
+        ("string", "string"),
+        ("bytes", "bytes"),
+        ("list(A)", "list"),
+        ("map(A, B)", "map"),
+    ):
         to.function("size", f"size_{name}", f"{kind} -> int", len)
         to.method("size", f"{name}_size", f"{kind} -> int", len)
     _declare_numbers(to)
@@ -87,10 +92,15 @@ def _declare_texts(to: Declarations) -> None:
     to.function("string", "bytes_to_string", "bytes -> string", to_text, _length)
     to.function("bytes", "bytes_to_bytes", "bytes -> bytes", lambda value: value)
     to.function("bytes", "string_to_bytes", "string -> bytes", _encode, _length)
-    to.function("timestamp", "timestamp_to_timestamp", "timestamp -> timestamp", lambda value: value)
+    to.function(
+        "timestamp", "timestamp_to_timestamp", "timestamp -> timestamp", lambda value: value
+    )
     to.function("timestamp", "string_to_timestamp", "string -> timestamp", parse_timestamp)
     to.function(
-        "timestamp", "int64_to_timestamp", "int -> timestamp", lambda value: Timestamp(value * NANOS)
+        "timestamp",
+        "int64_to_timestamp",
+        "int -> timestamp",
+        lambda value: Timestamp(value * NANOS),
     )
     to.function("duration", "duration_to_duration", "duration -> duration", lambda value: value)
     to.function("duration", "string_to_duration", "string -> duration", parse_duration)

@@ -21,7 +21,6 @@ _SUBDOMAIN: Final = rf"{_LABEL}(\.{_LABEL})*"
 _LABEL_1035: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _LABEL_MAX: Final = 63
 _SUBDOMAIN_MAX: Final = 253
-_REGEX_COST: Final = 128 * 0.25
 _UUID: Final = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.I)
 _LABEL_FAULT: Final = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
@@ -42,13 +41,14 @@ Check = Callable[[str], Iterable[str]]
 
 
 class Format(Opaque):
-    """A format by its name."""
+    """A format by its name; how long a pattern it checks by decides what that costs."""
 
-    __slots__ = ("check", "name")
+    __slots__ = ("check", "name", "pattern_length")
     type_name = "kubernetes.NamedFormat"
 
-    def __init__(self, name: str, check: Check) -> None:
+    def __init__(self, name: str, pattern_length: int, check: Check) -> None:
         self.name = name
+        self.pattern_length = pattern_length
         self.check = check
 
 
@@ -89,21 +89,33 @@ def _base64(text: str) -> None:
 
 
 _FORMATS: Final[dict[str, Format]] = {
-    name: Format(name, check)
-    for name, check in (
-        ("dns1123Label", _pattern(_LABEL, _LABEL_MAX, _LABEL_FAULT, prefix=False)),
-        ("dns1123Subdomain", _pattern(_SUBDOMAIN, _SUBDOMAIN_MAX, _SUBDOMAIN_FAULT, prefix=False)),
-        ("dns1035Label", _pattern(_LABEL_1035, _LABEL_MAX, _LABEL_1035_FAULT, prefix=False)),
-        ("qualifiedName", key_faults),
-        ("dns1123LabelPrefix", _pattern(_LABEL, _LABEL_MAX, _LABEL_FAULT, prefix=True)),
-        ("dns1123SubdomainPrefix", _pattern(_SUBDOMAIN, _SUBDOMAIN_MAX, _SUBDOMAIN_FAULT, prefix=True)),
-        ("dns1035LabelPrefix", _pattern(_LABEL_1035, _LABEL_MAX, _LABEL_1035_FAULT, prefix=True)),
-        ("labelValue", value_faults),
-        ("uri", _raising(lambda text: parse_url(text, request=True))),
-        ("uuid", _raising(_uuid, "does not match the UUID format")),
-        ("byte", _raising(_base64, "invalid base64")),
-        ("date", _raising(parse_date, "invalid date")),
-        ("datetime", _raising(parse_timestamp, "invalid datetime")),
+    name: Format(name, pattern_length, check)
+    for name, pattern_length, check in (
+        ("dns1123Label", 30, _pattern(_LABEL, _LABEL_MAX, _LABEL_FAULT, prefix=False)),
+        (
+            "dns1123Subdomain",
+            60,
+            _pattern(_SUBDOMAIN, _SUBDOMAIN_MAX, _SUBDOMAIN_FAULT, prefix=False),
+        ),
+        ("dns1035Label", 30, _pattern(_LABEL_1035, _LABEL_MAX, _LABEL_1035_FAULT, prefix=False)),
+        ("qualifiedName", 60, key_faults),
+        ("dns1123LabelPrefix", 30, _pattern(_LABEL, _LABEL_MAX, _LABEL_FAULT, prefix=True)),
+        (
+            "dns1123SubdomainPrefix",
+            60,
+            _pattern(_SUBDOMAIN, _SUBDOMAIN_MAX, _SUBDOMAIN_FAULT, prefix=True),
+        ),
+        (
+            "dns1035LabelPrefix",
+            30,
+            _pattern(_LABEL_1035, _LABEL_MAX, _LABEL_1035_FAULT, prefix=True),
+        ),
+        ("labelValue", 40, value_faults),
+        ("uri", 1103, _raising(lambda text: parse_url(text, request=True))),
+        ("uuid", 60, _raising(_uuid, "does not match the UUID format")),
+        ("byte", 84, _raising(_base64, "invalid base64")),
+        ("date", 160, _raising(parse_date, "invalid date")),
+        ("datetime", 160, _raising(parse_timestamp, "invalid datetime")),
     )
 }
 
@@ -113,8 +125,12 @@ def declare(to: Declarations) -> None:
     kind = Format.type_name
     to.types[kind] = type_of(opaque(kind))
     to.method(
-        "validate", "format-validate", f"{kind}, string -> optional_type(list(string))", _validate, _cost
-    )  # fmt: skip
+        "validate",
+        "format-validate",
+        f"{kind}, string -> optional_type(list(string))",
+        _validate,
+        _cost,
+    )
     to.function("format.named", "format-named", f"string -> optional_type({kind})", _named)
     for name, found in _FORMATS.items():
         to.function(f"format.{name}", f"format.{name}", f"-> {kind}", _constant(found))
@@ -124,8 +140,8 @@ def _constant(value: Format) -> Callable[[], Format]:
     return lambda: value
 
 
-def _cost(_: Format, text: str) -> int:
-    return traversal(len(text)) * int(_REGEX_COST)
+def _cost(named: Format, text: str) -> int:
+    return traversal(len(text)) * traversal(named.pattern_length, 0.25)
 
 
 def _validate(named: Format, text: str) -> Optional:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,6 +12,7 @@ from kube.cel.library.conversions import format_double, to_text
 from kube.cel.values import Duration, Timestamp, TypeValue, Uint, kind_of
 
 _CLAUSE: Final = re.compile(r"%(?:(%)|(?:\.(\d+))?(.)?)", re.DOTALL)
+_SPECIAL: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _PRECISION: Final = 6
 _PRECISION_MAX: Final = 1000
 
@@ -30,7 +32,9 @@ def format_text(pattern: str, args: list[Any]) -> str:
             raise CelError("could not parse formatting clause: unexpected end of string")
         clause = _CLAUSES.get(match[3])
         if clause is None:
-            raise CelError(f'could not parse formatting clause: unrecognized formatting clause "{match[3]}"')
+            raise CelError(
+                f'could not parse formatting clause: unrecognized formatting clause "{match[3]}"'
+            )
         precision = int(match[2]) if match[2] and len(match[2]) < 5 else _PRECISION
         if precision > _PRECISION_MAX:
             raise CelError("could not parse formatting clause: precision is too large")
@@ -59,20 +63,24 @@ def _string(value: Any, precision: int) -> str:
             return f"[{', '.join(_string(item, precision) for item in value)}]"
         case dict():
             pairs = sorted(
-                f"{_string(key, precision)}: {_string(item, precision)}" for key, item in value.items()
+                f"{_string(key, precision)}: {_string(item, precision)}"
+                for key, item in value.items()
             )
             return "{" + ", ".join(pairs) + "}"
         case bool() | int() | float() | str() | bytes() | Timestamp() | Duration():
             return to_text(value)
         case _:
             raise _refuse(
-                "string", "strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps", value
+                "string",
+                "strings, bools, bytes, ints, doubles, maps, lists, types, durations, and "
+                "timestamps",
+                value,
             )
 
 
 def _decimal(value: Any, _: int) -> str:
-    if type(value) is float and (value != value or abs(value) == float("inf")):  # noqa: PLR0124: NaN
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+    if type(value) is float and not math.isfinite(value):
+        return _SPECIAL[str(value)]
     if type(value) not in (int, Uint, float):
         raise _refuse("decimal", "integers", value)
     return format_double(value) if type(value) is float else str(int(value))
@@ -82,8 +90,8 @@ def _number(spec: str, word: str) -> Callable[[Any, int], str]:
     def clause(value: Any, precision: int) -> str:
         if type(value) not in (int, Uint, float):
             raise _refuse(word, "doubles", value)
-        if value != value or abs(value) == float("inf"):  # noqa: PLR0124: NaN
-            return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+        if not math.isfinite(value):
+            return _SPECIAL[str(value)]
         return f"{float(value):.{precision}{spec}}"
 
     return clause

@@ -37,7 +37,9 @@ def parse_timestamp(text: str) -> Timestamp:
     match = _RFC3339.fullmatch(text)
     if match is None:
         layout = '"2006-01-02T15:04:05Z07:00"'
-        raise CelError(f'parsing time "{text[:_TEXT_MAX]}" as {layout}: cannot parse "{text[:_TEXT_MAX]}"')
+        raise CelError(
+            f'parsing time "{text[:_TEXT_MAX]}" as {layout}: cannot parse "{text[:_TEXT_MAX]}"'
+        )
     numbers = [int(part) for part in match.groups()[:6]]
     try:
         moment = datetime(*numbers, tzinfo=UTC)  # type: ignore[arg-type,misc]

@@ -40,7 +40,9 @@ class Cidr(Opaque):
     __slots__ = ("address", "network")
     type_name = "net.CIDR"
 
-    def __init__(self, address: IPv4Address | IPv6Address, network: IPv4Network | IPv6Network) -> None:
+    def __init__(
+        self, address: IPv4Address | IPv6Address, network: IPv4Network | IPv6Network
+    ) -> None:
         self.address = address
         self.network = network
 
@@ -65,13 +67,23 @@ def declare(to: Declarations) -> None:
         to.types[name] = type_of(opaque(name))
     to.function("ip", "string_to_ip", "string -> net.IP", parse_ip, once)
     to.function("isIP", "is_ip", "string -> bool", lambda text: _is(parse_ip, text), once)
-    to.function("ip.isCanonical", "ip_is_canonical", "string -> bool", _is_canonical, lambda text: traversal(len(text), 0.2))
+    to.function(
+        "ip.isCanonical",
+        "ip_is_canonical",
+        "string -> bool",
+        _is_canonical,
+        lambda text: traversal(len(text), 0.2),
+    )
     to.function("string", "ip_to_string", "net.IP -> string", str)
     to.method("family", "ip_family", "net.IP -> int", lambda ip: ip.address.version)
     for name, word, test in (
         ("isUnspecified", "unspecified", lambda ip: ip.is_unspecified),
         ("isLoopback", "loopback", lambda ip: ip.is_loopback),
-        ("isLinkLocalMulticast", "link_local_multicast", lambda ip: any(ip in net for net in _LINK_LOCAL_MULTICAST)),
+        (
+            "isLinkLocalMulticast",
+            "link_local_multicast",
+            lambda ip: any(ip in net for net in _LINK_LOCAL_MULTICAST),
+        ),
         ("isLinkLocalUnicast", "link_local_unicast", lambda ip: ip.is_link_local),
         ("isGlobalUnicast", "global_unicast", _is_global_unicast),
     ):
@@ -80,12 +92,39 @@ def declare(to: Declarations) -> None:
     to.function("isCIDR", "is_cidr", "string -> bool", lambda text: _is(parse_cidr, text), once)
     to.function("string", "cidr_to_string", "net.CIDR -> string", str)
     to.method("ip", "cidr_ip", "net.CIDR -> net.IP", lambda cidr: Ip(cidr.address))
-    to.method("prefixLength", "cidr_prefix_length", "net.CIDR -> int", lambda cidr: cidr.network.prefixlen)
-    to.method("masked", "cidr_masked", "net.CIDR -> net.CIDR", lambda cidr: Cidr(cidr.network.network_address, cidr.network))
-    to.method("containsIP", "cidr_contains_ip_string", "net.CIDR, string -> bool", _contains_ip, lambda _, text: 4 + traversal(len(text)))
-    to.method("containsIP", "cidr_contains_ip_ip", "net.CIDR, net.IP -> bool", _contains_ip, lambda *_: 4)
-    to.method("containsCIDR", "cidr_contains_cidr_string", "net.CIDR, string -> bool", _contains_cidr, lambda _, text: 7 + traversal(len(text)))
-    to.method("containsCIDR", "cidr_contains_cidr", "net.CIDR, net.CIDR -> bool", _contains_cidr, lambda *_: 7)
+    to.method(
+        "prefixLength", "cidr_prefix_length", "net.CIDR -> int", lambda cidr: cidr.network.prefixlen
+    )
+    to.method(
+        "masked",
+        "cidr_masked",
+        "net.CIDR -> net.CIDR",
+        lambda cidr: Cidr(cidr.network.network_address, cidr.network),
+    )
+    to.method(
+        "containsIP",
+        "cidr_contains_ip_string",
+        "net.CIDR, string -> bool",
+        _contains_ip,
+        lambda _, text: 4 + traversal(len(text)),
+    )
+    to.method(
+        "containsIP", "cidr_contains_ip_ip", "net.CIDR, net.IP -> bool", _contains_ip, lambda *_: 4
+    )
+    to.method(
+        "containsCIDR",
+        "cidr_contains_cidr_string",
+        "net.CIDR, string -> bool",
+        _contains_cidr,
+        lambda _, text: 7 + traversal(len(text)),
+    )
+    to.method(
+        "containsCIDR",
+        "cidr_contains_cidr",
+        "net.CIDR, net.CIDR -> bool",
+        _contains_cidr,
+        lambda *_: 7,
+    )
 
 
 def _on_address(test: Any) -> Any:
@@ -138,7 +177,8 @@ def parse_cidr(text: str) -> Cidr:
             raise ValueError
     except ValueError:
         raise CelError(
-            f'network address parse error during conversion from string: netip.ParsePrefix("{text}"): '
+            "network address parse error during conversion from string: "
+            + f'netip.ParsePrefix("{text}"): '
             + ("bad bits after slash: " + f'"{bits}"' if slash else "no '/'")
         ) from None
     return Cidr(parse_ip(address).address, network)
@@ -148,7 +188,9 @@ def _cidr(text: str) -> Cidr:
     try:
         return parse_cidr(text)
     except CelError as exc:
-        raise CelError(f"network address parse error during conversion from string: {exc}") from None
+        raise CelError(
+            f"network address parse error during conversion from string: {exc}"
+        ) from None
 
 
 def _is_canonical(text: str) -> bool:
@@ -157,7 +199,11 @@ def _is_canonical(text: str) -> bool:
 
 def _is_global_unicast(ip: IPv4Address | IPv6Address) -> bool:
     return not (
-        ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local or ip == _BROADCAST
+        ip.is_unspecified
+        or ip.is_loopback
+        or ip.is_multicast
+        or ip.is_link_local
+        or ip == _BROADCAST
     )
 
 

@@ -20,24 +20,36 @@ def declare(to: Declarations) -> None:
     to.method("value", "optional_value", "optional_type(V) -> V", _value)
     to.method("hasValue", "optional_hasValue", "optional_type(V) -> bool", lambda a: a is not NONE)
     to.method(
-        "or", "optional_or_optional", "optional_type(V), optional_type(V) -> optional_type(V)",
+        "or",
+        "optional_or_optional",
+        "optional_type(V), optional_type(V) -> optional_type(V)",
         lambda a, b: b if a is NONE else a,
-    )  # fmt: skip
+    )
     to.method(
-        "orValue", "optional_orValue_value", "optional_type(V), V -> V",
+        "orValue",
+        "optional_orValue_value",
+        "optional_type(V), V -> V",
         lambda a, b: b if a is NONE else a.value,
-    )  # fmt: skip
+    )
     name = "_[?_]"
-    to.function(name, "list_optindex_optional_int", "list(V), int -> optional_type(V)", index_optional)
-    to.function(name, "map_optindex_optional_value", "map(K, V), K -> optional_type(V)", index_optional)
     to.function(
-        name, "optional_list_optindex_optional_int",
-        "optional_type(list(V)), int -> optional_type(V)", optional_index,
-    )  # fmt: skip
+        name, "list_optindex_optional_int", "list(V), int -> optional_type(V)", index_optional
+    )
     to.function(
-        name, "optional_map_optindex_optional_value",
-        "optional_type(map(K, V)), K -> optional_type(V)", optional_index,
-    )  # fmt: skip
+        name, "map_optindex_optional_value", "map(K, V), K -> optional_type(V)", index_optional
+    )
+    to.function(
+        name,
+        "optional_list_optindex_optional_int",
+        "optional_type(list(V)), int -> optional_type(V)",
+        optional_index,
+    )
+    to.function(
+        name,
+        "optional_map_optindex_optional_value",
+        "optional_type(map(K, V)), K -> optional_type(V)",
+        optional_index,
+    )
 
 
 def _value(holder: Optional) -> Any:

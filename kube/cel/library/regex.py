@@ -59,10 +59,16 @@ def declare(to: Declarations) -> None:
     to.function("matches", "matches", "string, string -> bool", matches, _cost)
     to.method("matches", "matches_string", "string, string -> bool", matches, _cost)
     to.method("find", "string_find_string", "string, string -> string", _find, _cost)
-    to.method("findAll", "string_find_all_string", "string, string -> list(string)", _find_all, _cost_all)
     to.method(
-        "findAll", "string_find_all_string_int", "string, string, int -> list(string)", _find_all, _cost_all
-    )  # fmt: skip
+        "findAll", "string_find_all_string", "string, string -> list(string)", _find_all, _cost_all
+    )
+    to.method(
+        "findAll",
+        "string_find_all_string_int",
+        "string, string, int -> list(string)",
+        _find_all,
+        _cost_all,
+    )
 
 
 def matches(text: str, pattern: str) -> bool:

@@ -44,35 +44,102 @@ def declare(to: Declarations) -> None:
     """Declare the functions of lists and sets."""
     for kind in _COMPARABLE:
         signature = f"list({kind}) ->"
-        to.method("isSorted", f"list_{kind}_is_sorted_bool", f"{signature} bool", _is_sorted, traversal_cost)
-        to.method("max", f"list_{kind}_max_{kind}", f"{signature} {kind}", _best("max", max), traversal_cost)
-        to.method("min", f"list_{kind}_min_{kind}", f"{signature} {kind}", _best("min", min), traversal_cost)
+        to.method(
+            "isSorted",
+            f"list_{kind}_is_sorted_bool",
+            f"{signature} bool",
+            _is_sorted,
+            traversal_cost,
+        )
+        to.method(
+            "max",
+            f"list_{kind}_max_{kind}",
+            f"{signature} {kind}",
+            _best("max", max),
+            traversal_cost,
+        )
+        to.method(
+            "min",
+            f"list_{kind}_min_{kind}",
+            f"{signature} {kind}",
+            _best("min", min),
+            traversal_cost,
+        )
         to.method("sort", f"list_{kind}_sort", f"{signature} list({kind})", _sort, _length)
         to.method(
-            "@sortByAssociatedKeys", f"list_{kind}_sortByAssociatedKeys",
-            f"list(T), list({kind}) -> list(T)", _sort_by, _length,
-        )  # fmt: skip
-    for kind, total in (("int", _sum_int), ("uint", _sum_uint), ("double", _sum_double), ("duration", _sum_duration)):
-        to.method("sum", f"list_{kind}_sum_{kind}", f"list({kind}) -> {kind}", total, traversal_cost)
+            "@sortByAssociatedKeys",
+            f"list_{kind}_sortByAssociatedKeys",
+            f"list(T), list({kind}) -> list(T)",
+            _sort_by,
+            _length,
+        )
+    for kind, total in (
+        ("int", _sum_int),
+        ("uint", _sum_uint),
+        ("double", _sum_double),
+        ("duration", _sum_duration),
+    ):
+        to.method(
+            "sum", f"list_{kind}_sum_{kind}", f"list({kind}) -> {kind}", total, traversal_cost
+        )
     to.method("indexOf", "list_a_index_of_int", "list(A), A -> int", _index_of, traversal_cost)
-    to.method("lastIndexOf", "list_a_last_index_of_int", "list(A), A -> int", _last_index_of, traversal_cost)
+    to.method(
+        "lastIndexOf",
+        "list_a_last_index_of_int",
+        "list(A), A -> int",
+        _last_index_of,
+        traversal_cost,
+    )
     to.method("includes", "list_includes_dyn_dyn", "dyn, dyn -> bool", _includes, traversal_cost)
     to.method("slice", "list_slice", "list(T), int, int -> list(T)", _slice, _copied)
     to.method("flatten", "list_flatten", "list(list(T)) -> list(T)", _flatten, traversal_cost)
-    to.method("flatten", "list_flatten_int", "list(dyn), int -> list(dyn)", _flatten, traversal_cost)
+    to.method(
+        "flatten", "list_flatten_int", "list(dyn), int -> list(dyn)", _flatten, traversal_cost
+    )
     to.method("reverse", "list_reverse", "list(T) -> list(T)", lambda items: items[::-1], _length)
     to.method("distinct", "list_distinct", "list(T) -> list(T)", _distinct, _square)
-    to.method("first", "list_first", "list(T) -> optional_type(T)", lambda items: Optional(items[0]) if items else NONE)
-    to.method("last", "list_last", "list(T) -> optional_type(T)", lambda items: Optional(items[-1]) if items else NONE)
-    to.function("lists.range", "lists_range", "int -> list(int)", _range, lambda count: max(1, min(count, _RANGE_MAX)))
-    to.function("sets.contains", "list_sets_contains_list", "list(T), list(T) -> bool", _contains, _pairs)
-    to.function("sets.intersects", "list_sets_intersects_list", "list(T), list(T) -> bool", _intersects, _pairs)
+    to.method(
+        "first",
+        "list_first",
+        "list(T) -> optional_type(T)",
+        lambda items: Optional(items[0]) if items else NONE,
+    )
+    to.method(
+        "last",
+        "list_last",
+        "list(T) -> optional_type(T)",
+        lambda items: Optional(items[-1]) if items else NONE,
+    )
     to.function(
-        "sets.equivalent", "list_sets_equivalent_list", "list(T), list(T) -> bool",
-        lambda a, b: _contains(a, b) and _contains(b, a), lambda a, b: 2 * _pairs(a, b),
-    )  # fmt: skip
-    to.function("cel.@mapInsert", "@mapInsert_map_key_value", "map(K, V), K, V -> map(K, V)", _insert)
-    to.function("cel.@mapInsert", "@mapInsert_map_map", "map(K, V), map(K, V) -> map(K, V)", _insert_all)
+        "lists.range",
+        "lists_range",
+        "int -> list(int)",
+        _range,
+        lambda count: max(1, min(count, _RANGE_MAX)),
+    )
+    to.function(
+        "sets.contains", "list_sets_contains_list", "list(T), list(T) -> bool", _contains, _pairs
+    )
+    to.function(
+        "sets.intersects",
+        "list_sets_intersects_list",
+        "list(T), list(T) -> bool",
+        _intersects,
+        _pairs,
+    )
+    to.function(
+        "sets.equivalent",
+        "list_sets_equivalent_list",
+        "list(T), list(T) -> bool",
+        lambda a, b: _contains(a, b) and _contains(b, a),
+        lambda a, b: 2 * _pairs(a, b) - 1,
+    )
+    to.function(
+        "cel.@mapInsert", "@mapInsert_map_key_value", "map(K, V), K, V -> map(K, V)", _insert
+    )
+    to.function(
+        "cel.@mapInsert", "@mapInsert_map_map", "map(K, V), map(K, V) -> map(K, V)", _insert_all
+    )
 
 
 def _is_sorted(items: list[Any]) -> bool:
@@ -113,7 +180,9 @@ def _slice(items: list[Any], start: int, end: int) -> list[Any]:
     if start < 0 or end < 0:
         raise CelError(f"cannot slice({start}, {end}), negative indexes not supported")
     if start > end:
-        raise CelError(f"cannot slice({start}, {end}), start index must be less than or equal to end index")
+        raise CelError(
+            f"cannot slice({start}, {end}), start index must be less than or equal to end index"
+        )
     if end > len(items):
         raise CelError(f"cannot slice({start}, {end}), list is length {len(items)}")
     return items[start:end]

@@ -18,7 +18,10 @@ _ESCAPES: Final = str.maketrans(
         "\v": "\\v", "\\": "\\\\", '"': '\\"',
     }
 )  # fmt: skip
-_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACE: Final = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
 _RESULT_MAX: Final = 16 * 1024 * 1024
 
 
@@ -55,32 +58,66 @@ def _joined(items: list[Any], separator: str = "") -> int:
 
 def declare(to: Declarations) -> None:
     """Declare the functions of texts."""
-    to.method("contains", "contains_string", "string, string -> bool", lambda a, b: b in a, _product)
-    to.method("startsWith", "starts_with_string", "string, string -> bool", str.startswith, _of_argument)
+    to.method(
+        "contains", "contains_string", "string, string -> bool", lambda a, b: b in a, _product
+    )
+    to.method(
+        "startsWith", "starts_with_string", "string, string -> bool", str.startswith, _of_argument
+    )
     to.method("endsWith", "ends_with_string", "string, string -> bool", str.endswith, _of_argument)
     to.method("charAt", "string_char_at_int", "string, int -> string", _char_at)
-    for name, word, find in (("indexOf", "index_of", _index_of), ("lastIndexOf", "last_index_of", _last_index_of)):
+    for name, word, find in (
+        ("indexOf", "index_of", _index_of),
+        ("lastIndexOf", "last_index_of", _last_index_of),
+    ):
         to.method(name, f"string_{word}_string", "string, string -> int", find, _once)
         to.method(name, f"string_{word}_string_int", "string, string, int -> int", find, _once)
-    to.method("lowerAscii", "string_lower_ascii", "string -> string", lambda a: a.translate(_UPPER), _once)
-    to.method("upperAscii", "string_upper_ascii", "string -> string", lambda a: a.translate(_LOWER), _once)
-    to.method("trim", "string_trim", "string -> string", lambda a: a.strip(_SPACE), _once)
-    to.method("replace", "string_replace_string_string", "string, string, string -> string", _replace, _replaced)
     to.method(
-        "replace", "string_replace_string_string_int", "string, string, string, int -> string", _replace, _replaced
-    )  # fmt: skip
+        "lowerAscii", "string_lower_ascii", "string -> string", lambda a: a.translate(_UPPER), _once
+    )
+    to.method(
+        "upperAscii", "string_upper_ascii", "string -> string", lambda a: a.translate(_LOWER), _once
+    )
+    to.method("trim", "string_trim", "string -> string", lambda a: a.strip(_SPACE), _once)
+    to.method(
+        "replace",
+        "string_replace_string_string",
+        "string, string, string -> string",
+        _replace,
+        _replaced,
+    )
+    to.method(
+        "replace",
+        "string_replace_string_string_int",
+        "string, string, string, int -> string",
+        _replace,
+        _replaced,
+    )
     to.method("split", "string_split_string", "string, string -> list(string)", _split, _twice)
-    to.method("split", "string_split_string_int", "string, string, int -> list(string)", _split, _twice)
+    to.method(
+        "split", "string_split_string_int", "string, string, int -> list(string)", _split, _twice
+    )
     to.method("substring", "string_substring_int", "string, int -> string", _substring, _once)
-    to.method("substring", "string_substring_int_int", "string, int, int -> string", _substring, _once)
+    to.method(
+        "substring", "string_substring_int_int", "string, int, int -> string", _substring, _once
+    )
     to.method("join", "list_join", "list(string) -> string", _join, _joined)
     to.method("join", "list_join_string", "list(string), string -> string", _join, _joined)
     to.method("format", "string_format", "string, list(dyn) -> string", format_text, _formatted)
-    to.function("strings.quote", "strings_quote", "string -> string", lambda a: f'"{a.translate(_ESCAPES)}"', _once)
     to.function(
-        "jsonpatch.escapeKey", "string_jsonpatch_escapeKey_string", "string -> string",
-        lambda a: a.replace("~", "~0").replace("/", "~1"), _once,
-    )  # fmt: skip
+        "strings.quote",
+        "strings_quote",
+        "string -> string",
+        lambda a: f'"{a.translate(_ESCAPES)}"',
+        _once,
+    )
+    to.function(
+        "jsonpatch.escapeKey",
+        "string_jsonpatch_escapeKey_string",
+        "string -> string",
+        lambda a: a.replace("~", "~0").replace("/", "~1"),
+        _once,
+    )
 
 
 def _char_at(text: str, at: int) -> str:
@@ -91,10 +128,8 @@ def _char_at(text: str, at: int) -> str:
 
 def _finder(find: Callable[[str, str, int], int]) -> Callable[..., int]:
     def within(text: str, part: str, offset: int | None = None) -> int:
-        if offset is not None and not 0 <= offset < max(1, len(text)):
-            if offset < 0 or not (part == "" and offset == len(text)):
-                if offset < 0 or offset > len(text):
-                    raise CelError(f"index out of range: {offset}")
+        if offset is not None and not 0 <= offset <= len(text):
+            raise CelError(f"index out of range: {offset}")
         return find(text, part, -1 if offset is None else offset)
 
     return within
@@ -102,7 +137,9 @@ def _finder(find: Callable[[str, str, int], int]) -> Callable[..., int]:
 
 _index_of: Final = _finder(lambda text, part, offset: text.find(part, max(0, offset)))
 _last_index_of: Final = _finder(
-    lambda text, part, offset: text.rfind(part) if offset < 0 else text.rfind(part, 0, offset + len(part))
+    lambda text, part, offset: (
+        text.rfind(part) if offset < 0 else text.rfind(part, 0, offset + len(part))
+    )
 )
 
 
