@@ -93,7 +93,7 @@ class Judge:
                 compile_named(
                     one.get("valueExpression", ""),
                     scope.declarations,
-                    result=Result.ANY,
+                    result=Result.STRING_OR_NULL,
                 ),
             )
             for one in spec.get("auditAnnotations") or ()

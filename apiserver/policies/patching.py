@@ -19,13 +19,11 @@ from kube.json_types import JsonObject
 from kube.managed.atoms import (
     Shape,
     TypedError,
-    element_of,
     is_atomic,
     shape_of,
     type_of_child,
     type_of_items,
 )
-from kube.managed.elements import shown
 from kube.managed.merge import merge
 from kube.managed.typed import check
 from kube.patch import json_patch
@@ -123,9 +121,8 @@ def _atomics(type_: Type, value: Any, path: str) -> Iterator[str]:
         for name, item in value.items():
             yield from _atomics(type_of_child(type_, name), item, f"{path}.{name}")
     elif isinstance(value, list):
-        for item in value:
-            element = shown(element_of(type_, item)) if not is_atomic(type_, shape) else "[]"
-            yield from _atomics(type_of_items(type_), item, f"{path}{element}")
+        for index, item in enumerate(value):
+            yield from _atomics(type_of_items(type_), item, f"{path}[{index}]")
 
 
 def _plain(value: Any) -> Any:

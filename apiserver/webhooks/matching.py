@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from apiserver.admission.attributes import CREATE, UPDATE, Attributes
-from apiserver.authn import User
+from apiserver.authn import AUTHENTICATED, User
 from apiserver.authz import Attributes as Asked
 from apiserver.resources import Resource
 from apiserver.server import Server
@@ -175,14 +175,22 @@ class View:
         return self._namespace
 
     def _authorize(self, asked: dict[str, Any]) -> tuple[bool, str, str]:
-        decision = self._server.authorizer.decide(self.attributes.user, asked_of(asked))
+        account = asked.get("service_account")
+        user = self.attributes.user if account is None else _account(*account)
+        decision = self._server.authorizer.decide(user, asked_of(asked))
         return decision.allowed, decision.reason, ""
 
 
 def asked_of(asked: dict[str, Any]) -> Asked:
     """Return what `authorizer…check(verb)` asks, as the authorizer is asked."""
     known = {key: asked[key] for key in Asked._fields if key in asked}
-    return Asked(**known)
+    selectors = asked.get("field_selector", ""), asked.get("label_selector", "")
+    return Asked(**known)._replace(selectors=selectors)
+
+
+def _account(namespace: str, name: str) -> User:
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+    return User(f"system:serviceaccount:{namespace}:{name}", (*groups, AUTHENTICATED))
 
 
 def _labels(obj: JsonObject) -> dict[str, str]:

@@ -46,6 +46,7 @@ class Result(Enum):
     BOOL = "bool"
     STRING = "string"
     ANY = "any"
+    STRING_OR_NULL = "string or null"
     BOOL_OR_NULL = "bool or null"
     OBJECT = "object"
     PATCHES = "patches"
@@ -55,6 +56,7 @@ _WANTED: Final[dict[Result, tuple[CelType, ...]]] = {
     Result.BOOL: (BOOL,),
     Result.STRING: (STRING,),
     Result.ANY: (),
+    Result.STRING_OR_NULL: (STRING, NULL),
     Result.BOOL_OR_NULL: (BOOL, NULL),
     Result.OBJECT: (OBJECT,),
     Result.PATCHES: (list_of(JSON_PATCH),),

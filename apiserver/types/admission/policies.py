@@ -46,9 +46,6 @@ def default_binding(obj: JsonObject) -> None:
     """Fill in the defaults of a policy's binding."""
     spec = obj.setdefault("spec", {})
     default_match(spec.get("matchResources"))
-    reference = spec.get("paramRef")
-    if reference is not None:
-        reference.setdefault("parameterNotFoundAction", "Deny")
 
 
 def validate_validating_policy(obj: JsonObject) -> list[FieldError]:
