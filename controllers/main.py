@@ -19,6 +19,8 @@ from pathlib import Path
 
 import uvloop
 
+from controllers.admission_policies import PATH as ADMISSION_POLICIES
+from controllers.admission_policies import AdmissionPolicyController
 from controllers.certificate_authority import CertificateAuthority
 from controllers.certificates import PATH as SIGNING_REQUESTS
 from controllers.certificates import CertificateController, read_authority
@@ -77,6 +79,7 @@ async def _run(
     accounts = ServiceAccountController(client)
     cluster_roles = ClusterRoleController(client)
     certificates = CertificateController(client, authority, SystemClock())
+    policies = AdmissionPolicyController(client)
     feeds = [
         Feed(client, "/api/v1/namespaces", [namespaces.observe, accounts.observe_namespace]),
         Feed(
@@ -93,6 +96,7 @@ async def _run(
         ),
         Feed(client, CLUSTER_ROLES, [cluster_roles.observe]),
         Feed(client, SIGNING_REQUESTS, [certificates.observe]),
+        Feed(client, ADMISSION_POLICIES, [policies.observe]),
     ]
     for feed in feeds:
         feed.start(scope)
@@ -102,6 +106,7 @@ async def _run(
     accounts.start(scope)
     cluster_roles.start(scope)
     certificates.start(scope)
+    policies.start(scope)
     _log.info("controllers are ready")
     if listen is not None:
         await _accept_connections(listen)

@@ -21,6 +21,7 @@ from apiserver.webhooks.conditions import (
     compile_named,
 )
 from apiserver.webhooks.metrics import WebhookMetrics
+from apiserver.webhooks.pacing import Pace
 from kube.cel.conditions import Activation, Result
 from kube.cel.cost import Budget
 from kube.cel.errors import CelError, CostExceeded
@@ -75,11 +76,16 @@ class _Validation(NamedTuple):
 
 
 class Judge:
-    """A compiled ValidatingAdmissionPolicy."""
+    """A compiled ValidatingAdmissionPolicy.
+
+    Attributes:
+        pace: how it is evaluated.
+    """
 
     def __init__(self, policy: JsonObject) -> None:
         spec = policy.get("spec") or {}
         scope = scope_of(spec)
+        self.pace = Pace(spec)
         self._conditions: Conditions | None = compile_conditions(
             spec.get("matchConditions"),
             (policy["metadata"]["name"], POLICY, _STEP),

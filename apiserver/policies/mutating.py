@@ -23,6 +23,7 @@ from apiserver.webhooks.conditions import POLICY, Conditions, ConditionsFailed, 
 from apiserver.webhooks.matching import ShownAs, View
 from apiserver.webhooks.metrics import WebhookMetrics
 from apiserver.webhooks.mutating import Rounds, replace_object
+from apiserver.webhooks.pacing import Pace
 from kube import status as st
 from kube.cel.conditions import Activation
 from kube.json_types import JsonObject
@@ -36,11 +37,16 @@ _INVALID = "Invalid"
 
 
 class Mutator:
-    """A compiled MutatingAdmissionPolicy."""
+    """A compiled MutatingAdmissionPolicy.
+
+    Attributes:
+        pace: how it is evaluated.
+    """
 
     def __init__(self, policy: JsonObject) -> None:
         spec = policy.get("spec") or {}
         scope = scope_of(spec)
+        self.pace = Pace(spec)
         self.conditions: Conditions | None = compile_conditions(
             spec.get("matchConditions"),
             (policy["metadata"]["name"], POLICY, _STEP),
@@ -171,9 +177,11 @@ class MutatingPolicies(Plugin):
         rounds.begin(attributes)
         space = shown_namespace(await view.namespace())
         for invocation in invocations:
-            conditions = invocation.policy.program.conditions
+            program = invocation.policy.program
             try:
-                if conditions is not None and not conditions.are_met(
+                if program.conditions is not None and not await program.pace.run(
+                    attributes.caller.is_large,
+                    program.conditions.are_met,
                     _activation(view, invocation, space),
                     attributes.operation,
                     self._webhook_metrics,
@@ -185,10 +193,11 @@ class MutatingPolicies(Plugin):
                 continue
             if attributes.reinvocation.is_second and invocation.key not in rounds.due:
                 continue
-            if self._mutate(invocation, view, space, faults):
+            is_large = attributes.caller.is_large
+            if await program.pace.run(is_large, self._mutate, invocation, view, space, faults):
                 rounds.require()
                 attributes.reinvocation.wanted = True
-            if invocation.policy.program.is_reinvoked:
+            if program.is_reinvoked:
                 rounds.asked.add(invocation.key)
         rounds.end(attributes)
 

@@ -206,13 +206,13 @@ class ValidatingPolicies(Plugin):
                 continue
             space = shown_namespace(await view.namespace())
             for param in params:
-                judgement = self._evaluate(policy, view, shown_as, param, space)
+                judgement = await self._evaluate(policy, view, shown_as, param, space)
                 found.take(policy, binding, judgement)
                 _gather(annotations, judgement)
         for key, values in annotations.items():
             view.attributes.annotate(f"{policy.name}/{key}", ", ".join(values))
 
-    def _evaluate(
+    async def _evaluate(
         self,
         policy: Policy[Judge],
         view: View,
@@ -225,8 +225,14 @@ class ValidatingPolicies(Plugin):
             values.params, values.namespace_object = param, space
             return values
 
-        operation = view.attributes.operation
-        return policy.program.judge(activation, operation, self._webhook_metrics)
+        attributes, program = view.attributes, policy.program
+        return await program.pace.run(
+            attributes.caller.is_large,
+            program.judge,
+            activation,
+            attributes.operation,
+            self._webhook_metrics,
+        )
 
 
 async def _binds(binding: Binding, relevant: Relevant[Judge], view: View) -> bool:

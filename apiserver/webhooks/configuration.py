@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from apiserver.resources import Catalog, Resource
 from apiserver.webhooks.conditions import WEBHOOK, Conditions, compile_conditions
+from apiserver.webhooks.pacing import Pace
 from apiserver.webhooks.rules import Place, first_match, is_excluded
 from kube.json_types import JsonObject
 from kube.selector_parser import SelectorError, label_selector_of
@@ -58,6 +59,7 @@ class Hook:
         key: what it is told from others by, across configurations.
         fails_open: whether a failure to ask it is ignored.
         reviews: the versions of AdmissionReview it takes, in its order.
+        pace: how its conditions are evaluated.
         is_reinvoked: whether it is asked again when others have changed what it saw.
     """
 
@@ -68,6 +70,7 @@ class Hook:
     takes_equivalents: bool
     selectors: Selectors
     conditions: Conditions | None
+    pace: Pace = field(repr=False)
     fails_open: bool
     timeout_s: int
     client: JsonObject = field(repr=False)
@@ -177,6 +180,7 @@ def _compile(configuration: str, number: int, spec: JsonObject, step: str) -> Ho
         takes_equivalents=spec.get("matchPolicy") != "Exact",
         selectors=selectors_of(spec),
         conditions=compile_conditions(conditions, labels, fails_open=fails_open),
+        pace=Pace({"matchConditions": conditions}),
         fails_open=fails_open,
         timeout_s=spec.get("timeoutSeconds") or TIMEOUT_S,
         client=spec.get("clientConfig") or {},

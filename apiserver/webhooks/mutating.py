@@ -144,7 +144,13 @@ async def wants(invocation: Invocation, view: View, calls: WebhookCalls) -> bool
         return True
     activation = view.activation(invocation.shown_as)
     try:
-        return hook.conditions.are_met(activation, attributes.operation, calls.metrics)
+        return await hook.pace.run(
+            attributes.caller.is_large,
+            hook.conditions.are_met,
+            activation,
+            attributes.operation,
+            calls.metrics,
+        )
     except ConditionsFailed as error:
         resource = attributes.resource
         raise st.forbidden(resource.group, resource.plural, attributes.name, str(error)) from error

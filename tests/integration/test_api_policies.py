@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from tests.integration.api_calls import Json, check_status, collection
+from tests.integration.api_calls import Json, check_status, collection, watching
 from tests.integration.cluster import Cluster
 from tests.integration.personas import grant, persona, rule
 from tests.integration.policy_calls import (
@@ -349,3 +351,52 @@ def test_mutating_policies_are_about_nothing_that_is_deleted(cluster: Cluster) -
         'spec.matchConstraints.resourceRules.operations: Unsupported value: "DELETE": supported '
         'values: "*", "CONNECT", "CREATE", "UPDATE"' in answer.json["message"]
     )
+
+
+def test_the_status_tells_of_fields_that_a_policys_types_do_not_have(cluster: Cluster) -> None:
+    # The website's example: replicas is a field of the spec.
+    constraints = about("deployments")
+    constraints["resourceRules"][0] |= {"apiGroups": ["apps"], "apiVersions": ["v1"]}
+    spec = {"matchConstraints": constraints, **_deny("object.replicas > 1")}
+    policies = collection(cluster, "", VALIDATING, GROUP)
+    with made(cluster, VALIDATING, {"metadata": {"name": "typed"}, "spec": spec}):
+        status = _status(cluster, "typed", 1)
+        [warning] = status["typeChecking"]["expressionWarnings"]
+        assert warning["fieldRef"] == "spec.validations[0].expression"
+        assert warning["warning"].startswith(
+            "apps/v1, Kind=Deployment: ERROR: <input>:1:7: undefined field 'replicas'\n"
+            " | object.replicas > 1\n"
+        )
+        spec["validations"] = [{"expression": "object.spec.replicas > 1"}]
+        assert policies.patch("typed", {"spec": spec}).code == 200
+        assert not _status(cluster, "typed", 2)["typeChecking"].get("expressionWarnings")
+
+
+def _status(cluster: Cluster, name: str, generation: int) -> Json:
+    """Return a policy's status once it has been observed."""
+    policies = collection(cluster, "", VALIDATING, GROUP)
+    with watching(policies, f"&fieldSelector=metadata.name%3D{name}") as seen:
+        while True:
+            status: Json = seen.next()["object"].get("status") or {}
+            if status.get("observedGeneration") == generation:
+                return status
+
+
+def test_a_costly_expression_holds_up_nobody_else(cluster: Cluster, namespace: str) -> None:
+    costly = (
+        "object.data.all(a, object.data.all(b, object.data.all(c, "
+        "object.data[a] + object.data[b] + object.data[c] != '')))"
+    )
+    many = {"data": {f"k{n}": "Yg==" for n in range(200)}}
+    spec = {"validations": [{"expression": costly}] * 9}
+    secrets = collection(cluster, namespace, "secrets")
+    with policy(cluster, namespace, spec), ThreadPoolExecutor(1) as pool:
+        assert secrets.create({"metadata": {"name": "first"}, **many}).code == 422
+        slow = pool.submit(secrets.create, {"metadata": {"name": "second"}, **many})
+        answered = 0
+        while not slow.done():
+            assert cluster.call("GET", "/livez").code == 200
+            answered += 1
+        assert slow.result().code == 422
+    # It takes seconds, and an answer milliseconds; where it held up the loop, there was one.
+    assert answered > 10

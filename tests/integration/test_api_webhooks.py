@@ -298,3 +298,39 @@ def test_a_pod_from_a_template_is_asked_about_every_time(
         ]
     pods.made(pod("after"))
     assert len(hook.reviews) == 4
+
+
+def test_conditions_exclude_requests_before_anybody_is_asked(
+    cluster: Cluster, namespace: str, webhooks: WebhookServer
+) -> None:
+    conditions = [
+        {"name": "named", "expression": "object.metadata.name.startsWith('seen')"},
+        {"name": "fails-for-some", "expression": "object.metadata.labels.team != 'x'"},
+    ]
+    more = {"matchConditions": conditions}
+    secrets = collection(cluster, namespace, "secrets")
+    with asked(cluster, webhooks, VALIDATING, namespace, allow(), **more) as hook:
+        assert secrets.create(_secret("unseen")).code == 201
+        assert secrets.create(_secret("seen-1", labels={"team": "y"})).code == 201
+        assert [request["name"] for request in hook.requests] == ["seen-1"]
+        answer = secrets.create(_secret("seen-2"))
+        assert answer.code == 403
+        assert "no such key: labels" in answer.json["message"]
+    more["failurePolicy"] = "Ignore"
+    with asked(cluster, webhooks, VALIDATING, namespace, deny(), **more) as hook:
+        assert secrets.create(_secret("seen-2")).code == 201
+        assert not hook.reviews
+
+
+def test_a_condition_that_does_not_compile_is_refused_with_its_place(
+    cluster: Cluster, webhooks: WebhookServer
+) -> None:
+    spec = hook_spec(webhooks, "/bad", "default")
+    spec["matchConditions"] = [{"name": "a", "expression": "object.x =="}]
+    answer = collection(cluster, "", VALIDATING, GROUP).create(
+        {"metadata": {"name": "bad"}, "webhooks": [spec]}
+    )
+    assert answer.code == 422
+    causes = answer.json["details"]["causes"]
+    assert [cause["field"] for cause in causes] == ["webhooks[0].matchConditions[0].expression"]
+    assert "compilation failed: ERROR: <input>:1:" in answer.json["message"]
