@@ -34,6 +34,7 @@ class Plugin:
         sees_specs: whether it looks at more than the request and the object's metadata. For a
             twin, whose spec is bytes, it does not run again: what it made of the first of the twins
             is remembered with all it depends on (apiserver.twins).
+        allows_twins: whether there may be twins at all while it looks at their type.
     """
 
     name: ClassVar[str]
@@ -41,6 +42,7 @@ class Plugin:
     validates: ClassVar[bool] = False
     is_dynamic: ClassVar[bool] = False
     sees_specs: ClassVar[bool] = True
+    allows_twins: ClassVar[bool] = True
 
     def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
         """Tell whether this looks at an operation at all."""
