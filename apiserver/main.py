@@ -16,6 +16,7 @@ import uvloop
 from uvicorn.server import Server as HttpServer
 
 from apiserver import assembly
+from apiserver.admission.facts import ANNOUNCED
 from apiserver.app import add_dumps, make_app
 from apiserver.audit.log import AuditLog
 from apiserver.audit.router import AuditingRouter
@@ -235,8 +236,8 @@ class _ApiServer:
             self._http.can_serve.set()
             await self._http.listens.wait()
             await self._peers.start()
-            heard = (*STORAGES, *ADMISSION_STORAGES)
-            self._server.announced.update(dict.fromkeys(heard, self._peers.all_reach))
+            shared = (*STORAGES, *ANNOUNCED, *ADMISSION_STORAGES)
+            self._server.announced.update(dict.fromkeys(shared, self._peers.all_reach))
         # What the start has made lives as long as the process: nothing to look for in there.
         gc.collect()
         gc.freeze()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from apiserver.admission.chain import Chain
 from apiserver.authn import User
@@ -30,6 +30,9 @@ from storage.errors import StorageError
 from storage.record import Record
 from storage.store_view import StoreView
 from storage.txn import Committed, KeyedOp, Rejected
+
+if TYPE_CHECKING:
+    from apiserver.admission.twin_profiles import TwinProfiles
 
 WRITE_TIMEOUT_S: Final = 34.0
 """Upstream's bound for the handler of a mutating request."""
@@ -81,6 +84,7 @@ class Server:
 
     Attributes:
         twins: what specs became, by storage resource, for types made from templates.
+        twin_profiles: what that depends on besides specs; None: nothing is remembered.
         companions: what writes of a type take along, by storage resource.
         announced: what waits, by storage resource, until others have a write that is to be
             acknowledged: none of them shall go on deciding by what was before.
@@ -114,6 +118,7 @@ class Server:
     guards: dict[str, Guard] = field(default_factory=dict)
     permit: Permit = _permit_all
     twins: dict[str, Twins] = field(default_factory=dict)
+    twin_profiles: TwinProfiles | None = None
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
     initial_steps: Turns = field(default_factory=lambda: Turns(2))
     late_steps: Turns = field(default_factory=lambda: Turns(16))

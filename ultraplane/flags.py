@@ -124,3 +124,28 @@ AuditLogPath = Annotated[
         "--audit-log-path", parser=path_argument, metavar="FILE", help="Where they are written."
     ),
 ]
+EnablePlugins = Annotated[
+    str | None,
+    typer.Option(
+        "--enable-admission-plugins",
+        metavar="NAME,...",
+        help="Admission plugins that run besides the default ones.",
+    ),
+]
+DisablePlugins = Annotated[
+    str | None,
+    typer.Option(
+        "--disable-admission-plugins",
+        metavar="NAME,...",
+        help="Default admission plugins that do not run.",
+    ),
+]
+AdmissionControl = Annotated[
+    Path | None,
+    typer.Option(
+        "--admission-control-config-file",
+        parser=path_argument,
+        metavar="FILE",
+        help="How plugins are configured (AdmissionConfiguration).",
+    ),
+]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from apiserver.peers import socket_path
 from apiserver.settings import (
+    AdmissionSettings,
     AuditSettings,
     AuthSettings,
     ServerSettings,
@@ -26,7 +27,7 @@ from storage.partition_map import PartitionMap
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
-from ultraplane.policy_files import audit_policy, authentication_document
+from ultraplane.policy_files import audit_policy, authentication_document, pod_security
 from ultraplane.probes import accepts_connections, answers_ok
 from ultraplane.supervisor import ProcessSpec
 
@@ -95,6 +96,11 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             anonymous=config.auth.anonymous,
             bootstrap_tokens=config.auth.bootstrap_tokens,
             webhook_config_file=config.auth.authorization_webhook_config_file,
+        ),
+        admission=AdmissionSettings(
+            enable=config.admission.enable_plugins,
+            disable=config.admission.disable_plugins,
+            pod_security=pod_security(config.admission),
         ),
         audit=AuditSettings(
             policy=audit_policy(config.audit),

@@ -34,6 +34,7 @@ class Plugin:
         sees_specs: whether it looks at more than the request and the object's metadata. For a
             twin, whose spec is bytes, it does not run again: what it made of the first of the twins
             is remembered with all it depends on (apiserver.twins).
+        allows_twins: whether there may be twins at all while it looks at their type.
     """
 
     name: ClassVar[str]
@@ -41,6 +42,7 @@ class Plugin:
     validates: ClassVar[bool] = False
     is_dynamic: ClassVar[bool] = False
     sees_specs: ClassVar[bool] = True
+    allows_twins: ClassVar[bool] = True
 
     def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
         """Tell whether this looks at an operation at all."""
@@ -160,11 +162,6 @@ class Chain:
         if known is None:
             known = self._work_out(resource, subresource, operation)
         return known[1]
-
-    def is_dynamic(self, resource: Resource, subresource: str, operation: str) -> bool:
-        """Tell whether an operation is looked at by what users have configured."""
-        plan = self.plan(resource, subresource, operation)
-        return plan is not None and plan.is_dynamic
 
     def _work_out(
         self, resource: Resource, subresource: str, operation: str
