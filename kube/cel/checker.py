@@ -260,7 +260,8 @@ class Checker:
             return found
         if self._unifier.assignable([found], [given]):
             return given
-        self._error(node, f"expected type '{found}' but found '{given}'")
+        wanted, had = (self._unifier.resolve(each, final=True) for each in (found, given))
+        self._error(node, f"expected type '{wanted}' but found '{had}'")
         return DYN
 
     def _map(self, node: MapLiteral) -> CelType:

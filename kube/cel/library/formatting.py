@@ -10,9 +10,14 @@ from typing import Any, Final
 from kube.cel.errors import CelError
 from kube.cel.library.conversions import format_double, to_text
 from kube.cel.values import Duration, Timestamp, TypeValue, Uint, kind_of
+from kube.field import quote
 
 _CLAUSE: Final = re.compile(r"%(?:(%)|(?:\.(\d+))?(.)?)", re.DOTALL)
 _SPECIAL: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+# Upstream's formatter writes numbers as one does in American English: 1,000.5 and powers of ten.
+_RAISED: Final = str.maketrans(
+    "0123456789-", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b"
+)
 _PRECISION: Final = 6
 _PRECISION_MAX: Final = 1000
 
@@ -60,13 +65,12 @@ def _string(value: Any, precision: int) -> str:
         case TypeValue():
             return value.name
         case list():
-            return f"[{', '.join(_string(item, precision) for item in value)}]"
+            return f"[{', '.join(_quoted(item, precision) for item in value)}]"
         case dict():
             pairs = sorted(
-                f"{_string(key, precision)}: {_string(item, precision)}"
-                for key, item in value.items()
+                (_quoted(key, precision), _quoted(item, precision)) for key, item in value.items()
             )
-            return "{" + ", ".join(pairs) + "}"
+            return "{" + ", ".join(f"{key}:{item}" for key, item in pairs) + "}"
         case bool() | int() | float() | str() | bytes() | Timestamp() | Duration():
             return to_text(value)
         case _:
@@ -76,6 +80,14 @@ def _string(value: Any, precision: int) -> str:
                 "timestamps",
                 value,
             )
+
+
+def _quoted(value: Any, precision: int) -> str:
+    text = _string(value, precision)
+    if type(value) is bytes:
+        return f"b{quote(text)}"
+    infinite = type(value) is float and not math.isfinite(value)
+    return quote(text) if type(value) is str or infinite else text
 
 
 def _decimal(value: Any, _: int) -> str:
@@ -92,7 +104,11 @@ def _number(spec: str, word: str) -> Callable[[Any, int], str]:
             raise _refuse(word, "doubles", value)
         if not math.isfinite(value):
             return _SPECIAL[str(value)]
-        return f"{float(value):.{precision}{spec}}"
+        if spec == "f":
+            return f"{float(value):,.{precision}f}"
+        mantissa, _, exponent = f"{float(value):.{precision}e}".partition("e")
+        sign = "-" if exponent[0] == "-" else ""
+        return f"{mantissa}\u202f\u00d7\u202f10{(sign + exponent[1:]).translate(_RAISED)}"
 
     return clause
 

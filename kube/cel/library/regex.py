@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
@@ -86,5 +87,14 @@ def _find(text: str, pattern: str) -> str:
 
 def _find_all(text: str, pattern: str, count_max: int = -1) -> list[str]:
     found = compile_pattern(pattern).finditer(text)
-    kept = found if count_max < 0 else islice(found, count_max)
+    kept = islice(_separate(found), count_max if count_max >= 0 else None)
     return [match.group(0) for match in kept]
+
+
+def _separate(found: Iterable[Any]) -> Iterator[Any]:
+    """Yield matches but, as Go does, no empty one right behind another."""
+    end = -1
+    for match in found:
+        if match.end() > match.start() or match.start() != end:
+            yield match
+        end = match.end()

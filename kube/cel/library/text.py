@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from kube.cel.errors import CelError
@@ -126,21 +125,20 @@ def _char_at(text: str, at: int) -> str:
     return text[at : at + 1]
 
 
-def _finder(find: Callable[[str, str, int], int]) -> Callable[..., int]:
-    def within(text: str, part: str, offset: int | None = None) -> int:
-        if offset is not None and not 0 <= offset <= len(text):
-            raise CelError(f"index out of range: {offset}")
-        return find(text, part, -1 if offset is None else offset)
-
-    return within
+def _index_of(text: str, part: str, offset: int = 0) -> int:
+    if offset < 0:
+        raise CelError(f"index out of range: {offset}")
+    return text.find(part, min(offset, len(text))) if part else min(offset, len(text))
 
 
-_index_of: Final = _finder(lambda text, part, offset: text.find(part, max(0, offset)))
-_last_index_of: Final = _finder(
-    lambda text, part, offset: (
-        text.rfind(part) if offset < 0 else text.rfind(part, 0, offset + len(part))
-    )
-)
+def _last_index_of(text: str, part: str, offset: int | None = None) -> int:
+    if offset is None:
+        return text.rfind(part)
+    if offset < 0:
+        raise CelError(f"index out of range: {offset}")
+    if not part:
+        return min(offset, len(text))
+    return text.rfind(part, 0, offset + len(part)) if offset < len(text) else -1
 
 
 def _replace(text: str, old: str, new: str, count: int = -1) -> str:
