@@ -28,7 +28,14 @@ from controllers.cluster_roles import PATH as CLUSTER_ROLES
 from controllers.cluster_roles import ClusterRoleController
 from controllers.feed import Feed
 from controllers.namespaces import NamespaceController
+from controllers.resource_quota import QUOTAS, ResourceQuotaController
 from controllers.service_accounts import ACCOUNT, ROOT_CA, ServiceAccountController
+from controllers.storage_protection import (
+    CLAIMS,
+    CLASSES,
+    VOLUMES,
+    StorageProtectionController,
+)
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
 from runtime.clock import SystemClock
@@ -80,6 +87,8 @@ async def _run(
     cluster_roles = ClusterRoleController(client)
     certificates = CertificateController(client, authority, SystemClock())
     policies = AdmissionPolicyController(client)
+    quotas = ResourceQuotaController(client)
+    storage = StorageProtectionController(client)
     feeds = [
         Feed(client, "/api/v1/namespaces", [namespaces.observe, accounts.observe_namespace]),
         Feed(
@@ -97,6 +106,8 @@ async def _run(
         Feed(client, CLUSTER_ROLES, [cluster_roles.observe]),
         Feed(client, SIGNING_REQUESTS, [certificates.observe]),
         Feed(client, ADMISSION_POLICIES, [policies.observe]),
+        Feed(client, QUOTAS, [quotas.observe]),
+        *(Feed(client, path, [storage.observe]) for path in (CLAIMS, VOLUMES, CLASSES)),
     ]
     for feed in feeds:
         feed.start(scope)
@@ -107,6 +118,8 @@ async def _run(
     cluster_roles.start(scope)
     certificates.start(scope)
     policies.start(scope)
+    quotas.start(scope)
+    storage.start(scope)
     _log.info("controllers are ready")
     if listen is not None:
         await _accept_connections(listen)

@@ -149,3 +149,13 @@ AdmissionControl = Annotated[
         help="How plugins are configured (AdmissionConfiguration).",
     ),
 ]
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        parser=path_argument,
+        metavar="FILE",
+        help="Where to write the kubeconfig. A file with other clusters in it is never "
+        "touched. Default: DIR/kubeconfig",
+    ),
+]

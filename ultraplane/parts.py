@@ -24,6 +24,7 @@ from apiserver.settings import (
 )
 from journal.nats_options import NatsOptions, options_to_json
 from storage.partition_map import PartitionMap
+from ultraplane.access_config import AdmissionSection, AuditSection
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
@@ -97,18 +98,26 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             bootstrap_tokens=config.auth.bootstrap_tokens,
             webhook_config_file=config.auth.authorization_webhook_config_file,
         ),
-        admission=AdmissionSettings(
-            enable=config.admission.enable_plugins,
-            disable=config.admission.disable_plugins,
-            pod_security=pod_security(config.admission),
-        ),
-        audit=AuditSettings(
-            policy=audit_policy(config.audit),
-            log_path=config.audit.log_path,
-            log_bytes_max=config.audit.log_mib_max << 20,
-            log_backups_max=config.audit.log_backups_max,
-            log_age_days_max=config.audit.log_age_days_max,
-        ),
+        admission=_admission(config.admission),
+        audit=_audit(config.audit),
+    )
+
+
+def _admission(admission: AdmissionSection) -> AdmissionSettings:
+    return AdmissionSettings(
+        enable=admission.enable_plugins,
+        disable=admission.disable_plugins,
+        pod_security=pod_security(admission),
+    )
+
+
+def _audit(audit: AuditSection) -> AuditSettings:
+    return AuditSettings(
+        policy=audit_policy(audit),
+        log_path=audit.log_path,
+        log_bytes_max=audit.log_mib_max << 20,
+        log_backups_max=audit.log_backups_max,
+        log_age_days_max=audit.log_age_days_max,
     )
 
 

@@ -121,7 +121,7 @@ class TwinProfiles:
             if faults:
                 return None
             enforced = str(policy.enforce)
-            parts.append(policy)
+            parts.append([str(one) for one in policy])
         return Profile(self._number(orjson.dumps(parts)), enforced)
 
     def _number(self, content: bytes) -> int:

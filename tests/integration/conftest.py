@@ -24,8 +24,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def namespace(cluster: Cluster) -> str:
     """The name of a new namespace."""
     name = f"test-{next(_numbers)}"
-    answer = cluster.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-    assert answer.code == 201, answer.body
+    cluster.make_namespace(name)
     return name
 
 
