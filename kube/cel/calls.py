@@ -79,7 +79,7 @@ def _plan_comparison(node: Call, nodes: list[Node], plans: list[Plan], cost: int
     kind = nodes[0].type.kind
     other = nodes[1]
     if kind == "string" and isinstance(other, Literal):
-        cost += max(1, traversal(len(other.value)))
+        cost += traversal(len(other.value))
     elif kind in _PLAIN:
         cost += 1
     else:
@@ -159,27 +159,36 @@ def _paid(work: Work, cost: Callable[..., int], runs: list[Run]) -> Run:
 
 
 def _dispatched(overloads: list[Overload], runs: list[Run]) -> Run:
-    choices: dict[tuple[Any, ...], Overload | None] = {}
+    choices: dict[tuple[Any, ...], tuple[Work, Callable[..., int]]] = {}
+
+    def learn(key: tuple[Any, ...]) -> tuple[Work, Callable[..., int]]:
+        if len(choices) >= _CHOICES_MAX:
+            choices.clear()
+        overload = _choose(overloads, key)
+        if overload is None:
+            raise no_such_overload()
+        choices[key] = overload.work, overload.cost or _one
+        return choices[key]
 
     def call(frame: Frame) -> Any:
         args = [run(frame) for run in runs]
-        key = tuple([_class_of(arg) for arg in args])
-        if key not in choices:
-            if len(choices) >= _CHOICES_MAX:
-                choices.clear()
-            choices[key] = _choose(overloads, key)
-        overload = choices[key]
-        if overload is None:
-            raise no_such_overload()
+        key = tuple(map(type, args))
+        if list in key:
+            key = tuple(map(_class_of, args))
+        work, cost = choices.get(key) or learn(key)
         try:
-            frame[0] -= 1 if overload.cost is None else overload.cost(*args)
+            frame[0] -= cost(*args)
             if frame[0] < 0:
                 raise overspent()
-            return overload.work(*args)
+            return work(*args)
         except (TypeError, AttributeError):
             raise no_such_overload() from None
 
     return call
+
+
+def _one(*_: Any) -> int:
+    return 1
 
 
 def _class_of(value: Any) -> Any:
@@ -200,7 +209,10 @@ def _takes(param: CelType, given: Any) -> bool:
     if param.kind in ("param", "dyn"):
         return True
     if isinstance(given, tuple):
-        return param.kind == "list" and (given[1] is None or _takes(param.params[0], given[1]))
+        if param.kind != "list":
+            return False
+        element = param.params[0]
+        return given[1] is None or element.kind == "list" or _takes(element, given[1])
     name = param.name if param.kind == "opaque" else param.kind
     return bool((KINDS.get(given) or getattr(given, "type_name", "")) == name)
 

@@ -23,6 +23,7 @@ from kube.cel.tree import (
     MapLiteral,
     Node,
     Select,
+    children,
     walk,
 )
 from kube.cel.types import (
@@ -86,6 +87,7 @@ class Checker:
             for node in walk(tree):
                 node.type = self._unifier.resolve(node.type, final=True)
             self._check_literals(tree)
+            self._check_aggregates(tree)
         if self._errors:
             shown = sorted(self._errors, key=lambda error: error[0])[:_ERRORS_MAX]
             raise CompileError("\n".join(self._source.error(at, text) for at, text in shown))
@@ -241,7 +243,7 @@ class Checker:
             given = self._check(element)
             if at in node.optional:
                 given = self._unwrapped(element, given)
-            found = self._joined(element, found, given)
+            found = self._joined(found, given)
         return list_of(found or self._unifier.fresh())
 
     def _unwrapped(self, node: Node, given: CelType) -> CelType:
@@ -252,28 +254,22 @@ class Checker:
             self._error(node, f"expected type 'optional_type({given})' but found '{given}'")
         return DYN
 
-    def _joined(self, node: Node, found: CelType | None, given: CelType) -> CelType:
-        """Return the common type of what stands in one literal, which must be of one kind."""
-        if found is None or found.kind == "error":
+    def _joined(self, found: CelType | None, given: CelType) -> CelType:
+        """Return what holds for all that stands in one literal: dynamic, if nothing else does."""
+        if found is None or self._unifier.assignable([found], [given]):
             return given
-        if self._unifier.assignable([given], [found]):
-            return found
-        if self._unifier.assignable([found], [given]):
-            return given
-        wanted, had = (self._unifier.resolve(each, final=True) for each in (found, given))
-        self._error(node, f"expected type '{wanted}' but found '{had}'")
-        return DYN
+        return found if self._unifier.assignable([given], [found]) else DYN
 
     def _map(self, node: MapLiteral) -> CelType:
         key_type: CelType | None = None
         value_type: CelType | None = None
         for entry in node.entries:
             assert isinstance(entry.key, Node)
-            key_type = self._joined(entry.key, key_type, self._check(entry.key))
+            key_type = self._joined(key_type, self._check(entry.key))
             given = self._check(entry.value)
             if entry.optional:
                 given = self._unwrapped(entry.value, given)
-            value_type = self._joined(entry.value, value_type, given)
+            value_type = self._joined(value_type, given)
         return map_of(key_type or self._unifier.fresh(), value_type or self._unifier.fresh())
 
     def _message(self, node: MapLiteral) -> CelType:
@@ -350,6 +346,33 @@ class Checker:
                 parse(arg.value)
             except CelError:
                 self._error(arg, f"invalid {node.function} argument")
+
+    def _check_aggregates(self, node: Node) -> None:
+        """Refuse lists and maps of several types, but for what `format` is given."""
+        if isinstance(node, Call) and node.function == "format":
+            return
+        if isinstance(node, ListLiteral):
+            self._check_alike(
+                [(each, at in node.optional) for at, each in enumerate(node.elements)]
+            )
+        elif isinstance(node, MapLiteral) and not node.name:
+            keys = [(each.key, False) for each in node.entries if isinstance(each.key, Node)]
+            self._check_alike(keys)
+            self._check_alike([(each.value, each.optional) for each in node.entries])
+        for child in children(node):
+            self._check_aggregates(child)
+
+    def _check_alike(self, nodes: list[tuple[Node, bool]]) -> None:
+        first: CelType | None = None
+        for node, optional in nodes:
+            given = node.type
+            if optional and given.params:
+                given = given.params[0]
+            if first is None:
+                first = given
+            elif not same(first, given):
+                self._error(node, f"expected type '{first}' but found '{given}'")
+                return
 
 
 _PARSED: Final[dict[str, Callable[[str], object]]] = {

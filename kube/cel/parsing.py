@@ -76,13 +76,23 @@ def parse(text: str) -> Node:
         raise CompileError(
             f"ERROR: <input>:-1:0: expression code point size exceeds limit: size: {size}"
         )
+    if not _is_unicode(text):
+        raise CompileError("ERROR: <input>:-1:0: the text is no valid Unicode")
     try:
         encoded = _PARSER.compile(text, disable_check=True).serialize()
-    except (RuntimeError, ValueError, UnicodeError) as exc:
+    except (RuntimeError, ValueError) as exc:
         raise CompileError(_message(str(exc))) from None
     (parsed,) = _read(encoded)[2]
     whole = _read(parsed)
     return _Reader(_positions(whole[3][0])).node(whole[2][0])
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _message(text: str) -> str:

@@ -124,6 +124,7 @@ TYPE_NAMES: Final = {
     "duration": "google.protobuf.Duration",
     "timestamp": "google.protobuf.Timestamp",
 }
+_ALIKE: Final = frozenset({bool, int, float, str, bytes})
 _NUMBERS: Final = frozenset({int, float, Uint})
 
 
@@ -147,7 +148,10 @@ def equal(left: Any, right: Any) -> bool:
             # Python calls equal all that CEL does, and true and 1 besides: so this settles most.
             return False
         if kind is list:
-            return len(left) == len(right) and all(map(equal, left, right))
+            kinds = set(map(type, left))
+            if len(kinds) == 1 and kinds <= _ALIKE and kinds == set(map(type, right)):
+                return True
+            return all(map(equal, left, right))
         if kind is dict:
             return len(left) == len(right) and all(
                 key in right and equal(value, right[key]) for key, value in left.items()
@@ -205,6 +209,8 @@ def traversal_cost(value: Any, *_: Any) -> int:
     if kind in (str, bytes):
         return len(value) // 10
     if kind is list:
+        if _NUMBERS.issuperset(map(type, value)):
+            return len(value)
         return sum(map(traversal_cost, value))
     if kind is dict:
         return sum(traversal_cost(key) + traversal_cost(item) for key, item in value.items())

@@ -61,6 +61,7 @@ def declare(to: Declarations) -> None:
     for kind, declared in SIMPLE.items():
         if kind not in ("dyn", "null"):
             to.types[TYPE_NAMES.get(kind, kind)] = type_of(declared)
+    to.types["type"] = type_of(type_of(SIMPLE["dyn"]))
     to.types["null_type"] = type_of(SIMPLE["null"])
     to.types["list"] = type_of(SIMPLE["dyn"])
     to.types["map"] = type_of(SIMPLE["dyn"])

@@ -108,7 +108,7 @@ def _number(spec: str, word: str) -> Callable[[Any, int], str]:
             return f"{float(value):,.{precision}f}"
         mantissa, _, exponent = f"{float(value):.{precision}e}".partition("e")
         sign = "-" if exponent[0] == "-" else ""
-        return f"{mantissa}\u202f\u00d7\u202f10{(sign + exponent[1:]).translate(_RAISED)}"
+        return f"{mantissa}\u00d710{(sign + exponent[1:]).translate(_RAISED)}"
 
     return clause
 

@@ -7,7 +7,7 @@ from typing import Any
 from kube.cel.errors import CelError
 from kube.cel.library.arithmetic import index_optional, optional_index
 from kube.cel.overloads import Declarations
-from kube.cel.values import NONE, Duration, Optional
+from kube.cel.values import NANOS, NONE, TIMESTAMP_MIN_S, Duration, Optional, Timestamp
 
 
 def declare(to: Declarations) -> None:
@@ -62,4 +62,7 @@ def _non_zero(value: Any) -> Optional:
     zero = value is None or value in (False, 0, "", b"") or value in ([], {})
     if isinstance(value, Duration):
         zero = value.nanos == 0
+    if isinstance(value, Timestamp):
+        # Go's zero time is the first moment there is.
+        zero = value.nanos == TIMESTAMP_MIN_S * NANOS
     return NONE if zero else Optional(value)

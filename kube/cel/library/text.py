@@ -39,7 +39,7 @@ def _replaced(text: str, old: str, new: str, count: int = -1) -> int:
 
 
 def _formatted(pattern: str, args: list[Any]) -> int:
-    return traversal(len(pattern)) + sum(map(traversal_cost, args))
+    return traversal(len(pattern)) + 4 * sum(map(traversal_cost, args))
 
 
 def _of_argument(_: str, other: str) -> int:

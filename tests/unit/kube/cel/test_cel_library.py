@@ -1,0 +1,216 @@
+"""Each function of Kubernetes' CEL libraries, by the examples of their documentation."""
+
+from __future__ import annotations
+
+import pytest
+
+from kube.cel.cost import Budget
+from kube.cel.environment import compile_expression
+from kube.cel.errors import CelError
+from kube.quantity import FORMAT_MESSAGE
+
+
+def value_of(text: str) -> object:
+    return compile_expression(text, {}).evaluate([], Budget())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # lists
+        "[1, 2, 3].isSorted() && !['b', 'a'].isSorted() && [].isSorted()",
+        "[1, 3].sum() == 4",
+        "[1.0, 3.0].sum() == 4.0",
+        "[duration('1m'), duration('1s')].sum() == duration('61s')",
+        "[1, 3].min() == 1 && [1, 3].max() == 3 && ['a', 'c'].max() == 'c'",
+        "[1, 2, 2, 3].indexOf(2) == 1",
+        "['a', 'b', 'b', 'c'].lastIndexOf('b') == 2",
+        "[1.0].indexOf(1.1) == -1",
+        "[1, 2, 3].includes(2) && 'a'.includes('a') && !'a'.includes('b')",
+        "[3, 1, 2].sort() == [1, 2, 3] && ['ab', 'c'].sortBy(x, size(x)) == ['c', 'ab']",
+        "[[1], [2, 3]].flatten() == [1, 2, 3]",
+        "[1, 2, 1].distinct() == [1, 2]",
+        "lists.range(3) == [0, 1, 2]",
+        "[1, 2, 3].slice(1, 3) == [2, 3] && [1, 2].reverse() == [2, 1]",
+        "[1, 2].first().value() == 1 && [1, 2].last().value() == 2 && ![].first().hasValue()",
+        # sets
+        "sets.contains([1, 2], [2])",
+        "sets.equivalent([1, 1], [1])",
+        "sets.intersects([1], [1, 2])",
+        "!sets.contains([1], [2])",
+        "!sets.equivalent([1], [1, 2])",
+        "!sets.intersects([1], [])",
+        # regex
+        "'abc 123'.find('[0-9]+') == '123' && 'xyz'.find('[0-9]+') == ''",
+        "'123 abc 456'.findAll('[0-9]+') == ['123', '456']",
+        "'1 2 3'.findAll('[0-9]', 2) == ['1', '2']",
+        "'123 abc 456'.findAll('[0-9]*').size() == 6",
+        # url
+        "url('https://example.com:80/').getScheme() == 'https'",
+        "url('https://example.com:80/').getHost() == 'example.com:80'",
+        "url('https://[::1]:80/').getHostname() == '::1'",
+        "url('https://example.com:80/').getPort() == '80'",
+        "url('https://example.com/').getPort() == ''",
+        "url('https://example.com/path with spaces/').getEscapedPath() == '/path%20with%20spaces/'",
+        "url('https://a.com/?k1=a&k2=b&k2=c#x').getQuery() == {'k1': ['a'], 'k2': ['b', 'c']}",
+        "isURL('https://user:pass@example.com:80/path?query=val#fragment')",
+        "isURL('/absolute-path')",
+        "!isURL('https://a:b:c/') && !isURL('../relative-path') && !isURL('')",
+        # quantity
+        "isQuantity('1.3Gi') && !isQuantity('1.3GB') && isQuantity('200K') == false",
+        "quantity('50000000G').isInteger()",
+        "quantity('50k').asInteger() == 50000",
+        "quantity('50k').sign() == 1",
+        "quantity('200M').compareTo(quantity('0.2G')) == 0",
+        "quantity('50Mi').isGreaterThan(quantity('50M'))",
+        "quantity('50k').add(quantity('20k')) == quantity('70k')",
+        "quantity('50k').sub(20000) == quantity('30k')",
+        "quantity('1.5').asApproximateFloat() == 1.5",
+        "quantity('50M').isLessThan(quantity('100M'))",
+        # ip and cidr
+        "isIP('127.0.0.1')",
+        "isIP('::1')",
+        "!isIP('127.0.0.256')",
+        "!isIP('::ffff:1.2.3.4')",
+        "!isIP('fe80::1%eth0')",
+        "ip('127.0.0.1').family() == 4",
+        "ip('::1').family() == 6",
+        "string(ip('::1')) == '::1'",
+        "ip.isCanonical('2001:db8::abcd') && !ip.isCanonical('2001:DB8::ABCD')",
+        "ip('0.0.0.0').isUnspecified()",
+        "ip('127.0.0.1').isLoopback()",
+        "ip('224.0.0.1').isLinkLocalMulticast()",
+        "ip('169.254.169.254').isLinkLocalUnicast()",
+        "ip('192.168.0.1').isGlobalUnicast()",
+        "!ip('255.255.255.255').isGlobalUnicast()",
+        "cidr('192.168.0.0/24').containsIP('192.168.0.1')",
+        "!cidr('10.0.0.0/8').containsIP(ip('11.0.0.1'))",
+        "cidr('192.168.0.0/16').containsCIDR('192.168.10.0/24')",
+        "!cidr('192.168.0.0/24').containsCIDR(cidr('192.168.0.0/16'))",
+        "cidr('192.168.0.1/24').ip() == ip('192.168.0.1')",
+        "cidr('192.168.0.1/24').masked() == cidr('192.168.0.0/24')",
+        "cidr('::1/128').prefixLength() == 128",
+        "isCIDR('10.0.0.0/8')",
+        "!isCIDR('10.0.0.0/33')",
+        "!isCIDR('10.0.0.0')",
+        # format
+        "!format.dns1123Label().validate('my-name').hasValue()",
+        "format.dns1123Label().validate('My').hasValue()",
+        "!format.dns1123LabelPrefix().validate('my-').hasValue()",
+        "format.dns1035Label().validate('1a').hasValue()",
+        "format.named('nope') == optional.none() && format.named('uuid').hasValue()",
+        "format.uuid().validate('x').value() == ['does not match the UUID format']",
+        "format.byte().validate('!').hasValue()",
+        "format.date().validate('2021-13-01').hasValue()",
+        "!format.qualifiedName().validate('example.com/a').hasValue()",
+        "format.labelValue().validate('-').hasValue()",
+        # semver
+        "isSemver('1.2.3-alpha.1+b')",
+        "!isSemver('v1.0')",
+        "isSemver('v1.0', true)",
+        "!isSemver('1.02.3')",
+        "semver('1.2.3').isLessThan(semver('1.10.0'))",
+        "semver('1.0.0-rc.1').compareTo(semver('1.0.0')) == -1",
+        "semver('v01.01', true).major() == 1",
+        "semver('1.2.3').minor() == 2",
+        "semver('1.2.3').patch() == 3",
+        # strings
+        "'tacocat'.charAt(3) == 'o'",
+        "'hello mellow'.indexOf('ello', 2) == 7",
+        "'hello mellow'.lastIndexOf('ello', 6) == 1",
+        "'TacoCat'.lowerAscii() == 'tacocat'",
+        "'taco'.upperAscii() == 'TACO'",
+        "'  a '.trim() == 'a'",
+        "'hello hello'.replace('he', 'we', 1) == 'wello hello'",
+        "'a,b,c'.split(',', 2) == ['a', 'b,c']",
+        "'tacocat'.substring(4) == 'cat'",
+        "'tacocat'.substring(0, 4) == 'taco'",
+        "['a', 'b'].join('-') == 'a-b'",
+        "'%s has %d of %.2f, %x'.format(['it', 3, 1.5, 255]) == 'it has 3 of 1.50, ff'",
+        "'%s'.format([['a', 'b']]) == '[\"a\", \"b\"]'",
+        "'%s'.format([{'k': 1}]) == '{\"k\":1}'",
+        "strings.quote('a\"b') == '\"a\\\\\"b\"'",
+        "jsonpatch.escapeKey('k8s.io/my~label') == 'k8s.io~1my~0label'",
+        # optional values, two-variable macros
+        "optional.of(1).optMap(x, x + 1).value() == 2 && optional.none().orValue(3) == 3",
+        "optional.ofNonZeroValue('').or(optional.of('b')).value() == 'b'",
+        "{'a': {'b': 1}}.?a.b.orValue(0) == 1",
+        "[1, 2][?5].orValue(7) == 7",
+        "[?optional.none(), 1] == [1]",
+        "{?'a': optional.of(1)} == {'a': 1}",
+        "[2, 1].all(i, v, i != v + 1)",
+        "{'a': 1}.exists(k, v, k == 'a' && v == 1)",
+        "[1, 2].existsOne(i, v, v == 2)",
+        "[1, 2].transformList(i, v, v > 1, i + v) == [3]",
+        "{'a': 1}.transformMap(k, v, v + 1) == {'a': 2}",
+        "{'a': 'b'}.transformMapEntry(k, v, {v: k}) == {'b': 'a'}",
+        # standard
+        "timestamp('2023-01-14T10:30:10.5Z').getFullYear() == 2023",
+        "timestamp('2023-01-14T23:30:00Z').getDate('+01:00') == 15",
+        "timestamp('2023-01-14T10:30:10Z') - timestamp('2023-01-14T10:30:00Z') == duration('10s')",
+        "duration('90m').getHours() == 1",
+        "string(duration('1h30m')) == '5400s'",
+        "int(timestamp('1970-01-01T00:00:10Z')) == 10",
+        "int('-3') == -3",
+        "double('1.5') == 1.5",
+        "string(1.0) == '1'",
+        "string(1e7) == '1e+07'",
+        "uint(3) == 3u",
+        "type(1) == int",
+        "type('a') == string",
+        "type(type(1)) == type",
+        "type([]) == list",
+        "type(null) == null_type",
+        "-7 / 2 == -3",
+        "-7 % 2 == -1",
+        "1 in [1, 2]",
+        "'a' in {'a': 1}",
+        "dyn(1) == 1.0",
+        "dyn(1) != dyn(true)",
+        "b'abc'.size() == 3",
+        "bytes('\\u00e9').size() == 2",
+        "string(b'abc') == 'abc'",
+        "size('\\u00e9') == 1",
+        "'\\u00e9' > 'z' && 1u < 2 && 1 < 1.5 && false < true",
+    ],
+)
+def test_it_is_so(text: str) -> None:
+    assert value_of(text) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 / 0", "division by zero"),
+        ("1 % 0", "modulus by zero"),
+        ("9223372036854775807 + 1", "integer overflow"),
+        ("-(-9223372036854775807 - 1)", "integer overflow"),
+        ("1u - 2u", "unsigned integer overflow"),
+        ("[1][3]", "index out of bounds: 3"),
+        ("{'a': 1}['b']", "no such key: b"),
+        ("{'a': 1}.b", "no such key: b"),
+        ("dyn(1) + 'a'", "no such overload"),
+        ("dyn('a').x", "no such overload"),
+        ("[].min()", "min called on empty list"),
+        ("optional.none().value()", "optional.none() dereference"),
+        ("quantity('1.3GB')", FORMAT_MESSAGE),
+        ("quantity('1.5').asInteger()", "cannot convert value to integer"),
+        ("ip('::ffff:1.2.3.4')", 'IPv4-mapped IPv6 address "::ffff:1.2.3.4" is not allowed'),
+        (
+            "url('nope')",
+            'URL parse error during conversion from string: parse "nope": invalid URI for request',
+        ),
+        ("'a'.charAt(2)", "index out of range: 2"),
+        ("'abc'.substring(2, 1)", "invalid substring range. start: 2, end: 1"),
+        ("int('x')", 'strconv.ParseInt: parsing "x": invalid syntax'),
+        ("{'a': 1, 'a': 2}", "Failed with repeated key: a"),
+        ("timestamp('2020-01-01T00:00:00Z').getHours('No/Where')", "unknown time zone No/Where"),
+        ("'%d'.format([])", "index 0 out of range"),
+        ("bool('x')", 'strconv.ParseBool: parsing "x": invalid syntax'),
+        ("'a'.find('[')", "error parsing regexp: missing ]: ["),
+    ],
+)
+def test_it_fails_with_upstreams_words(text: str, message: str) -> None:
+    with pytest.raises(CelError) as caught:
+        value_of(text)
+    assert str(caught.value) == message
