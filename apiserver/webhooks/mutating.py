@@ -7,6 +7,7 @@ are when another plugin has changed it meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import ClassVar, Final
 
@@ -17,7 +18,7 @@ from apiserver.admission.chain import Plugin
 from apiserver.documents import decode_object
 from apiserver.metadata import ensure_namespace
 from apiserver.resources import Resource
-from apiserver.server import Server
+from apiserver.server import WRITE_TIMEOUT_S, Server
 from apiserver.webhooks.calling import Failed, WebhookCalls
 from apiserver.webhooks.conditions import ConditionsFailed
 from apiserver.webhooks.configuration import ADMIT, Hook, Invocation
@@ -95,9 +96,13 @@ class MutatingWebhooks(Plugin):
         rounds.begin(attributes)
         view = View(self._server, attributes)
         about = self._hooks.about(attributes.resource, attributes.subresource, attributes.operation)
-        for invocation in about:
-            if await self._is_due(invocation, view, rounds):
-                await self._ask(invocation, view, rounds)
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                for invocation in about:
+                    if await self._is_due(invocation, view, rounds):
+                        await self._ask(invocation, view, rounds)
+        except TimeoutError as error:
+            raise st.timeout("request did not complete within requested timeout") from error
         rounds.end(attributes)
 
     async def _is_due(self, invocation: Invocation, view: View, rounds: Rounds) -> bool:
