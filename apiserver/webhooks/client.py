@@ -81,9 +81,11 @@ class WebhookClient:
     def __init__(self, store: StoreView) -> None:
         self._store = store
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; calls fail from now on."""
+        self._is_closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -133,6 +135,8 @@ class WebhookClient:
         raise AssertionError("the last attempt returns or raises")
 
     def _opened(self) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise aiohttp.ClientError("the server is stopping")
         if self._session is None:
             connector = _Connector(
                 resolver=ServiceResolver(self._store),
