@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from kube.cel.adapting import adapter
 from kube.cel.errors import CelError, CostExceeded
-from kube.cel.overloads import Overload, Work
-from kube.cel.plans import Frame, Plan, Planner, Run, optional_field, overspent
+from kube.cel.library.arithmetic import index_any
+from kube.cel.library.regex import prepared
+from kube.cel.overloads import Cost, Overload, Work
+from kube.cel.plans import Frame, Plan, Planner, Run, optional_field
 from kube.cel.sets import set_work
 from kube.cel.tree import Call, Literal, Node
 from kube.cel.types import CelType
-from kube.cel.values import KINDS, no_such_overload, traversal
+from kube.cel.values import KINDS, no_such_overload, overspent, traversal
 
 _CHOICES_MAX: Final = 256
 _PLAIN: Final = frozenset({"int", "uint", "double", "bool", "timestamp", "duration"})
@@ -51,16 +53,36 @@ def plan_call(planner: Planner, node: Call) -> Plan:
     if compared is not None:
         return compared
     runs = [plan.run for plan in plans]
-    special = set_work(node.function, nodes[0].type) if len(nodes) == 2 else None
+    special = _special(node.function, nodes)
     if special is not None:
-        return Plan(_bound(special.work, special.cost, runs), cost)
+        return Plan(_paid(*special, runs), cost)
     dynamic = any(_is_dynamic(each.type) for each in nodes)
+    if dynamic and node.function == "_[_]":
+        # Where types are unknown, a list also takes 1.0 and 1u for places.
+        return Plan(_bound(index_any, None, runs), cost + 1)
     if len(node.overloads) == 1 and not (dynamic and _needs_kinds(node.overloads[0])):
         overload = node.overloads[0]
         if overload.cost is None:
             cost += 1
         return Plan(_bound(overload.work, overload.cost, runs), cost)
     return Plan(_dispatched(node.overloads, runs), cost)
+
+
+def _special(function: str, nodes: list[Node]) -> tuple[Work, Cost] | None:
+    """Return how to work on sets, or look for a pattern that is written out (compiled once)."""
+    if len(nodes) < 2:
+        return None
+    pattern = nodes[1]
+    if not isinstance(pattern, Literal) or not isinstance(pattern.value, str):
+        work = set_work(function, nodes[0].type) if len(nodes) == 2 else None
+        return None if work is None else (work.work, work.cost)
+    if nodes[0].type.kind != "string":
+        return None
+    try:
+        return prepared(function, pattern.value)
+    except CelError:
+        # Told when it is evaluated, as `find` does upstream.
+        return None
 
 
 def _is_dynamic(type_: CelType) -> bool:
@@ -82,6 +104,8 @@ def _plan_comparison(node: Call, nodes: list[Node], plans: list[Plan], cost: int
         cost += traversal(len(other.value))
     elif kind in _PLAIN:
         cost += 1
+    elif kind == "string":
+        return Plan(_compare_texts(plans[0].run, plans[1].run, compare), cost)
     else:
         return None
     run = plans[0].run
@@ -89,6 +113,19 @@ def _plan_comparison(node: Call, nodes: list[Node], plans: list[Plan], cost: int
         constant = other.value
         return Plan(_compare_constant(node.function, run, constant, compare), cost)
     return Plan(_bound(compare, None, [run, plans[1].run]), cost)
+
+
+def _compare_texts(first: Run, second: Run, compare: Work) -> Run:
+    def compared(frame: Frame) -> Any:
+        left, right = first(frame), second(frame)
+        if type(left) is str and type(right) is str:
+            frame[0] -= (min(len(left), len(right)) + 9) // 10
+        try:
+            return compare(left, right)
+        except TypeError:
+            raise no_such_overload() from None
+
+    return compared
 
 
 def _compare_constant(function: str, run: Run, constant: Any, compare: Work) -> Run:
@@ -106,7 +143,7 @@ def _compare_constant(function: str, run: Run, constant: Any, compare: Work) -> 
     return ordered
 
 
-def _bound(work: Work, cost: Callable[..., int] | None, runs: list[Run]) -> Run:
+def _bound(work: Work, cost: Cost | None, runs: list[Run]) -> Run:
     """Return what calls `work`; `cost`, if any, is paid before, when the arguments are known."""
     if cost is not None:
         return _paid(work, cost, runs)
@@ -144,7 +181,7 @@ def _bound_two(work: Work, first: Run, second: Run) -> Run:
     return call
 
 
-def _paid(work: Work, cost: Callable[..., int], runs: list[Run]) -> Run:
+def _paid(work: Work, cost: Cost, runs: list[Run]) -> Run:
     def call(frame: Frame) -> Any:
         args = [run(frame) for run in runs]
         try:

@@ -7,6 +7,7 @@ layout of cel-go.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Final
 
 from kube.cel.errors import CelError, CompileError
@@ -74,7 +75,7 @@ class Checker:
         self._scopes: list[dict[str, CelType]] = [dict(variables)]
         self._messages = messages
         self._unifier = Unifier()
-        self._errors: list[tuple[int, str]] = []
+        self._errors: dict[tuple[int, str], None] = {}
 
     def check(self, tree: Node) -> None:
         """Check a tree and complete it.
@@ -89,13 +90,16 @@ class Checker:
             self._check_literals(tree)
             self._check_aggregates(tree)
         if self._errors:
-            shown = sorted(self._errors, key=lambda error: error[0])[:_ERRORS_MAX]
+            shown = sorted(self._errors, key=itemgetter(0))
             raise CompileError("\n".join(self._source.error(at, text) for at, text in shown))
 
     def _error(self, node: Node, message: str) -> CelType:
-        if (node.offset, message) not in self._errors:
-            self._errors.append((node.offset, message))
+        if len(self._errors) < _ERRORS_MAX:
+            self._errors[node.offset, message] = None
         return ERROR
+
+    def _shown(self, type_: CelType) -> str:
+        return str(self._unifier.resolve(type_, final=True))
 
     def _check(self, node: Node) -> CelType:
         match node:
@@ -172,7 +176,7 @@ class Checker:
             case "dyn" | "error" | "param":
                 found = DYN
             case _:
-                self._error(node, f"type '{target}' does not support field selection")
+                self._error(node, f"type '{self._shown(target)}' does not support field selection")
                 found = DYN
         return optional_of(found) if optional else found
 
@@ -205,8 +209,7 @@ class Checker:
     def _logic(self, node: Call) -> CelType:
         for arg in node.args:
             if not self._unifier.assignable([arg.type], [BOOL]):
-                given = self._unifier.resolve(arg.type)
-                self._error(arg, f"expected type 'bool' but found '{given}'")
+                self._error(arg, f"expected type 'bool' but found '{self._shown(arg.type)}'")
         node.overloads = LIBRARY.functions[node.function]
         return BOOL
 
@@ -306,11 +309,13 @@ class Checker:
         self._scopes.append(scope)
         condition = self._check(node.condition)
         if not self._unifier.assignable([condition], [BOOL]):
-            self._error(node.condition, f"expected type 'bool' but found '{condition}'")
+            self._error(
+                node.condition, f"expected type 'bool' but found '{self._shown(condition)}'"
+            )
         step = self._check(node.step)
         if not self._unifier.assignable([step], [accumulator]):
-            given = self._unifier.resolve(step)
-            self._error(node.step, f"expected type '{accumulator}' but found '{given}'")
+            wanted, given = self._shown(accumulator), self._shown(step)
+            self._error(node.step, f"expected type '{wanted}' but found '{given}'")
         self._scopes.pop()
         result = self._check(node.result)
         self._scopes.pop()

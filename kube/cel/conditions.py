@@ -32,6 +32,7 @@ from kube.cel.library.authorization import (
     ResourceCheck,
 )
 from kube.cel.types import BOOL, DYN, NULL, STRING, CelType, TypeField, list_of
+from kube.cel.values import overspent, traversal_cost
 from kube.json_types import JsonObject
 from kube.schema.model import Type
 
@@ -223,8 +224,11 @@ class Condition:
         if self._variables:
             values[-1] = _Variables(self._variables, activation, values)
         value = self._program.evaluate(values, activation.budget)
+        if type(value) in (list, dict):
+            # What is small here may be large once it is written.
+            activation.budget.remaining -= traversal_cost(value)
         if activation.budget.remaining < 0:
-            raise CostExceeded("operation cancelled: actual cost limit exceeded")
+            raise overspent()
         return to_json(value) if self._is_json else value
 
 

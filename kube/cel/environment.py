@@ -18,7 +18,7 @@ from kube.cel.parsing import Source, parse
 from kube.cel.plans import Planner
 from kube.cel.tree import Call, Comprehension, Ident, Node, Select, walk
 from kube.cel.types import CelType, same
-from kube.cel.values import TYPE_NAMES
+from kube.cel.values import TYPE_NAMES, overspent
 
 _FAULTS: Final = (
     ArithmeticError,
@@ -64,11 +64,14 @@ class Program:
         """
         frame = [EXPRESSION_COST_MAX - self._cost, *values, *([None] * self._locals)]
         try:
-            return self._run(frame)
+            value = self._run(frame)
         except _FAULTS as exc:
             raise CelError(f"internal error: {type(exc).__name__}") from exc
         finally:
             budget.remaining -= EXPRESSION_COST_MAX - frame[0]
+        if frame[0] < 0:
+            raise overspent()
+        return value
 
 
 def compile_expression(

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from kube.cel.errors import CelError, CostExceeded
-from kube.cel.plans import LIST_COST, Frame, Plan, Planner, Run, overspent
+from kube.cel.plans import LIST_COST, Frame, Plan, Planner, Run
 from kube.cel.tree import Call, Comprehension, ListLiteral, Literal, MapLiteral, Node
-from kube.cel.values import no_such_overload
+from kube.cel.values import no_such_overload, overspent
 
 # What the parts of a comprehension cost in every turn, beside the body: its condition, and the
 # accumulator in its step.

@@ -28,6 +28,9 @@ from kube.cel.values import Uint
 from kube.protobuf.wire import read_varint
 
 CODE_POINTS_MAX: Final = 100_000
+# These macros write their target twice, so that each within another doubles what is made of it.
+_COPYING: Final = re.compile(r"\bopt(?:Flat)?Map\b")
+_COPIED_MAX: Final = 500_000
 _EXTENSIONS: Final = """
 name: kubernetes
 extensions:
@@ -76,6 +79,8 @@ def parse(text: str) -> Node:
         raise CompileError(
             f"ERROR: <input>:-1:0: expression code point size exceeds limit: size: {size}"
         )
+    if len(text) << len(_COPYING.findall(text)) > _COPIED_MAX:
+        raise CompileError("ERROR: <input>:-1:0: optMap and optFlatMap are nested too deeply")
     if not _is_unicode(text):
         raise CompileError("ERROR: <input>:-1:0: the text is no valid Unicode")
     try:

@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from kube.cel.adapting import adapter
-from kube.cel.errors import CelError, CostExceeded
+from kube.cel.errors import CelError
 from kube.cel.tree import Ident, ListLiteral, Literal, MapLiteral, Node, Select
 from kube.cel.values import NONE, TYPE_NAMES, Optional, TypeValue, no_such_overload
 
@@ -41,11 +41,6 @@ class Plan:
 def no_such_key(key: object) -> CelError:
     """Return the error of a map or object that lacks what is asked for."""
     return CelError(f"no such key: {key}")
-
-
-def overspent() -> CostExceeded:
-    """Return the error of an expression that cost too much."""
-    return CostExceeded("operation cancelled: actual cost limit exceeded")
 
 
 class Planner:

@@ -85,6 +85,13 @@ def compile_rule(spec: JsonObject, type_: CelType, schema: JsonObject) -> Rule:
     )
 
 
+def refused_rule(error: str) -> Rule:
+    """Return a rule that answers every object with an error."""
+    return Rule(
+        "", "", "", "", None, error, None, "", uses_old=False, optional_old=False, field_path=""
+    )
+
+
 def _text(spec: JsonObject, key: str) -> str:
     value: Any = spec.get(key)
     return value if isinstance(value, str) else ""

@@ -28,6 +28,7 @@ _HINT: Final = (
     "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, "
     "maps, and strings are declared)"
 )
+TOO_DEEP: Final = "the schema is nested too deeply for its rules to be evaluated"
 _KEY: Final = "x-kubernetes-validations"
 
 
@@ -39,7 +40,10 @@ def check_rules(schema: JsonObject, path: str = "") -> list[FieldError]:
         path: where it stands: `spec.versions[0].schema.openAPIV3Schema`.
     """
     check = _Check()
-    check.node(schema, _Place(path, 1, None, root=True))
+    try:
+        check.node(schema, _Place(path, 1, None, root=True))
+    except RecursionError:
+        return [fields.forbidden(path, TOO_DEEP)]
     if check.total > SCHEMA_COST_MAX:
         ranked = sorted(check.costs, key=lambda cost: -cost[1])[:_MOST_EXPENSIVE_SHOWN]
         for place, _ in ranked:

@@ -15,7 +15,8 @@ from contextlib import suppress
 
 from kube.cel.correlation import Ratchet
 from kube.cel.cost import Budget
-from kube.cel.rule_checks import check_rules
+from kube.cel.rule import refused_rule
+from kube.cel.rule_checks import TOO_DEEP, check_rules
 from kube.cel.validators import Judgement, Stopped, Validator, build_validator
 from kube.field import FieldError
 from kube.json_types import JsonObject
@@ -42,8 +43,11 @@ class Rules:
         """
         judgement = Judgement(budget or Budget())
         ratchet = None if old is None else Ratchet(self._validator.schema, new, old, None)
-        with suppress(Stopped):
-            self._validator.validate("", new, old, ratchet, judgement)
+        try:
+            with suppress(Stopped):
+                self._validator.validate("", new, old, ratchet, judgement)
+        except RecursionError:
+            judgement.fault("", self._validator.type_name, TOO_DEEP)
         return judgement.errors
 
 
@@ -52,5 +56,8 @@ def compile_rules(schema: JsonObject) -> Rules | None:
 
     Rules that do not compile answer each object with an error, as upstream's do.
     """
-    validator = build_validator(schema)
+    try:
+        validator = build_validator(schema)
+    except RecursionError:
+        validator = Validator(schema, [refused_rule(TOO_DEEP)], None)
     return None if validator is None else Rules(validator)

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from kube.cel.types import CelType
-from kube.cel.values import equal
+from kube.cel.values import equal, traversal_cost
 
 Key = Callable[[Any], Any]
 
@@ -44,7 +44,7 @@ def set_work(function: str, type_: CelType) -> SetWork | None:
 
 
 def _cost(left: Any, right: Any) -> int:
-    return 1 + len(left) + len(right)
+    return 1 + traversal_cost(left) + traversal_cost(right)
 
 
 def _key_of(type_: CelType) -> Key:

@@ -19,6 +19,7 @@ class Unifier:
 
     def __init__(self) -> None:
         self._bindings: Bindings = {}
+        self._trail: list[tuple[str, CelType | None]] = []
         self._made = 0
 
     def fresh(self) -> CelType:
@@ -57,11 +58,20 @@ class Unifier:
         """Tell whether arguments fit parameters; what was learned stays only if they do."""
         if len(given) != len(wanted):
             return False
-        before = dict(self._bindings)
+        mark = len(self._trail)
         if all(self._fits(have, want) for have, want in zip(given, wanted, strict=True)):
             return True
-        self._bindings = before
+        while len(self._trail) > mark:
+            name, before = self._trail.pop()
+            if before is None:
+                del self._bindings[name]
+            else:
+                self._bindings[name] = before
         return False
+
+    def _learn(self, name: str, type_: CelType) -> None:
+        self._trail.append((name, self._bindings.get(name)))
+        self._bindings[name] = type_
 
     def _fits(self, left: CelType, right: CelType) -> bool:
         if right.kind == "param":
@@ -92,7 +102,7 @@ class Unifier:
         if bound is None:
             if self._mentions(type_, variable.name):
                 return False, False
-            self._bindings[variable.name] = type_
+            self._learn(variable.name, type_)
             return True, False
         if same(type_, bound):
             return True, True
@@ -100,7 +110,7 @@ class Unifier:
             return False, True
         general = type_ if _more_general(type_, bound) else bound
         if not self._mentions(general, variable.name):
-            self._bindings[variable.name] = general
+            self._learn(variable.name, general)
         return True, True
 
     def _mentions(self, type_: CelType, name: str) -> bool:

@@ -19,6 +19,7 @@ from kube.field import FieldError
 from kube.json_types import JsonObject
 
 MESSAGE_BYTES_MAX: Final = 5 * 1024
+ERRORS_MAX: Final = 1_000
 _SPENT: Final = (
     "validation failed due to running out of cost budget, no further validation rules will be run"
 )
@@ -26,7 +27,7 @@ _NOWHERE: Final = "<nil>"
 
 
 class Stopped(Exception):
-    """The budget is spent: what was found so far stands, nothing else is evaluated."""
+    """Enough was spent, or found: what was found so far stands, nothing else is evaluated."""
 
 
 class Judgement:
@@ -37,8 +38,22 @@ class Judgement:
         self.errors: list[FieldError] = []
 
     def fault(self, path: str, value: object, detail: str) -> None:
-        """Add an error that nothing forgives."""
-        self.errors.append(fields.invalid(path or _NOWHERE, value, detail))
+        """Add an error that nothing forgives.
+
+        Raises:
+            Stopped: there are so many that nobody would read more.
+        """
+        self.add(fields.invalid(path or _NOWHERE, value, detail))
+
+    def add(self, error: FieldError) -> None:
+        """Add an error.
+
+        Raises:
+            Stopped: there are so many that nobody would read more.
+        """
+        self.errors.append(error)
+        if len(self.errors) >= ERRORS_MAX:
+            raise Stopped
 
 
 @dataclass(slots=True, eq=False)
@@ -47,8 +62,7 @@ class Validator:
 
     Attributes:
         schema: that of the node.
-        adapt: makes a value of the node one that expressions take.
-        root: the node is a whole object, the resource itself or one embedded in it.
+        adapt: makes a value of the node one that expressions take; None: it is one.
     """
 
     schema: JsonObject
@@ -170,7 +184,7 @@ class Validator:
             message = self._message(rule, place, (new, old), judgement) or message
         if not forgiven:
             shown = fields.OMITTED if isinstance(new, dict | list) else new
-            judgement.errors.append(_violation(rule, place or _NOWHERE, shown, message))
+            judgement.add(_violation(rule, place or _NOWHERE, shown, message))
 
     def _message(
         self, rule: Rule, place: str, values: tuple[Any, Any], judgement: Judgement

@@ -11,7 +11,7 @@ import math
 from functools import total_ordering
 from typing import Any, Final
 
-from kube.cel.errors import CelError
+from kube.cel.errors import CelError, CostExceeded
 
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
@@ -19,7 +19,7 @@ UINT_MAX: Final = 2**64 - 1
 NANOS: Final = 1_000_000_000
 TIMESTAMP_MIN_S: Final = -62135596800
 TIMESTAMP_MAX_S: Final = 253402300799
-DURATION_NANOS_MAX: Final = INT_MAX
+TRAVERSAL_MAX: Final = 4_000_000
 
 
 class Uint(int):
@@ -204,17 +204,37 @@ def traversal(size: int, factor: float = 0.1) -> int:
 
 
 def traversal_cost(value: Any, *_: Any) -> int:
-    """Return what going through a value costs, all that is in it included."""
-    kind = type(value)
-    if kind in (str, bytes):
-        return len(value) // 10
-    if kind is list:
-        if _NUMBERS.issuperset(map(type, value)):
-            return len(value)
-        return sum(map(traversal_cost, value))
-    if kind is dict:
-        return sum(traversal_cost(key) + traversal_cost(item) for key, item in value.items())
-    return 1
+    """Return what going through a value costs, all that is in it included.
+
+    Raises:
+        CostExceeded: more than any evaluation may cost. A value may hold another many times over,
+            so that it is far larger than the memory it takes.
+    """
+    total = 0
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        kind = type(each)
+        if kind in (str, bytes):
+            total += len(each) // 10
+        elif kind is list:
+            if _NUMBERS.issuperset(map(type, each)):
+                total += len(each)
+            else:
+                waiting += each
+        elif kind is dict:
+            waiting += each.values()
+            total += len(each)
+        else:
+            total += 1
+        if total + len(waiting) > TRAVERSAL_MAX:
+            raise overspent()
+    return total
+
+
+def overspent() -> CostExceeded:
+    """Return the error of an expression that cost too much."""
+    return CostExceeded("operation cancelled: actual cost limit exceeded")
 
 
 def no_such_overload() -> CelError:

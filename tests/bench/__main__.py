@@ -26,6 +26,7 @@ from rich.console import Console
 
 from tests.bench import (
     bench_authorization,
+    bench_cel,
     bench_fairness,
     cbor_scenarios,
     jetstream_load,
@@ -64,6 +65,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "partitions": partitions.partitions,
     "workers": worker_scenario.workers,
     "authorization": bench_authorization.authorization,
+    "cel": bench_cel.cel,
     "fairness": bench_fairness.fairness,
     "jetstream": jetstream_load.jetstream,
     "recovery": recovery.recovery,

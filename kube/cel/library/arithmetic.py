@@ -233,6 +233,13 @@ def index(container: Any, key: Any) -> Any:
     return container[at]
 
 
+def index_any(container: Any, key: Any) -> Any:
+    """Return an element of a list, a map, or what may hold one."""
+    if type(container) is Optional:
+        return optional_index(container, key)
+    return index(container, key)
+
+
 def _shown(key: Any) -> str:
     return str(key).lower() if type(key) is bool else str(key)
 

@@ -42,6 +42,12 @@ def _copied(_: list[Any], start: int, end: int) -> int:
 
 def declare(to: Declarations) -> None:
     """Declare the functions of lists and sets."""
+    _declare_by_kind(to)
+    _declare_lists(to)
+    _declare_sets(to)
+
+
+def _declare_by_kind(to: Declarations) -> None:
     for kind in _COMPARABLE:
         signature = f"list({kind}) ->"
         to.method(
@@ -82,6 +88,9 @@ def declare(to: Declarations) -> None:
         to.method(
             "sum", f"list_{kind}_sum_{kind}", f"list({kind}) -> {kind}", total, traversal_cost
         )
+
+
+def _declare_lists(to: Declarations) -> None:
     to.method("indexOf", "list_a_index_of_int", "list(A), A -> int", _index_of, traversal_cost)
     to.method(
         "lastIndexOf",
@@ -117,6 +126,9 @@ def declare(to: Declarations) -> None:
         _range,
         lambda count: max(1, min(count, _RANGE_MAX)),
     )
+
+
+def _declare_sets(to: Declarations) -> None:
     to.function(
         "sets.contains", "list_sets_contains_list", "list(T), list(T) -> bool", _contains, _pairs
     )

@@ -52,6 +52,7 @@ def test_the_variables_of_admission_are_there(text: str) -> None:
         ("object.spec.paused", Result.BOOL, "must evaluate to bool but got dyn"),
         ("'a'", Result.BOOL, "must evaluate to bool but got string"),
         ("1", Result.BOOL_OR_NULL, "must evaluate to one of [bool null_type] but got int"),
+        ("1", Result.STRING_OR_NULL, "must evaluate to one of [string null_type] but got int"),
         (
             "params.x == 1",
             Result.BOOL,

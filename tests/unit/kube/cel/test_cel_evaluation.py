@@ -11,7 +11,7 @@ from kube.cel.cost import EXPRESSION_COST_MAX, Budget
 from kube.cel.environment import compile_expression
 from kube.cel.errors import CelError, CompileError, CostExceeded
 from kube.cel.schema_types import schema_type
-from kube.cel.types import DYN, CelType
+from kube.cel.types import DYN, STRING, CelType, list_of
 
 
 def value_of(text: str, value: Any = None, type_: CelType = DYN) -> Any:
@@ -223,3 +223,30 @@ def test_spending_too_much_is_never_absorbed() -> None:
     )
     with pytest.raises(CostExceeded):
         program.evaluate([list(range(1_000))], Budget())
+
+
+def test_a_value_that_holds_itself_many_times_over_is_stopped_too() -> None:
+    doubled = "[1]" + ".map(x, [x, x])" * 24
+    for text in (
+        f"{doubled} == {doubled}",
+        f"'%s'.format([{doubled}])",
+        f"{doubled} in [{doubled}]",
+        f"[{doubled}].indexOf({doubled}) >= 0",
+    ):
+        with pytest.raises(CostExceeded):
+            value_of(text)
+
+
+def test_a_pattern_that_was_met_before_costs_as_upstream_says() -> None:
+    program = compile_expression("self.all(x, 'abc'.matches(x))", {"self": list_of(STRING)})
+    program.evaluate([["a.c"]], Budget())
+    budget = Budget()
+    program.evaluate([["a.c"] * 100], budget)
+    assert 10_000_000 - budget.remaining < 1_000
+
+
+def test_lists_take_whole_numbers_of_any_kind_for_places() -> None:
+    for text in ("self[1]", "self[1u]", "self[dyn(1.0)]", "self[?1].value()"):
+        assert value_of(text, [5, 6]) == 6
+    with pytest.raises(CelError, match=r"^index out of bounds: 1.5$"):
+        value_of("self[dyn(1.5)]", [5, 6])

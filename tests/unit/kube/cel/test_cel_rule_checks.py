@@ -8,7 +8,7 @@ import pytest
 
 from kube.cel.estimates import estimate_cost
 from kube.cel.rule import compile_rule
-from kube.cel.rules import check_rules
+from kube.cel.rules import check_rules, compile_rules
 from kube.cel.schema_types import schema_type
 
 TOO_DEAR = (
@@ -179,3 +179,15 @@ def test_transition_rules_need_old_values_to_compare_with() -> None:
         '"self == oldSelf": oldSelf cannot be used on the uncorrelatable portion of the schema '
         "within s.properties[l]"
     ]
+
+
+def test_a_schema_that_is_nested_too_deeply_is_refused() -> None:
+    schema: dict[str, Any] = ruled({"type": "string"}, rule="true")
+    for _ in range(2_000):
+        schema = {"type": "object", "properties": {"a": schema}}
+    assert told(schema) == [
+        "s: Forbidden: the schema is nested too deeply for its rules to be evaluated"
+    ]
+    rules = compile_rules(schema)
+    assert rules is not None
+    assert "nested too deeply" in str(rules.validate({})[0])

@@ -316,3 +316,8 @@ def test_all_rules_share_one_budget() -> None:
         '<nil>: Invalid value: "object": validation failed due to running out of cost budget, '
         "no further validation rules will be run"
     ]
+
+
+def test_no_more_errors_are_gathered_than_anyone_reads() -> None:
+    schema = obj(l=list_of(ruled(INTEGER, "self > 0")))
+    assert len(rules_of(schema).validate({"l": [0] * 5_000})) == 1_000

@@ -120,3 +120,17 @@ def test_odd_characters_are_refused(text: str) -> None:
 )
 def test_names_are_escaped_as_upstream_does(name: str, escaped: str | None) -> None:
     assert escape(name) == escaped
+
+
+def test_macros_that_copy_are_refused_before_they_grow() -> None:
+    assert "nested too deeply" in refused("optional.of(1)" + ".optMap(x, x)" * 20)
+    compile_expression("optional.of(1)" + ".optMap(x, x)" * 5, {})
+
+
+def test_many_faults_are_told_up_to_a_hundred() -> None:
+    text = " || ".join(f"a{number}" for number in range(5_000))
+    assert refused(text).count("ERROR: ") == 100
+
+
+def test_types_that_are_not_known_are_shown_as_dynamic() -> None:
+    assert "type 'list(dyn)' does not support field selection" in refused("[].a == 1")
