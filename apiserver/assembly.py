@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from apiserver.admission.facts import Facts
+from apiserver.admission.plugins import make_chain
+from apiserver.admission.twin_profiles import TwinProfiles
 from apiserver.audit.auditor import Auditor
 from apiserver.audit.log import AuditLog, LogLimits
 from apiserver.audit.policy import parse_policy
 from apiserver.authn import AnonymousRule, Authenticator, TokenJudge, read_token_file
 from apiserver.authorization_webhook import AuthorizationWebhook
 from apiserver.authz import Authorizer
+from apiserver.bootstrap import ServerItself
 from apiserver.bootstrap_tokens import BootstrapTokens
 from apiserver.exchange import Exchange
 from apiserver.impersonation import Impersonator
@@ -29,7 +33,6 @@ from apiserver.server import Server
 from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.service_claims import PORT_CLAIMS, ServiceClaims
 from apiserver.settings import ServerSettings
-from apiserver.signer_access import SIGNING_REQUESTS, SigningRequestGuard
 from apiserver.signing_keys import SigningKeys
 from apiserver.storage_metrics import StorageMetrics
 from apiserver.twins import Twins
@@ -174,9 +177,12 @@ def make_authorizer(
 ) -> Authorizer:
     """Return who decides what users may do; the server's guards of writes go by the same."""
     authorizer = Authorizer([NodeAuthorizer(server.store), rbac], webhook)
+    server.authorizer = authorizer
     server.permit = authorizer.ask
     server.guards.update(make_guards(rbac, authorizer))
-    server.guards[SIGNING_REQUESTS] = SigningRequestGuard(authorizer)
+    facts = Facts(server.store)
+    server.admission = make_chain(server, authorizer, facts, ServerItself())
+    server.twin_profiles = TwinProfiles(server, facts)
     return authorizer
 
 

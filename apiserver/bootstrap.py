@@ -32,6 +32,9 @@ class ServerItself:
         """Log a warning that a client would have got."""
         _log.warning("bootstrap: %s", text)
 
+    def annotate(self, key: str, value: str) -> None:
+        """Drop it: what the server does by itself is not put on record."""
+
 
 def initial_objects(settings: ServerSettings) -> Iterator[tuple[str, str, JsonObject]]:
     """Yield (storage resource, namespace, object) of everything a fresh cluster holds."""

@@ -89,6 +89,10 @@ class Caller(Protocol):
         """Take a warning for the client."""
         ...
 
+    def annotate(self, key: str, value: str) -> None:
+        """Take an annotation for the request's audit events."""
+        ...
+
 
 class Exchange:
     """A request being answered.
@@ -102,6 +106,7 @@ class Exchange:
         asker: who asks in the name of `user`, None where that is the same.
         is_large: whether the body that was read is (apiserver.aside).
         warnings: texts for Warning headers, in order, without repeats.
+        annotations: for the request's audit events.
         gzips_parts: whether each part of a streamed answer is compressed by itself.
         flow_head: header lines of every answer that name its flow (apiserver.fairness).
         when_settled: told once a watch has sent what it begins with.
@@ -115,6 +120,7 @@ class Exchange:
         "_send",
         "accept",
         "accept_encoding",
+        "annotations",
         "asker",
         "authorization",
         "body_bytes_max",
@@ -150,6 +156,7 @@ class Exchange:
         self.is_large = self.gzips_parts = False
         self.impersonation: Sequence[tuple[bytes, bytes]] = ()
         self.warnings: list[str] = []
+        self.annotations: dict[str, str] | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.flow_head = b""
         self.when_settled: Callable[[], None] | None = None
@@ -272,6 +279,12 @@ class Exchange:
         """Add a Warning header to the answer, once for each text."""
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def annotate(self, key: str, value: str) -> None:
+        """Add an annotation to the request's audit events; what is there already stays."""
+        if self.annotations is None:
+            self.annotations = {}
+        self.annotations.setdefault(key, value)
 
     def settled(self) -> None:
         """Say that what follows comes as it happens: a watch has sent what it begins with."""

@@ -16,6 +16,7 @@ import uvloop
 from uvicorn.server import Server as HttpServer
 
 from apiserver import assembly
+from apiserver.admission.facts import ANNOUNCED
 from apiserver.app import add_dumps, make_app
 from apiserver.audit.log import AuditLog
 from apiserver.audit.router import AuditingRouter
@@ -34,6 +35,7 @@ from apiserver.router import Router
 from apiserver.server import Server
 from apiserver.settings import ServerSettings
 from apiserver.verbs.reviews import Reviews
+from apiserver.webhooks.plugins import ADMISSION_STORAGES
 from journal.connect import make_journal
 from kube.discovery import Discovery
 from kube.openapi import OpenApi
@@ -188,6 +190,7 @@ class _ApiServer:
                     task.cancel()
         finally:
             self._peers.stop()
+            await self._server.webhooks.close()
             await self._store.stop()
             await self._journal.close()
         if self._has_crashed or not http.started:
@@ -233,7 +236,8 @@ class _ApiServer:
             self._http.can_serve.set()
             await self._http.listens.wait()
             await self._peers.start()
-            self._server.announced.update(dict.fromkeys(STORAGES, self._peers.all_reach))
+            shared = (*STORAGES, *ANNOUNCED, *ADMISSION_STORAGES)
+            self._server.announced.update(dict.fromkeys(shared, self._peers.all_reach))
         # What the start has made lives as long as the process: nothing to look for in there.
         gc.collect()
         gc.freeze()

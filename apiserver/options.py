@@ -219,6 +219,17 @@ class DeleteOptions:
     uid: str | None = None
     resource_version: str | None = None
 
+    def to_json(self) -> JsonObject:
+        """Return what is set, as in an object of kind DeleteOptions; dryRun apart."""
+        preconditions = {"uid": self.uid, "resourceVersion": self.resource_version}
+        shown: JsonObject = {
+            "gracePeriodSeconds": self.grace_period_s,
+            "orphanDependents": self.orphan_dependents,
+            "propagationPolicy": self.propagation_policy,
+            "preconditions": {key: value for key, value in preconditions.items() if value} or None,
+        }
+        return {key: value for key, value in shown.items() if value is not None}
+
     def copy(self) -> DeleteOptions:
         """Return options for one object of a collection."""
         return DeleteOptions(

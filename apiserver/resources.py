@@ -8,7 +8,7 @@ the same shape is served by exchanging the prefix.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import orjson
@@ -212,6 +212,17 @@ class Catalog:
     def stored(self) -> Iterable[Resource]:
         """Every resource that storage holds, in its storage version."""
         return self.by_storage.values()
+
+    def in_version(self, group: str, version: str) -> Mapping[str, Resource]:
+        """Return what is served in a group's version, by plural name."""
+        return self.by_version.get((group, version), {})
+
+    def versions_of(self, resource: Resource) -> Iterator[Resource]:
+        """Yield the type in all versions, and under all groups, in which it is served."""
+        for resources in self.by_version.values():
+            for other in resources.values():
+                if other.storage == resource.storage:
+                    yield other
 
     def find(self, path: str) -> Target | None:
         """Return what a path below /api or /apis names; None: no resource path.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from apiserver.admission.chain import Chain
 from apiserver.authn import User
-from apiserver.authz import Attributes
+from apiserver.authz import Attributes, Authorizer
 from apiserver.cbor_cache import CborCache
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
@@ -20,6 +21,7 @@ from apiserver.quota import QuotaGate
 from apiserver.resources import Catalog, Resource
 from apiserver.settings import ServerSettings
 from apiserver.twins import Twins
+from apiserver.webhooks.client import WebhookClient
 from kube import status as st
 from kube.json_types import JsonObject
 from runtime.clock import Clock
@@ -28,6 +30,9 @@ from storage.errors import StorageError
 from storage.record import Record
 from storage.store_view import StoreView
 from storage.txn import Committed, KeyedOp, Rejected
+
+if TYPE_CHECKING:
+    from apiserver.admission.twin_profiles import TwinProfiles
 
 WRITE_TIMEOUT_S: Final = 34.0
 """Upstream's bound for the handler of a mutating request."""
@@ -79,6 +84,7 @@ class Server:
 
     Attributes:
         twins: what specs became, by storage resource, for types made from templates.
+        twin_profiles: what that depends on besides specs; None: nothing is remembered.
         companions: what writes of a type take along, by storage resource.
         announced: what waits, by storage resource, until others have a write that is to be
             acknowledged: none of them shall go on deciding by what was before.
@@ -94,6 +100,9 @@ class Server:
         list_steps: whose turn it is to make a piece of a list, which takes a millisecond or two.
         cbor: objects in CBOR, for those who ask for it.
         quota: refuses writes for which there is no room.
+        admission: the plugins that look at writes; none until they are given.
+        authorizer: tells what users may do; nobody may anything until it is given.
+        webhooks: calls those of others.
         is_ending: whether the server is about to stop: it serves on, but is not ready.
     """
 
@@ -103,11 +112,13 @@ class Server:
     clock: Clock
     metrics: Metrics
     quota: QuotaGate
+    admission: Chain = field(default_factory=Chain)
     companions: dict[str, Companion] = field(default_factory=dict)
     announced: dict[str, Announce] = field(default_factory=dict)
     guards: dict[str, Guard] = field(default_factory=dict)
     permit: Permit = _permit_all
     twins: dict[str, Twins] = field(default_factory=dict)
+    twin_profiles: TwinProfiles | None = None
     shutting_down: set[Callable[[], None]] = field(default_factory=set)
     initial_steps: Turns = field(default_factory=lambda: Turns(2))
     late_steps: Turns = field(default_factory=lambda: Turns(16))
@@ -116,9 +127,12 @@ class Server:
     live_namespaces: LiveNamespaces = field(init=False)
     list_steps: Turns = field(default_factory=lambda: Turns(1))
     cbor: CborCache = field(default_factory=CborCache)
+    authorizer: Authorizer = field(default_factory=Authorizer)
+    webhooks: WebhookClient = field(init=False)
     is_ending: bool = False
 
     def __post_init__(self) -> None:
+        self.webhooks = WebhookClient(self.store)
         self.live_namespaces = LiveNamespaces(self.store)
 
     async def commit(self, resource: Resource, ops: Sequence[KeyedOp]) -> Committed | Rejected:

@@ -109,6 +109,21 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionSettings:
+    """Which admission plugins run.
+
+    Attributes:
+        enable: names of those that run besides the default ones.
+        disable: names of default ones that do not.
+        pod_security: upstream's PodSecurityConfiguration, decoded; {}: its defaults.
+    """
+
+    enable: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
+    pod_security: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """How the API server works.
 
@@ -150,6 +165,7 @@ class ServerSettings:
         storage: how the replica works.
         auth: who is let in.
         audit: what is put on record.
+        admission: who looks at writes.
     """
 
     data_dir: Path
@@ -186,6 +202,7 @@ class ServerSettings:
     storage: StorageSettings
     auth: AuthSettings = field(default_factory=AuthSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
 
     @property
     def is_mapped(self) -> bool:
@@ -238,6 +255,10 @@ def decode_settings(content: Any) -> ServerSettings:
     audit = _checked(values["audit"], AuditSettings, "settings.audit")
     audit["log_path"] = audit["log_path"] and Path(audit["log_path"])
     values["audit"] = AuditSettings(**audit)
+    admission = _checked(values["admission"], AdmissionSettings, "settings.admission")
+    for key in ("enable", "disable"):
+        admission[key] = tuple(admission[key])
+    values["admission"] = AdmissionSettings(**admission)
     for key in _PATHS:
         if values[key] is not None:
             values[key] = Path(values[key])
@@ -267,6 +288,11 @@ def encode_settings(settings: ServerSettings) -> dict[str, Any]:
     audit = {entry.name: getattr(settings.audit, entry.name) for entry in fields(settings.audit)}
     audit["log_path"] = audit["log_path"] and str(audit["log_path"])
     content["audit"] = audit
+    content["admission"] = {
+        "enable": list(settings.admission.enable),
+        "disable": list(settings.admission.disable),
+        "pod_security": dict(settings.admission.pod_security),
+    }
     return content
 
 

@@ -9,7 +9,8 @@ Invariants:
       proved, by parsing, before a stencil is kept.
     - A stencil is kept only of a body without unknown or duplicate fields, when the second one in a
       row differs from the first by its name alone.
-    - What is kept is bounded: 16 beginnings, 128 ends of each, 32 KiB a body. The oldest goes.
+    - What is kept is bounded: 16 beginnings, 128 ends of each, 8 profiles (twin_profiles) of those,
+      32 KiB a body. The oldest goes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from kube.json_types import JsonObject
 _PREFIXES_MAX: Final = 16
 _SUFFIXES_MAX: Final = 128
 BODY_BYTES_MAX: Final = 32 << 10
+_PROFILES_MAX: Final = 8
 _MORE: Final = "0"
 # What needs no escape in JSON, and nothing that could end a string.
 _plain_name = re.compile(rb"[a-z0-9.-]{1,253}").fullmatch
@@ -81,14 +83,26 @@ def _fixed(value: Any) -> Any:
     return orjson.Fragment(orjson.dumps(value)) if isinstance(value, dict | list) else value
 
 
+class Alike(NamedTuple):
+    """The stencils of one body: what it became for one profile and another.
+
+    Attributes:
+        account: the service account that it names, "" for none.
+        by_profile: the stencils.
+    """
+
+    account: str
+    by_profile: dict[int, Stencil]
+
+
 class Stencils:
     """The stencils of one type."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, dict[bytes, Stencil]] = {}
+        self._known: dict[bytes, dict[bytes, Alike]] = {}
 
-    def find(self, body: bytes) -> tuple[Stencil, str] | None:
-        """Return the stencil that a body was made from, and the name in it."""
+    def find(self, body: bytes) -> tuple[Alike, str] | None:
+        """Return the stencils that a body was made from, and the name in it."""
         for prefix, by_suffix in self._known.items():
             if not prefix:
                 stencil = by_suffix.get(body)
@@ -102,22 +116,31 @@ class Stencils:
                     return stencil, body[at:end].decode()
         return None
 
-    def keep(self, split: Cut, resource: Resource, obj: JsonObject) -> None:
+    def keep(
+        self, split: Cut, resource: Resource, obj: JsonObject, made_for: tuple[str, int]
+    ) -> None:
         """Keep a stencil of a body that `is_sound`.
 
         Args:
             split: the body.
             resource: stands in for the type, as the body's twin has it.
             obj: what the body became, decoded and completed, before the server fills in its own.
+            made_for: the service account that it names, and the profile.
         """
         by_suffix = self._known.get(split.prefix)
         if by_suffix is None:
             if len(self._known) >= _PREFIXES_MAX:
                 del self._known[next(iter(self._known))]
             by_suffix = self._known[split.prefix] = {}
-        elif len(by_suffix) >= _SUFFIXES_MAX:
-            del by_suffix[next(iter(by_suffix))]
-        by_suffix[split.suffix] = Stencil(resource, obj)
+        account, profile = made_for
+        alike = by_suffix.get(split.suffix)
+        if alike is None:
+            if len(by_suffix) >= _SUFFIXES_MAX:
+                del by_suffix[next(iter(by_suffix))]
+            alike = by_suffix[split.suffix] = Alike(account, {})
+        elif len(alike.by_profile) >= _PROFILES_MAX:
+            del alike.by_profile[next(iter(alike.by_profile))]
+        alike.by_profile[profile] = Stencil(resource, obj)
 
 
 def is_sound(split: Cut, body: bytes) -> bool:

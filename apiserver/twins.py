@@ -1,9 +1,10 @@
 """Twins: objects that differ in metadata only, as a controller makes them from one template.
 
-Defaults, admission, validation and warnings of a Pod are a function of its spec (and of the few
-things its `TwinRules` name), and are most of the work of creating it. So what a spec became is
-remembered, encoded, and the next object with the same spec needs only its metadata seen to. Where
-whole bodies repeat, not even that: see apiserver.stencils.
+Defaults, admission, validation and warnings of a Pod are a function of its spec, of the few things
+its `TwinRules` name and of what plugins look at (apiserver.admission.twin_profiles), and are most
+of the work of creating it. So what a spec became is remembered, encoded, and the next object with
+the same spec needs only its metadata seen to. Where whole bodies repeat, not even that: see
+apiserver.stencils.
 
 Invariants:
     - Only what was created without any fault, unknown or duplicate field is remembered.
@@ -14,6 +15,7 @@ Invariants:
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -39,9 +41,10 @@ class Twin:
     Attributes:
         resource: stands in for the type: its hooks have nothing left to do.
         last_cut: the body that was last completed by this twin, around its name.
+        profile: for which it was completed.
     """
 
-    __slots__ = ("_key_count", "_spec", "_status", "last_cut", "resource")
+    __slots__ = ("_key_count", "_spec", "_status", "last_cut", "profile", "resource")
 
     def __init__(
         self,
@@ -49,9 +52,10 @@ class Twin:
         obj: JsonObject,
         fields: bytes,
         warnings: list[str],
-        keys: int,
+        key: tuple[int, int],
     ) -> None:
         self.last_cut: Cut | None = None
+        self.profile, keys = key
         self._spec = orjson.Fragment(orjson.dumps(obj["spec"]))
         self._status = orjson.Fragment(orjson.dumps(obj["status"]))
         self._key_count = keys
@@ -107,8 +111,13 @@ class Twins:
         self._known: dict[bytes, Twin] = {}
         self.stencils = Stencils()
 
-    def key_of(self, obj: Any) -> bytes | None:
-        """Return what the result depends on, None if this object cannot have a twin."""
+    def key_of(self, obj: Any, profile_of: Callable[[JsonObject], int | None]) -> bytes | None:
+        """Return what the result depends on, None if this object cannot have a twin.
+
+        Args:
+            obj: as it was sent.
+            profile_of: from its spec to its profile; None: there is none.
+        """
         if obj.__class__ is not dict or not obj.keys() <= _PARTS:
             return None
         # What a new object says of its status is dropped, but must be a status.
@@ -122,20 +131,24 @@ class Twins:
         more = self._rules.depends_on(spec, metadata)
         if more is None:
             return None
-        key = orjson.dumps((spec, more))
+        profile = profile_of(spec)
+        if profile is None:
+            return None
+        key = orjson.dumps((spec, profile, more))
         return key if len(key) <= _KEY_BYTES_MAX else None
 
     def find(self, key: bytes | None) -> Twin | None:
         """Return what is known under a key."""
         return self._known.get(key) if key is not None else None
 
-    def learn(self, twin: Twin, body: bytes, name: str) -> None:
+    def learn(self, twin: Twin, body: bytes, name: str, account: str) -> None:
         """Look whether bodies repeat but for the name, and keep a stencil of those that do.
 
         Args:
             twin: what completed the body.
             body: of a request that was granted.
             name: in the body, "" if it has none.
+            account: the service account that it names, "" for none.
         """
         split = cut(body, name)
         if split is None or split != twin.last_cut:
@@ -148,7 +161,7 @@ class Twins:
         if decoded.unknown or may_have_duplicates(body, decoded.key_count):
             return
         obj["metadata"].pop("name", None)
-        self.stencils.keep(split, twin.resource, obj)
+        self.stencils.keep(split, twin.resource, obj, (account, twin.profile))
 
     def remember(self, key: bytes, obj: JsonObject, stored: bytes) -> None:
         """Remember what a created object's spec became.
@@ -167,8 +180,9 @@ class Twins:
         texts = [
             text for text in self._resource.hooks.warnings(obj, None) if text not in name_texts
         ]
-        keys = 1 + count_keys(orjson.loads(key)[0])
-        self._known[key] = Twin(self._resource, obj, fields, texts, keys)
+        spec, profile, _ = orjson.loads(key)
+        keys = 1 + count_keys(spec)
+        self._known[key] = Twin(self._resource, obj, fields, texts, (profile, keys))
 
 
 def _managed_but_metadata(stored: bytes) -> bytes | None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+from controllers import resource_quota, storage_protection
+from controllers.admission_policies import PATH as POLICIES
+from controllers.admission_policies import AdmissionPolicyController
 from controllers.certificates import PATH as SIGNING_REQUESTS
 from controllers.certificates import CertificateController
 from controllers.cluster_roles import PATH as CLUSTER_ROLES
@@ -48,6 +52,29 @@ def _certificates(context: Context) -> Controller:
     return made
 
 
+def _quotas(context: Context) -> Controller:
+    made = resource_quota.ResourceQuotaController(context.writer("resourcequota-controller"))
+    context.informers.of(resource_quota.QUOTAS).on_each(made.observe)
+    return made
+
+
+def _protection(account: str, *paths: str) -> Callable[[Context], Controller]:
+    def make(context: Context) -> Controller:
+        made = storage_protection.StorageProtectionController(context.writer(account))
+        for path in paths:
+            context.informers.of(path).on_each(made.observe)
+        return made
+
+    return make
+
+
+def _policies(context: Context) -> Controller:
+    made = AdmissionPolicyController(context.writer(_POLICY_STATUS))
+    context.informers.of(POLICIES).on_each(made.observe)
+    return made
+
+
+_POLICY_STATUS: Final = "validatingadmissionpolicy-status-controller"
 _PUBLISHER: Final = "root-ca-cert-publisher"
 _SIGNING: Final = "certificatesigningrequest-signing-controller"
 PARTS: Final = (
@@ -61,4 +88,18 @@ PARTS: Final = (
     Part(
         "certificatesigningrequest-signing-controller", ("certificate-controller",), _certificates
     ),
+    Part("resourcequota-controller", ("resourcequota-controller",), _quotas),
+    *(
+        Part(f"{what}-protection-controller", (account,), _protection(account, path))
+        for what, account, path in (
+            ("persistentvolumeclaim", "pvc-protection-controller", storage_protection.CLAIMS),
+            ("persistentvolume", "pv-protection-controller", storage_protection.VOLUMES),
+            (
+                "volumeattributesclass",
+                "volumeattributesclass-protection-controller",
+                storage_protection.CLASSES,
+            ),
+        )
+    ),
+    Part(_POLICY_STATUS, (_POLICY_STATUS,), _policies),
 )

@@ -1,10 +1,10 @@
-"""The settings of who is let in, and of what is put on record of it."""
+"""The settings of who is let in, who looks at writes, and of what is put on record of it."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ultraplane.sections import Location, Section
 
@@ -77,6 +77,32 @@ class AuthSection(Section):
         if not self.oidc_client_id:
             raise ValueError("oidc_client_id must be set with oidc_issuer_url")
         return self
+
+
+def _names(value: object) -> object:
+    """Take names as upstream's flags write them, with commas between."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+PluginNames = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+class AdmissionSection(Section):
+    """Which admission plugins look at writes, by upstream's names."""
+
+    enable_plugins: PluginNames = Field(
+        default=(), description="Plugins that run besides those that are on by default."
+    )
+    disable_plugins: PluginNames = Field(
+        default=(), description="Plugins that do not run though they are on by default."
+    )
+    control_config_file: Location | None = Field(
+        default=None,
+        description="An AdmissionConfiguration of apiserver.config.k8s.io/v1; what it says of "
+        "PodSecurity counts.",
+    )
 
 
 class AuditSection(Section):

@@ -15,7 +15,7 @@ from runtime.clock import SystemClock
 from storage.partition_map import PartitionMap
 from ultraplane.config import Config, StorageSection
 from ultraplane.errors import UserError
-from ultraplane.policy_files import audit_policy, authentication_document
+from ultraplane.policy_files import audit_policy, authentication_document, pod_security
 
 
 class SettingUseless(UserError):
@@ -38,6 +38,7 @@ def check_settings(config: Config) -> None:
         _check_tokens(config.auth.token_file)
     _check_issuers(config)
     _check_audit(config)
+    _check_admission(config)
     if config.auth.authorization_webhook_config_file is not None:
         _check_webhook(config.auth.authorization_webhook_config_file)
     if server.runtime_config:
@@ -140,6 +141,23 @@ def _check_audit(config: Config) -> None:
     except PolicyUseless as error:
         path = config.audit.policy_file
         raise SettingUseless(f"audit.policy_file {path}: {error}") from error
+
+
+def _check_admission(config: Config) -> None:
+    admission = config.admission
+    if not (admission.enable_plugins or admission.disable_plugins or admission.control_config_file):
+        return
+    from apiserver.admission.names import UnknownPlugin, enabled  # noqa: PLC0415
+    from apiserver.admission.pod_security.configuration import (  # noqa: PLC0415
+        ConfigurationUseless,
+        read_configuration,
+    )
+
+    try:
+        enabled(admission.enable_plugins, admission.disable_plugins)
+        read_configuration(pod_security(admission))
+    except (UnknownPlugin, ConfigurationUseless) as error:
+        raise SettingUseless(f"admission: {error}") from error
 
 
 def _check_signing_key(path: Path) -> None:

@@ -46,16 +46,7 @@ def _journal_settings(address: str | None) -> dict[str, Any]:
 def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     data_dir: DataDir = None,
     port: Port = None,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            "--kubeconfig",
-            parser=path_argument,
-            metavar="FILE",
-            help="Where to write the kubeconfig. A file with other clusters in it is never "
-            "touched. Default: DIR/kubeconfig",
-        ),
-    ] = None,
+    kubeconfig: flags.Kubeconfig = None,
     workers: flags.Workers = None,
     config: ConfigFile = None,
     journal: flags.JournalAddress = None,
@@ -71,6 +62,9 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     oidc_ca_file: flags.OidcCaFile = None,
     audit_policy_file: flags.AuditPolicyFile = None,
     audit_log_path: flags.AuditLogPath = None,
+    enable_admission_plugins: flags.EnablePlugins = None,
+    disable_admission_plugins: flags.DisablePlugins = None,
+    admission_control_config_file: flags.AdmissionControl = None,
     encryption_provider_config: EncryptionConfig = None,
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
@@ -108,6 +102,9 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
         "auth.oidc_ca_file": oidc_ca_file,
         "audit.policy_file": audit_policy_file,
         "audit.log_path": audit_log_path,
+        "admission.enable_plugins": enable_admission_plugins,
+        "admission.disable_plugins": disable_admission_plugins,
+        "admission.control_config_file": admission_control_config_file,
     }
     loaded = _load(config, data_dir, given)
     from ultraplane.up import run_up

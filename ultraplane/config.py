@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from journal.nats_options import is_nats_address, parse_servers
-from ultraplane.access_config import AuditSection, AuthSection
+from ultraplane.access_config import AdmissionSection, AuditSection, AuthSection
 from ultraplane.config_nats import NatsSection
 from ultraplane.sections import Location, Section
 
@@ -421,6 +421,9 @@ class Config(Section):
     storage: StorageSection = Field(default_factory=StorageSection, description="The replica.")
     auth: AuthSection = Field(default_factory=AuthSection, description="Who is let in.")
     audit: AuditSection = Field(default_factory=AuditSection, description="The audit log.")
+    admission: AdmissionSection = Field(
+        default_factory=AdmissionSection, description="What looks at writes."
+    )
     supervisor: SupervisorSection = Field(
         default_factory=SupervisorSection, description="How `ultraplane up` treats its processes."
     )

@@ -209,3 +209,38 @@ E2eBinary = Annotated[
 OnlyBinary = Annotated[
     bool, typer.Option("--only-binary", help="Run the e2e binary alone, none of our cases.")
 ]
+EnablePlugins = Annotated[
+    str | None,
+    typer.Option(
+        "--enable-admission-plugins",
+        metavar="NAME,...",
+        help="Admission plugins that run besides the default ones.",
+    ),
+]
+DisablePlugins = Annotated[
+    str | None,
+    typer.Option(
+        "--disable-admission-plugins",
+        metavar="NAME,...",
+        help="Default admission plugins that do not run.",
+    ),
+]
+AdmissionControl = Annotated[
+    Path | None,
+    typer.Option(
+        "--admission-control-config-file",
+        parser=path_argument,
+        metavar="FILE",
+        help="How plugins are configured (AdmissionConfiguration).",
+    ),
+]
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        parser=path_argument,
+        metavar="FILE",
+        help="Where to write the kubeconfig. A file with other clusters in it is never "
+        "touched. Default: DIR/kubeconfig",
+    ),
+]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from apiserver.peers import socket_path
 from apiserver.settings import (
+    AdmissionSettings,
     AuditSettings,
     AuthSettings,
     ServerSettings,
@@ -23,10 +24,11 @@ from apiserver.settings import (
 )
 from journal.nats_options import NatsOptions, options_to_json
 from storage.partition_map import PartitionMap
+from ultraplane.access_config import AdmissionSection, AuditSection
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
-from ultraplane.policy_files import audit_policy, authentication_document
+from ultraplane.policy_files import audit_policy, authentication_document, pod_security
 from ultraplane.probes import accepts_connections, answers_ok
 from ultraplane.supervisor import ProcessSpec
 
@@ -96,13 +98,26 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             bootstrap_tokens=config.auth.bootstrap_tokens,
             webhook_config_file=config.auth.authorization_webhook_config_file,
         ),
-        audit=AuditSettings(
-            policy=audit_policy(config.audit),
-            log_path=config.audit.log_path,
-            log_bytes_max=config.audit.log_mib_max << 20,
-            log_backups_max=config.audit.log_backups_max,
-            log_age_days_max=config.audit.log_age_days_max,
-        ),
+        admission=_admission(config.admission),
+        audit=_audit(config.audit),
+    )
+
+
+def _admission(admission: AdmissionSection) -> AdmissionSettings:
+    return AdmissionSettings(
+        enable=admission.enable_plugins,
+        disable=admission.disable_plugins,
+        pod_security=pod_security(admission),
+    )
+
+
+def _audit(audit: AuditSection) -> AuditSettings:
+    return AuditSettings(
+        policy=audit_policy(audit),
+        log_path=audit.log_path,
+        log_bytes_max=audit.log_mib_max << 20,
+        log_backups_max=audit.log_backups_max,
+        log_age_days_max=audit.log_age_days_max,
     )
 
 

@@ -1,6 +1,7 @@
 """What the API server is told by files that people write in upstream's formats.
 
-OpenID issuers, which may be named by settings instead, and the audit policy.
+OpenID issuers, which may be named by settings instead, the audit policy, and what admission plugins
+are told.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from ultraplane.access_config import AuditSection, AuthSection
+from ultraplane.access_config import AdmissionSection, AuditSection, AuthSection
 from ultraplane.errors import UserError
 
 _VERSION = "apiserver.config.k8s.io/v1"
@@ -63,6 +64,31 @@ def audit_policy(audit: AuditSection) -> dict[str, Any]:
     if audit.policy_file is None or audit.log_path is None:
         return {}
     return _document("audit.policy_file", audit.policy_file)
+
+
+def pod_security(admission: AdmissionSection) -> dict[str, Any]:
+    """Return the PodSecurityConfiguration that is in force, {} for none.
+
+    Raises:
+        DocumentUseless: a file cannot be read, or holds something else.
+    """
+    path = admission.control_config_file
+    if path is None:
+        return {}
+    name = "admission.control_config_file"
+    plugins = _document(name, path).get("plugins") or []
+    if not isinstance(plugins, list) or not all(isinstance(one, dict) for one in plugins):
+        raise DocumentUseless(f"{name} {path}: plugins must be a list of objects")
+    for plugin in plugins:
+        if plugin.get("name") != "PodSecurity":
+            continue
+        if plugin.get("path"):
+            return _document(f"{name}: PodSecurity", path.parent / str(plugin["path"]))
+        configuration = plugin.get("configuration") or {}
+        if not isinstance(configuration, dict):
+            raise DocumentUseless(f"{name} {path}: the configuration of PodSecurity is no object")
+        return configuration
+    return {}
 
 
 def _document(name: str, path: Path) -> dict[str, Any]:

@@ -87,6 +87,8 @@ class Auditor:
         if not record.is_allowed:
             self._annotate(record, exchange.user)  # somebody may have been asked meanwhile
         more: JsonObject = {}
+        if exchange.annotations:
+            record.base["annotations"] = record.base.get("annotations", {}) | exchange.annotations
         if exchange.request_body:
             self._add_request(exchange, record, more)
         more |= _status(exchange, code)

@@ -153,7 +153,7 @@ class Keeper:
                 options = DeleteOptions(
                     uid=metadata["uid"], resource_version=metadata["resourceVersion"]
                 )
-                await delete_object(server, resource, ("", name), options)
+                await delete_object(server, self._caller, resource, ("", name), options)
 
     async def _write(self, storage: str, name: str, part: Part, obj: JsonObject) -> None:
         """Replace an object, if it is still what `obj` was made of."""

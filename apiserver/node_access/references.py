@@ -38,13 +38,20 @@ def pod_references(pod: JsonObject) -> set[Reference]:
         return found
     pairs = [
         ("serviceaccounts", spec.get("serviceAccountName")),
-        *(("secrets", one.get("name")) for one in spec.get("imagePullSecrets") or ()),
-        *_of_containers(spec),
-        *_of_volumes(spec, metadata["name"]),
+        *spec_references(pod),
         *_of_claims(pod),
     ]
     found.update(Reference(resource, namespace, name) for resource, name in pairs if name)
     return found
+
+
+def spec_references(pod: JsonObject) -> Iterator[tuple[str, Any]]:
+    """Yield (resource, name or None) of what a pod mounts, reads or pulls with."""
+    spec = pod.get("spec") or {}
+    for one in spec.get("imagePullSecrets") or ():
+        yield "secrets", one.get("name")
+    yield from _of_containers(spec)
+    yield from _of_volumes(spec, pod["metadata"].get("name", ""))
 
 
 def _of_containers(spec: JsonObject) -> Iterator[tuple[str, Any]]:

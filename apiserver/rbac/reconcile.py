@@ -63,7 +63,7 @@ async def _reconcile(server: Server, storage: str, namespace: str, wanted: JsonO
     try:
         record = server.store.get(storage, namespace, name)
         if record is not None and _names_other_role(orjson.loads(record.body), wanted):
-            await delete_object(server, resource, (namespace, name), DeleteOptions())
+            await delete_object(server, caller, resource, (namespace, name), DeleteOptions())
             record = None
         if record is None:
             obj = orjson.loads(orjson.dumps(wanted))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
-from apiserver import admission
+from apiserver.admission.attributes import CREATE, Attributes
+from apiserver.admission.chain import Plan
+from apiserver.admission.requesters import SIGNING_REQUESTS, name_requester
 from apiserver.aside import aside
 from apiserver.authn import User
 from apiserver.companions import NO_CLAIMS, Claims, Companion
@@ -69,20 +71,20 @@ async def create_object(
         await aside(resource.hooks.default, obj)
     else:
         resource.hooks.default(obj)
-    server.guard(exchange.user, resource, obj, None)
     manager = options.field_manager or manager_of(exchange.user_agent)
     tracked = _Tracked(resource, obj, manager, _now(server), applies=options.applies)
-    prefix = metadata.get("generateName", "")
-    generated = bool(prefix) and not metadata.get("name")
+    obj, check = await _mutate(server, exchange, resource, obj, options)
+    tracked.check = check
+    server.guard(exchange.user, resource, obj, None)
+    prefix = obj["metadata"].get("generateName", "")
+    generated = bool(prefix) and not obj["metadata"].get("name")
     pristine = orjson.dumps(obj) if generated else b""
     for attempt in range(_NAME_ATTEMPTS_MAX):
         if attempt:
             obj = orjson.loads(pristine)
         if generated:
             obj["metadata"]["name"] = generate_name(prefix)
-        if resource.namespaced and not server.live_namespaces.has(obj["metadata"]["namespace"]):
-            await admission.check_namespace(server, resource, obj)
-        prepare_new(server, exchange.user, resource, obj)
+        _prepare_new(server, exchange.user, resource, obj)
         body = await _store(server, exchange, resource, obj, tracked, dry_run=options.dry_run)
         if isinstance(body, bytes):
             _warn(server, exchange, resource, obj)
@@ -92,15 +94,66 @@ async def create_object(
     raise st.generate_name_conflict(resource.group, resource.plural, obj["metadata"]["name"])
 
 
-class _Tracked:
-    """What a new object's managedFields are to be, found out once, before anything is prepared."""
+async def _mutate(
+    server: Server, exchange: Caller, resource: Resource, obj: JsonObject, options: WriteOptions
+) -> tuple[JsonObject, _Check | None]:
+    """Let the mutating phase of admission complete the object.
 
-    __slots__ = ("_fields", "_given", "_manager", "_resource")
+    Returns:
+        The object, and what is left to be done for the validating phase.
+
+    Raises:
+        StatusError: a plugin refuses.
+    """
+    plan = server.admission.plan(resource, "", CREATE)
+    if plan is not None and resource.is_twin:
+        plan = plan.of_twins
+    if plan is None:
+        return obj, None
+    metadata = obj["metadata"]
+    key = metadata.get("namespace", ""), metadata.get("name", "")
+    attributes = Attributes(exchange, CREATE, resource, key, (obj, None), options)
+    waiting = plan.mutate(attributes)
+    if waiting is not None:
+        await waiting
+    assert attributes.obj is not None
+    return attributes.obj, _Check(plan, attributes) if plan.validating else None
+
+
+class _Check(NamedTuple):
+    """The validating phase of admission."""
+
+    plan: Plan
+    attributes: Attributes
+
+    async def run(self, obj: JsonObject) -> None:
+        """Let the plugins look at the prepared object.
+
+        Raises:
+            StatusError: one refuses.
+        """
+        attributes = self.attributes
+        attributes.obj = obj
+        attributes.name = obj["metadata"].get("name", "")
+        waiting = self.plan.validate(attributes)
+        if waiting is not None:
+            await waiting
+
+
+class _Tracked:
+    """What a new object's managedFields are to be, found out once, before anything is prepared.
+
+    Attributes:
+        check: the validating phase of admission, None if nobody is interested.
+    """
+
+    __slots__ = ("_fields", "_given", "_manager", "_resource", "check")
 
     def __init__(
         self, resource: Resource, obj: JsonObject, manager: str, now: str, *, applies: bool
     ) -> None:
         self._resource, self._manager = resource, manager
+        self.check: _Check | None = None
         self._fields = b""
         given = obj["metadata"].pop("managedFields", None)
         self._given: JsonArray | None = None
@@ -125,12 +178,12 @@ def _warn(server: Server, exchange: Caller, resource: Resource, obj: JsonObject)
         exchange.warn(server.quota.warning)
 
 
-def prepare_new(server: Server, user: User, resource: Resource, obj: JsonObject) -> None:
-    """Run admission and fill in what the server owns, in place."""
+def _prepare_new(server: Server, user: User, resource: Resource, obj: JsonObject) -> None:
+    """Fill in what the server owns, in place."""
     metadata = obj["metadata"]
     fill_system_fields(metadata, _now(server))
-    if not resource.is_twin:
-        admission.admit_create(user, resource, obj)
+    if resource.storage == SIGNING_REQUESTS:
+        name_requester(user, obj)
     hooks = resource.hooks
     hooks.prepare_create(obj)
     if hooks.generation:
@@ -190,10 +243,7 @@ async def _store(
         if companion is not None:
             obj["spec"] = orjson.loads(asked)
             claims = companion.on_create(obj, metadata["creationTimestamp"])
-        if exchange.is_large:
-            await aside(check_new, resource, obj)
-        else:
-            check_new(resource, obj)
+        await _check(exchange, resource, obj, tracked)
         if dry_run:
             return resource.encode(obj, managed)[0]
         ops = (_put_of(server, resource, obj, managed), *claims.ops)
@@ -208,6 +258,21 @@ async def _store(
         assert companion is not None
         _check_lost(companion, claims, ops[outcome.op_index], obj)
     raise st.conflict(resource.group, resource.plural, name)
+
+
+async def _check(exchange: Caller, resource: Resource, obj: JsonObject, tracked: _Tracked) -> None:
+    """Validate a prepared object, and let the validating phase of admission look at it, once.
+
+    Raises:
+        StatusError: it is refused.
+    """
+    if exchange.is_large:
+        await aside(check_new, resource, obj)
+    else:
+        check_new(resource, obj)
+    if tracked.check is not None:
+        await tracked.check.run(obj)
+        tracked.check = None
 
 
 def _check_lost(companion: Companion, claims: Claims, lost: KeyedOp, obj: JsonObject) -> None:

@@ -6,9 +6,10 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from apiserver import admission
+from apiserver.admission.attributes import DELETE, Attributes
+from apiserver.admission.chain import Plan
 from apiserver.documents import media_type_of, parse
-from apiserver.exchange import Exchange
+from apiserver.exchange import Caller, Exchange
 from apiserver.options import DeleteOptions, delete_options
 from apiserver.resources import Resource, Target
 from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
@@ -61,7 +62,8 @@ async def delete(server: Server, exchange: Exchange, target: Target) -> None:
     """Delete one object."""
     resource = target.resource
     options = await read_options(exchange)
-    outcome = await delete_object(server, resource, (target.namespace, target.name), options)
+    key = target.namespace, target.name
+    outcome = await delete_object(server, exchange, resource, key, options)
     code = 200
     if not outcome.gone:
         if options.orphan_dependents is False:
@@ -115,21 +117,36 @@ async def read_options(exchange: Exchange) -> DeleteOptions:
 
 
 async def delete_object(
-    server: Server, resource: Resource, key: tuple[str, str], options: DeleteOptions
+    server: Server,
+    caller: Caller | None,
+    resource: Resource,
+    key: tuple[str, str],
+    options: DeleteOptions,
 ) -> Deleted:
     """Delete an object, or mark it as being deleted.
+
+    Args:
+        server: the server.
+        caller: on whose behalf; None: admission has looked at it already.
+        resource: its type.
+        key: its namespace and name.
+        options: of the request; changed in place.
 
     Raises:
         StatusError: 404, 409 for preconditions, 403 by admission.
     """
-    admission.admit_delete(resource, key[1])
-    record = await find(server, resource, *key)
+    plan = server.admission.plan(resource, "", DELETE) if caller is not None else None
+    # What admission decides on has to be certain.
+    record = await (find if plan is None else Server.read)(server, resource, *key)
     companion = server.companions.get(resource.storage)
     for _ in range(UPDATE_ATTEMPTS_MAX):
         if options.uid or options.resource_version:
             record = await server.read(resource, *key)
         old: JsonObject = orjson.loads(record.body)
         _check_preconditions(resource, old, options)
+        if plan is not None and caller is not None:
+            attributes = Attributes(caller, DELETE, resource, key, (None, old), options)
+            await _admit(plan, attributes)
         step = _decide(server, resource, orjson.loads(record.body), options)
         if options.dry_run:
             return Deleted(record, _shown(step, record), step.remove)
@@ -164,6 +181,13 @@ async def delete_object(
             raise st.not_found(resource.group, resource.plural, key[1])
         record = await server.read(resource, *key)
     raise st.conflict(resource.group, resource.plural, key[1])
+
+
+async def _admit(plan: Plan, attributes: Attributes) -> None:
+    for phase in (plan.mutate, plan.validate):
+        waiting = phase(attributes)
+        if waiting is not None:
+            await waiting
 
 
 def _shown(step: _Step, record: Record) -> bytes:

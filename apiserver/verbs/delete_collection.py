@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
-from apiserver.exchange import Exchange
+from apiserver.exchange import Caller, Exchange
 from apiserver.options import DeleteOptions, list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import Server
@@ -48,7 +48,7 @@ async def delete_collection(server: Server, exchange: Exchange, target: Target) 
     how = list_format(server, exchange, resource, media)
     source = ListSource(server.store, resource, chosen, plan)
     try:
-        kept, count = await _delete_all(server, source, options)
+        kept, count = await _delete_all(server, exchange, source, options)
     except Compacted as error:
         raise expired(plan) from error
     if kept is None:
@@ -60,7 +60,7 @@ async def delete_collection(server: Server, exchange: Exchange, target: Target) 
 
 
 async def _delete_all(
-    server: Server, source: ListSource, options: DeleteOptions
+    server: Server, caller: Caller, source: ListSource, options: DeleteOptions
 ) -> tuple[list[Record] | None, int]:
     """Delete what a list reads; return its records, None for too much, and how many there were."""
     kept: list[Record] | None = []
@@ -73,26 +73,31 @@ async def _delete_all(
                 kept_bytes += sum(len(record.body) for record in chunk)
                 if kept_bytes > PAGE_BYTES_MAX:
                     kept = None
-            await _delete_some(server, source.resource, chunk, options)
+            await _delete_some(server, caller, source.resource, chunk, options)
             await server.list_steps.next()
     return kept, count
 
 
 async def _delete_some(
-    server: Server, resource: Resource, records: Sequence[Record], options: DeleteOptions
+    server: Server,
+    caller: Caller,
+    resource: Resource,
+    records: Sequence[Record],
+    options: DeleteOptions,
 ) -> None:
     for start in range(0, len(records), _WORKERS):
         batch = records[start : start + _WORKERS]
         await asyncio.gather(
-            *(_delete_found(server, resource, record, options.copy()) for record in batch)
+            *(_delete_found(server, caller, resource, record, options.copy()) for record in batch)
         )
 
 
 async def _delete_found(
-    server: Server, resource: Resource, record: Record, options: DeleteOptions
+    server: Server, caller: Caller, resource: Resource, record: Record, options: DeleteOptions
 ) -> None:
+    key = record.namespace, record.name
     try:
-        await delete_object(server, resource, (record.namespace, record.name), options)
+        await delete_object(server, caller, resource, key, options)
     except st.StatusError as error:
         if error.code != 404:
             raise

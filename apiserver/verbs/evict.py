@@ -17,6 +17,7 @@ from apiserver.options import DeleteOptions, WriteOptions, delete_options, write
 from apiserver.resources import Resource, Target
 from apiserver.server import Server
 from apiserver.types.pods.conditions import set_condition
+from apiserver.verbs.admitting import admit
 from apiserver.verbs.answer import respond_document
 from apiserver.verbs.delete import delete_object
 from apiserver.verbs.update import Change, Part
@@ -54,6 +55,7 @@ async def evict(server: Server, exchange: Exchange, target: Target) -> None:
     ensure_namespace(pods, target.namespace, eviction["metadata"])
     if eviction["metadata"].get("name") != target.name:
         raise st.bad_request("name in URL does not match name in Eviction object")
+    eviction = await admit(server, exchange, target, eviction, options)
     deletion = delete_options(exchange, eviction.get("deleteOptions") or {})
     deletion.dry_run = deletion.dry_run or options.dry_run
     record = await server.read(pods, target.namespace, target.name)
@@ -68,7 +70,7 @@ async def evict(server: Server, exchange: Exchange, target: Target) -> None:
             if deletion.uid is None:
                 # The allowance was taken for this very pod.
                 deletion.uid = pod["metadata"]["uid"]
-    await delete_object(server, pods, (target.namespace, target.name), deletion)
+    await delete_object(server, None, pods, (target.namespace, target.name), deletion)
     success = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -121,7 +123,7 @@ async def _spend(
         return new
 
     options = WriteOptions(dry_run=deletion.dry_run)
-    change = Change(server, exchange, budgets, produce, options, Part.OWN)
+    change = Change(server, exchange, budgets, produce, options, Part.OWN, admitted=False)
     await change.apply(budget["metadata"]["namespace"], budget["metadata"]["name"])
 
 

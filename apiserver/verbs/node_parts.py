@@ -12,9 +12,10 @@ from typing import Final
 import orjson
 
 from apiserver.exchange import Exchange
-from apiserver.options import parse_int
+from apiserver.options import parse_bool, parse_int
 from apiserver.resources import Target
 from apiserver.server import Server
+from apiserver.verbs.admitting import admit_connection
 from kube import field as fld
 from kube import status as st
 from kube.field import quote
@@ -39,6 +40,7 @@ async def log(server: Server, exchange: Exchange, target: Target) -> None:
 
 async def stream(server: Server, exchange: Exchange, target: Target) -> None:
     """Refuse exec, attach and portforward."""
+    await admit_connection(server, exchange, target, _stream_options(exchange, target.subresource))
     pod = await _read(server, target, target.name)
     if target.subresource != "portforward":
         _check_container(pod, exchange.parameter("container"))
@@ -47,8 +49,25 @@ async def stream(server: Server, exchange: Exchange, target: Target) -> None:
     await _refuse(server, target, pod)
 
 
-async def proxy(server: Server, _exchange: Exchange, target: Target) -> None:
+def _stream_options(exchange: Exchange, part: str) -> JsonObject:
+    """Return what a query asks for, as an object of the subresource's kind."""
+    query = exchange.query
+    if part == "portforward":
+        ports = [int(text) for text in query.get("ports", ()) if text.isascii() and text.isdigit()]
+        return {"ports": ports} if ports else {}
+    names = ("stdin", "stdout", "stderr", "tty")
+    options: JsonObject = {name: True for name in names if parse_bool(query.get(name))}
+    if container := exchange.parameter("container"):
+        options["container"] = container
+    if part == "exec" and "command" in query:
+        options["command"] = list(query["command"])
+    return options
+
+
+async def proxy(server: Server, exchange: Exchange, target: Target) -> None:
     """Refuse to pass a request on to a pod, a service or a node."""
+    path = {"path": target.rest} if target.rest else {}
+    await admit_connection(server, exchange, target, path)
     plural = target.resource.plural
     name = _name_in(target.name)
     if name is None:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from apiserver.admission.twin_profiles import (
+    Profile,
+    TwinProfiles,
+    account_of,
+    note_enforced,
+    was_noted,
+)
 from apiserver.aside import aside
 from apiserver.documents import (
     JSON,
@@ -22,6 +29,7 @@ from apiserver.twins import Twin, Twins
 from apiserver.verbs.answer import respond_created
 from apiserver.verbs.create import create_object
 from kube import status as st
+from kube.json_types import JsonObject
 from kube.schema.decode import Decoded, DecodeError, refusal
 
 
@@ -55,13 +63,22 @@ async def _create_like(
     """Create an object of a type made from templates; return its stored body."""
     resource, namespace = target.resource, target.namespace
     body, options = request
+    profiles = server.twin_profiles
     found = twins.stencils.find(body)
-    if found is not None:
-        stencil, name = found
-        obj = stencil.fill(name)
-        return await create_object(server, exchange, stencil.resource, namespace, obj, options)
+    if found is not None and profiles is not None:
+        alike, name = found
+        profile = profiles.of(exchange.user, namespace, alike.account)
+        stencil = None if profile is None else alike.by_profile.get(profile.number)
+        if profile is not None and stencil is not None:
+            obj = stencil.fill(name)
+            stored = await create_object(
+                server, exchange, stencil.resource, namespace, obj, options
+            )
+            note_enforced(exchange, profile)
+            return stored
     parsed: Any = parse_for(resource, body, JSON)
-    key = twins.key_of(parsed)
+    seen = _Profiled(exchange, namespace, profiles)
+    key = twins.key_of(parsed, seen.profile_of)
     twin = twins.find(key)
     if twin is not None:
         obj, decoded, resource = parsed, _complete(twin, parsed), twin.resource
@@ -72,10 +89,36 @@ async def _create_like(
     stored = await create_object(server, exchange, resource, namespace, obj, options)
     if key is not None and not (decoded.unknown or options.dry_run):
         if twin is None:
-            twins.remember(key, obj, stored)
+            if not was_noted(exchange):
+                twins.remember(key, obj, stored)
         else:
-            twins.learn(twin, body, name)
+            twins.learn(twin, body, name, seen.account)
+    if twin is not None and seen.profile is not None:
+        note_enforced(exchange, seen.profile)
     return stored
+
+
+class _Profiled:
+    """A request whose object's profile is found out on the way.
+
+    Attributes:
+        account: the service account that it names, "" for none.
+        profile: None before that is known, or if there is none.
+    """
+
+    def __init__(self, exchange: Exchange, namespace: str, profiles: TwinProfiles | None) -> None:
+        self._exchange, self._namespace, self._profiles = exchange, namespace, profiles
+        self.account = ""
+        self.profile: Profile | None = None
+
+    def profile_of(self, spec: JsonObject) -> int | None:
+        """Return the number of the profile for a spec, None if there is none."""
+        account = account_of(spec)
+        if account is None or self._profiles is None:
+            return None
+        self.account = account
+        self.profile = self._profiles.of(self._exchange.user, self._namespace, account)
+        return None if self.profile is None else self.profile.number
 
 
 def _complete(twin: Twin, obj: Any) -> Decoded:

@@ -12,6 +12,7 @@ from apiserver.rbac.authorizer import RbacAuthorizer, role_not_found
 from apiserver.resources import Target
 from apiserver.server import Server
 from apiserver.verbs.access_reviews import review_access
+from apiserver.verbs.admitting import admit
 from apiserver.verbs.answer import respond_negotiated
 from apiserver.verbs.negotiation import media_without_tables
 from kube import status as st
@@ -39,6 +40,7 @@ class Reviews:
         metadata = review["metadata"]
         if resource.namespaced:
             metadata["namespace"] = target.namespace
+        review = await admit(server, exchange, target, review, options)
         match resource.kind:
             case "SelfSubjectReview":
                 metadata["creationTimestamp"] = times.format_seconds(int(server.clock.now_s()))

@@ -58,10 +58,13 @@ async def write_scale(server: Server, exchange: Exchange, target: Target) -> Non
         managers = book.decode_stored(old["metadata"].get("managedFields") or ())
         live = scale_of(old)
         live["metadata"]["managedFields"] = book.encode(to_scale(managers))
-        scale = wanted.scale(live)
+        return wanted.scale(live)
+
+    def finish(scale: JsonObject, old: JsonObject) -> JsonObject:
         faults = validate_scale(scale)
         if faults:
             raise st.invalid("autoscaling", "Scale", target.name, faults)
+        managers = book.decode_stored(old["metadata"].get("managedFields") or ())
         new: JsonObject = orjson.loads(orjson.dumps(old))
         apply_scale(new, scale)
         if managers:
@@ -70,7 +73,17 @@ async def write_scale(server: Server, exchange: Exchange, target: Target) -> Non
             new["metadata"]["managedFields"] = book.encode(after)
         return new
 
-    change = Change(server, exchange, resource, produce, wanted.options, tracks=False)
+    change = Change(
+        server,
+        exchange,
+        resource,
+        produce,
+        wanted.options,
+        tracks=False,
+        subresource="scale",
+        finish=finish,
+        shown=scale_of,
+    )
     updated = await change.apply(target.namespace, target.name)
     await respond_printed(server, exchange, scale_of(orjson.loads(updated.body)), SCALE)
 

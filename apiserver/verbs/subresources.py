@@ -23,6 +23,7 @@ from apiserver.types import certificates
 from apiserver.types.core import namespaces
 from apiserver.types.pods import resize
 from apiserver.types.pods import subresources as pod_parts
+from apiserver.verbs.admitting import admit
 from apiserver.verbs.answer import respond_document, respond_object
 from apiserver.verbs.apply import APPLY_TYPES, applying
 from apiserver.verbs.patching import Patch, decode_patched, patch_type_of
@@ -73,7 +74,9 @@ async def bind(server: Server, exchange: Exchange, target: Target) -> None:
         pod_parts.assign_pod_to_node(new, binding, now)
         return new
 
-    await Change(server, exchange, pods, produce, options, Part.OWN).apply(target.namespace, name)
+    binding = await admit(server, exchange, target, binding, options)
+    change = Change(server, exchange, pods, produce, options, Part.OWN, admitted=False)
+    await change.apply(target.namespace, name)
     success = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -98,6 +101,9 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
         resource.hooks.default(new)
         if not options.applies:
             track(resource, new, old, writing)
+        return new
+
+    def finish(new: JsonObject, old: JsonObject) -> JsonObject:
         managers = new["metadata"].get("managedFields")
         check_revision(resource, new, old)
         server.guard(exchange.user, resource, new, old, target.subresource)
@@ -110,9 +116,17 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
         check_changed(resource, new, old, rules.validate(new, old))
         return new
 
-    updated = await Change(server, exchange, resource, produce, options, Part.OWN).apply(
-        target.namespace, target.name
+    change = Change(
+        server,
+        exchange,
+        resource,
+        produce,
+        options,
+        Part.OWN,
+        subresource=target.subresource,
+        finish=finish,
     )
+    updated = await change.apply(target.namespace, target.name)
     await respond_object(server, exchange, resource, updated.body, record=updated.record)
 
 

@@ -13,6 +13,7 @@ from apiserver.options import write_options
 from apiserver.resources import Target
 from apiserver.server import Server
 from apiserver.service_accounts import ServiceAccountTokens
+from apiserver.verbs.admitting import admit
 from apiserver.verbs.answer import respond_document
 from kube import field as fld
 from kube import status as st
@@ -46,8 +47,10 @@ class TokenRequests:
             raise st.invalid(_GROUP, "TokenRequest", target.name, faults)
         record = await server.read(accounts, target.namespace, target.name)
         account = orjson.loads(record.body)
-        spec = request.setdefault("spec", {})
-        lifetime_s = spec.setdefault("expirationSeconds", _LIFETIME_S)
+        request.setdefault("spec", {}).setdefault("expirationSeconds", _LIFETIME_S)
+        request = await admit(server, exchange, target, request, options)
+        spec = request["spec"]
+        lifetime_s = spec["expirationSeconds"]
         _check(lifetime_s)
         audiences = spec.get("audiences") or [self._tokens.issuer]
         spec["audiences"] = audiences

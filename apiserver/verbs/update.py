@@ -15,7 +15,8 @@ from typing import NamedTuple, assert_never
 
 import orjson
 
-from apiserver.admission import admit_update
+from apiserver.admission.attributes import UPDATE, Attributes
+from apiserver.admission.chain import Plan
 from apiserver.aside import aside
 from apiserver.companions import NO_CLAIMS, Claims
 from apiserver.exchange import Caller
@@ -39,13 +40,18 @@ Produce = Callable[[Record, JsonObject], JsonObject]
 version; may raise StatusError."""
 
 
+Finish = Callable[[JsonObject, JsonObject], JsonObject]
+"""From what was wanted, as admission left it, and the old object to the one to be stored; may raise
+StatusError."""
+
+
 class Part(Enum):
     """Which part of an object a write may change."""
 
     MAIN = "main"
     STATUS = "status"
     OWN = "own"
-    """The producer has prepared and checked the object by rules of its own."""
+    """The object is prepared and checked by rules of its own: the producer's, or `finish`."""
 
 
 class Updated(NamedTuple):
@@ -77,6 +83,10 @@ class Change:
         options: of the request.
         tracks: whether to find out who manages what then: no if the producer has. Writes by rules
             of their own (Part.OWN) are never tracked here.
+        admitted: whether admission looks at it: not where it looked at a whole request before.
+        subresource: which one is written, where `part` does not say so.
+        finish: makes the object of what `produce` gave, once admission has seen that.
+        shown: what admission sees of an object, where that is not the object itself.
     """
 
     server: Server
@@ -86,6 +96,10 @@ class Change:
     options: WriteOptions
     part: Part = Part.MAIN
     tracks: bool = True
+    admitted: bool = True
+    subresource: str = ""
+    finish: Finish | None = None
+    shown: Callable[[JsonObject], JsonObject] | None = None
 
     async def apply(self, namespace: str, name: str) -> Updated:
         """Change the object to what `produce` makes of it.
@@ -120,10 +134,7 @@ class Change:
         """Try once; a record is the newer state to try again from, None: the object is gone."""
         server, resource = self.server, self.resource
         old: JsonObject = orjson.loads(record.body)
-        if self.exchange.is_large and resource.storage not in server.companions:
-            new, claims = await aside(self._prepare, record, old)
-        else:
-            new, claims = self._prepare(record, old)
+        new, claims = await self._new(record, old)
         keep_times(new, old)
         if is_finalized(resource, new, old):
             return await self._remove(record, new, old)
@@ -145,14 +156,70 @@ class Change:
             raise server.companions[resource.storage].explain(lost, new)
         return record
 
-    def _prepare(self, record: Record, old: JsonObject) -> tuple[JsonObject, Claims]:
-        """Return the checked new object, and the operations that go with its write."""
-        resource = self.resource
+    async def _new(self, record: Record, old: JsonObject) -> tuple[JsonObject, Claims]:
+        """Return the new object, admitted and checked, and the operations that go with its write.
+
+        Raises:
+            StatusError: it is refused.
+        """
+        server, resource = self.server, self.resource
+        is_large = self.exchange.is_large and resource.storage not in server.companions
+        new = await aside(self._wanted, record, old) if is_large else self._wanted(record, old)
+        subresource = "status" if self.part is Part.STATUS else self.subresource
+        plan = server.admission.plan(resource, subresource, UPDATE) if self.admitted else None
+        attributes = None
+        if plan is not None:
+            attributes = self._attributes(subresource, new, old)
+            waiting = plan.mutate(attributes)
+            if waiting is not None:
+                await waiting
+            assert attributes.obj is not None
+            new = attributes.obj
+        if is_large:
+            new, claims = await aside(self._prepare, new, old)
+        else:
+            new, claims = self._prepare(new, old)
+        if attributes is not None and plan is not None and plan.validating:
+            await self._validate(plan, attributes, new)
+        return new, claims
+
+    def _wanted(self, record: Record, old: JsonObject) -> JsonObject:
+        """Return what is wanted, as admission is to see it."""
         new = self.produce(record, old)
-        new["kind"], new["apiVersion"] = old["kind"], old["apiVersion"]
+        if self.finish is None:
+            new["kind"], new["apiVersion"] = old["kind"], old["apiVersion"]
         if self.tracks and self.part is not Part.OWN:
             subresource = "status" if self.part is Part.STATUS else ""
-            track(resource, new, old, self.writing(subresource))
+            track(self.resource, new, old, self.writing(subresource))
+        return new
+
+    def _attributes(self, subresource: str, new: JsonObject, old: JsonObject) -> Attributes:
+        metadata = old["metadata"]
+        key = metadata.get("namespace", ""), metadata["name"]
+        seen = old if self.shown is None else self.shown(old)
+        found = Attributes(self.exchange, UPDATE, self.resource, key, (new, seen), self.options)
+        found.subresource = subresource
+        if self.shown is not None:
+            found.part = self.resource.info.subresources.get(subresource)
+        return found
+
+    async def _validate(self, plan: Plan, attributes: Attributes, new: JsonObject) -> None:
+        """Let the validating phase of admission look at the prepared object.
+
+        Raises:
+            StatusError: a plugin refuses.
+        """
+        attributes.obj = new if self.shown is None else self.shown(new)
+        waiting = plan.validate(attributes)
+        if waiting is not None:
+            await waiting
+
+    def _prepare(self, new: JsonObject, old: JsonObject) -> tuple[JsonObject, Claims]:
+        """Return the checked new object, and the operations that go with its write."""
+        resource = self.resource
+        if self.finish is not None:
+            new = self.finish(new, old)
+            new["kind"], new["apiVersion"] = old["kind"], old["apiVersion"]
         match self.part:
             case Part.MAIN:
                 check_revision(resource, new, old)
@@ -161,7 +228,6 @@ class Change:
                 claims = NO_CLAIMS
                 if companion is not None:
                     claims = companion.on_update(new, old, self._now())
-                admit_update(resource, new, old)
                 prepare_main(resource, new, old)
                 for text in resource.hooks.warnings(new, old):
                     self.exchange.warn(text)

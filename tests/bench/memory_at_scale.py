@@ -210,7 +210,7 @@ def main() -> int:
         start(Path(directory), Path(memory), given.compression) as cluster,
     ):
         for number in range(cluster_pods.NAMESPACES):
-            cluster.endpoint.create("/api/v1/namespaces", objects.namespace(f"team-{number}"))
+            objects.create_namespace(cluster.endpoint, f"team-{number}")
         if given.objects:
             total = measure_objects(cluster, given.objects, given.rate)
         else:

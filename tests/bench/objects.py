@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import orjson
 
+from tests.bench.endpoint import Endpoint, Refused
+
 NAME: Final = "@NAME@"
 CONFIG_MAP_BYTES: Final = 1024
 POD_BYTES: Final = 2600
@@ -91,6 +93,16 @@ def service_account(name: str) -> bytes:
     """Return a ServiceAccount: upstream's admission wants a namespace's `default` before pods."""
     document = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
     return orjson.dumps(document)
+
+
+def create_namespace(endpoint: Endpoint, name: str) -> None:
+    """Create a namespace and what pods in it need."""
+    endpoint.create("/api/v1/namespaces", namespace(name))
+    try:
+        endpoint.create(f"/api/v1/namespaces/{name}/serviceaccounts", service_account("default"))
+    except Refused as error:
+        if " 409 " not in str(error):  # a controller may have been quicker
+            raise
 
 
 def _container(name: str, port: int) -> dict[str, Any]:

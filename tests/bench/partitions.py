@@ -143,4 +143,4 @@ def _await_socket(journal: subprocess.Popen[bytes], socket: Path) -> None:
 
 
 def _set_up(endpoint: Endpoint) -> None:
-    endpoint.create("/api/v1/namespaces", objects.namespace(_NAMESPACE))
+    objects.create_namespace(endpoint, _NAMESPACE)

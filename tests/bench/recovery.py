@@ -151,7 +151,7 @@ def measure(directory: Path, count: int) -> list[Figure]:
 
 def _fill(home: Home, meter: Meter, count: int) -> None:
     for name in (*(f"team-{number}" for number in range(NAMESPACES)), _NAMESPACE):
-        home.endpoint.create("/api/v1/namespaces", objects.namespace(name))
+        objects.create_namespace(home.endpoint, name)
     kinds = [kind._replace(share=100) for kind in KINDS if kind.storage == "configmaps"]
     cluster = Cluster(home.endpoint, meter, home.directory, home.memory)
     asyncio.run(load(cluster, sources(kinds, home.endpoint), count, _LOAD_RATE))

@@ -67,13 +67,7 @@ class Scene:
 
     def set_up(self) -> None:
         """Create the namespace and what pods in it need."""
-        endpoint = self.server.endpoint
-        endpoint.create("/api/v1/namespaces", objects.namespace(self.namespace))
-        try:
-            endpoint.create(self.path("serviceaccounts"), objects.service_account("default"))
-        except Refused as error:
-            if " 409 " not in str(error):  # a controller may have been quicker
-                raise
+        objects.create_namespace(self.server.endpoint, self.namespace)
 
     def clean(self) -> None:
         """Delete the namespace, and with it all objects."""

@@ -121,7 +121,7 @@ def main() -> int:
         start(Path(directory), Path(memory), "auto") as cluster,
     ):
         for number in range(cluster_pods.NAMESPACES):
-            cluster.endpoint.create("/api/v1/namespaces", objects.namespace(f"team-{number}"))
+            objects.create_namespace(cluster.endpoint, f"team-{number}")
         return int(measure(cluster, given.pods, given.rate) > given.mib_max)
 
 

@@ -87,6 +87,14 @@ class Cluster:
         """URL without TLS."""
         return f"http://{HOST}:{self.plain_port}"
 
+    def make_namespace(self, name: str) -> None:
+        """Create a namespace with the account that pods in it need, as its controller would."""
+        made = self.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        assert made.code == 201, made.body
+        path = f"/api/v1/namespaces/{name}/serviceaccounts"
+        made = self.call("POST", path, {"metadata": {"name": "default"}})
+        assert made.code in (201, 409), made.body
+
     def call(
         self,
         method: str,

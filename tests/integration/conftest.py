@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.cluster import Cluster, run_cluster
+from tests.integration.webhook_server import WebhookServer, run_webhooks
 
 _numbers = itertools.count(1)
 
@@ -23,6 +24,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def namespace(cluster: Cluster) -> str:
     """The name of a new namespace."""
     name = f"test-{next(_numbers)}"
-    answer = cluster.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-    assert answer.code == 201, answer.body
+    cluster.make_namespace(name)
     return name
+
+
+@pytest.fixture(scope="session")
+def webhooks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookServer]:
+    """A server of webhooks, also for the service `judge` in the namespace `system`."""
+    with run_webhooks(tmp_path_factory.mktemp("webhooks"), ["judge.system.svc"]) as server:
+        yield server

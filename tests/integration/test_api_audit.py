@@ -13,6 +13,9 @@ import pytest
 from tests.integration.api_calls import Json, named
 from tests.integration.cluster import Cluster, run_cluster
 from tests.integration.personas import made, persona
+from tests.integration.policy_calls import policy, secret
+from tests.integration.webhook_calls import MUTATING, VALIDATING, asked
+from tests.integration.webhook_server import Reply, WebhookServer, allow, patch
 
 PATIENCE_S = 30.0
 POLICY: Json = {
@@ -146,3 +149,45 @@ def test_an_object_that_cannot_be_read_is_left_out(audited: Cluster) -> None:
     (event,) = _events(audited, "broken")
     assert event["responseStatus"]["code"] == 400
     assert "requestObject" not in event
+
+
+def test_what_webhooks_and_policies_say_is_on_record(
+    audited: Cluster, webhooks: WebhookServer
+) -> None:
+    path = "/api/v1/namespaces/default/secrets"
+    add = {"op": "add", "path": "/data/added", "value": "eWVz"}
+    failures = {"failurePolicy": "Ignore"}
+    annotation = {"key": "size", "valueExpression": "string(size(object.data)) + ' keys'"}
+    spec = {
+        "validations": [{"expression": "false", "message": "noted"}],
+        "auditAnnotations": [annotation],
+    }
+    with (
+        asked(audited, webhooks, MUTATING, "default", patch(add)) as changer,
+        asked(
+            audited, webhooks, VALIDATING, "default", allow(auditAnnotations={"k": "v", "!": "x"})
+        ) as judge,
+        asked(audited, webhooks, VALIDATING, "default", lambda _: Reply(500), **failures) as broken,
+        policy(audited, "default", spec, validationActions=["Audit"]) as name,
+    ):
+        answer = audited.call("POST", path, secret("recorded"), headers=_id("admitted"))
+        assert answer.code == 201, answer.body
+        names = [hook.paths[0].split("?")[0][1:] for hook in (changer, judge, broken)]
+    (event,) = _events(audited, "admitted")
+    found = event["annotations"]
+    mutation = orjson.loads(found["mutation.webhook.admission.k8s.io/round_0_index_0"])
+    assert mutation["webhook"] == f"{names[0]}.example.com"
+    assert mutation["mutated"] is True
+    assert found[f"{names[1]}.example.com/k"] == "v"
+    assert f"{names[1]}.example.com/!" not in found
+    failed = found["failed-open.validating.webhook.admission.k8s.io/round_0_index_1"]
+    assert failed == f"{names[2]}.example.com"
+    assert found[f"{name}/size"] == "2 keys"
+    (failure,) = orjson.loads(found["validation.policy.admission.k8s.io/validation_failure"])
+    assert failure == {
+        "message": "noted",
+        "policy": name,
+        "binding": f"{name}-binding",
+        "expressionIndex": 0,
+        "validationActions": ["Audit"],
+    }

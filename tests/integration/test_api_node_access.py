@@ -54,7 +54,12 @@ def test_a_node_reads_what_its_pods_refer_to_while_they_are_there(
     assert _refused(kubelet.ask("GET", f"{space}/secrets"), "No Object name found")
     assert _refused(kubelet.ask("DELETE", secret), "can only read resources of this type")
     token = f"{space}/serviceaccounts/a/token"
-    assert kubelet.ask("POST", token, {}).code == 201
+    uid = cluster.call("GET", f"{space}/pods/p").json["metadata"]["uid"]
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": uid}
+    assert kubelet.ask("POST", token, {"spec": {"boundObjectRef": bound}}).code == 201
+    unbound = kubelet.ask("POST", token, {})
+    assert unbound.code == 403
+    assert unbound.json["message"].endswith("node requested token not bound to a pod")
     other = Node(cluster, f"{kubelet.name}-other")
     assert other.ask("GET", secret).code == 403
     assert other.ask("POST", token, {}).code == 403

@@ -26,6 +26,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     ),
     "apiserver": frozenset(
         {
+            "aiohttp",
             "cbor2",
             "cryptography",
             "fastapi",

@@ -20,6 +20,7 @@ from apiserver.types.registry import hooks_for
 from kube.builtin_kinds import builtin_registry
 
 _INFO = builtin_registry().by_kind("", "v1", "Pod")
+MADE_FOR = ("robot", 1)
 NAMES = st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True)
 LEAVES = st.text(max_size=8) | NAMES | st.integers(0, 9) | st.none()
 TREES = st.recursive(
@@ -68,10 +69,14 @@ def test_a_stencil_is_found_by_bytes_around_a_plain_name_only() -> None:
     body = orjson.dumps(pod("web"))
     split = cut(body, "web")
     assert split is not None
-    stencils.keep(split, resource(), {"metadata": {"labels": {"a": "b"}}, "spec": {}, "status": {}})
+    stencils.keep(
+        split, resource(), {"metadata": {"labels": {"a": "b"}}, "spec": {}, "status": {}}, MADE_FOR
+    )
     found = stencils.find(body.replace(b"web", b"other-1"))
     assert found is not None
-    stencil, name = found
+    alike, name = found
+    assert alike.account == "robot"
+    stencil = alike.by_profile[1]
     assert orjson.loads(orjson.dumps(stencil.fill(name))) == pod("other-1")
     assert stencil.resource.known_meta is not None
     assert b"\0a=b\0" in stencil.resource.known_meta
@@ -82,18 +87,20 @@ def test_a_stencil_is_found_by_bytes_around_a_plain_name_only() -> None:
 
 def test_a_fill_shares_nothing_with_the_next() -> None:
     stencils = Stencils()
-    stencils.keep(Cut(b"", b"body"), resource(), {"metadata": {"generateName": "a-"}, "spec": {}})
+    stencils.keep(
+        Cut(b"", b"body"), resource(), {"metadata": {"generateName": "a-"}, "spec": {}}, MADE_FOR
+    )
     found = stencils.find(b"body")
     assert found is not None
-    first = found[0].fill("")
+    first = found[0].by_profile[1].fill("")
     first["metadata"]["uid"] = "1"
-    assert found[0].fill("")["metadata"] == {"generateName": "a-"}
+    assert found[0].by_profile[1].fill("")["metadata"] == {"generateName": "a-"}
 
 
 def test_the_oldest_goes_when_there_are_too_many_of_one_beginning() -> None:
     stencils = Stencils()
     for number in range(_SUFFIXES_MAX + 1):
-        stencils.keep(Cut(b'{"', b'"%d' % number), resource(), pod("a"))
+        stencils.keep(Cut(b'{"', b'"%d' % number), resource(), pod("a"), MADE_FOR)
     assert stencils.find(b'{"web"0') is None
     for number in (1, _SUFFIXES_MAX):
         assert stencils.find(b'{"web"%d' % number) is not None
@@ -102,7 +109,7 @@ def test_the_oldest_goes_when_there_are_too_many_of_one_beginning() -> None:
 def test_the_oldest_beginning_goes_when_there_are_too_many() -> None:
     stencils = Stencils()
     for number in range(_PREFIXES_MAX + 1):
-        stencils.keep(Cut(b'%d:"' % number, b'"'), resource(), pod("a"))
+        stencils.keep(Cut(b'%d:"' % number, b'"'), resource(), pod("a"), MADE_FOR)
     assert stencils.find(b'0:"web"') is None
     assert stencils.find(b'1:"web"') is not None
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from apiserver.types import (
-    admissionregistration,
     apiextensions,
     apiregistration,
     autoscaling,
@@ -22,6 +21,8 @@ from apiserver.types import (
     scheduling,
     storage,
 )
+from apiserver.types.admission import policies as admission_policies
+from apiserver.types.admission import webhooks as admission_webhooks
 from kube.field import FieldError
 
 
@@ -265,20 +266,20 @@ def test_webhook_is_defaulted_and_checked() -> None:
         ],
     }
     obj: dict[str, Any] = {"webhooks": [hook]}
-    admissionregistration.default_mutating(obj)
+    admission_webhooks.default_mutating(obj)
     assert obj["webhooks"][0]["timeoutSeconds"] == 10
     assert obj["webhooks"][0]["clientConfig"]["service"]["port"] == 443
     assert obj["webhooks"][0]["rules"][0]["scope"] == "*"
-    assert admissionregistration.validate_webhooks(obj) == []
+    assert admission_webhooks.validate_webhooks(obj) == []
     obj["webhooks"].append(hook)
-    assert texts(admissionregistration.validate_webhooks(obj)) == [
+    assert texts(admission_webhooks.validate_webhooks(obj)) == [
         'webhooks[1].name: Duplicate value: "a.example.com"'
     ]
 
 
 def test_policy_binding_does_not_deny_and_warn_at_once() -> None:
     spec = {"policyName": "p", "validationActions": ["Deny", "Warn"]}
-    (error,) = admissionregistration.validate_validating_binding({"spec": spec})
+    (error,) = admission_policies.validate_validating_binding({"spec": spec})
     assert error.detail.startswith("must not contain both Deny and Warn")
 
 

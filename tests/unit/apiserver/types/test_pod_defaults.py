@@ -205,21 +205,6 @@ def test_pod_limits_default_when_every_container_has_one() -> None:
     assert pod["spec"]["resources"]["limits"] == {"cpu": "3"}
 
 
-def test_admission_adds_account_priority_and_tolerations() -> None:
-    pod = make_pod()
-    PODS.default(pod)
-    admission_defaults.admit_pod(pod)
-    spec = pod["spec"]
-    assert spec["serviceAccountName"] == spec["serviceAccount"] == "default"
-    assert (spec["priority"], spec["preemptionPolicy"]) == (0, "PreemptLowerPriority")
-    assert [(one["key"], one["tolerationSeconds"]) for one in spec["tolerations"]] == [
-        ("node.kubernetes.io/not-ready", 300),
-        ("node.kubernetes.io/unreachable", 300),
-    ]
-    admission_defaults.admit_pod(pod)
-    assert len(spec["tolerations"]) == 2
-
-
 def test_a_toleration_of_everything_needs_no_more() -> None:
     pod = make_pod(tolerations=[{"operator": "Exists"}])
     PODS.default(pod)

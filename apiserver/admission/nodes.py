@@ -1,0 +1,121 @@
+"""What nodes have to do with: taints of new ones, zones of pods, and whether a resize fits."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from apiserver.admission.attributes import CREATE, UPDATE, Attributes
+from apiserver.admission.chain import Plugin
+from apiserver.admission.facts import Facts
+from apiserver.resources import Resource
+from kube.field import quote
+from kube.json_types import JsonObject
+from kube.quota.amounts import ZERO, read
+from kube.quota.pods import totals
+
+_NOT_READY: Final = "node.kubernetes.io/not-ready"
+_NO_SCHEDULE: Final = "NoSchedule"
+_TOPOLOGY: Final = ("topology.k8s.io/zone", "topology.k8s.io/region")
+_OS: Final = "kubernetes.io/os"
+
+
+class TaintNodesByCondition(Plugin):
+    """Nothing is scheduled to a new node before its controller has seen that it is ready."""
+
+    name = "TaintNodesByCondition"
+    mutates = True
+
+    def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
+        """See Plugin."""
+        return resource.storage == "nodes" and not subresource and operation == CREATE
+
+    def admit(self, attributes: Attributes) -> None:
+        """See Plugin."""
+        assert attributes.obj is not None
+        spec = attributes.obj.setdefault("spec", {})
+        taints = spec.get("taints") or []
+        if not any((one["key"], one["effect"]) == (_NOT_READY, _NO_SCHEDULE) for one in taints):
+            spec["taints"] = [*taints, {"key": _NOT_READY, "effect": _NO_SCHEDULE}]
+
+
+class PodTopologyLabels(Plugin):
+    """A pod learns its node's zone and region: with its binding, or as it is created there."""
+
+    name = "PodTopologyLabels"
+    mutates = True
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
+        """See Plugin."""
+        is_pod = resource.storage == "pods" and subresource in {"", "binding"}
+        return is_pod and operation == CREATE
+
+    def admit(self, attributes: Attributes) -> None:
+        """See Plugin."""
+        obj = attributes.obj
+        assert obj is not None
+        if attributes.subresource:
+            target = obj.get("target") or {}
+            node = target.get("name", "") if target.get("kind") == "Node" else ""
+        else:
+            node = obj["spec"].get("nodeName", "")
+        found = self._facts.read("nodes", "", node) if node else None
+        if found is None:
+            return
+        known = found["metadata"].get("labels") or {}
+        copied = {key: known[key] for key in _TOPOLOGY if key in known}
+        if copied:
+            obj["metadata"]["labels"] = {**copied, **(obj["metadata"].get("labels") or {})}
+
+
+class PodResizeValidator(Plugin):
+    """A pod asks for no more than its node has, and only nodes with Linux can resize it."""
+
+    name = "PodResizeValidator"
+    validates = True
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
+        """See Plugin."""
+        return resource.storage == "pods" and subresource == "resize" and operation == UPDATE
+
+    def validate(self, attributes: Attributes) -> None:
+        """See Plugin."""
+        pod, old = attributes.obj, attributes.old
+        assert pod is not None
+        assert old is not None
+        name = pod["spec"].get("nodeName")
+        same = pod["metadata"].get("generation") == old["metadata"].get("generation")
+        if not name or same:
+            return
+        node = self._facts.read("nodes", "", name)
+        if node is None:
+            raise attributes.forbidden(f"node {quote(name)} not found")
+        faults = _too_much(pod, node)
+        if faults:
+            raise attributes.forbidden(
+                f"Node didn't have enough allocatable resources: {'; '.join(faults)}"
+            )
+        system = (node["metadata"].get("labels") or {}).get(_OS, "")
+        if system != "linux":
+            raise attributes.forbidden(
+                f"pod resize is only supported on linux nodes, node {quote(name)} is "
+                f"{quote(system)}"
+            )
+
+
+def _too_much(pod: JsonObject, node: JsonObject) -> list[str]:
+    allocatable = read((node.get("status") or {}).get("allocatable"))
+    bare = {"metadata": pod["metadata"], "spec": pod["spec"]}
+    requests = totals(bare, "requests")
+    cpu = requests.get("cpu", ZERO).milli_value, allocatable.get("cpu", ZERO).milli_value
+    memory = requests.get("memory", ZERO).value, allocatable.get("memory", ZERO).value
+    return [
+        f"{name}, requested: {asked}, allocatable: {there}"
+        for name, (asked, there) in (("cpu", cpu), ("memory", memory))
+        if asked > there
+    ]

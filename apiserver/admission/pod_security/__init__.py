@@ -1,0 +1,1 @@
+"""PodSecurity: the pod security standards, as namespaces' labels ask for them."""

@@ -1,0 +1,1 @@
+"""Admission policies: rules that users write as expressions, for objects of any type."""

@@ -1,0 +1,265 @@
+"""ValidatingAdmissionPolicy: what policies say against objects, and what their bindings do then."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import ClassVar, Final, NamedTuple
+
+import orjson
+
+from apiserver.admission.attributes import Attributes
+from apiserver.admission.chain import Plugin
+from apiserver.policies.configuration import Binding, Bound, FollowedPolicies, Policy, Relevant
+from apiserver.policies.judging import INVALID, Judge, Judgement, Verdict
+from apiserver.policies.metrics import NO_ERROR, PolicyMetrics, error_type
+from apiserver.policies.params import ConfigurationError, collect_params, param_resource
+from apiserver.resources import Resource
+from apiserver.server import Server
+from apiserver.webhooks.matching import ShownAs, View
+from apiserver.webhooks.metrics import WebhookMetrics
+from kube import status as st
+from kube.cel.conditions import Activation
+from kube.json_types import JsonObject
+
+FAILURES_MAX: Final = 50
+_FAILURES_KEY: Final = "validation.policy.admission.k8s.io/validation_failure"
+_ANNOTATION_BYTES_MAX: Final = 10 * 1024
+_CODES: Final = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
+_INVALID_CODE: Final = 422
+_METADATA: Final = (
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "finalizers",
+)
+
+
+class _Denial(NamedTuple):
+    policy: str
+    binding: str
+    message: str
+    reason: str
+
+
+class _Findings:
+    """What all policies have found of one operation."""
+
+    def __init__(self, attributes: Attributes, metrics: PolicyMetrics) -> None:
+        self.attributes = attributes
+        self.denials: list[_Denial] = []
+        self.failures: list[JsonObject] = []
+        self._metrics = metrics
+
+    def misconfigured(self, policy: Policy[Judge], binding: Binding | None, error: object) -> None:
+        """Take that a policy or binding cannot be used."""
+        if policy.fails_open:
+            return
+        what = "policy" if binding is None else "binding"
+        message = f"failed to configure {what}: {error}"
+        self.denials.append(_Denial(policy.name, binding.name if binding else "", message, ""))
+
+    def take(self, policy: Policy[Judge], binding: Binding, found: Judgement) -> None:
+        """Take what a policy says, for one binding and its params."""
+        for verdict in found.verdicts:
+            if verdict.is_failure and policy.fails_open:
+                self._count(policy, binding, verdict, "allow")
+                continue
+            for action in binding.actions:
+                self._act(policy, binding, verdict, action)
+        for annotation in found.annotations:
+            if annotation.fault and not policy.fails_open:
+                self.denials.append(_Denial(policy.name, binding.name, annotation.fault, ""))
+
+    def _act(self, policy: Policy[Judge], binding: Binding, verdict: Verdict, action: str) -> None:
+        match action:
+            case "Deny":
+                self.denials.append(
+                    _Denial(policy.name, binding.name, verdict.message, verdict.reason)
+                )
+            case "Audit":
+                self.failures.append(
+                    {
+                        "message": verdict.message,
+                        "policy": policy.name,
+                        "binding": binding.name,
+                        "expressionIndex": verdict.number,
+                        "validationActions": list(binding.actions),
+                    }
+                )
+            case _:
+                self.attributes.warn(
+                    f"Validation failed for ValidatingAdmissionPolicy '{policy.name}' with "
+                    f"binding '{binding.name}': {verdict.message}"
+                )
+        self._count(policy, binding, verdict, action.lower())
+
+    def _count(
+        self, policy: Policy[Judge], binding: Binding, verdict: Verdict, action: str
+    ) -> None:
+        kind = error_type(verdict.message) if verdict.is_failure else "invalid_error"
+        self._metrics.checked(
+            verdict.duration_s, policy.name, binding.name, kind or NO_ERROR, action
+        )
+
+    def publish(self) -> None:
+        """Tell the auditor, and refuse what is denied.
+
+        Raises:
+            StatusError: of the first denial, with its reason.
+        """
+        if self.failures:
+            told = orjson.dumps(self.failures[:FAILURES_MAX]).decode()
+            self.attributes.annotate(_FAILURES_KEY, told)
+        if not self.denials:
+            return
+        first = self.denials[0]
+        where = f" with binding '{first.binding}'" if first.binding else ""
+        message = (
+            f"ValidatingAdmissionPolicy '{first.policy}'{where} denied request: {first.message}"
+        )
+        error = self.attributes.forbidden(message)
+        reason = first.reason or INVALID
+        error.code = error.status["code"] = _CODES.get(reason, _INVALID_CODE)
+        error.status["reason"] = reason
+        error.status["details"]["causes"] = [{"message": message}]
+        raise error
+
+
+class ValidatingPolicies(Plugin):
+    """The plugin."""
+
+    name: ClassVar[str] = "ValidatingAdmissionPolicy"
+    validates: ClassVar[bool] = True
+    is_dynamic: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        server: Server,
+        policies: FollowedPolicies[Judge],
+        metrics: PolicyMetrics,
+        webhook_metrics: WebhookMetrics,
+    ) -> None:
+        self._server = server
+        self._policies = policies
+        self._metrics = metrics
+        self._webhook_metrics = webhook_metrics
+
+    def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
+        """See Plugin."""
+        return self._policies.about(resource, subresource, operation) is not None
+
+    def settle(self) -> bool:
+        """See Plugin."""
+        return self._policies.settle()
+
+    def validate(self, attributes: Attributes) -> Awaitable[None]:
+        """See Plugin."""
+        return self._validate(attributes)
+
+    async def _validate(self, attributes: Attributes) -> None:
+        relevant = self._policies.about(
+            attributes.resource, attributes.subresource, attributes.operation
+        )
+        if relevant is None:
+            return
+        view = View(self._server, attributes)
+        found = _Findings(attributes, self._metrics)
+        for bound in relevant.bound:
+            await self._judge(bound, relevant, view, found)
+        found.publish()
+
+    async def _judge(
+        self, bound: Bound[Judge], relevant: Relevant[Judge], view: View, found: _Findings
+    ) -> None:
+        policy = bound.policy
+        try:
+            shown_as = await policy.matching.shown_as(view, relevant.place, relevant.versions)
+        except st.StatusError as error:
+            found.misconfigured(policy, None, error)
+            return
+        if shown_as is None:
+            return
+        resource = None
+        if policy.param_kind is not None:
+            try:
+                resource = param_resource(self._server, policy.param_kind)
+            except ConfigurationError as error:
+                found.misconfigured(policy, None, error)
+                return
+        annotations: dict[str, list[str]] = {}
+        for binding in bound.bindings:
+            try:
+                if not await _binds(binding, relevant, view):
+                    continue
+                namespace = view.attributes.namespace
+                params = await collect_params(self._server, resource, binding, namespace)
+            except (ConfigurationError, st.StatusError) as error:
+                found.misconfigured(policy, binding, error)
+                continue
+            space = shown_namespace(await view.namespace())
+            for param in params:
+                judgement = await self._evaluate(policy, view, shown_as, param, space)
+                found.take(policy, binding, judgement)
+                _gather(annotations, judgement)
+        for key, values in annotations.items():
+            view.attributes.annotate(f"{policy.name}/{key}", ", ".join(values))
+
+    async def _evaluate(
+        self,
+        policy: Policy[Judge],
+        view: View,
+        shown_as: ShownAs,
+        param: JsonObject | None,
+        space: JsonObject | None,
+    ) -> Judgement:
+        def activation() -> Activation:
+            values = view.activation(shown_as)
+            values.params, values.namespace_object = param, space
+            return values
+
+        attributes, program = view.attributes, policy.program
+        return await program.pace.run(
+            attributes.caller.is_large,
+            program.judge,
+            activation,
+            attributes.operation,
+            self._webhook_metrics,
+        )
+
+
+async def _binds(binding: Binding, relevant: Relevant[Judge], view: View) -> bool:
+    if binding.matching is None:
+        return True
+    found = await binding.matching.shown_as(view, relevant.place, relevant.versions)
+    return found is not None
+
+
+def _gather(annotations: dict[str, list[str]], found: Judgement) -> None:
+    """Gather what bindings say under a key; each distinct text once."""
+    for annotation in found.annotations:
+        if annotation.fault:
+            continue
+        values = annotations.setdefault(annotation.key, [])
+        value = annotation.value.encode()[:_ANNOTATION_BYTES_MAX].decode(errors="ignore")
+        if value not in values:
+            values.append(value)
+
+
+def shown_namespace(namespace: JsonObject | None) -> JsonObject | None:
+    """Return what expressions may see of a namespace."""
+    if namespace is None:
+        return None
+    metadata = namespace["metadata"]
+    return {
+        "metadata": {key: metadata[key] for key in _METADATA if key in metadata},
+        "spec": namespace.get("spec") or {},
+        "status": namespace.get("status") or {},
+    }
