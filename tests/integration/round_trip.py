@@ -43,6 +43,10 @@ UPSTREAM_REFUSES_TOO: Final = {
     "an address of another cluster's range": "failed to allocate IP",
     "neither backend nor rules": "either `defaultBackend` or `rules` must be specified",
     "a name of another of the same objects": "already exists",
+    "an account that is not there": "error looking up service account ",
+    "a priority class that is not there": "no PriorityClass with name ",
+    "a priority that no class gives": "the integer value of priority (",
+    "a runtime class that is not there": "pod rejected: RuntimeClass ",
 }
 """Why upstream refuses real manifests, and what the refusal says: each was looked at by eye."""
 _ADDED_TO: Final = ("tolerations", "volumes", "volumeMounts", "finalizers", "taints")
