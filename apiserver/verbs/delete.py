@@ -136,8 +136,9 @@ async def delete_object(
         StatusError: 404, 409 for preconditions, 403 by admission.
     """
     plan = server.admission.plan(resource, "", DELETE) if caller is not None else None
-    # What admission decides on has to be certain.
-    record = await (find if plan is None else Server.read)(server, resource, *key)
+    # What webhooks and policies decide on has to be certain; what plugins look at does not change.
+    is_certain = plan is not None and plan.is_dynamic
+    record = await (Server.read if is_certain else find)(server, resource, *key)
     companion = server.companions.get(resource.storage)
     for _ in range(UPDATE_ATTEMPTS_MAX):
         if options.uid or options.resource_version:

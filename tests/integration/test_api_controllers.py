@@ -355,3 +355,35 @@ def test_a_namespace_being_deleted_gets_nothing_back(
     released = {"metadata": {"finalizers": None}}
     assert collection(cluster, namespace, "configmaps").patch("a", released).code == 200
     _wait_until_gone(namespaces, namespace)
+
+
+def test_a_quota_is_counted_and_gives_back_what_is_gone(cluster: Cluster) -> None:
+    space = f"quota-{next(_numbers)}"
+    cluster.make_namespace(space)
+    maps = collection(cluster, space, "configmaps")
+    quotas = collection(cluster, space, "resourcequotas")
+    hard = {"count/configmaps": "2"}
+    assert quotas.create(named("q", spec={"hard": hard})).code == 201
+
+    def used() -> Any:
+        return (quotas.get("q").json["status"].get("used") or {}).get("count/configmaps")
+
+    _until(lambda: used() == "1", "the namespace's own ConfigMap is not counted")
+    assert maps.create(named("a")).code == 201
+    assert used() == "2"
+    assert maps.create(named("b")).code == 403
+    assert maps.delete("a").code == 200
+    _until(lambda: used() == "1", "what is gone is still charged")
+    assert maps.create(named("b")).code == 201
+    assert quotas.delete("q").code == 200
+    assert maps.create(named("c")).code == 201
+
+
+def test_a_claim_goes_when_no_pod_uses_it(cluster: Cluster) -> None:
+    space = f"claims-{next(_numbers)}"
+    cluster.make_namespace(space)
+    claims = collection(cluster, space, "persistentvolumeclaims")
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    assert claims.create(named("c", spec=spec)).code == 201
+    assert claims.delete("c").code == 200
+    _until(lambda: claims.get("c").code == 404, "the claim is still there")
