@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apiserver.types.apiextensions.embedded import check_embedded
+from kube.cel.rules import compile_rules
 from kube.json_types import JsonObject
 from kube.structural.custom import CustomSchema
 
@@ -20,6 +21,7 @@ def custom_schema(
     return CustomSchema(
         schema,
         preserve_unknown=preserve_unknown,
+        rules=compile_rules(schema) if schema is not None else None,
         scale=scale,
         check_embedded=check_embedded,
     )
