@@ -11,6 +11,7 @@ a value that fits is never walked for its faults.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Final, Protocol
 
@@ -116,6 +117,9 @@ class CustomSchema:
 
     def validate(self, obj: JsonObject) -> list[FieldError]:
         """Return the faults of a new object, in upstream's order; CEL rules last."""
+        return _bounded(self._faults, obj)
+
+    def _faults(self, obj: JsonObject) -> list[FieldError]:
         errors = [] if self._fits(obj) else errors_of(explain(self._schema, obj))
         errors += self._scale_errors(obj) + self._embedded_errors(obj)
         if self._find_repeated is not None:
@@ -124,6 +128,9 @@ class CustomSchema:
 
     def validate_update(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         """Return the faults of a changed object; those in what did not change are forgiven."""
+        return _bounded(self._update_faults, new, old)
+
+    def _update_faults(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         if not self._fits(new):
             errors = errors_of(explain_update(self._schema, Correlated(new, old, self._schema)))
@@ -133,6 +140,9 @@ class CustomSchema:
 
     def validate_status(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         """Return the faults of a status write: only the status is looked at, and CEL rules."""
+        return _bounded(self._status_faults, new, old)
+
+    def _status_faults(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         schema = properties_of(self._schema).get("status")
         if schema is not None and "status" in new:
@@ -168,3 +178,11 @@ class CustomSchema:
         if any(error.kind in _BLOCKING for error in errors):
             return [invalid(NOWHERE, None, _NOT_CHECKED)]
         return self._rules.validate(new, old)
+
+
+def _bounded(find: Callable[..., list[FieldError]], *objects: JsonObject) -> list[FieldError]:
+    """Return what is found; of what is nested too deeply to be walked, that it is."""
+    try:
+        return find(*objects)
+    except RecursionError:
+        return [invalid(NOWHERE, "", TOO_DEEP)]

@@ -57,7 +57,10 @@ _MAC: Final = re.compile(
     r"[0-9a-f]{2}(?:(?::[0-9a-f]{2})+|(?:-[0-9a-f]{2})+)|[0-9a-f]{4}(?:\.[0-9a-f]{4})+", re.I
 )
 _MAC_BYTES: Final = frozenset({6, 8, 20})
-_TERM: Final = re.compile(r"(\d+)\s*([A-Za-zµ]+)", re.ASCII)
+# Looked for where a number begins, and never twice: linear in the text.
+_TERM: Final = re.compile(r"(?<!\d)(\d++)\s*+([A-Za-zµ]+)", re.ASCII)
+# Longer ones are refused, as parsing them takes more than linear time.
+_PARSED_LENGTH_MAX: Final = 4096
 _UNITS: Final = ("ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w", "wk")
 _UNIT_STARTS: Final = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week")
 _CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
@@ -162,6 +165,8 @@ def _is_datetime(text: str) -> bool:
 
 
 def _is_duration(text: str) -> bool:
+    if len(text) > _PARSED_LENGTH_MAX:
+        return False
     try:
         parse_go_duration(text)
     except ValueError:
@@ -216,6 +221,8 @@ def _is_port(text: str) -> bool:
 
 
 def _is_email(text: str) -> bool:
+    if len(text) > _PARSED_LENGTH_MAX:
+        return False
     _name, address = parseaddr(text)
     local, at, domain = address.rpartition("@")
     if not at or not local or not domain or re.search(r"[\s()<>,;:\\\"\[\]]", domain):

@@ -15,7 +15,7 @@ from kube.json_types import JsonObject
 from kube.structural import search
 from kube.structural.nodes import LIST_KEYS, LIST_TYPE
 from kube.structural.search import Walk
-from kube.structural.verdict import ordered
+from kube.structural.verdict import FAULTS_MAX, ordered
 
 _NO_KEY: Final = object()
 
@@ -50,7 +50,7 @@ def _repeated(values: list[Any]) -> list[int]:
         times = seen[identity] = seen.get(identity, 0) + 1
         if times == 2:
             found.append(index)
-    return found
+    return found[:FAULTS_MAX]
 
 
 def _set_errors(items: list[Any], path: str) -> list[FieldError]:

@@ -15,6 +15,8 @@ from kube.field import FieldError
 
 NOWHERE: Final = "<nil>"
 """The path of faults that upstream reports without one."""
+FAULTS_MAX: Final = 1000
+"""No more faults of one value are told: nobody reads on, and each may take hundreds of bytes."""
 PLACELESS: Final = ""
 """The kind of a fault that has no place of its own."""
 
@@ -54,7 +56,7 @@ class Verdict:
 
     def add(self, fault: Fault) -> None:
         """Take a fault in."""
-        if fault.text not in self._texts:
+        if fault.text not in self._texts and len(self.faults) < FAULTS_MAX:
             self._texts.add(fault.text)
             self.faults.append(fault)
 

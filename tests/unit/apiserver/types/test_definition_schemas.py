@@ -10,6 +10,7 @@ from definition_objects import TOP, definition, field_faults, schema_faults, tex
 from apiserver.types.apiextensions import definitions
 from apiserver.types.apiextensions.options import Options
 from apiserver.types.apiextensions.spec_rules import RuleChecks, spec_errors
+from apiserver.types.apiextensions.versions import custom_schema
 from kube.field import FieldError, forbidden
 from kube.json_types import JsonObject
 
@@ -332,4 +333,32 @@ def test_schemas_nested_without_end_are_refused() -> None:
     definitions.prepare_create(obj)
     assert [str(error) for error in definitions.validate(obj)] == [
         'spec.versions: Invalid value: "": schemas are nested too deeply'
+    ]
+
+
+def test_defaults_must_meet_cel_rules() -> None:
+    rule = {"rule": "self != 'x'", "message": "not x"}
+    assert field_faults({**STRING, "default": "y", RULES: [rule]}) == []
+    errors = field_faults({**STRING, "default": "x", RULES: [rule]})
+    assert len(errors) == 1
+    assert errors[0].startswith("default: Invalid value:")
+    assert errors[0].endswith("not x")
+
+
+def test_cel_rules_that_do_not_compile_are_refused() -> None:
+    errors = field_faults({**STRING, RULES: [{"rule": "self +"}]})
+    assert errors
+    assert errors[0].startswith(f"{RULES}[0].rule: Invalid value")
+
+
+def test_a_version_s_schema_checks_all_that_its_objects_are_checked_for() -> None:
+    pod = {"type": "object", "x-kubernetes-embedded-resource": True, PRESERVE: True}
+    rule = {"rule": "self.a != 'x'", "message": "not x"}
+    schema = custom_schema({**items(a=STRING, pod=pod), RULES: [rule]})
+    whole = {"apiVersion": "v1", "kind": "K", "metadata": {}, "a": "x", "pod": {"kind": "Pod"}}
+    assert [error.path for error in schema.validate(whole)] == ["pod.apiVersion", "<nil>"]
+    whole["pod"] = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a/b"}}
+    assert [str(error) for error in schema.validate(whole)] == [
+        "pod.metadata.name: Invalid value: \"a/b\": may not contain '/'",
+        "<nil>: Invalid value: not x",
     ]

@@ -85,3 +85,10 @@ def test_formats_are_known_by_type_and_without_dashes() -> None:
     assert not formats.is_known("int32", "string")
     assert not formats.is_known("date", "object")
     assert not formats.is_known("uint32", "integer")
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+@pytest.mark.parametrize("part", ["1", "1 ", "a", "a@", "1h", "<a", ".", "a.", ":", "(", "-"])
+def test_a_very_long_text_is_judged_as_quickly_as_read(name: str, part: str) -> None:
+    # Anything worse than linear would not come back.
+    formats.check_of(name)(part * 300_000)

@@ -273,3 +273,16 @@ def test_every_field_of_a_long_object_is_checked() -> None:
     assert schema.validate({"spec": spec}) == []
     spec["f199"] = "x"
     assert [error.path for error in schema.validate({"spec": spec})] == ["spec.f199"]
+
+
+def test_no_more_faults_are_told_than_anyone_reads() -> None:
+    assert len(faults(listed(STRING), [1] * 5000)) == 1000
+
+
+def test_values_nested_without_end_are_a_fault_and_no_failure() -> None:
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    schema = schema_of(a={**listed(PRESERVE), "maxItems": 0, "x-kubernetes-list-type": "set"})
+    new = {"spec": {"a": [deep, deep]}}
+    assert schema.validate_update(new, {"spec": {"a": [deep, deep]}}) != []
