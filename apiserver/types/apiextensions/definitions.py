@@ -14,11 +14,12 @@ from apiserver.types.apiextensions.names import approval_errors, name_errors
 from apiserver.types.apiextensions.options import Options, options_for_update
 from apiserver.types.apiextensions.rule_defaults import check_default
 from apiserver.types.apiextensions.spec_rules import RuleChecks, spec_errors
+from apiserver.types.apiextensions.walking import misshapen
 from apiserver.types.apiextensions.warnings import warnings
 from apiserver.types.hooks import TypeHooks
 from apiserver.types.meta import validate_immutable
 from kube.cel.rules import check_rules
-from kube.field import FieldError, invalid
+from kube.field import FieldError, invalid, type_invalid
 from kube.json_types import JsonObject
 
 _TOO_DEEP: Final = "schemas are nested too deeply"
@@ -117,7 +118,21 @@ def validate(obj: JsonObject) -> list[FieldError]:
     return _name_errors(obj) + _errors(obj, None, Options())
 
 
+def _shape_errors(obj: JsonObject) -> list[FieldError]:
+    """Return what no rule could be asked of: parts that are no schemas where one has to be."""
+    errors = []
+    for index, version in enumerate(obj["spec"].get("versions") or ()):
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is not None and (found := misshapen(schema)) is not None:
+            where = f"spec.versions[{index}].schema.openAPIV3Schema"
+            text = f"{found[0]} must be a JSON schema"
+            errors.append(type_invalid(where, found[1], text))
+    return errors
+
+
 def _errors(new: JsonObject, old: JsonObject | None, options: Options) -> list[FieldError]:
+    if errors := _shape_errors(new):
+        return errors
     try:
         errors = spec_errors(new["spec"], options, _CHECKS)
     except RecursionError:

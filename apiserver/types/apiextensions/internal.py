@@ -26,7 +26,7 @@ def internal_spec(spec: JsonObject) -> JsonObject:
     the same; and of `conversion` its webhook's parts, one level up.
     """
     made = {**spec, "versions": [dict(version) for version in spec.get("versions") or ()]}
-    if conversion := spec.get("conversion"):
+    if (conversion := spec.get("conversion")) is not None:
         made["conversion"] = _internal_conversion(conversion)
     versions = made["versions"]
     if not versions:

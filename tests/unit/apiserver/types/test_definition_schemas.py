@@ -362,3 +362,30 @@ def test_a_version_s_schema_checks_all_that_its_objects_are_checked_for() -> Non
         "pod.metadata.name: Invalid value: \"a/b\": may not contain '/'",
         "<nil>: Invalid value: not x",
     ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "key", "value"),
+    [
+        ({"type": "array", "items": True}, "items", "true"),
+        ({"type": "array", "items": [None]}, "items", "[null]"),
+        ({"type": "object", "additionalProperties": "x"}, "additionalProperties", '"x"'),
+        ({"type": "object", "dependencies": {"a": 1}}, "dependencies", "1"),
+    ],
+)
+def test_what_is_no_schema_where_one_has_to_be_is_refused(
+    schema: JsonObject, key: str, value: str
+) -> None:
+    obj = definition()
+    root = {"type": "object", "properties": {"a": schema}}
+    obj["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = root
+    definitions.default(obj)
+    definitions.prepare_create(obj)
+    assert [str(error) for error in definitions.validate(obj)] == [
+        f"spec.versions[0].schema.openAPIV3Schema: Invalid value: {value}: {key} must be a JSON "
+        "schema"
+    ]
+    assert (
+        definitions.HOOKS["apiextensions.k8s.io/customresourcedefinitions"].warnings(obj, None)
+        == []
+    )

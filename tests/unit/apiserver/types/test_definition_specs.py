@@ -392,3 +392,7 @@ def test_warnings_are_of_formats_nobody_checks_and_sets_apply_cannot_merge() -> 
         "apply or CEL validation rules",
     ]
     assert warned(made, made) == []
+
+
+def test_an_empty_conversion_lacks_its_strategy() -> None:
+    assert texts(definition(conversion={})) == ["spec.conversion.strategy: Required value"]
