@@ -8,7 +8,7 @@ object first has something there: a definition with ten thousand fields costs wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from kube.json_types import JsonObject
 
@@ -81,8 +81,3 @@ class Lazy(dict[str, Made], Generic[Made]):
             return self._rest
         made = self[key] = self._make(schema)
         return made
-
-
-def is_container(value: Any) -> bool:
-    """Tell whether a value is a list or an object."""
-    return value.__class__ is dict or value.__class__ is list
