@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
@@ -81,6 +82,23 @@ def quote(text: str) -> str:
     return "".join(parts)
 
 
+def go_float(value: float) -> str:
+    """Return a float as Go's %v prints it: as few digits as tell it apart, or an exponent."""
+    if value != value or value in {float("inf"), float("-inf")}:  # noqa: PLR0124 (not a number)
+        return {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}[str(value)]
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int), "only numbers come so far"
+    minus = "-" if sign else ""
+    text = "".join(map(str, digits))
+    power = exponent + len(text) - 1
+    if text == "0":
+        return f"{minus}0"
+    if -4 <= power < 6:
+        return minus + (f"{Decimal(repr(abs(value))).normalize():f}")
+    fraction = f".{text[1:]}" if len(text) > 1 else ""
+    return f"{minus}{text[0]}{fraction}e{'-' if power < 0 else '+'}{abs(power):02d}"
+
+
 def render_value(value: object) -> str:
     """Return a rejected value as upstream prints it: bare numbers, quoted strings, else JSON."""
     match value:
@@ -89,7 +107,7 @@ def render_value(value: object) -> str:
         case int():
             return str(value)
         case float():
-            return f"{value:g}"
+            return go_float(value)
         case str():
             return quote(value)
         case _:

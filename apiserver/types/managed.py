@@ -36,7 +36,7 @@ _RESET: Final[dict[_Key, FieldSet]] = {
     ),
     ("namespaces", "finalize"): _STATUS,
     ("admissionregistration.k8s.io/validatingadmissionpolicies", "status"): _SPEC_AND_METADATA,
-    ("apiextensions.k8s.io/customresourcedefinitions", "status"): _SPEC_AND_METADATA,
+    ("apiextensions.k8s.io/customresourcedefinitions", "status"): _SPEC,
     ("apiregistration.k8s.io/apiservices", "status"): _SPEC_AND_METADATA,
     ("flowcontrol.apiserver.k8s.io/flowschemas", "status"): _SPEC_AND_METADATA,
     ("flowcontrol.apiserver.k8s.io/prioritylevelconfigurations", "status"): _SPEC_AND_METADATA,

@@ -1,0 +1,1 @@
+"""Schemas of custom resources: structure, pruning, defaults, validation; no I/O."""
