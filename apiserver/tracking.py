@@ -28,7 +28,7 @@ from kube.managed.scale import SCALE_VERSION
 from kube.managed.sets import FieldSet
 from kube.managed.shapes import NewObjects, Shapes, zero_object
 from kube.managed.tracking import Application, Writer
-from kube.managed.updater import MissingVersion
+from kube.managed.updater import MissingVersion, Versions
 from kube.schema.compile import builtin_schemas
 from kube.schema.decode import DecodeError, decode
 from kube.schema.model import Struct, Type
@@ -161,7 +161,7 @@ class Tracker:
         self._new_objects: NewObjects | None = None
         self._heads: dict[str, bytes] = {}
 
-    def versions(self, subresource: str) -> BuiltinVersions:
+    def versions(self, subresource: str) -> Versions:
         """Return the type's versions, for writes of a subresource."""
         found = self._versions.get(subresource)
         if found is None:

@@ -9,12 +9,16 @@ from typing import Final, NamedTuple
 import orjson
 
 from apiserver import admission
+from apiserver.custom.conditions import begin_deletion
+from apiserver.custom.definition import DEFINITIONS
+from apiserver.custom.resource import CustomResource
 from apiserver.documents import media_type_of, parse
 from apiserver.exchange import Exchange
 from apiserver.options import DeleteOptions, delete_options, list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
 from apiserver.verbs.answer import respond_document, respond_object
+from apiserver.verbs.bringing import bring, kept
 from apiserver.verbs.list_answer import answer_records
 from apiserver.verbs.list_formats import list_format
 from apiserver.verbs.list_source import ListSource
@@ -134,13 +138,16 @@ async def delete_object(
     for _ in range(UPDATE_ATTEMPTS_MAX):
         if options.uid or options.resource_version:
             record = await server.read(resource, *key)
+        if resource.info.custom:
+            record = await bring(resource, record)
         old: JsonObject = orjson.loads(record.body)
         _check_preconditions(resource, old, options)
         step = _decide(server, resource, orjson.loads(record.body), options)
         if options.dry_run:
             return Deleted(record, _shown(step, record), step.remove)
         if step.update is not None:
-            body, meta = resource.encode(step.update)
+            update = await kept(resource, step.update) if resource.info.custom else step.update
+            body, meta = resource.encode(update)
             put = Put(
                 resource.storage,
                 *key,
@@ -204,6 +211,9 @@ def _decide(server: Server, resource: Resource, obj: JsonObject, options: Delete
     changed = _set_collector_finalizers(resource, metadata, options)
     if resource.storage == "namespaces":
         return _delete_namespace(obj, now_s, changed=changed)
+    if resource.storage == DEFINITIONS and "deletionTimestamp" not in metadata:
+        begin_deletion(obj, times.format_seconds(now_s))
+        return _Step(obj, remove=False)
     finalizers = metadata.get("finalizers")
     if graceful and (finalizers or grace_s > 0):
         return _Step(obj, remove=False)
@@ -345,12 +355,16 @@ async def delete_collection(server: Server, exchange: Exchange, target: Target) 
                 await server.list_steps.next()
     except Compacted as error:
         raise expired(plan) from error
+    shown = found
+    if isinstance(resource, CustomResource) and resource.needs_calls:
+        # Before anything is deleted: the webhook may fail.
+        shown = await resource.brought(found)
     for start in range(0, len(found), _COLLECTION_WORKERS):
         batch = found[start : start + _COLLECTION_WORKERS]
         await asyncio.gather(
             *(_delete_found(server, resource, record, options.copy()) for record in batch)
         )
-    await answer_records(server, exchange, source, found, how, media)
+    await answer_records(server, exchange, source, shown, how, media)
 
 
 async def _delete_found(
