@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from typing import Final
 
 import orjson
@@ -65,7 +66,7 @@ class Cleanup:
     def __init__(self, server: Server, served: Served) -> None:
         self._server = server
         self._served = served
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, asyncio.Event] = {}
         self._turns = asyncio.Semaphore(_DEFINITIONS_AT_ONCE)
         self._scope: TaskScope | None = None
 
@@ -77,17 +78,22 @@ class Cleanup:
 
     def begin(self, name: str, *, is_ours: bool) -> None:
         """End a definition, unless that is under way; later, if others are likely to do it."""
-        if self._scope is None or name in self._under_way:
+        if self._scope is None:
             return
-        self._under_way.add(name)
-        wait_s = 0.0 if is_ours else _OTHERS_WAIT_S * (1 + random.random())
-        self._scope.spawn(self._end(name, wait_s), name=f"end {name}")
+        is_due = self._under_way.get(name)
+        if is_due is None:
+            is_due = self._under_way[name] = asyncio.Event()
+            self._scope.spawn(self._end(name, is_due), name=f"end {name}")
+        if is_ours:
+            is_due.set()
 
-    async def _end(self, name: str, wait_s: float) -> None:
+    async def _end(self, name: str, is_due: asyncio.Event) -> None:
         clock = self._server.clock
         look_s, passed_s = _LOOK_S_MIN, -_PASS_S
         try:
-            await clock.sleep(wait_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_OTHERS_WAIT_S * (1 + random.random())):
+                    await is_due.wait()
             while True:
                 try:
                     async with self._turns:
@@ -102,7 +108,7 @@ class Cleanup:
                 await clock.sleep(look_s)
                 look_s = min(2 * look_s, _LOOK_S_MAX)
         finally:
-            self._under_way.discard(name)
+            del self._under_way[name]
 
     async def _advance(self, name: str, *, is_pass: bool) -> bool:
         """Bring a definition nearer to its end; return whether there is nothing left to do."""
