@@ -24,6 +24,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "kube": frozenset({"aiohttp", "cbor2", "kubernetes_validate", "orjson", "re2", "yaml"}),
     "apiserver": frozenset(
         {
+            "aiohttp",
             "cbor2",
             "celpy",
             "cel_expr_python",

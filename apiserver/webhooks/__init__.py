@@ -1,0 +1,1 @@
+"""Webhooks: what others are asked over HTTPS before an object is taken."""
