@@ -190,6 +190,7 @@ class _ApiServer:
                     task.cancel()
         finally:
             self._peers.stop()
+            await self._custom.close()
             await self._store.stop()
             await self._journal.close()
         if self._has_crashed or not http.started:

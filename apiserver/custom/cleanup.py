@@ -117,7 +117,7 @@ class Cleanup:
             return True
         if definition.conditions.get(TERMINATING, {}).get("reason") == "InstanceDeletionPending":
             await self._say(definition, _IN_PROGRESS)
-            return False
+            definition = self._served.current(name) or definition
         resource = self._served.stored(name)
         if not definition.holds(ESTABLISHED):
             said = _NEVER

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apiserver.custom.conversion import Ask, CallFailed
 from apiserver.custom.definition import DEFINITIONS
 from apiserver.custom.served import Served
 from apiserver.custom.steward import Steward
+from apiserver.custom.webhooks import ConversionCaller
 from apiserver.server import Server
-from kube.json_types import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +19,17 @@ class CustomParts:
         served: which custom types there are.
         server: that serves them.
         steward: looks after their definitions.
+        caller: calls the webhooks that convert between versions.
     """
 
     served: Served
     server: Server
     steward: Steward
+    caller: ConversionCaller
+
+    async def close(self) -> None:
+        """Close the connections to webhooks."""
+        await self.caller.close()
 
     def listen(self) -> None:
         """Act on definitions as soon as this process has written one."""
@@ -46,14 +51,7 @@ class CustomParts:
 
 def make_custom(server: Server) -> CustomParts:
     """Return the parts; the server's catalog finds custom types from now on."""
-    served = Served(server.store, server.catalog, no_webhooks)
+    caller = ConversionCaller(server.store)
+    served = Served(server.store, server.catalog, caller.ask)
     server.catalog.custom = served
-    return CustomParts(served, server, Steward(server, served))
-
-
-async def no_webhooks(_config: JsonObject, _review: bytes) -> JsonObject:
-    """Refuse: webhooks cannot be called."""
-    raise CallFailed("webhooks cannot be called")
-
-
-__all__ = ["Ask", "CustomParts", "make_custom"]
+    return CustomParts(served, server, Steward(server, served), caller)
