@@ -1,0 +1,67 @@
+"""Custom types with several workers and servers, and with processes that are killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.integration.api_calls import collection, named
+from tests.integration.cluster import Cluster, run_cluster
+from tests.integration.definitions import (
+    API,
+    await_condition,
+    await_gone,
+    definition,
+    install,
+    read,
+    version,
+)
+
+GROUP = "servers.example.com"
+SCHEMA = {
+    "type": "object",
+    "properties": {"spec": {"type": "object", "properties": {"a": {"type": "string"}}}},
+}
+
+
+def test_all_workers_serve_a_type_once_one_has_established_it(tmp_path: Path) -> None:
+    with run_cluster(tmp_path, {"server": {"workers": 2}}) as cluster:
+        for number in range(8):
+            kind = f"Kind{number}"
+            install(cluster, definition(GROUP, kind, version(schema=SCHEMA), scope="Cluster"))
+            made = collection(cluster, "", f"{kind.lower()}s", f"{GROUP}/v1")
+            for one in range(4):  # each on a connection of its own, and so at any worker
+                made.made({**named(f"o-{one}"), "spec": {"a": "x", "b": "y"}})
+                assert made.get(f"o-{one}").json["spec"] == {"a": "x"}
+            assert len(made.names()) == 4
+            document = cluster.call("GET", f"/apis/{GROUP}/v1").json
+            assert f"{kind.lower()}s" in [one["name"] for one in document["resources"]]
+            assert cluster.call("DELETE", f"{API}/{kind.lower()}s.{GROUP}").code == 200
+            await_gone(cluster, f"{kind.lower()}s.{GROUP}")
+            assert [made.list().code for _ in range(4)] == [404] * 4
+
+
+def test_definitions_survive_kills_at_any_step(tmp_path: Path) -> None:
+    with run_cluster(tmp_path) as cluster:
+        for number in range(3):
+            name = f"kind{number}s.{GROUP}"
+            made = definition(GROUP, f"Kind{number}", scope="Cluster")
+            assert cluster.call("POST", API, made).code == 201
+            # Whatever it has said of the definition by now, the next one says the rest.
+            _kill(cluster)
+            await_condition(cluster, name, "Established", "True")
+            objects = collection(cluster, "", f"kind{number}s", f"{GROUP}/v1")
+            for one in range(20):
+                objects.made(named(f"o-{one}"))
+            assert cluster.call("DELETE", f"{API}/{name}").code == 200
+            _kill(cluster)
+            await_gone(cluster, name)
+            assert objects.list().code == 404
+        assert read(cluster, f"kind0s.{GROUP}").code == 404
+
+
+def _kill(cluster: Cluster) -> None:
+    pid = cluster.pid_of("apiserver")
+    cluster.kill("apiserver")
+    while cluster.find_pid("apiserver") == pid:
+        pass
+    cluster.wait_ready()
