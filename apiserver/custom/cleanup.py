@@ -70,16 +70,13 @@ class Cleanup:
         self._turns = asyncio.Semaphore(_DEFINITIONS_AT_ONCE)
         self._scope: TaskScope | None = None
 
-    async def run(self) -> None:
-        """Do what `begin` is told of, forever."""
-        async with TaskScope("ending definitions") as scope:
-            self._scope = scope
-            await asyncio.Event().wait()
+    def start(self, scope: TaskScope) -> None:
+        """Do what `begin` is told of in `scope`."""
+        self._scope = scope
 
     def begin(self, name: str, *, is_ours: bool) -> None:
         """End a definition, unless that is under way; later, if others are likely to do it."""
-        if self._scope is None:
-            return
+        assert self._scope is not None, "it has been started"
         is_due = self._under_way.get(name)
         if is_due is None:
             is_due = self._under_way[name] = asyncio.Event()

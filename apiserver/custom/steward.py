@@ -67,7 +67,7 @@ class Steward:
         """Look after definitions, forever."""
         async with TaskScope("custom resource definitions") as scope:
             scope.spawn(self._follow(), name="follow definitions")
-            scope.spawn(self._cleanup.run(), name="end definitions")
+            self._cleanup.start(scope)
             while True:
                 await self._look()
                 try:
