@@ -85,10 +85,15 @@ class CustomSchema:
         """The type of whole objects, for what walks objects by type (server-side apply)."""
         return type_of(self._schema, preserve=self._preserve_unknown, is_root=True)
 
-    def prune(self, obj: JsonObject) -> list[str]:
+    def prune(self, obj: JsonObject, *, drop_invalid: bool = False) -> list[str]:
         """Take out unknown fields; return their paths, as they are reported (`spec.a[0].b`).
 
         Metadata of embedded resources is decoded too: what it lacks a field for is reported.
+
+        Args:
+            obj: a whole custom resource.
+            drop_invalid: drop what cannot be decoded of such metadata: for objects that were
+                stored under another schema.
 
         Raises:
             DecodeError: an embedded resource has metadata that cannot be decoded, or the object is
@@ -100,7 +105,7 @@ class CustomSchema:
             raise DecodeError(TOO_DEEP) from error
         if self._find_embedded is None:
             return unknown
-        coercion = Coercion()
+        coercion = Coercion(drop_invalid=drop_invalid)
         if refused := self._find_embedded(obj, "", embedded.checked_by(coercion.check)):
             raise DecodeError(str(refused[0]))
         return unknown + sorted(coercion.unknown)

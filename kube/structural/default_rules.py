@@ -18,7 +18,7 @@ from kube.structural.embedded import Check, Coercion
 from kube.structural.enums import deep_equal
 from kube.structural.explaining import explain
 from kube.structural.nodes import EMBEDDED, META_FIELDS, items_of, properties_of
-from kube.structural.verdict import errors_of
+from kube.structural.verdict import errors_of, ordered
 
 RuleCheck: TypeAlias = Callable[[JsonObject, Any, str], list[FieldError]]
 """`(schema, default, path)` -> what the schema's CEL rules say of the default."""
@@ -92,7 +92,7 @@ def _errors(
         if not found and rules.check_rules is not None:
             found = rules.check_rules(schema, default, f"{path}.default")
         if rules.require_pruned and not place.inside_meta and not _is_pruned(schema, default):
-            yield invalid(f"{path}.default", default, "must not have unknown fields")
+            yield invalid(f"{path}.default", ordered(default), "must not have unknown fields")
         yield from found
     if (items := items_of(schema)) is not None:
         below = replace(place, wrap=lambda value: place.wrap([value]))
@@ -125,7 +125,7 @@ def _metadata_faults(
         whole = copier(place.wrap(default))()
         found = _find(place.root, whole, "", rules)
         text = f"must result in valid metadata: {', '.join(map(str, found))}"
-        return [invalid(path, default, text)] if found else []
+        return [invalid(path, ordered(default), text)] if found else []
     return _find(schema, copier(default)(), path, rules)
 
 

@@ -14,8 +14,10 @@ from kube.field import FieldError, invalid
 from kube.json_types import JsonObject
 from kube.schema.decode import DecodeError, builtin_decoder
 from kube.structural import search
+from kube.structural.defaulting import copier
 from kube.structural.nodes import EMBEDDED
 from kube.structural.search import Visit, Walk, child_path
+from kube.structural.verdict import ordered
 
 METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _UNKNOWN: Final = 'unknown field "'
@@ -49,11 +51,11 @@ def decode_metadata(value: JsonObject, path: str, unknown: list[str]) -> FieldEr
     if metadata.__class__ is not dict:
         kind = _go_kind(metadata)
         text = f"json: cannot unmarshal {kind} into Go value of type v1.ObjectMeta"
-        return invalid(where, metadata, text)
+        return invalid(where, ordered(metadata), text)
     try:
         found = builtin_decoder(METADATA).decode(metadata)
     except DecodeError as error:
-        return invalid(where, metadata, str(error))
+        return invalid(where, ordered(metadata), str(error))
     unknown += [f"{where}.{text[len(_UNKNOWN) : -1]}" for text in found.unknown]
     return None
 
@@ -73,19 +75,39 @@ def _go_kind(value: Any) -> str:
 class Coercion:
     """Decodes the metadata of embedded objects, in place.
 
+    Args of the constructor:
+        drop_invalid: drop what has the wrong type, instead of refusing it.
+
     Attributes:
         unknown: the paths of fields that metadata does not have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, drop_invalid: bool = False) -> None:
         self.unknown: list[str] = []
+        self._drop_invalid = drop_invalid
 
     def check(self, value: JsonObject, path: str) -> list[FieldError]:
         """Be a `Check`: decode the metadata of one object."""
         for key in ("apiVersion", "kind"):
-            if key in value and value[key].__class__ is not str:
+            if key not in value or value[key].__class__ is str:
+                continue
+            if not self._drop_invalid:
                 return [invalid(child_path(path, key), value[key], "must be a string")]
+            del value[key]
         if "metadata" not in value:
             return []
+        if self._drop_invalid:
+            _drop_undecodable(value)
         error = decode_metadata(value, path, self.unknown)
-        return [] if error is None else [error]
+        return [] if error is None or self._drop_invalid else [error]
+
+
+def _drop_undecodable(value: JsonObject) -> None:
+    """Drop the fields of an object's metadata that cannot be decoded, each tried alone."""
+    metadata = value["metadata"]
+    if metadata.__class__ is not dict:
+        return
+    for key in list(metadata):
+        alone = {"metadata": {key: copier(metadata[key])()}}
+        if decode_metadata(alone, "", []) is not None:
+            del metadata[key]

@@ -15,6 +15,7 @@ from kube.json_types import JsonObject
 from kube.structural import search
 from kube.structural.nodes import LIST_KEYS, LIST_TYPE
 from kube.structural.search import Walk
+from kube.structural.verdict import ordered
 
 _NO_KEY: Final = object()
 
@@ -55,22 +56,22 @@ def _repeated(values: list[Any]) -> list[int]:
 def _set_errors(items: list[Any], path: str) -> list[FieldError]:
     if len(items) < 2:
         return []
-    return [duplicate(f"{path}[{index}]", items[index]) for index in _repeated(items)]
+    return [duplicate(f"{path}[{index}]", ordered(items[index])) for index in _repeated(items)]
 
 
 def _map_errors(items: list[Any], keys: tuple[str, ...], path: str) -> list[FieldError]:
     for index, item in enumerate(items):
         if item is not None and item.__class__ is not dict:
             text = "must be an object for an array of list-type map"
-            return [invalid(f"{path}[{index}]", item, text)]
+            return [invalid(f"{path}[{index}]", ordered(item), text)]
     if len(items) < 2:
         return []
     if len(keys) == 1:
         key = keys[0]
         found = [item.get(key, _NO_KEY) if item else _NO_KEY for item in items]
         return [
-            duplicate(f"{path}[{at}]", {} if found[at] is _NO_KEY else {key: found[at]})
+            duplicate(f"{path}[{at}]", {} if found[at] is _NO_KEY else {key: ordered(found[at])})
             for at in _repeated(found)
         ]
     several = [{key: item[key] for key in keys if key in item} if item else {} for item in items]
-    return [duplicate(f"{path}[{at}]", several[at]) for at in _repeated(several)]
+    return [duplicate(f"{path}[{at}]", ordered(several[at])) for at in _repeated(several)]
