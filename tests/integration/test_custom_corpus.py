@@ -1,7 +1,7 @@
 """Definitions and objects that other projects publish: all are served, and come back whole.
 
-The corpus is no part of the project (tests/integration/test_corpus.py); without it nothing is tried,
-and that is said aloud.
+The corpus is no part of the project (test_corpus.py); without it nothing is tried, and that is
+said aloud.
 """
 
 from __future__ import annotations
