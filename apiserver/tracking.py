@@ -175,7 +175,7 @@ class Tracker:
         """Return a new object in which nothing is set, as upstream has it."""
         return _empty(self._info.schema_name, self._info.kind, self._version)
 
-    def _shape(self) -> NewObjects:
+    def _shape_of_new(self) -> NewObjects:
         if self._new_objects is None:
             names = reset_fields(self._info, "")
             dropped = frozenset(name[2:] for name, node in names.items() if not node)
@@ -191,13 +191,13 @@ class Tracker:
         if obj.get("apiVersion", self._version) != self._version:
             obj = self.versions("").convert(obj, self._version)
         try:
-            return self.fields_with_metadata(obj["metadata"], self._shape().rest(obj))
+            return self.fields_with_metadata(obj["metadata"], self._shape_of_new().rest(obj))
         except (TypedError, RecursionError):
             return b""  # upstream leaves an object with unnamed items untracked
 
     def fields_with_metadata(self, metadata: JsonObject, rest: bytes) -> bytes:
         """Return what the creator manages, all but metadata being known."""
-        own = self._shape().metadata(metadata)
+        own = self._shape_of_new().metadata(metadata)
         return b"%b,%b" % (own, rest) if own and rest else own or rest
 
     def entry_of_new(self, fields: bytes, manager: str, now: str) -> orjson.Fragment | None:

@@ -20,6 +20,7 @@ from kube.managed import entries as book
 from kube.managed import sets, tracking
 from kube.managed.atoms import TypedError
 from kube.managed.sets import FieldSet
+from kube.managed.shapes import NewObjects, Shapes
 from kube.managed.tracking import Writer
 from kube.managed.updater import MissingVersion
 from kube.schema.model import Type
@@ -83,6 +84,7 @@ class CustomTracker(Tracker):
         super().__init__(info)
         self._type = type_
         self._known: dict[str, CustomVersions] = {}
+        self._is_open = False
 
     def versions(self, subresource: str) -> CustomVersions:
         """See Tracker."""
@@ -98,7 +100,28 @@ class CustomTracker(Tracker):
         return {"kind": self._info.kind, "apiVersion": self._version}
 
     def fields_of_new(self, obj: JsonObject) -> bytes:
-        """See Tracker."""
+        """See Tracker; most objects have a shape that was met before."""
+        shape = self._shape()
+        if shape is not None:
+            try:
+                return shape.all(obj)
+            except (TypeError, AttributeError):
+                pass  # a null, which templates do not know, or what will be refused
+            except (TypedError, RecursionError):
+                return b""
+        return self._fields_one_by_one(obj)
+
+    def _shape(self) -> NewObjects | None:
+        if self._new_objects is None and not self._is_open:
+            type_ = self._type.schema(self._info.version).type
+            if type_.preserve_unknown or type_.struct is None:
+                self._is_open = True
+                return None
+            dropped = frozenset({"status"} & self._info.subresources.keys())
+            self._new_objects = NewObjects(Shapes(), type_.struct, dropped)
+        return self._new_objects
+
+    def _fields_one_by_one(self, obj: JsonObject) -> bytes:
         writer = Writer(book.UNKNOWN, self._version, "", "")
         try:
             managers = tracking.changed(self.versions(""), self.empty(), obj, {}, writer)
