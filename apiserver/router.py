@@ -18,6 +18,7 @@ from apiserver.errors import TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, from_sto
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
 from apiserver.fairness.gate import Gate, Refused, Ticket
 from apiserver.fairness.requests import WAITING
+from apiserver.known_paths import KnownPaths
 from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
 from apiserver.resources import COLLECTION_LENGTH_MAX, Target
@@ -26,7 +27,6 @@ from apiserver.verbs.answer import respond_error
 from kube import status as st
 from kube.field import quote
 from kube.go_durations import parse_go_duration
-from kube.kinds import Registry
 from kube.media import negotiate
 from storage.errors import StorageError
 
@@ -129,7 +129,7 @@ class Router:
         self._body_bytes_max = server.settings.body_bytes_max
         self._request_timeout_s = server.settings.request_timeout_s
         self._log_access = server.settings.access_log
-        self._groups = _served_groups(server.catalog.registry)
+        self._known = KnownPaths(server.catalog)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
@@ -146,7 +146,7 @@ class Router:
                     return self._fail(exchange, error)
         if plan is not None:
             return self._serve_resource(exchange, plan)
-        if path.startswith("/apis/") and self._may_be_custom(path):
+        if self._known.may_be_custom(path):
             return self._serve_unknown(exchange, scope, receive, send)
         return self._serve_path(exchange, scope, receive, send)
 
@@ -318,8 +318,8 @@ class Router:
                 await self._gate.wait(ticket, limit_s)
             if not self._authorizer.check(exchange.user, attributes):
                 await self._authorizer.ask(exchange.user, attributes)
-            if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
-                if path.startswith("/api/") or self._is_served(path.split("/")[2]):
+            if path.startswith(("/apis/", "/api/")) and not self._known.is_discovery(path):
+                if path.startswith("/api/") or self._known.is_served(path.split("/")[2]):
                     raise st.nothing_there()
                 await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
             else:
@@ -334,27 +334,6 @@ class Router:
             if ticket is not None:
                 self._gate.leave(ticket, started_s, clock.monotonic_s())
 
-    def _is_discovery(self, path: str) -> bool:
-        parts = path.strip("/").split("/")
-        if parts[0] == "api":
-            return len(parts) == 1 or parts[1:] == ["v1"]
-        return len(parts) == 1 or (len(parts) <= 3 and self._is_served(*parts[1:]))
-
-    def _is_served(self, group: str, version: str = "") -> bool:
-        """Tell whether there is such a group, and such a version of it."""
-        if (f"{group}/{version}" if version else group) in self._groups:
-            return True
-        custom = self._server.catalog.custom
-        if custom is None:
-            return False
-        return custom.resources(group, version) is not None if version else custom.has_group(group)
-
-    def _may_be_custom(self, path: str) -> bool:
-        """Tell whether a path that is not known here may have become one of a custom type."""
-        parts = path.split("/", 4)
-        # Groups of definitions have a dot; discovery is told as it is known here.
-        return len(parts) > 4 and "." in parts[2] and f"{parts[2]}/{parts[3]}" not in self._groups
-
     async def _serve_unknown(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
     ) -> None:
@@ -363,10 +342,9 @@ class Router:
         Whoever saw a definition established at another server may ask here at once.
         """
         custom = self._server.catalog.custom
+        assert custom is not None, "a path may be custom only where there are custom types"
         try:
-            plan = None
-            if custom is not None and await custom.refresh():
-                plan = self._plan(exchange)
+            plan = self._plan(exchange) if await custom.refresh() else None
         except st.StatusError as error:
             await self._fail(exchange, error)
             return
@@ -465,15 +443,6 @@ def _is_answered_with_an_object(target: Target) -> bool:
         return True
     info = target.subresource_info
     return info is not None and bool(info.schema_name)
-
-
-def _served_groups(registry: Registry) -> frozenset[str]:
-    names: set[str] = set()
-    for group in registry.groups.values():
-        if group.name:
-            names.add(group.name)
-            names.update(f"{group.name}/{version}" for version in group.versions)
-    return frozenset(names)
 
 
 def _status_of(error: st.StatusError | StorageError, target: Target) -> st.StatusError:
