@@ -53,6 +53,9 @@ _GO_ESCAPES: Final = {
     "\v": "\\v",
 }
 
+# Go's JSON is safe within HTML; these characters stand nowhere but in its strings.
+_JSON_ESCAPES: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
 
 class _Omitted:
     """Marks an error that prints no value."""
@@ -108,7 +111,7 @@ def render_value(value: object) -> str:
         case str():
             return quote(value)
         case _:
-            return orjson.dumps(value, default=str).decode()
+            return orjson.dumps(value, default=str).decode().translate(_JSON_ESCAPES)
 
 
 @dataclass(frozen=True, slots=True)

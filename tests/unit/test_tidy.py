@@ -21,13 +21,13 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "runtime": frozenset({"uvloop"}),
     "journal": frozenset({"cryptography", "google_crc32c", "nats", "orjson", "uvloop"}),
     "storage": frozenset({"cryptography", "lmdb", "orjson", "xxhash", "zstandard"}),
-    "kube": frozenset({"aiohttp", "cbor2", "kubernetes_validate", "orjson", "re2", "yaml"}),
+    "kube": frozenset(
+        {"aiohttp", "cbor2", "cel_expr_python", "kubernetes_validate", "orjson", "re2", "yaml"}
+    ),
     "apiserver": frozenset(
         {
             "aiohttp",
             "cbor2",
-            "celpy",
-            "cel_expr_python",
             "cryptography",
             "fastapi",
             "httptools",

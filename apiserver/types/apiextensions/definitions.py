@@ -12,15 +12,17 @@ from typing import Final
 from apiserver.types.apiextensions.conversion_rules import is_readable_bundle
 from apiserver.types.apiextensions.names import approval_errors, name_errors
 from apiserver.types.apiextensions.options import Options, options_for_update
+from apiserver.types.apiextensions.rule_defaults import check_default
 from apiserver.types.apiextensions.spec_rules import RuleChecks, spec_errors
 from apiserver.types.apiextensions.warnings import warnings
 from apiserver.types.hooks import TypeHooks
 from apiserver.types.meta import validate_immutable
+from kube.cel.rules import check_rules
 from kube.field import FieldError, invalid
 from kube.json_types import JsonObject
 
 _TOO_DEEP: Final = "schemas are nested too deeply"
-_CHECKS: Final = RuleChecks()
+_CHECKS: Final = RuleChecks(check_rules, check_default)
 
 
 def default(obj: JsonObject) -> None:

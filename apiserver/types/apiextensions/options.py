@@ -37,7 +37,6 @@ class Options:
         require_list_keys: keys of lists must be required or have defaults.
         check_ca_bundle: the certificates of a conversion webhook must be readable.
         unlimited_selectable: versions that may keep more selectable fields than are allowed.
-        unchanged: names of versions whose schema is as it was.
     """
 
     require_review_version: bool = True
@@ -50,7 +49,6 @@ class Options:
     require_list_keys: bool = True
     check_ca_bundle: bool = False
     unlimited_selectable: frozenset[str] = field(default_factory=frozenset)
-    unchanged: frozenset[str] = field(default_factory=frozenset)
 
 
 def is_established(definition: JsonObject) -> bool:
@@ -96,7 +94,6 @@ def options_for_update(
         require_list_keys=not any(map_list_errors(part, "") for part in parts),
         check_ca_bundle=is_established(old) and (not bundle or is_readable(bundle)),
         unlimited_selectable=_unlimited(new, old),
-        unchanged=_unchanged(new, old),
     )
 
 
@@ -117,13 +114,4 @@ def _unlimited(new: JsonObject, old: JsonObject) -> frozenset[str]:
     # What all versions share is looked at once, under no name.
     return (
         frozenset(found | {""}) if found and len(found) == len(_by_name(new)) else frozenset(found)
-    )
-
-
-def _unchanged(new: JsonObject, old: JsonObject) -> frozenset[str]:
-    before = _by_name(old)
-    return frozenset(
-        name
-        for name, version in _by_name(new).items()
-        if name in before and before[name].get("schema") == version.get("schema")
     )

@@ -1,4 +1,4 @@
-"""What an openAPIV3Schema may say, part by part; whether it is structural is checked elsewhere.
+"""What an openAPIV3Schema may say, part by part; structure and CEL rules are checked elsewhere.
 
 The parts are walked once, outermost first, with what the parts around them mean for them: metadata
 of whole objects, defaults that may not be set there.
@@ -6,26 +6,16 @@ of whole objects, defaults that may not be set there.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from apiserver.types.apiextensions.list_rules import map_list_errors, topology_errors
 from apiserver.types.apiextensions.options import TYPES, Options
-from kube.field import FieldError, forbidden, invalid, not_supported, required
+from kube.field import FieldError, forbidden, invalid, not_supported
 from kube.json_types import JsonObject
-from kube.structural.field_paths import BadPath, resolve
-from kube.structural.nodes import EMBEDDED, META_FIELDS, PRESERVE, RULES
-from kube.structural.structure import conversion_fault
+from kube.structural.nodes import EMBEDDED, META_FIELDS, PRESERVE
 
-_REASONS: Final = (
-    "FieldValueDuplicate",
-    "FieldValueForbidden",
-    "FieldValueInvalid",
-    "FieldValueRequired",
-)
-_LINE_BREAK: Final = re.compile(r"[\n\r]")
 _QUADRATIC: Final = (
     "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
 )
@@ -79,8 +69,6 @@ def _errors(
     yield from topology_errors(schema, path, require_atomic_sets=options.require_atomic_sets)
     if options.require_list_keys:
         yield from map_list_errors(schema, path)
-    for index, rule in enumerate(schema.get(RULES) or ()):
-        yield from _rule_errors(rule, f"{path}.{RULES}[{index}]", schema)
 
 
 def _standard_errors(schema: JsonObject, path: str, context: _Context) -> Iterator[FieldError]:
@@ -137,38 +125,3 @@ def _others_below(schema: JsonObject, path: str) -> Iterator[tuple[str, JsonObje
     for name, child in (schema.get("dependencies") or {}).items():
         if isinstance(child, dict):
             yield f"{path}.dependencies[{name}]", child
-
-
-def _rule_errors(rule: JsonObject, path: str, schema: JsonObject) -> Iterator[FieldError]:
-    """Find what is wrong with a CEL rule before anyone compiles it."""
-    text, message = rule.get("rule") or "", rule.get("message") or ""
-    if not text.strip():
-        yield required(f"{path}.rule", "rule is not specified")
-    elif message and not message.strip():
-        yield invalid(f"{path}.message", message, "must be non-empty if specified")
-    elif _LINE_BREAK.search(message.strip()):
-        yield invalid(f"{path}.message", message, "must not contain line breaks")
-    elif _LINE_BREAK.search(text.strip()) and not message.strip():
-        why = "message must be specified if rule contains line breaks"
-        yield required(f"{path}.message", why)
-    expression = rule.get("messageExpression") or ""
-    if expression and not expression.strip():
-        why = "messageExpression must be non-empty if specified"
-        yield required(f"{path}.messageExpression", why)
-    if (reason := rule.get("reason")) is not None and reason not in _REASONS:
-        yield not_supported(f"{path}.reason", reason, _REASONS)
-    yield from _field_path_errors(rule.get("fieldPath") or "", f"{path}.fieldPath", schema)
-
-
-def _field_path_errors(text: str, path: str, schema: JsonObject) -> Iterator[FieldError]:
-    if not text:
-        return
-    if not text.strip():
-        yield invalid(path, text, "must be non-empty if specified")
-    if _LINE_BREAK.search(text):
-        yield invalid(path, text, "must not contain line breaks")
-    if conversion_fault(schema) is None:
-        try:
-            resolve(text, schema)
-        except BadPath:
-            yield invalid(path, text, "must be a valid path")

@@ -21,11 +21,19 @@ from apiserver.types.apiextensions.version_rules import (
     selectable_errors,
     subresource_errors,
 )
+from apiserver.types.apiextensions.walking import parts_of
 from apiserver.types.formats import is_dns1035_label
 from kube.field import FieldError, forbidden, invalid, required
 from kube.json_types import JsonObject
 from kube.structural.default_rules import DefaultRules, RuleCheck, default_errors
-from kube.structural.nodes import PRESERVE, RULES
+from kube.structural.nodes import (
+    EMBEDDED,
+    INT_OR_STRING,
+    LIST_KEYS,
+    LIST_TYPE,
+    PRESERVE,
+    RULES,
+)
 from kube.structural.structure import conversion_fault, is_set, structural_errors
 
 CheckRules: TypeAlias = Callable[[JsonObject, str], list[FieldError]]
@@ -58,6 +66,7 @@ _ALLOWED_AT_ROOT: Final = (
 _KEYS_AT_ROOT: Final = frozenset(
     _EXTENSIONS_AT_ROOT.get(name, name[0].lower() + name[1:]) for name in _ALLOWED_AT_ROOT
 )
+_EXTENSIONS: Final = (EMBEDDED, INT_OR_STRING, LIST_KEYS, LIST_TYPE, RULES)
 _WITH_STATUS: Final = "at the root of the schema if the status subresource is enabled"
 
 
@@ -93,11 +102,30 @@ class _Spec:
         self._options = options
         self._checks = checks
         self._versions: list[JsonObject] = spec["versions"]
+        preserves = bool(spec.get("preserveUnknownFields"))
+        parts = [part for schema in self._schemas() for part in parts_of(schema)]
+        self._has_defaults = any(part.get("default") is not None for part in parts)
+        # Pruning, defaults and our extensions mean something in structural schemas only.
+        self._require_structural = (
+            options.require_structural
+            or not preserves
+            or self._has_defaults
+            or any(_has_extensions(part) for part in parts)
+        )
+
+    def _schemas(self) -> Iterator[JsonObject]:
+        shared = self._spec.get("validation")
+        for validation in (shared, *(version.get("schema") for version in self._versions)):
+            if (schema := (validation or {}).get("openAPIV3Schema")) is not None:
+                yield schema
 
     def errors(self) -> Iterator[FieldError]:
         spec, path = self._spec, "spec"
         yield from group_errors(spec, path)
         yield from self._missing_schemas()
+        if self._has_defaults and spec.get("preserveUnknownFields"):
+            text = "must be false in order to use defaults in the schema"
+            yield invalid(f"{path}.preserveUnknownFields", True, text)  # noqa: FBT003
         for index, version in enumerate(self._versions):
             where, name = f"{path}.versions[{index}]", version.get("name") or ""
             if faults := is_dns1035_label(name):
@@ -195,12 +223,13 @@ class _Spec:
         path = f"{path}.openAPIV3Schema"
         errors = list(_root_errors(schema, path, has_status=has_status))
         late: list[FieldError] = []
-        fault = conversion_fault(schema)
-        if fault is not None:
-            late.append(invalid(path, "", fault))
-        else:
-            errors += self._structure_errors(schema, path)
-        structural = not errors and not late
+        structural = self._require_structural
+        if structural:
+            if (fault := conversion_fault(schema)) is not None:
+                late.append(invalid(path, "", fault))
+            else:
+                errors += self._structure_errors(schema, path)
+            structural = not errors and not late
         errors += schema_errors(schema, path, self._options)
         if structural and not errors and self._checks.of_schema is not None:
             errors += self._checks.of_schema(schema, path)
@@ -214,6 +243,10 @@ class _Spec:
             require_pruned=self._options.require_pruned_defaults,
         )
         return structural_errors(schema, path) or default_errors(schema, path, rules)
+
+
+def _has_extensions(schema: JsonObject) -> bool:
+    return schema.get(PRESERVE) is not None or any(schema.get(key) for key in _EXTENSIONS)
 
 
 def _root_errors(schema: JsonObject, path: str, *, has_status: bool) -> Iterator[FieldError]:

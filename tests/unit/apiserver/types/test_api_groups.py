@@ -8,7 +8,6 @@ import pytest
 
 from apiserver.types import (
     admissionregistration,
-    apiextensions,
     apiregistration,
     autoscaling,
     certificates,
@@ -309,28 +308,6 @@ def test_api_service_is_named_for_its_version() -> None:
     assert texts(apiregistration.validate({"metadata": {"name": "x"}, "spec": spec})) == [
         'metadata.name: Invalid value: "x": '
         'must be `spec.version+"."+spec.group`: "v1.a.example.com"'
-    ]
-
-
-def test_definition_derives_names_and_remembers_stored_versions() -> None:
-    version = {"name": "v1", "storage": True, "schema": {"openAPIV3Schema": {}}}
-    obj: dict[str, Any] = {
-        "metadata": {"name": "cars.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": "cars", "kind": "Car"},
-            "versions": [version],
-        },
-    }
-    apiextensions.default(obj)
-    apiextensions.prepare_create(obj)
-    assert obj["spec"]["names"]["listKind"] == "CarList"
-    assert obj["status"] == {"storedVersions": ["v1"]}
-    assert apiextensions.validate(obj) == []
-    obj["metadata"]["name"] = "x"
-    assert texts(apiextensions.validate(obj)) == [
-        'metadata.name: Invalid value: "x": must be spec.names.plural+"."+spec.group'
     ]
 
 

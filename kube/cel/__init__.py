@@ -1,0 +1,1 @@
+"""CEL as Kubernetes means it: rules of custom resources, conditions of admission."""
