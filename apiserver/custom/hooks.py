@@ -27,13 +27,13 @@ def hooks_of(type_: CustomType, version: Version) -> TypeHooks:
         type_.schema(name).default(obj)
 
     def validate_create(obj: JsonObject) -> list[FieldError]:
-        return type_.schema(name).validate(obj)
+        return type_.judge(name).validate(obj)
 
     def validate_update(new: JsonObject, old: JsonObject) -> list[FieldError]:
-        return type_.schema(name).validate_update(new, old)
+        return type_.judge(name).validate_update(new, old)
 
     def validate_status(new: JsonObject, old: JsonObject) -> list[FieldError]:
-        return type_.schema(name).validate_status(new, old)
+        return type_.judge(name).validate_status(new, old)
 
     return TypeHooks(
         default=default,

@@ -127,6 +127,10 @@ class CustomResource(Resource):
         texts = tuple(f'{_UNKNOWN}{path}"' for path in unknown[:STRICT_ERRORS_MAX])
         return Decoded(texts, keys)
 
+    async def make_ready(self) -> None:
+        """Have made what writes need, before the first."""
+        await self.type.make_ready(self._name)
+
     # What is stored.
 
     def is_current(self, record: Record) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from apiserver.custom.conversion import Ask, WebhookConversion
 from apiserver.custom.definition import Definition, Version, digest
+from apiserver.types.apiextensions.versions import custom_schema
 from kube import status as st
 from kube.json_types import JsonObject
 from kube.kinds import join_group_version, split_group_version
@@ -72,6 +73,7 @@ class CustomType:
         self._current = current
         self.stored: Version = stored
         self._schemas: dict[str, CustomSchema] = {}
+        self._judges: dict[str, CustomSchema] = {}
         self._by_name = {version.name: version for version in definition.versions}
         self._shapes: dict[str, bytes] = {}
         is_webhook = definition.is_converted_by_webhook and len(definition.versions) > 1
@@ -99,20 +101,37 @@ class CustomType:
         return self._by_name[name]
 
     def schema(self, name: str) -> CustomSchema:
-        """Return the schema of a version, made when it is first needed.
+        """Return the schema of a version, to prune and complete by, and for types.
 
         Raises:
             KeyError: there is no such version.
         """
         found = self._schemas.get(name)
         if found is None:
-            version = self._by_name[name]
             found = self._schemas[name] = CustomSchema(
+                self._by_name[name].schema, preserve_unknown=self.definition.preserve_unknown
+            )
+        return found
+
+    def judge(self, name: str) -> CustomSchema:
+        """Return the schema of a version with all that its objects are checked for.
+
+        To make it takes up to a fifth of a second where there are many rules: see `make_ready`.
+        """
+        found = self._judges.get(name)
+        if found is None:
+            version = self._by_name[name]
+            found = self._judges[name] = custom_schema(
                 version.schema,
                 preserve_unknown=self.definition.preserve_unknown,
                 scale=version.scale,
             )
         return found
+
+    async def make_ready(self, name: str) -> None:
+        """Have what checks objects of a version made, aside of the loop."""
+        if name not in self._judges:
+            await asyncio.to_thread(self.judge, name)
 
     def shape_of(self, name: str) -> bytes:
         """Return what tells versions apart whose objects are pruned and completed differently."""

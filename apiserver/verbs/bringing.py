@@ -42,6 +42,12 @@ async def answered(resource: Resource, body: bytes) -> bytes:
     return await resource.answered(body) if resource.needs_calls else resource.serve(body)
 
 
+async def make_ready(resource: Resource) -> None:
+    """Return when writes of a type can be checked at once."""
+    if isinstance(resource, CustomResource):
+        await resource.make_ready()
+
+
 async def kept(resource: Resource, obj: JsonObject, managed: object = None) -> JsonObject:
     """Return an object that is about to be encoded, in a version that `Resource.encode` takes.
 

@@ -23,7 +23,7 @@ from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
 from apiserver.tracking import manager_of
 from apiserver.types import conversion
 from apiserver.types.meta import validate_name, validate_object_meta
-from apiserver.verbs.bringing import creation_guards, kept
+from apiserver.verbs.bringing import creation_guards, kept, make_ready
 from kube import status as st
 from kube import times
 from kube.json_types import JsonArray, JsonObject
@@ -60,6 +60,7 @@ async def create_object(
         StatusError: the object is refused, exists, or the write failed.
     """
     if resource.info.custom:
+        await make_ready(resource)
         creation_guards(server.store, resource)
     obj = resource.to_storage(obj)
     metadata: JsonObject = obj["metadata"]

@@ -27,7 +27,7 @@ from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
 from apiserver.tracking import Writing, manager_of
 from apiserver.types import conversion
 from apiserver.types.meta import validate_object_meta_update
-from apiserver.verbs.bringing import bring, is_kept_alike, kept
+from apiserver.verbs.bringing import bring, is_kept_alike, kept, make_ready
 from kube import field as fld
 from kube import status as st
 from kube import times
@@ -123,6 +123,7 @@ class Change:
         server, resource = self.server, self.resource
         is_alike = True
         if resource.info.custom:
+            await make_ready(resource)
             is_alike = is_kept_alike(resource, record)
             record = await bring(resource, record)
         old: JsonObject = orjson.loads(record.body)
