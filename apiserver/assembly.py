@@ -14,7 +14,7 @@ from apiserver.authorization_webhook import AuthorizationWebhook
 from apiserver.authz import Authorizer
 from apiserver.bootstrap_tokens import BootstrapTokens
 from apiserver.custom.definition import DEFINITIONS
-from apiserver.custom.steward import NAMES
+from apiserver.custom.writes import NAMES
 from apiserver.exchange import Exchange
 from apiserver.impersonation import Impersonator
 from apiserver.metrics import Metrics

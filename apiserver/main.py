@@ -219,6 +219,8 @@ class _ApiServer:
                 _log.warning("waiting for the journal: %s", error)
                 await self._clock.sleep(_RETRY_S)
         await self._store.wait_ready()
+        # Before anybody asks: to read a thousand definitions takes a second.
+        self._custom.served.settle()
         while True:
             try:
                 await bootstrap(self._server)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -21,7 +22,7 @@ from apiserver.custom.conditions import Said, with_status
 from apiserver.custom.definition import CLEANUP, DEFINITIONS, ESTABLISHED, TERMINATING, Definition
 from apiserver.custom.resource import CustomResource
 from apiserver.custom.served import Served
-from apiserver.custom.writes import status_put
+from apiserver.custom.writes import NAMES, status_put
 from apiserver.options import DeleteOptions
 from apiserver.server import Server
 from apiserver.verbs.delete import delete_object
@@ -175,16 +176,25 @@ class Cleanup:
             return False
         record, old = found
         left = [name for name in old["metadata"].get("finalizers") or () if name != CLEANUP]
-        op: KeyedOp = Delete(DEFINITIONS, "", record.name, record.mod_revision)
-        if left:
+        ops: list[KeyedOp] = [Delete(DEFINITIONS, "", record.name, record.mod_revision)]
+        if not left:
+            ops += self._last_of_group(definition)
+        else:
             now = self._now()
             new = with_status(old, None, [said], [], now)
             new["metadata"] = {**old["metadata"], "finalizers": left}
-            op = status_put(self._server, record, new, old, now)
-        if not isinstance(await self._commit((op,)), Committed):
+            ops = [status_put(self._server, record, new, old, now)]
+        if not isinstance(await self._commit(ops), Committed):
             return False
         _log.info("%s is deleted: %s", record.name, said[3])
         return True
+
+    def _last_of_group(self, definition: Definition) -> list[KeyedOp]:
+        """Return what else goes with the last definition of a group: what orders its names."""
+        if len(self._served.by_group.get(definition.group, ())) > 1:
+            return []
+        names = self._server.store.get(NAMES, "", definition.group)
+        return [] if names is None else [Delete(NAMES, "", names.name, names.mod_revision)]
 
     def _read(self, definition: Definition) -> tuple[Record, JsonObject] | None:
         record = self._server.store.get(DEFINITIONS, "", definition.name)
@@ -192,7 +202,7 @@ class Cleanup:
             return None
         return record, orjson.loads(record.body)
 
-    async def _commit(self, ops: tuple[KeyedOp, ...]) -> object:
+    async def _commit(self, ops: Sequence[KeyedOp]) -> object:
         return await self._server.commit(self._server.catalog.by_storage[DEFINITIONS], ops)
 
     def _now(self) -> str:

@@ -26,7 +26,7 @@ from kube.kinds import ResourceInfo, SubresourceInfo
 from kube.schema.decode import Decoded, builtin_decoder
 from kube.schema.normalize import count_keys
 from kube.schema.report import STRICT_ERRORS_MAX
-from kube.selectors import build_meta
+from kube.selectors import MetaMatch, build_meta
 from kube.table.custom import custom_printer
 from kube.table.layout import Printer
 from storage.event import Event
@@ -132,6 +132,25 @@ class CustomResource(Resource):
         await self.type.make_ready(self._name)
 
     # What is stored.
+
+    def lenient(self, match: MetaMatch) -> MetaMatch:
+        """Return a filter of search blobs that also lets pass what was stored otherwise.
+
+        Such a blob may lack fields that can be selected by now: it is looked at when it is shown.
+        """
+        mark = self._mark
+        return lambda meta: match(meta) if mark in meta else True
+
+    def shown_matching(self, records: Sequence[Record], match: MetaMatch | None) -> list[Record]:
+        """Return those of records that a `lenient` filter has let pass rightly, shown."""
+        shown = [self.show(record) for record in records]
+        if match is None:
+            return shown
+        return [
+            new
+            for old, new in zip(records, shown, strict=True)
+            if new.meta is old.meta or match(new.meta)
+        ]
 
     def is_current(self, record: Record) -> bool:
         """Tell whether a record, as it is stored, is as it would be stored now."""
@@ -307,7 +326,10 @@ class CustomResource(Resource):
         return obj
 
     def _with(self, record: Record, obj: JsonObject) -> Record:
-        return record._replace(body=self._laid_out(obj), splice_at=self._served_splice_at)
+        """Return a record with another body, and the search blob that goes with that."""
+        return record._replace(
+            body=self._laid_out(obj), meta=self.meta_of(obj), splice_at=self._served_splice_at
+        )
 
     def _laid_out(self, obj: JsonObject) -> bytes:
         """Return an object as stored bodies are laid out, so that all that cuts them may."""

@@ -26,7 +26,7 @@ from apiserver.custom.cleanup import Cleanup
 from apiserver.custom.conditions import Taken, decide, with_status
 from apiserver.custom.definition import DEFINITIONS, Definition
 from apiserver.custom.served import Served
-from apiserver.custom.writes import status_put
+from apiserver.custom.writes import NAMES, status_put
 from apiserver.server import Server
 from kube import status as st
 from kube import times
@@ -36,13 +36,13 @@ from storage.errors import StorageError
 from storage.txn import ABSENT, Committed, KeyedOp, Put
 from storage.watcher import Scope
 
-NAMES: Final = "internal/customnames"
-"""What storage calls the objects that order who gets names, one for each group."""
 _HEAD: Final = b'{"metadata":{"resourceVersion":"'
 _WAIT_S: Final = 0.5
 """How long the process that took a write has before others do what follows from it."""
 _LOOK_S: Final = 2.0
 _RETRY_S: Final = 0.2
+_AGAIN_S: Final = 2.0
+"""How long a definition that cannot be written is left alone."""
 _CAPACITY: Final = 1000
 _log: Final = logging.getLogger(__name__)
 
@@ -120,6 +120,7 @@ class Steward:
                     await self._settle(definition.name)
                 except (StorageError, st.StatusError) as error:
                     _log.warning("%s cannot be looked after: %s", definition.name, error)
+                    left[definition.name] = (definition.revision, now_s + _AGAIN_S)
         self._open_since_s = {one.name: left[one.name] for one in self._open() if one.name in left}
 
     def _open(self) -> Iterator[Definition]:

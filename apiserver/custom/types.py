@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from apiserver.custom.conversion import Ask, WebhookConversion
@@ -22,6 +23,7 @@ from apiserver.types.apiextensions.versions import custom_schema
 from kube import status as st
 from kube.json_types import JsonObject
 from kube.kinds import join_group_version, split_group_version
+from kube.schema.decode import DecodeError
 from kube.structural.custom import CustomSchema
 from kube.table.json_path import JsonPath
 
@@ -146,7 +148,7 @@ class CustomType:
         """Prune and complete a stored object by the schema of its own version, in place."""
         schema = self._schema_for(obj)
         if schema is not None:
-            schema.prune(obj)
+            _prune(schema, obj)
             schema.default(obj)
         # Of the time before custom resources had generations.
         if not obj["metadata"].get("generation"):
@@ -162,7 +164,7 @@ class CustomType:
         obj["apiVersion"] = version
         schema = self._schema_for(obj)
         if schema is not None:
-            schema.prune(obj)
+            _prune(schema, obj)
 
     def _schema_for(self, obj: JsonObject) -> CustomSchema | None:
         name = split_group_version(obj["apiVersion"])[1]
@@ -199,6 +201,12 @@ class CustomType:
         self._is_over = True
         for ending in tuple(self._endings):
             ending()
+
+
+def _prune(schema: CustomSchema, obj: JsonObject) -> None:
+    """Prune what was taken once, under whatever schema: it is to be had, whatever is in it."""
+    with suppress(DecodeError):
+        schema.prune(obj)
 
 
 def _value_at(path: str) -> Callable[[JsonObject], str]:

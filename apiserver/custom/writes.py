@@ -15,6 +15,8 @@ from storage.record import Record
 from storage.txn import Put
 
 MANAGER: Final = "kube-apiserver"
+NAMES: Final = "internal/customnames"
+"""What storage calls the objects that order who gets names, one for each group."""
 
 
 def status_put(server: Server, record: Record, new: JsonObject, old: JsonObject, now: str) -> Put:

@@ -6,8 +6,13 @@ those of a custom type may have to be completed by their schema, or converted by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
+from apiserver.aside import LARGE_BYTES, rendered
 from apiserver.custom.definition import DEFINITIONS
 from apiserver.custom.resource import CustomResource
 from apiserver.resources import Resource
@@ -16,6 +21,12 @@ from storage.event import Event
 from storage.record import Record
 from storage.store_view import StoreView
 from storage.txn import Check
+
+_THREADS_MAX: Final = 8
+_threads: Final = ThreadPoolExecutor(_THREADS_MAX, thread_name_prefix="conversions")
+"""Of their own: whoever waits for a slow webhook must not keep others from theirs."""
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 async def bring(resource: Resource, record: Record) -> Record:
@@ -27,6 +38,8 @@ async def bring(resource: Resource, record: Record) -> Record:
     if not isinstance(resource, CustomResource):
         return record
     if not resource.needs_calls:
+        if len(record.body) > LARGE_BYTES and not resource.is_current(record):
+            return await rendered(resource.show, record)
         return resource.show(record)
     return (await resource.brought((record,)))[0]
 
@@ -46,6 +59,15 @@ async def make_ready(resource: Resource) -> None:
     """Return when writes of a type can be checked at once."""
     if isinstance(resource, CustomResource):
         await resource.make_ready()
+
+
+async def prepared(
+    function: Callable[Given, Result], *args: Given.args, **options: Given.kwargs
+) -> Result:
+    """Return what a function returns that may wait for a webhook, in a thread of those for that."""
+    return await asyncio.get_running_loop().run_in_executor(
+        _threads, partial(function, *args, **options)
+    )
 
 
 async def kept(resource: Resource, obj: JsonObject, managed: object = None) -> JsonObject:

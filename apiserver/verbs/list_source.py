@@ -75,7 +75,7 @@ class ListSource:
             return
         with closing(self._stored()) as chunks:
             for chunk in chunks:
-                yield [resource.show(record) for record in chunk]
+                yield resource.shown_matching(chunk, self._chosen.match)
 
     def _stored(self) -> Generator[list[Record], None, None]:
         chosen, store = self._chosen, self._store

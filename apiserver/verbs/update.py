@@ -8,7 +8,6 @@ consistent read before the client hears of it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -27,7 +26,7 @@ from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
 from apiserver.tracking import Writing, manager_of
 from apiserver.types import conversion
 from apiserver.types.meta import validate_object_meta_update
-from apiserver.verbs.bringing import bring, is_kept_alike, kept, make_ready
+from apiserver.verbs.bringing import bring, is_kept_alike, kept, make_ready, prepared
 from kube import field as fld
 from kube import status as st
 from kube import times
@@ -129,7 +128,7 @@ class Change:
         old: JsonObject = orjson.loads(record.body)
         if resource.info.custom and resource.needs_calls:
             # Managers are compared in their versions: a thread may wait for the webhook.
-            new, claims = await asyncio.to_thread(self._prepare, record, old)
+            new, claims = await prepared(self._prepare, record, old)
         elif self.exchange.is_large and resource.storage not in server.companions:
             new, claims = await aside(self._prepare, record, old)
         else:

@@ -246,6 +246,8 @@ class _Stream:
             for chunk in scan:
                 records = chunk if custom is None else await custom.brought(chunk)
                 for record in records:
+                    if custom is not None and not self._frames.matches(record):
+                        continue  # what was stored otherwise does not match as it is shown
                     if chosen.admits(record.name, record.namespace):
                         line = encode(record)
                         gathered.append(line)

@@ -193,6 +193,26 @@ def test_a_changed_schema_holds_from_its_answer_on(cluster: Cluster, namespace: 
     remove(cluster, name)
 
 
+def test_a_field_that_becomes_selectable_finds_what_was_stored_before(
+    cluster: Cluster, namespace: str
+) -> None:
+    name = f"nuts.{GROUP}"
+    install(cluster, definition(GROUP, "Nut", version(schema=field())))
+    nuts = objects(cluster, namespace, "nuts")
+    for which in ("x", "y"):
+        nuts.made({**named(f"old-{which}"), "spec": {"field": which}})
+    selectable = version(schema=field(), selectableFields=[{"jsonPath": ".spec.field"}])
+    change(cluster, name, {"spec": {"versions": [selectable]}})
+    nuts.made({**named("new-x"), "spec": {"field": "x"}})
+    query = "?fieldSelector=spec.field%3Dx"
+    assert nuts.names(query) == ["new-x", "old-x"]
+    with watching(nuts, f"&{query[1:]}&resourceVersion=0") as watch:
+        assert watch.take(2) == [("ADDED", "new-x"), ("ADDED", "old-x")]
+        nuts.patch("old-y", {"spec": {"field": "x"}})
+        assert watch.take(1) == [("ADDED", "old-y")]
+    remove(cluster, name)
+
+
 def test_a_watch_ends_when_its_type_is_served_otherwise(cluster: Cluster, namespace: str) -> None:
     name = f"dates.{GROUP}"
     install(cluster, definition(GROUP, "Date", version(schema=field())))

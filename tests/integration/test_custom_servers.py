@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.integration.api_calls import collection, named
 from tests.integration.cluster import Cluster, run_cluster
 from tests.integration.definitions import (
@@ -15,7 +17,9 @@ from tests.integration.definitions import (
     install,
     version,
 )
+from tests.integration.test_two_servers import two_servers
 
+pytestmark = pytest.mark.slow
 GROUP = "servers.example.com"
 SCHEMA = {
     "type": "object",
@@ -63,3 +67,21 @@ def _kill(cluster: Cluster) -> None:
     while cluster.find_pid("apiserver") in (None, pid):
         time.sleep(0.02)
     cluster.wait_ready()
+
+
+def test_a_type_established_at_one_server_is_served_by_the_other_at_once(tmp_path: Path) -> None:
+    with two_servers(tmp_path) as (_, one, other):
+        for number in range(6):
+            writer, reader = (one, other) if number % 2 else (other, one)
+            kind = f"Kind{number}"
+            install(writer, definition(GROUP, kind, version(schema=SCHEMA), scope="Cluster"))
+            plural = f"{kind.lower()}s"
+            there = collection(reader, "", plural, f"{GROUP}/v1")
+            assert there.made({**named("a"), "spec": {"a": "x", "b": "y"}})["spec"] == {"a": "x"}
+            # A create that meets a deletion under way elsewhere is refused, or is deleted with all.
+            assert writer.call("DELETE", f"{API}/{plural}.{GROUP}").code == 200
+            late = there.create(named("late")).code
+            assert late in (201, 403, 404)
+            await_gone(reader, f"{plural}.{GROUP}")
+            install(reader, definition(GROUP, kind, version(schema=SCHEMA), scope="Cluster"))
+            assert collection(writer, "", plural, f"{GROUP}/v1").names() == []
