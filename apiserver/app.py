@@ -86,14 +86,17 @@ class Health:
 
 
 def make_app(
-    discovery: Discovery,
-    openapi: OpenApi,
+    discovery: Callable[[], Discovery],
+    openapi: Callable[[], OpenApi],
     render_metrics: Callable[[], Awaitable[bytes]],
     health: Health,
     status: Callable[[], dict[str, Any]],
     clock: Clock,
 ) -> FastAPI:
-    """Return the app; all it serves is read-only."""
+    """Return the app; all it serves is read-only.
+
+    Discovery and OpenAPI are asked for anew each time: what is served changes.
+    """
     app = FastAPI(title="Ultraplane", docs_url=None, redoc_url=None, openapi_url=None)
     _add_health(app, health)
     packed = Packed()
@@ -154,14 +157,15 @@ def _add_health(app: FastAPI, health: Health) -> None:
         return health.answer(endpoint, name, request.query_params)
 
 
-def _add_discovery(app: FastAPI, discovery: Discovery, packed: Packed) -> None:
+def _add_discovery(app: FastAPI, discovery: Callable[[], Discovery], packed: Packed) -> None:
     async def whole(request: Request, *, core: bool) -> Response:
         wanted = media.negotiate(request.headers.get("accept", "").encode())
         if wanted.kind != "APIGroupDiscoveryList":
-            response = _found(request, discovery.api() if core else discovery.apis())
+            known = discovery()
+            response = _found(request, known.api() if core else known.apis())
             response.headers["vary"] = "Accept"
             return response
-        body = discovery.aggregated(core=core)
+        body = discovery().aggregated(core=core)
         response = _with_etag(request, body, etag(body), AGGREGATED_TYPE)
         response.headers["cache-control"] = "public"
         if response.body and is_packed(body, request.headers.get("accept-encoding", "")):
@@ -181,21 +185,21 @@ def _add_discovery(app: FastAPI, discovery: Discovery, packed: Packed) -> None:
 
     @app.get("/api/{version}")
     async def core_resources(version: str, request: Request) -> Response:
-        return _found(request, discovery.resources("", version))
+        return _found(request, discovery().resources("", version))
 
     @app.get("/apis/{group}")
     async def group(group: str, request: Request) -> Response:
-        return _found(request, discovery.group(group))
+        return _found(request, discovery().group(group))
 
     @app.get("/apis/{group}/{version}")
     async def resources(group: str, version: str, request: Request) -> Response:
-        return _found(request, discovery.resources(group, version))
+        return _found(request, discovery().resources(group, version))
 
 
-def _add_openapi(app: FastAPI, openapi: OpenApi, clock: Clock, packed: Packed) -> None:
+def _add_openapi(app: FastAPI, asked: Callable[[], OpenApi], clock: Clock, packed: Packed) -> None:
     @app.get("/openapi/v2")
     async def v2(request: Request) -> Response:
-        accepted = request.headers.get("accept", "")
+        openapi, accepted = asked(), request.headers.get("accept", "")
         # Building takes long: not on the loop that serves everybody.
         if any(name in accepted for name in V2_PROTOBUF_ACCEPTED):
             content_type, body = V2_PROTOBUF_TYPE, await asyncio.to_thread(openapi.v2_protobuf)
@@ -211,22 +215,22 @@ def _add_openapi(app: FastAPI, openapi: OpenApi, clock: Clock, packed: Packed) -
 
     @app.get("/openapi/v3")
     async def index() -> Response:
-        return _json(openapi.v3_index())
+        return _json(asked().v3_index())
 
     @app.get("/openapi/v3/{path:path}")
     async def v3(path: str, request: Request) -> Response:
-        name = path.rstrip("/")
-        known, asked = openapi.v3_hash(name), request.query_params.get("hash")
+        openapi, name = asked(), path.rstrip("/")
+        known, wanted = openapi.v3_hash(name), request.query_params.get("hash")
         if known is None:
             return _plain(_NOT_FOUND, 404)
-        if asked is not None and asked != known:
+        if wanted is not None and wanted != known:
             return Response(
                 status_code=301, headers={"location": f"/openapi/v3/{name}?hash={known}"}
             )
         body = await asyncio.to_thread(openapi.v3, name)
         assert body is not None, "what has a hash is there"
         response = _with_etag(request, body, f'"{known}"', JSON)
-        if asked is not None:
+        if wanted is not None:
             # The hash in the URL names this very content for ever.
             response.headers["cache-control"] = "public, immutable"
             response.headers["expires"] = formatdate(clock.now_s() + _YEAR_S, usegmt=True)

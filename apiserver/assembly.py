@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from apiserver.admission.facts import Facts
 from apiserver.admission.plugins import make_chain
@@ -17,6 +17,8 @@ from apiserver.authorization_webhook import AuthorizationWebhook
 from apiserver.authz import Authorizer
 from apiserver.bootstrap import ServerItself
 from apiserver.bootstrap_tokens import BootstrapTokens
+from apiserver.custom.definition import DEFINITIONS
+from apiserver.custom.writes import NAMES
 from apiserver.exchange import Exchange
 from apiserver.impersonation import Impersonator
 from apiserver.metrics import Metrics
@@ -65,6 +67,10 @@ from storage.store_view import StoreView
 
 if TYPE_CHECKING:
     from apiserver.encryption.sealers import ConfiguredSealers
+
+
+_OWN: Final = frozenset({PORT_CLAIMS, NAMES})
+"""What storage holds for the server alone."""
 
 
 async def component_statuses(server: Server, exchange: Exchange, _target: Target) -> None:
@@ -116,10 +122,13 @@ def store_options(
 
 
 def _with_claims(partitions: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Put the claims of node ports where the Services are: they are written together."""
-    home = PartitionMap(partitions).of("services")
+    """Put what is written along where that is which it goes with: claims of ports, and of names."""
+    known = PartitionMap(partitions)
+    homes = {PORT_CLAIMS: known.of("services")}
+    if DEFINITIONS in known.by_resource:
+        homes[NAMES] = known.of(DEFINITIONS)
     return {
-        name: (*resources, PORT_CLAIMS) if name == home else resources
+        name: (*resources, *(own for own, home in homes.items() if home == name))
         for name, resources in partitions.items()
     }
 
@@ -346,7 +355,7 @@ def _partitions(store: StoreView, watch: SpaceWatch) -> list[dict[str, Any]]:
                 "revision": known["revision"],
                 "state_hash": known["state_hash"],
                 "objects": sum(
-                    count for resource, count in objects.items() if resource != PORT_CLAIMS
+                    count for resource, count in objects.items() if resource not in _OWN
                 ),
                 "bytes": known["bytes"],
                 "spare_bytes": known["spare_bytes"],

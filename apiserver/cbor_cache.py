@@ -42,12 +42,13 @@ class CborForm:
 
     Attributes:
         held: what the cache holds of them; only the cache changes it.
+        resource: whose objects.
     """
 
-    __slots__ = ("_blobs", "_resource", "_starts", "_type_members", "held")
+    __slots__ = ("_blobs", "_starts", "_type_members", "held", "resource")
 
     def __init__(self, resource: Resource) -> None:
-        self._resource = resource
+        self.resource = resource
         self.held: dict[bytes, tuple[bytes, bytes]] = {}
         members = encode_item({"kind": resource.kind, "apiVersion": resource.api_version})
         self._type_members = members[1:]
@@ -64,7 +65,7 @@ class CborForm:
 
     def decode(self, body: bytes) -> JsonObject:
         """Return a stored body as an object of this version."""
-        return self._resource.decode_stored(body)
+        return self.resource.decode_stored(body)
 
     def item_of(self, obj: JsonObject) -> bytes:
         """Return an object of this version as an item of a list; `obj` is used up."""
@@ -117,9 +118,16 @@ class CborCache:
         """Return the form of a resource: one for each that was ever asked for."""
         # Copies of a resource share these bytes, which name its kind and version.
         form = self._forms.get(resource.list_head)
-        if form is None:
+        if form is None or (form.resource is not resource and resource.info.custom):
+            if form is not None:
+                self._forget(form)
             form = self._forms[resource.list_head] = CborForm(resource)
         return form
+
+    def _forget(self, form: CborForm) -> None:
+        """Drop what is held of a custom type that is served otherwise now."""
+        for key in tuple(form.held):
+            self._drop(form, key)
 
     def item(self, form: CborForm, record: Record, *, is_listed: bool = False) -> bytes:
         """Return a stored object as an item of a list, made now if it is not held.

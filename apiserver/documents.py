@@ -55,6 +55,18 @@ def media_type_of(header: bytes) -> str:
     return text
 
 
+def check_readable(exchange: Exchange, resource: Resource) -> str:
+    """Return the media type of a request's object of a type.
+
+    Raises:
+        StatusError: 415, it cannot be read here: a custom object has no form in protobuf.
+    """
+    media_type = media_type_of(exchange.content_type)
+    if media_type == PROTOBUF and resource.info.custom:
+        raise st.unsupported_media_type((JSON, YAML, CBOR))
+    return media_type
+
+
 def parse(body: bytes, media_type: str) -> Any:
     """Return a body as plain data.
 
@@ -140,16 +152,15 @@ def decode_object(
         # still there when it has been decoded.
         metadata["managedFields"] = [{}]
     try:
-        decoded = builtin_decoder(_schema_name(resource, part)).decode(obj)
+        if part is None:
+            decoded = resource.decode(obj)
+        else:
+            decoded = builtin_decoder(part.schema_name).decode(obj)
     except DecodeError as error:
         raise st.bad_request(refusal(wanted.kind, wanted.version, error)) from error
     if not isinstance(obj.get("metadata"), dict):
         obj["metadata"] = {}
     return obj, decoded
-
-
-def _schema_name(resource: Resource, part: SubresourceInfo | None) -> str:
-    return resource.info.schema_name if part is None else part.schema_name
 
 
 def check_version_kind(wanted: Wanted, obj: JsonObject) -> None:
@@ -236,7 +247,10 @@ def strict_faults(
         return ()  # fields have numbers there, and upstream skips those it does not know
     if media_type != JSON:
         return decoded.unknown
-    decoder = builtin_decoder(_schema_name(resource, part))
+    if part is None and resource.info.custom:
+        # No struct knows its fields: what is there twice is found first, what is unknown before.
+        return (*strict_errors(body, None, Decoded((), -1)), *decoded.unknown)
+    decoder = builtin_decoder(resource.info.schema_name if part is None else part.schema_name)
     return strict_errors(body, decoder.struct, decoded)
 
 
@@ -248,7 +262,7 @@ async def read_request(
     Raises:
         StatusError: 400, 413 or 415; 429, too many large ones are being looked at.
     """
-    media_type_of(exchange.content_type)  # what can't be read here need not come
+    check_readable(exchange, resource)  # what can't be read here need not come
     body = await exchange.body()
     if exchange.is_large:
         return await aside(read_strictly, exchange, resource, body, directive, part)

@@ -56,6 +56,11 @@ def out_of_space(alarm: Alarm, resource: str) -> st.StatusError:
     return st.insufficient_storage(group, plural, message, (alarm.name, alarm.text))
 
 
+def conversion_failed(message: str) -> st.StatusError:
+    """500 without a reason: a custom resource cannot be had in another version, as upstream."""
+    return st.StatusError(HTTPStatus.INTERNAL_SERVER_ERROR.value, "", message)
+
+
 def too_old(revision: int, compact_revision: int) -> st.StatusError:
     """410: what is asked for has been compacted."""
     return st.expired(f"too old resource version: {revision} ({compact_revision})")

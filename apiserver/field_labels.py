@@ -61,12 +61,18 @@ def _field_of(resource: Resource, label: str) -> str:
     other_names = _OTHER_NAMES.get(key, {})
     if label in other_names:
         return other_names[label]
-    if label == NAME or (label == NAMESPACE and resource.storage not in _WITHOUT_NAMESPACE):
+    if label == NAME or (label == NAMESPACE and _has_namespace(resource)):
         return label
     is_renamed = resource.api_version == _EVENTS and label in other_names.values()
     if (label in resource.hooks.fields and not is_renamed) or label in _NEVER_SET.get(key, ()):
         return label
     raise st.bad_request(_unknown(resource, label))
+
+
+def _has_namespace(resource: Resource) -> bool:
+    if resource.info.custom:
+        return resource.namespaced
+    return resource.storage not in _WITHOUT_NAMESPACE
 
 
 def _unknown(resource: Resource, label: str) -> str:
@@ -75,6 +81,6 @@ def _unknown(resource: Resource, label: str) -> str:
     if resource.storage == "resource.k8s.io/resourceslices":
         kind = f"{resource.api_version}, Kind={resource.kind}"
         return f"field label not supported for {kind}: {label}"
-    if resource.hooks.fields:
+    if resource.hooks.fields or resource.info.custom:
         return f"field label not supported: {label}"
     return f'"{label}" is not a known field selector: only "{NAME}", "{NAMESPACE}"'

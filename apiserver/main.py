@@ -21,6 +21,9 @@ from apiserver.app import add_dumps, make_app
 from apiserver.audit.log import AuditLog
 from apiserver.audit.router import AuditingRouter
 from apiserver.bootstrap import bootstrap
+from apiserver.custom.definition import DEFINITIONS
+from apiserver.custom.documents import Documents
+from apiserver.custom.parts import make_custom
 from apiserver.fairness.parts import make_fairness
 from apiserver.issuer_documents import add_issuer_documents
 from apiserver.metrics_merge import render_merged
@@ -37,8 +40,6 @@ from apiserver.settings import ServerSettings
 from apiserver.verbs.reviews import Reviews
 from apiserver.webhooks.plugins import ADMISSION_STORAGES
 from journal.connect import make_journal
-from kube.discovery import Discovery
-from kube.openapi import OpenApi
 from kube.status import StatusError
 from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
@@ -160,6 +161,7 @@ class _ApiServer:
         self._server = assembly.make_server(
             settings, self._store, self._catalog, self._watch, self._clock
         )
+        self._custom = make_custom(self._server)
         self._fairness = make_fairness(self._server)
         self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
         self._issuers: list[IssuerKeys] = []
@@ -191,6 +193,7 @@ class _ApiServer:
         finally:
             self._peers.stop()
             await self._server.webhooks.close()
+            await self._custom.close()
             await self._store.stop()
             await self._journal.close()
         if self._has_crashed or not http.started:
@@ -219,6 +222,8 @@ class _ApiServer:
                 _log.warning("waiting for the journal: %s", error)
                 await self._clock.sleep(_RETRY_S)
         await self._store.wait_ready()
+        # Before anybody asks: to read a thousand definitions takes a second.
+        self._custom.served.settle()
         while True:
             try:
                 await bootstrap(self._server)
@@ -236,8 +241,9 @@ class _ApiServer:
             self._http.can_serve.set()
             await self._http.listens.wait()
             await self._peers.start()
-            shared = (*STORAGES, *ANNOUNCED, *ADMISSION_STORAGES)
+            shared = (*STORAGES, *ANNOUNCED, *ADMISSION_STORAGES, DEFINITIONS)
             self._server.announced.update(dict.fromkeys(shared, self._peers.all_reach))
+        self._custom.listen()
         # What the start has made lives as long as the process: nothing to look for in there.
         gc.collect()
         gc.freeze()
@@ -246,7 +252,10 @@ class _ApiServer:
         # rarely: what lives long must not end in circles (ApiProtocol.forget).
         gc.set_threshold(10_000, 5, 100)
         _log.info("ready at https://%s:%d", self._settings.bind, self._settings.port)
-        await self._fairness.keeper.run()
+        async with TaskScope("after the start") as scope:
+            scope.spawn(self._fairness.keeper.run(), name="fairness")
+            scope.spawn(self._custom.run(), name="custom types")
+            await scope.wait()
 
     def _http_config(self) -> uvicorn.Config:
         settings = self._settings
@@ -281,21 +290,21 @@ class _ApiServer:
         )
         authenticator, tokens, self._issuers = authentication
         verbs = assembly.make_verbs(Reviews(authenticator, authorizer, rbac), tokens)
-        registry = self._catalog.registry
+        address = f"{settings.bind}:{settings.port}"
+        documents = Documents(self._custom.served, address)
         checks = {}
         if self._sealers is not None:
             self._server.metrics.gauges.append(self._sealers.collect)
             if self._sealers.kms:
                 checks["kms-providers"] = self._sealers.unhealthy
         app = make_app(
-            Discovery(registry, server_address=f"{settings.bind}:{settings.port}"),
-            OpenApi(registry),
+            documents.discovery,
+            documents.openapi,
             self._render_metrics,
             make_health(self._server, self._watch, lambda: self._is_bootstrapped, checks),
             lambda: assembly.cluster_status(self._store, self._watch),
             self._clock,
         )
-        address = f"{settings.bind}:{settings.port}"
         add_issuer_documents(app, tokens.keys, tokens.issuer, address)
         if self._fairness.dumps is not None:
             add_dumps(app, self._fairness.dumps)

@@ -92,6 +92,5 @@ def spec_changed(resource: Resource, new: JsonObject, old: JsonObject) -> bool:
     keys = resource.hooks.spec_keys
     if keys is not None:
         return any(new.get(key) != old.get(key) for key in keys)
-    ignored = ("metadata", "status", "kind", "apiVersion")
-    names = (new.keys() | old.keys()).difference(ignored)
+    names = (new.keys() | old.keys()).difference(resource.hooks.uncounted)
     return any(new.get(name) != old.get(name) for name in names)

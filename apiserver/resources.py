@@ -9,7 +9,7 @@ the same shape is served by exchanging the prefix.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 
@@ -18,9 +18,13 @@ from apiserver.tracking import Tracker
 from apiserver.types import conversion
 from apiserver.types.hooks import TypeHooks
 from apiserver.types.registry import hooks_for
+from apiserver.types.workloads.scale import WORKLOAD_SCALE, Scaling
 from kube.json_types import JsonObject
 from kube.kinds import Registry, ResourceInfo, SubresourceInfo
+from kube.schema.decode import Decoded, builtin_decoder
 from kube.selectors import build_meta
+from kube.table.layout import Printer
+from kube.table.printers import printer_for
 
 
 class Resource:
@@ -40,6 +44,9 @@ class Resource:
         known_fields: what the creator of such an object manages, but for metadata (of a twin) or
             all of it (of a stencil); None: it is found out of each object.
         converted: whether served and stored objects differ in shape.
+        own_printer: prints its Tables; None: that of its type (kube.table.printers).
+        scaling: how its scale subresource is read and written.
+        needs_calls: whether a webhook converts between its versions (custom types alone).
         deprecation: the warning that goes with every answer, "" for none.
     """
 
@@ -58,8 +65,11 @@ class Resource:
         "known_meta",
         "list_head",
         "namespaced",
+        "needs_calls",
+        "own_printer",
         "plural",
         "prefix",
+        "scaling",
         "served_prefix",
         "splice_at",
         "storage",
@@ -91,12 +101,28 @@ class Resource:
         self.known_meta: bytes | None = None
         self.known_fields: bytes | None = None
         self.tracker = Tracker(info)
+        self.own_printer: Printer | None = None
+        self.scaling: Scaling = WORKLOAD_SCALE
+        self.needs_calls = False
 
     def replace_hooks(self, hooks: TypeHooks) -> None:
         """Make this, a copy, stand in for objects whose completion is known already."""
         self.hooks = hooks
         self._fields = tuple(hooks.fields.items())
         self.is_twin = True
+
+    @property
+    def printer(self) -> Printer:
+        """What prints its Tables."""
+        return self.own_printer or printer_for(self.storage)
+
+    def decode(self, obj: JsonObject) -> Decoded:
+        """Decode an object of this version, in place.
+
+        Raises:
+            DecodeError: it does not fit.
+        """
+        return builtin_decoder(self.info.schema_name).decode(obj)
 
     @property
     def group_resource(self) -> tuple[str, str]:
@@ -139,6 +165,10 @@ class Resource:
             if key not in document:
                 document[key] = value
         return orjson.dumps(document), self.meta_of(obj)
+
+    def encode_shown(self, obj: JsonObject, managed: object) -> bytes:
+        """Return what a dry run of `encode` answers with."""
+        return self.encode(obj, managed)[0]
 
     def meta_of(self, obj: JsonObject) -> bytes:
         """Return the search blob: labels and selectable fields."""
@@ -195,13 +225,40 @@ class Target(NamedTuple):
         return self.resource.info.subresources.get(self.subresource)
 
 
+class CustomTypes(Protocol):
+    """The resources that CustomResourceDefinitions add, as they are now (apiserver.custom)."""
+
+    def resources(self, group: str, version: str) -> Mapping[str, Resource] | None:
+        """Return what is served in a group's version by plural name; None: nothing."""
+        ...
+
+    def has_group(self, group: str) -> bool:
+        """Tell whether they add anything to a group."""
+        ...
+
+    async def refresh(self) -> bool:
+        """Take in what was acknowledged anywhere; return whether that was anything.
+
+        Raises:
+            StorageError: that cannot be known now.
+        """
+        ...
+
+
 class Catalog:
-    """All served resources, and how paths find them."""
+    """All served resources, and how paths find them.
+
+    Attributes:
+        by_version: the built-in ones, by group and version, and plural.
+        by_storage: the built-in ones in their storage version, by what storage calls them.
+        custom: the others; None until there are any to ask for.
+    """
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.by_version: dict[tuple[str, str], dict[str, Resource]] = {}
         self.by_storage: dict[str, Resource] = {}
+        self.custom: CustomTypes | None = None
         self._collections: dict[str, Target] = {}
         for info in registry.all():
             resource = Resource(info, hooks_for(info.storage_resource))
@@ -241,6 +298,8 @@ class Catalog:
         target = self._parse(path)
         if (
             target is not None
+            # Custom types come and go: each request looks for them.
+            and not target.resource.info.custom
             and len(path) <= COLLECTION_LENGTH_MAX
             and not (target.name or target.watch or path.endswith("/"))
         ):
@@ -259,13 +318,15 @@ class Catalog:
             return None
         if len(rest) < 2:
             return None
-        resources = self.by_version.get((group, rest[0]))
+        resources: Mapping[str, Resource] | None = self.by_version.get((group, rest[0]))
+        if resources is None and self.custom is not None:
+            resources = self.custom.resources(group, rest[0])
         if resources is None:
             return None
         return _resolve(resources, rest[1:])
 
 
-def _resolve(resources: dict[str, Resource], rest: list[str]) -> Target:
+def _resolve(resources: Mapping[str, Resource], rest: list[str]) -> Target:
     watch = rest[0] == "watch" and len(rest) > 1
     if watch:
         rest = rest[1:]

@@ -18,6 +18,7 @@ from apiserver.errors import TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, from_sto
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
 from apiserver.fairness.gate import Gate, Refused, Ticket
 from apiserver.fairness.requests import WAITING
+from apiserver.known_paths import KnownPaths
 from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
 from apiserver.resources import COLLECTION_LENGTH_MAX, Target
@@ -26,7 +27,6 @@ from apiserver.verbs.answer import respond_error
 from kube import status as st
 from kube.field import quote
 from kube.go_durations import parse_go_duration
-from kube.kinds import Registry
 from kube.media import negotiate
 from storage.errors import StorageError
 
@@ -35,6 +35,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log: Final = logging.getLogger(__name__)
 _access: Final = logging.getLogger("apiserver.access")
 _PLANS_MAX: Final = 10_000
+_SERIES_MAX: Final = 50_000
 READ_VERBS: Final = frozenset({"get", "list", "watch"})
 _SHORT_READS: Final = frozenset({"get", "list"})
 _TIMED: Final = frozenset({"list", "deletecollection"})
@@ -124,11 +125,11 @@ class Router:
         self._behind = behind
         self._gate = gate
         self._creates: dict[str, Plan] = {}
-        self._series: dict[tuple[int, str, str, str], Series] = {}
+        self._series: dict[tuple[int | str, str, str, str], Series] = {}
         self._body_bytes_max = server.settings.body_bytes_max
         self._request_timeout_s = server.settings.request_timeout_s
         self._log_access = server.settings.access_log
-        self._groups = _served_groups(server.catalog.registry)
+        self._known = KnownPaths(server.catalog)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
@@ -145,6 +146,8 @@ class Router:
                     return self._fail(exchange, error)
         if plan is not None:
             return self._serve_resource(exchange, plan)
+        if self._known.may_be_custom(path):
+            return self._serve_unknown(exchange, scope, receive, send)
         return self._serve_path(exchange, scope, receive, send)
 
     def _plan(self, exchange: Exchange) -> Plan | None:
@@ -165,7 +168,8 @@ class Router:
         handler = self._verbs.find(target, verb)
         plan = Plan(target, verb, handler, attributes, self._series_of(target, verb))
         # Strangers must not fill it with long paths: nobody has been asked who they are yet.
-        if verb == "create" and not target.name and len(path) <= COLLECTION_LENGTH_MAX:
+        is_lasting = not (target.name or target.resource.info.custom)
+        if verb == "create" and is_lasting and len(path) <= COLLECTION_LENGTH_MAX:
             if len(self._creates) >= _PLANS_MAX:
                 del self._creates[next(iter(self._creates))]
             self._creates[path] = plan
@@ -314,8 +318,8 @@ class Router:
                 await self._gate.wait(ticket, limit_s)
             if not self._authorizer.check(exchange.user, attributes):
                 await self._authorizer.ask(exchange.user, attributes)
-            if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
-                if path.startswith("/api/") or path.split("/")[2] in self._groups:
+            if path.startswith(("/apis/", "/api/")) and not self._known.is_discovery(path):
+                if path.startswith("/api/") or self._known.is_served(path.split("/")[2]):
                     raise st.nothing_there()
                 await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
             else:
@@ -330,11 +334,27 @@ class Router:
             if ticket is not None:
                 self._gate.leave(ticket, started_s, clock.monotonic_s())
 
-    def _is_discovery(self, path: str) -> bool:
-        parts = path.strip("/").split("/")
-        if parts[0] == "api":
-            return len(parts) == 1 or parts[1:] == ["v1"]
-        return len(parts) == 1 or (len(parts) <= 3 and "/".join(parts[1:]) in self._groups)
+    async def _serve_unknown(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve a path once it is certain that no definition has made it one of resources.
+
+        Whoever saw a definition established at another server may ask here at once.
+        """
+        custom = self._server.catalog.custom
+        assert custom is not None, "a path may be custom only where there are custom types"
+        try:
+            plan = self._plan(exchange) if await custom.refresh() else None
+        except st.StatusError as error:
+            await self._fail(exchange, error)
+            return
+        except StorageError as error:
+            await self._fail(exchange, from_storage_error(error))
+            return
+        if plan is not None:
+            await self._serve_resource(exchange, plan)
+        else:
+            await self._serve_path(exchange, scope, receive, send)
 
     async def _explain(self, exchange: Exchange, target: Target, error: Exception) -> None:
         """Tell a client why it gets nothing else."""
@@ -358,10 +378,16 @@ class Router:
         scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
         # Anybody may ask for any subresource: only those that there are may become labels.
         known = target.subresource if target.subresource_info else ""
-        key = (id(target.resource), verb, known, scope)
+        resource = target.resource
+        # A custom type's resource may be gone, and another one be where it was.
+        which: int | str = id(resource)
+        if resource.info.custom:
+            which = f"{resource.api_version}/{resource.plural}"
+        key = (which, verb, known, scope)
         series = self._series.get(key)
         if series is None:
-            resource = target.resource
+            if len(self._series) >= _SERIES_MAX:
+                self._series.clear()
             labels = RequestLabels(
                 _SHOWN_VERBS.get(verb, verb.upper()),
                 resource.group,
@@ -417,15 +443,6 @@ def _is_answered_with_an_object(target: Target) -> bool:
         return True
     info = target.subresource_info
     return info is not None and bool(info.schema_name)
-
-
-def _served_groups(registry: Registry) -> frozenset[str]:
-    names: set[str] = set()
-    for group in registry.groups.values():
-        if group.name:
-            names.add(group.name)
-            names.update(f"{group.name}/{version}" for version in group.versions)
-    return frozenset(names)
 
 
 def _status_of(error: st.StatusError | StorageError, target: Target) -> st.StatusError:

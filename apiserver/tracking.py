@@ -28,7 +28,7 @@ from kube.managed.scale import SCALE_VERSION
 from kube.managed.sets import FieldSet
 from kube.managed.shapes import NewObjects, Shapes, zero_object
 from kube.managed.tracking import Application, Writer
-from kube.managed.updater import MissingVersion
+from kube.managed.updater import MissingVersion, Versions
 from kube.schema.compile import builtin_schemas
 from kube.schema.decode import DecodeError, decode
 from kube.schema.model import Struct, Type
@@ -161,7 +161,7 @@ class Tracker:
         self._new_objects: NewObjects | None = None
         self._heads: dict[str, bytes] = {}
 
-    def versions(self, subresource: str) -> BuiltinVersions:
+    def versions(self, subresource: str) -> Versions:
         """Return the type's versions, for writes of a subresource."""
         found = self._versions.get(subresource)
         if found is None:
@@ -175,7 +175,7 @@ class Tracker:
         """Return a new object in which nothing is set, as upstream has it."""
         return _empty(self._info.schema_name, self._info.kind, self._version)
 
-    def _shape(self) -> NewObjects:
+    def _shape_of_new(self) -> NewObjects:
         if self._new_objects is None:
             names = reset_fields(self._info, "")
             dropped = frozenset(name[2:] for name, node in names.items() if not node)
@@ -191,13 +191,13 @@ class Tracker:
         if obj.get("apiVersion", self._version) != self._version:
             obj = self.versions("").convert(obj, self._version)
         try:
-            return self.fields_with_metadata(obj["metadata"], self._shape().rest(obj))
+            return self.fields_with_metadata(obj["metadata"], self._shape_of_new().rest(obj))
         except (TypedError, RecursionError):
             return b""  # upstream leaves an object with unnamed items untracked
 
     def fields_with_metadata(self, metadata: JsonObject, rest: bytes) -> bytes:
         """Return what the creator manages, all but metadata being known."""
-        own = self._shape().metadata(metadata)
+        own = self._shape_of_new().metadata(metadata)
         return b"%b,%b" % (own, rest) if own and rest else own or rest
 
     def entry_of_new(self, fields: bytes, manager: str, now: str) -> orjson.Fragment | None:

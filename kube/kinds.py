@@ -143,18 +143,20 @@ class GroupInfo:
 class Registry:
     """An immutable set of resources with the look-ups that routing and discovery need."""
 
-    __slots__ = ("_by_kind", "_by_storage", "_groups", "_resources")
+    __slots__ = ("_by_kind", "_by_storage", "_by_version", "_groups", "_resources")
 
     def __init__(self, resources: Iterable[ResourceInfo], groups: Iterable[GroupInfo]) -> None:
         """Index `resources`; groups without any resource are left out, as are such versions."""
         self._resources: dict[tuple[str, str, str], ResourceInfo] = {}
         self._by_kind: dict[tuple[str, str, str], ResourceInfo] = {}
         self._by_storage: dict[str, list[ResourceInfo]] = {}
+        self._by_version: dict[tuple[str, str], list[ResourceInfo]] = {}
         for info in sorted(resources, key=lambda info: info.plural):
             self._resources[info.group, info.version, info.plural] = info
             self._by_kind[info.group, info.version, info.kind] = info
             self._by_storage.setdefault(info.storage_resource, []).append(info)
-        served = {(group, version) for group, version, _ in self._resources}
+            self._by_version.setdefault((info.group, info.version), []).append(info)
+        served = self._by_version.keys()
         kept = (
             GroupInfo(g.name, g.priority, versions, g.version_priorities)
             for g in groups
@@ -183,7 +185,7 @@ class Registry:
 
     def in_version(self, group: str, version: str) -> list[ResourceInfo]:
         """Return the resources of one group version, by plural."""
-        return [r for (g, v, _), r in self._resources.items() if g == group and v == version]
+        return list(self._by_version.get((group, version), ()))
 
     @property
     def groups(self) -> Mapping[str, GroupInfo]:

@@ -71,6 +71,9 @@ def no_warnings(_new: JsonObject, _old: JsonObject | None) -> list[str]:
     return []
 
 
+_UNCOUNTED: Final = frozenset({"metadata", "status", "kind", "apiVersion"})
+
+
 @dataclass(frozen=True, slots=True)
 class TwinRules:
     """What a new object's completion depends on besides its spec, for types made by the thousand.
@@ -106,7 +109,8 @@ class TypeHooks:
         indexed: names of `fields` that storage keeps an index of.
         generation: whether metadata.generation counts spec changes (1 at create).
         spec_keys: top-level keys whose change raises the generation; None: everything but
-            metadata and status.
+            `uncounted`.
+        uncounted: top-level keys whose change does not raise it.
         has_status: whether there is a status that main-resource writes must not touch.
         allow_create_on_update: PUT of an absent name creates it.
         allow_unconditional_update: PUT without a resourceVersion is taken.
@@ -130,6 +134,7 @@ class TypeHooks:
     indexed: tuple[str, ...] = ()
     generation: bool = False
     spec_keys: tuple[str, ...] | None = None
+    uncounted: frozenset[str] = _UNCOUNTED
     has_status: bool = False
     allow_create_on_update: bool = False
     allow_unconditional_update: bool = True

@@ -12,6 +12,7 @@ from apiserver.cbor_cache import CborForm
 from apiserver.exchange import JSON_TYPE, Exchange
 from apiserver.resources import Resource
 from apiserver.server import Server
+from apiserver.verbs.bringing import answered
 from apiserver.verbs.negotiation import media_of, media_of_error
 from kube import codec_cbor, codec_yaml
 from kube import status as st
@@ -19,6 +20,7 @@ from kube.json_types import JsonObject
 from kube.kinds import split_group_version
 from kube.media import MediaType
 from kube.table.documents import Show, table_document, table_options
+from kube.table.layout import Printer
 from kube.table.partial import partial_list, partial_object_metadata
 from kube.table.printers import printer_for
 from storage.record import Record
@@ -43,7 +45,7 @@ async def respond_object(
         server: the server.
         exchange: the request.
         resource: the type, in the request's version.
-        body: in the storage version.
+        body: in the storage version; of a custom type, as it was stored or is shown.
         code: of the answer.
         record: that holds `body`; None: it is not stored, or not like that (a dry run).
 
@@ -51,6 +53,9 @@ async def respond_object(
         StatusError: 406.
     """
     media = media_of(exchange)
+    if resource.info.custom:
+        body = await answered(resource, body)
+        record = None if record is None else record._replace(body=body)
     if media.is_plain_json:
         # Objects end in a line feed, as Go's encoder writes them; stored ones do not.
         await exchange.respond(code, resource.serve(body), end=b"\n")
@@ -77,7 +82,7 @@ def _render(
     if media.kind == "Table":
         stored = orjson.loads(body) if resource.converted else obj
         show = resource.from_storage if resource.converted else None
-        obj = _table_of(server, exchange, media, stored, resource.storage, show)
+        obj = _table_of(server, exchange, media, stored, resource.printer, show)
     elif media.kind == "PartialObjectMetadata":
         obj = partial_object_metadata(obj, META_VERSIONS[media.version])
     return _encode(media, obj)
@@ -104,7 +109,7 @@ def respond_created(
         StatusError: 406.
     """
     if not dry_run:
-        if CBOR_TYPE in exchange.accept:
+        if CBOR_TYPE in exchange.accept and not resource.info.custom:
             return _respond_new(server, exchange, resource, body)
         return respond_object(server, exchange, resource, body, 201)
     document: JsonObject = orjson.loads(resource.serve(body))
@@ -141,7 +146,7 @@ async def respond_printed(
     """
     media = media_of(exchange)
     if media.kind == "Table":
-        document = _table_of(server, exchange, media, document, printer_name)
+        document = _table_of(server, exchange, media, document, printer_for(printer_name))
     elif media.kind.startswith("PartialObjectMetadata"):
         kind: str = document["kind"]
         if (is_list := kind.endswith("List")) != media.kind.endswith("List"):
@@ -160,7 +165,7 @@ def _table_of(
     exchange: Exchange,
     media: MediaType,
     document: JsonObject,
-    printer_name: str,
+    printer: Printer,
     show: Show | None = None,
 ) -> JsonObject:
     """Return the Table of one object, or of a list."""
@@ -168,7 +173,6 @@ def _table_of(
     version = document["metadata"].get("resourceVersion")
     list_meta = {"resourceVersion": version} if version else {}
     shown = document["items"] if document["kind"].endswith("List") else [document]
-    printer = printer_for(printer_name)
     return table_document(printer, shown, list_meta, server.clock.now_s(), options, show=show)
 
 

@@ -25,6 +25,7 @@ from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
 from apiserver.tracking import manager_of
 from apiserver.types import conversion
 from apiserver.types.meta import validate_name, validate_object_meta
+from apiserver.verbs.bringing import creation_guards, kept, make_ready
 from kube import status as st
 from kube import times
 from kube.json_types import JsonArray, JsonObject
@@ -60,6 +61,9 @@ async def create_object(
     Raises:
         StatusError: the object is refused, exists, or the write failed.
     """
+    if resource.info.custom:
+        await make_ready(resource)
+        creation_guards(server.store, resource)
     obj = resource.to_storage(obj)
     metadata: JsonObject = obj["metadata"]
     version = metadata.get("resourceVersion")
@@ -239,14 +243,12 @@ async def _store(
     companion = server.companions.get(resource.storage)
     asked = orjson.dumps(obj["spec"]) if companion is not None else b""
     for _ in range(UPDATE_ATTEMPTS_MAX):
-        claims = NO_CLAIMS
-        if companion is not None:
-            obj["spec"] = orjson.loads(asked)
-            claims = companion.on_create(obj, metadata["creationTimestamp"])
+        claims = _claims_of(server, resource, obj, companion, asked)
         await _check(exchange, resource, obj, tracked)
         if dry_run:
-            return resource.encode(obj, managed)[0]
-        ops = (_put_of(server, resource, obj, managed), *claims.ops)
+            return resource.encode_shown(obj, managed)
+        stored = await kept(resource, obj, managed) if resource.info.custom else obj
+        ops = (_put_of(server, resource, stored, managed), *claims.ops)
         outcome = await server.commit(resource, ops)
         if isinstance(outcome, Committed):
             record = outcome.records[0]
@@ -255,8 +257,8 @@ async def _store(
         if outcome.op_index == 0:
             assert outcome.actual is not None
             return outcome.actual
-        assert companion is not None
-        _check_lost(companion, claims, ops[outcome.op_index], obj)
+        if companion is not None:
+            _check_lost(companion, claims, ops[outcome.op_index], obj)
     raise st.conflict(resource.group, resource.plural, name)
 
 
@@ -273,6 +275,29 @@ async def _check(exchange: Caller, resource: Resource, obj: JsonObject, tracked:
     if tracked.check is not None:
         await tracked.check.run(obj)
         tracked.check = None
+
+
+def _claims_of(
+    server: Server, resource: Resource, obj: JsonObject, companion: Companion | None, asked: bytes
+) -> Claims:
+    """Return what goes with the write of a new object, completed in place.
+
+    Args:
+        server: the server.
+        resource: its type.
+        obj: the object.
+        companion: of the type, if it has one.
+        asked: the spec as it was before the companion looked at it.
+
+    Raises:
+        StatusError: it cannot be had.
+    """
+    if companion is not None:
+        obj["spec"] = orjson.loads(asked)
+        return companion.on_create(obj, obj["metadata"]["creationTimestamp"])
+    if resource.info.custom:
+        return Claims(creation_guards(server.store, resource))
+    return NO_CLAIMS
 
 
 def _check_lost(companion: Companion, claims: Claims, lost: KeyedOp, obj: JsonObject) -> None:

@@ -8,12 +8,15 @@ import orjson
 
 from apiserver.admission.attributes import DELETE, Attributes
 from apiserver.admission.chain import Plan
+from apiserver.custom.conditions import begin_deletion
+from apiserver.custom.definition import DEFINITIONS
 from apiserver.documents import media_type_of, parse
 from apiserver.exchange import Caller, Exchange
 from apiserver.options import DeleteOptions, delete_options
 from apiserver.resources import Resource, Target
 from apiserver.server import UPDATE_ATTEMPTS_MAX, Server
 from apiserver.verbs.answer import respond_document, respond_object
+from apiserver.verbs.bringing import bring, kept
 from apiserver.verbs.update import find
 from kube import status as st
 from kube import times
@@ -141,10 +144,7 @@ async def delete_object(
     record = await (Server.read if is_certain else find)(server, resource, *key)
     companion = server.companions.get(resource.storage)
     for _ in range(UPDATE_ATTEMPTS_MAX):
-        if options.uid or options.resource_version:
-            record = await server.read(resource, *key)
-        old: JsonObject = orjson.loads(record.body)
-        _check_preconditions(resource, old, options)
+        record, old = await _checked(server, resource, record, options)
         if plan is not None and caller is not None:
             attributes = Attributes(caller, DELETE, resource, key, (None, old), options)
             await _admit(plan, attributes)
@@ -152,7 +152,8 @@ async def delete_object(
         if options.dry_run:
             return Deleted(record, _shown(step, record), step.remove)
         if step.update is not None:
-            body, meta = resource.encode(step.update)
+            update = await kept(resource, step.update) if resource.info.custom else step.update
+            body, meta = resource.encode(update)
             put = Put(
                 resource.storage,
                 *key,
@@ -182,6 +183,23 @@ async def delete_object(
             raise st.not_found(resource.group, resource.plural, key[1])
         record = await server.read(resource, *key)
     raise st.conflict(resource.group, resource.plural, key[1])
+
+
+async def _checked(
+    server: Server, resource: Resource, record: Record, options: DeleteOptions
+) -> tuple[Record, JsonObject]:
+    """Return an object that is to be deleted, as it is and decoded, once preconditions hold.
+
+    Raises:
+        StatusError: 409, they do not; 404.
+    """
+    if options.uid or options.resource_version:
+        record = await server.read(resource, record.namespace, record.name)
+    if resource.info.custom:
+        record = await bring(resource, record)
+    old: JsonObject = orjson.loads(record.body)
+    _check_preconditions(resource, old, options)
+    return record, old
 
 
 async def _admit(plan: Plan, attributes: Attributes) -> None:
@@ -223,6 +241,9 @@ def _decide(server: Server, resource: Resource, obj: JsonObject, options: Delete
     if resource.storage == "namespaces" and obj.get("spec", {}).get("finalizers"):
         return _end_namespace(resource, obj, options, now_s)
     changed = _set_collector_finalizers(resource, metadata, options)
+    if resource.storage == DEFINITIONS and "deletionTimestamp" not in metadata:
+        begin_deletion(obj, times.format_seconds(now_s))
+        return _Step(obj, remove=False)
     finalizers = metadata.get("finalizers")
     if graceful and (finalizers or grace_s > 0):
         return _Step(obj, remove=False)

@@ -17,7 +17,6 @@ from kube.json_types import JsonObject
 from kube.media import MediaType
 from kube.table.documents import IncludeObject, event_table_bytes, table_options
 from kube.table.partial import partial_object_metadata
-from kube.table.printers import printer_for
 from runtime.clock import Clock
 from storage.event import Event, EventKind
 from storage.record import Record
@@ -149,7 +148,7 @@ class ShapedEvents:
         self._media = media
         self._clock = clock
         self._is_first = True
-        self._printer = printer_for(resource.storage)
+        self._printer = resource.printer
         self.shape: Hashable = (media, include_object, resource.api_version)
         # The first event of a Table watch, and no other, defines its columns.
         self.is_shared = media.kind != "Table"

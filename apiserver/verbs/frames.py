@@ -17,6 +17,8 @@ from typing import Final
 from apiserver.compression import gzip_batch
 from apiserver.cycle import frame
 from apiserver.part_cache import Part, PartCache, Sharing
+from apiserver.resources import Resource
+from apiserver.verbs.bringing import shown_events
 from apiserver.verbs.events import EventEncoder, plain_type
 from apiserver.verbs.selection import Selection
 from storage.event import Event, EventKind
@@ -35,16 +37,29 @@ _NOTHING: Final = Part(b"", 0)
 class Frames:
     """Makes the parts of one watch's stream.
 
+    Args of the constructor:
+        chosen: which events.
+        encoder: how they are written.
+        scope: of the watch.
+        kept: what many watches send alike.
+        resource: of a custom type, whose events are brought to its version; None: a built-in one.
+
     Attributes:
         gzips: whether each part is compressed by itself.
     """
 
     def __init__(
-        self, chosen: Selection, encoder: EventEncoder, scope: Scope, kept: PartCache
+        self,
+        chosen: Selection,
+        encoder: EventEncoder,
+        scope: Scope,
+        kept: PartCache,
+        resource: Resource | None = None,
     ) -> None:
         self._chosen = chosen
         self._encoder = encoder
         self.gzips = False
+        self._resource = resource
         self._kept = kept
         by_key = chosen.empty or chosen.not_names or chosen.not_namespaces
         # Without selectors that look at objects every event passes as it is.
@@ -75,6 +90,8 @@ class Frames:
 
     def _make(self, events: Sequence[Event]) -> Part:
         encode = self._encoder.event
+        if self._resource is not None:
+            events = shown_events(self._resource, events)
         if self._passes_all:
             lines = [encode(event, plain_type(event)) for event in events]
         else:

@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Final, TypeAlias
 
 from apiserver.aside import LARGE_BYTES
+from apiserver.custom.resource import CustomResource
 from apiserver.exchange import Exchange
 from apiserver.parts import Part, respond_parts
 from apiserver.server import Server
@@ -40,6 +41,10 @@ async def answer_list(
         StorageError: the rest of it cannot be read; the answer may have begun.
         ClientGone: there is nobody to answer any more.
     """
+    resource = source.resource
+    if resource.needs_calls and isinstance(resource, CustomResource):
+        await _answer_brought(server, exchange, source, how, (resource, media))
+        return
     if media.encoding == "cbor":
         await answer_cbor_list(server, exchange, source, _shown(how, media))
         return
@@ -58,6 +63,45 @@ async def answer_list(
             await server.list_steps.next()
             exchange.check_client()
     await respond_negotiated(exchange, media, _whole(source, bodies, how), 200)
+
+
+async def _answer_brought(
+    server: Server,
+    exchange: Exchange,
+    source: ListSource,
+    how: Format | Shape,
+    about: tuple[CustomResource, MediaType],
+) -> None:
+    """Write a list whose objects a webhook may have to convert, chunk by chunk.
+
+    A page, and what can only be encoded as a whole, is converted before any of it is written.
+    """
+    resource, media = about
+    with closing(source.records()) as chunks:
+        if source.limit or not isinstance(how, Format):
+            found: list[Record] = []
+            for chunk in chunks:
+                found += await resource.brought(chunk)
+            await answer_records(server, exchange, source, found, how, media)
+            return
+        strip = resource.item_strip if how.strips else 0
+        layout = None
+        for chunk in chunks:
+            bodies = [record.body[strip:] for record in await resource.brought(chunk)]
+            if not bodies:
+                continue
+            if layout is None:
+                layout = how.layout(source.meta())
+                await exchange.start(200, how.content_type)
+                lead = layout.opening
+            else:
+                lead = layout.between
+            await exchange.write(lead + how.items(bodies))
+    if layout is None:
+        await exchange.respond(200, how.layout(source.meta()).empty, how.content_type)
+        return
+    await exchange.write(layout.ending)
+    await exchange.finish()
 
 
 async def answer_records(

@@ -54,7 +54,8 @@ async def answer_cbor_list(
         ClientGone: likewise.
     """
     listed = CborList(server, source, shape)
-    is_whole = source.is_scanned and not source.limit
+    # What is stored of a custom type may have to be completed before it is shown.
+    is_whole = source.is_scanned and not source.limit and not source.resource.info.custom
     with closing(listed.parts() if is_whole else listed.page_parts()) as parts:
         await respond_parts(server, exchange, CBOR_TYPE, parts)
 

@@ -26,7 +26,6 @@ from kube.json_types import JsonObject
 from kube.media import MediaType
 from kube.table.documents import IncludeObject, row, table_document, table_options
 from kube.table.partial import partial_list, partial_object_metadata
-from kube.table.printers import printer_for
 
 _JSON_TURN_BYTES: Final = 64 << 10
 # A hundred times as long for each byte as the others.
@@ -121,7 +120,7 @@ def list_shape(server: Server, exchange: Exchange, resource: Resource, media: Me
 
 def _table(server: Server, exchange: Exchange, resource: Resource, media: MediaType) -> Shape:
     options = table_options(exchange.parameter("includeObject"), media.version)
-    printer, now_s = printer_for(resource.storage), server.clock.now_s()
+    printer, now_s = resource.printer, server.clock.now_s()
     # The cells are made from the stored shape.
     decode = orjson.loads if resource.converted else resource.decode_stored
     shows = resource.converted and options.include is IncludeObject.OBJECT

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from apiserver.custom.resource import CustomResource
 from apiserver.resources import Resource
 from apiserver.verbs.plan import Plan
 from apiserver.verbs.selection import Selection
@@ -62,14 +63,26 @@ class ListSource:
             StorageError: as `storage.scan.Scan`.
         """
         strip = self.resource.item_strip if strips else 0
-        if not self.is_scanned:
+        if not self.is_scanned or self.resource.info.custom:
             for records in self.records():
                 yield [record.body[strip:] for record in records]
             return
         yield from self._scanned(self._store.scan_bodies(self.query(), strip=strip))
 
     def records(self) -> Generator[list[Record], None, None]:
-        """Yield the chosen records in chunks; raises as `bodies`."""
+        """Yield the chosen records in chunks, as the resource shows them; raises as `bodies`.
+
+        Where a webhook has to convert them, they are as they are stored.
+        """
+        resource = self.resource
+        if not isinstance(resource, CustomResource) or resource.needs_calls:
+            yield from self._stored()
+            return
+        with closing(self._stored()) as chunks:
+            for chunk in chunks:
+                yield resource.shown_matching(chunk, self._chosen.match)
+
+    def _stored(self) -> Generator[list[Record], None, None]:
         chosen, store = self._chosen, self._store
         if self.is_scanned:
             yield from self._scanned(store.scan(self.query()))

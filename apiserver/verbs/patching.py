@@ -65,7 +65,7 @@ class Patch:
         self._struct: Struct | None = None
         if self.kind == STRATEGIC_PATCH:
             if resource.info.custom:
-                raise st.unsupported_media_type((JSON_PATCH, MERGE_PATCH))
+                raise st.unsupported_media_type((JSON_PATCH, MERGE_PATCH, *APPLY_TYPES))
             self._struct = builtin_schemas().struct(schema or resource.info.schema_name)
         try:
             self._document: Any = parse(body, "application/json")

@@ -14,10 +14,10 @@ from apiserver.admission.twin_profiles import (
 from apiserver.aside import aside
 from apiserver.documents import (
     JSON,
+    check_readable,
     check_strictly,
     check_version_kind,
     decode_object,
-    media_type_of,
     parse_for,
     read_strictly,
 )
@@ -37,7 +37,7 @@ async def post(server: Server, exchange: Exchange, target: Target) -> None:
     """Create an object from the request's body."""
     resource = target.resource
     options = write_options(exchange, "CreateOptions")
-    media_type = media_type_of(exchange.content_type)
+    media_type = check_readable(exchange, resource)
     body = exchange.body_at_hand()
     if body is None:
         body = await exchange.body()

@@ -8,6 +8,7 @@ from apiserver.options import list_options
 from apiserver.resources import Target
 from apiserver.server import Server
 from apiserver.verbs.answer import respond_object
+from apiserver.verbs.bringing import bring
 from apiserver.verbs.list_answer import answer_list
 from apiserver.verbs.list_formats import list_format
 from apiserver.verbs.list_source import ListSource
@@ -30,6 +31,8 @@ async def get(server: Server, exchange: Exchange, target: Target) -> None:
     record = server.store.get(resource.storage, target.namespace, target.name)
     if record is None:
         raise st.not_found(resource.group, resource.plural, target.name)
+    if resource.info.custom:
+        record = await bring(resource, record)
     await respond_object(server, exchange, resource, record.body, record=record)
 
 

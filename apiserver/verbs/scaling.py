@@ -17,9 +17,10 @@ from apiserver.options import WriteOptions, write_options
 from apiserver.resources import Target
 from apiserver.server import Server
 from apiserver.tracking import ScaleVersions, scale_writer
-from apiserver.types.workloads.scale import apply_scale, scale_of, validate_scale
+from apiserver.types.workloads.scale import validate_scale
 from apiserver.verbs.answer import respond_printed
 from apiserver.verbs.apply import APPLY_TYPES, prepare
+from apiserver.verbs.bringing import answered, bring
 from apiserver.verbs.patching import Patch, decode_patched, patch_type_of
 from apiserver.verbs.put import check_name
 from apiserver.verbs.update import Change, writing_of
@@ -36,8 +37,10 @@ from storage.record import Record
 
 async def get_scale(server: Server, exchange: Exchange, target: Target) -> None:
     """Answer with an object's Scale."""
-    record = await server.read(target.resource, target.namespace, target.name)
-    await respond_printed(server, exchange, scale_of(orjson.loads(record.body)), SCALE)
+    resource = target.resource
+    record = await server.read(resource, target.namespace, target.name)
+    obj = orjson.loads((await bring(resource, record)).body)
+    await respond_printed(server, exchange, resource.scaling.scale_of(obj), SCALE)
 
 
 class _Wanted(NamedTuple):
@@ -50,14 +53,15 @@ class _Wanted(NamedTuple):
 async def write_scale(server: Server, exchange: Exchange, target: Target) -> None:
     """Update, patch or apply an object's Scale."""
     resource = target.resource
+    scaling = resource.scaling
     part = target.subresource_info
     assert part is not None
     wanted = await _wanted(server, exchange, target, part)
 
     def produce(_record: Record, old: JsonObject) -> JsonObject:
         managers = book.decode_stored(old["metadata"].get("managedFields") or ())
-        live = scale_of(old)
-        live["metadata"]["managedFields"] = book.encode(to_scale(managers))
+        live = scaling.live_scale(old)
+        live["metadata"]["managedFields"] = book.encode(to_scale(managers, scaling.path))
         return wanted.scale(live)
 
     def finish(scale: JsonObject, old: JsonObject) -> JsonObject:
@@ -66,10 +70,10 @@ async def write_scale(server: Server, exchange: Exchange, target: Target) -> Non
             raise st.invalid("autoscaling", "Scale", target.name, faults)
         managers = book.decode_stored(old["metadata"].get("managedFields") or ())
         new: JsonObject = orjson.loads(orjson.dumps(old))
-        apply_scale(new, scale)
+        scaling.apply_scale(new, scale)
         if managers:
             left = book.decode_stored(scale["metadata"].get("managedFields") or ())
-            after = to_object(managers, left, resource.api_version)
+            after = to_object(managers, left, resource.api_version, scaling.path)
             new["metadata"]["managedFields"] = book.encode(after)
         return new
 
@@ -82,10 +86,11 @@ async def write_scale(server: Server, exchange: Exchange, target: Target) -> Non
         tracks=False,
         subresource="scale",
         finish=finish,
-        shown=scale_of,
+        shown=scaling.scale_of,
     )
     updated = await change.apply(target.namespace, target.name)
-    await respond_printed(server, exchange, scale_of(orjson.loads(updated.body)), SCALE)
+    body = await answered(resource, updated.body)
+    await respond_printed(server, exchange, scaling.scale_of(orjson.loads(body)), SCALE)
 
 
 async def _wanted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from apiserver.custom.resource import CustomResource
 from apiserver.field_labels import NAME, NAMESPACE, resolve
 from apiserver.options import ListOptions
 from apiserver.resources import Resource, Target
@@ -69,7 +70,10 @@ def _compiled(
         raise st.bad_request(str(error)) from error
     resolved = resolve(resource, field_selector)
     rest = resolved.without((NAME, NAMESPACE))
-    return resolved, compile_selectors(label_selector, rest)
+    match = compile_selectors(label_selector, rest)
+    if match is not None and rest.terms and isinstance(resource, CustomResource):
+        match = resource.lenient(match)
+    return resolved, match
 
 
 _compiled_before: Final = lru_cache(maxsize=4096)(_compiled)

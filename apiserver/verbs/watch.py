@@ -12,11 +12,13 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from apiserver.custom.resource import CustomResource
 from apiserver.errors import from_storage_error
 from apiserver.exchange import Exchange
 from apiserver.options import NOT_OLDER_THAN, ListOptions, list_options
 from apiserver.resources import Resource, Target
 from apiserver.server import FRESH_TIMEOUT_S, Server
+from apiserver.verbs.bringing import bring
 from apiserver.verbs.events import EventEncoder, error_line, make_encoder
 from apiserver.verbs.frames import Frames, fits, parts_of
 from apiserver.verbs.plan import parse_revision
@@ -53,6 +55,10 @@ async def watch(server: Server, exchange: Exchange, target: Target) -> None:
         await stream.open(initial=initial, from_revision=from_revision)
     except StorageError as error:
         await _refuse(exchange, encoder, from_storage_error(error, resource.group_resource))
+    except st.StatusError as error:
+        if exchange.code == 0:
+            raise
+        await _refuse(exchange, encoder, error)
     finally:
         stream.close()
 
@@ -132,7 +138,9 @@ class _Stream:
         self._clock: Clock = server.clock
         self._key = (resource.group, resource.version, resource.plural)
         self._scope = _scope_of(resource, chosen)
-        self._frames = Frames(chosen, encoder, self._scope, server.watch_parts)
+        custom = resource if isinstance(resource, CustomResource) else None
+        self._custom = custom
+        self._frames = Frames(chosen, encoder, self._scope, server.watch_parts, custom)
         self._end_s = self._clock.monotonic_s() + length_s(options.timeout_s)
         self._watcher: Watcher | None = None
         self._has_ended = False
@@ -180,6 +188,7 @@ class _Stream:
     def _end_when_gone(self) -> Callable[[], None]:
         shutting_down = self._server.shutting_down
         shutting_down.add(self._end)
+        goes_on = self._custom.when_over(self._end) if self._custom is not None else None
         connection = self._exchange.connection
         forget = None
         if connection is not None:
@@ -188,6 +197,8 @@ class _Stream:
 
         def undo() -> None:
             shutting_down.discard(self._end)
+            if goes_on is not None:
+                goes_on()
             if forget is not None:
                 forget()
 
@@ -202,14 +213,16 @@ class _Stream:
     async def _send_initial(self, revision: int) -> None:
         """Send the state at `revision` as ADDED events, and the end mark where it is due."""
         chosen, resource = self._chosen, self._resource
+        gathered: list[bytes]
         if chosen.empty:
-            gathered: list[bytes] = []
+            gathered = []
         elif chosen.name is not None and (chosen.namespace or not resource.namespaced):
             record = self._server.store.get(
                 resource.storage, chosen.namespace or "", chosen.name, revision
             )
-            is_there = record is not None and self._frames.matches(record)
-            gathered = [self._encoder.added(record)] if record is not None and is_there else []
+            gathered = []
+            if record is not None and self._frames.matches(record):
+                gathered = [self._encoder.added(await bring(resource, record))]
         else:
             gathered = await self._send_objects(revision)
         if self._options.allow_bookmarks and self._wants_end_mark():
@@ -219,7 +232,7 @@ class _Stream:
 
     async def _send_objects(self, revision: int) -> list[bytes]:
         """Send the objects there are, and return the last events, which are still to be sent."""
-        chosen, encode = self._chosen, self._encoder.added
+        chosen, encode, custom = self._chosen, self._encoder.added, self._custom
         query = Query(
             self._resource.storage,
             chosen.namespace,
@@ -231,7 +244,10 @@ class _Stream:
         size = 0
         with self._server.store.scan(query) as scan:
             for chunk in scan:
-                for record in chunk:
+                records = chunk if custom is None else await custom.brought(chunk)
+                for record in records:
+                    if custom is not None and not self._frames.matches(record):
+                        continue  # what was stored otherwise does not match as it is shown
                     if chosen.admits(record.name, record.namespace):
                         line = encode(record)
                         gathered.append(line)
@@ -274,6 +290,8 @@ class _Stream:
                 events = await watcher.next_batch(wait_s, self._deliver)
                 for several in parts_of(events):
                     await self._server.late_steps.next()
+                    if self._custom is not None:
+                        await self._custom.bring_events(several)
                     part = self._frames.part(several)
                     if part.events:
                         self._count(part.events)
@@ -281,8 +299,9 @@ class _Stream:
         except (WatcherClosed, WatcherEvicted):
             # Gone, stopping or too slow: the stream just ends, and the client watches again.
             pass
-        except Compacted as error:
-            await self._exchange.write(error_line(from_storage_error(error), self._encoder))
+        except (Compacted, st.StatusError) as error:
+            told = from_storage_error(error) if isinstance(error, Compacted) else error
+            await self._exchange.write(error_line(told, self._encoder))
         await self._exchange.finish()
 
     def _next_bookmark(self, end_s: float) -> float:
@@ -306,6 +325,8 @@ class _Stream:
         """Write events if that can be done without waiting; see storage.watcher.Deliver."""
         exchange = self._exchange
         if not exchange.takes_more or not fits(events):
+            return False
+        if self._custom is not None and not self._custom.is_at_hand(events):
             return False
         part = self._frames.part(events)
         if part.events:

@@ -218,6 +218,11 @@ class NewObjects:
         inner = self._zeroed(field.type.struct, metadata, _LEFT_OUT)
         return b'"f:metadata":{%b}' % inner if inner else b""
 
+    def all(self, obj: JsonObject) -> bytes:
+        """Return what is managed of an object, or nothing; raises as `rest`."""
+        own, rest = self.metadata(obj["metadata"]), self.rest(obj)
+        return b"%b,%b" % (own, rest) if own and rest else own or rest
+
     def rest(self, obj: JsonObject) -> bytes:
         """Return what is managed of all else: parts of a set, or nothing.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -149,8 +150,7 @@ class OpenApi:
 
     def _hash_all(self) -> Iterator[tuple[str, str]]:
         """Yield every v3 document's path and a hash over all that it is made from."""
-        own = sorted(Path(__file__).parent.glob("*.py"))
-        base = disk_cache.fingerprint([*source_files(), *own], KUBERNETES_VERSION)
+        base = _base()
         groups = [f"apis/{group}" for group in self._registry.groups if group]
         for path in (*_ROOTS, *groups, *self._versions):
             digest = hashlib.blake2b(base, digest_size=_HASH_BYTES)
@@ -190,6 +190,13 @@ class OpenApi:
                 custom = self._custom.get((info.group, info.version, info.kind))
                 definitions |= custom_definitions(info, custom, for_v2=for_v2)
         return definitions
+
+
+@cache
+def _base() -> bytes:
+    """Return a key over what documents are made from besides what is served."""
+    own = sorted(Path(__file__).parent.glob("*.py"))
+    return disk_cache.fingerprint([*source_files(), *own], KUBERNETES_VERSION)
 
 
 def _version_path(group: str, version: str) -> str:

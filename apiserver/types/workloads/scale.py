@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from apiserver.types.meta import validate_nonnegative
 from apiserver.types.workloads.selectors import render
 from kube.field import FieldError
 from kube.json_types import JsonObject
+from kube.managed.scale import REPLICAS
+from kube.managed.sets import Path
 
 SCALABLE: Final = (
     "replicationcontrollers",
@@ -16,6 +18,56 @@ SCALABLE: Final = (
     "apps/statefulsets",
 )
 _METADATA: Final = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+class Scaling(Protocol):
+    """How objects of a type are seen through a Scale."""
+
+    @property
+    def path(self) -> Path:
+        """The field that holds the replicas wanted, as managedFields name it."""
+        ...
+
+    def scale_of(self, obj: JsonObject) -> JsonObject:
+        """Return the Scale of an object.
+
+        Raises:
+            StatusError: it has none.
+        """
+        ...
+
+    def live_scale(self, obj: JsonObject) -> JsonObject:
+        """Return the Scale of an object that is to be written."""
+        ...
+
+    def apply_scale(self, obj: JsonObject, scale: JsonObject) -> None:
+        """Set an object's replicas to those of a Scale, in place.
+
+        Raises:
+            StatusError: the Scale says nothing of them.
+        """
+        ...
+
+
+class WorkloadScale:
+    """Built-in workloads: `spec.replicas`, and their pods' selector in text form."""
+
+    path: Path = REPLICAS
+
+    def scale_of(self, obj: JsonObject) -> JsonObject:
+        """See Scaling."""
+        return scale_of(obj)
+
+    def live_scale(self, obj: JsonObject) -> JsonObject:
+        """See Scaling."""
+        return scale_of(obj)
+
+    def apply_scale(self, obj: JsonObject, scale: JsonObject) -> None:
+        """See Scaling."""
+        apply_scale(obj, scale)
+
+
+WORKLOAD_SCALE: Final = WorkloadScale()
 
 
 def scale_of(obj: JsonObject) -> JsonObject:

@@ -1,0 +1,43 @@
+"""Discovery and OpenAPI of all that is served at the moment, custom types included.
+
+Whoever asks gets what definitions say by then: documents are made anew when they have changed
+since, and those of groups that have not are taken over.
+"""
+
+from __future__ import annotations
+
+from apiserver.custom.served import Served
+from kube.discovery import Discovery
+from kube.openapi import OpenApi
+
+
+class Documents:
+    """Gives out the documents that hold now."""
+
+    def __init__(self, served: Served, server_address: str) -> None:
+        self._served = served
+        self._server_address = server_address
+        self._changes = -1
+        self._discovery, self._openapi = self._made(None)
+
+    def discovery(self) -> Discovery:
+        """Return the discovery documents."""
+        self._renew()
+        return self._discovery
+
+    def openapi(self) -> OpenApi:
+        """Return the OpenAPI documents."""
+        self._renew()
+        return self._openapi
+
+    def _renew(self) -> None:
+        self._served.settle()
+        if self._changes != self._served.changes:
+            self._discovery, self._openapi = self._made(self._openapi)
+
+    def _made(self, previous: OpenApi | None) -> tuple[Discovery, OpenApi]:
+        served = self._served
+        self._changes = served.changes
+        registry = served.registry()
+        discovery = Discovery(registry, server_address=self._server_address)
+        return discovery, OpenApi(registry, custom=served.kinds(), previous=previous)
