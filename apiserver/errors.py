@@ -45,6 +45,14 @@ def from_storage_error(
             return st.service_unavailable(f"storage is not available: {error}")
 
 
+def backend_failed(text: str) -> st.StatusError:
+    """503: whom a request was to be passed on to has not answered.
+
+    Upstream makes of it a 500 at places: this server is well, though, and so is the request.
+    """
+    return st.service_unavailable(text, retry_after_s=0)
+
+
 def out_of_space(alarm: Alarm, resource: str) -> st.StatusError:
     """507: a limit of storage refuses a write that adds to it."""
     group, _, plural = resource.rpartition("/")

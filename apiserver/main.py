@@ -26,6 +26,8 @@ from apiserver.metrics_merge import render_merged
 from apiserver.oidc.keys import IssuerKeys
 from apiserver.peers import Peers
 from apiserver.protocol import ApiProtocol
+from apiserver.proxying.kubelets import Kubelets
+from apiserver.proxying.wire import Backends
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.index import STORAGES
 from apiserver.rbac.reconcile import reconcile_policy
@@ -33,6 +35,7 @@ from apiserver.readiness import make_health
 from apiserver.router import Router
 from apiserver.server import Server
 from apiserver.settings import ServerSettings
+from apiserver.verbs.node_parts import NodeParts
 from apiserver.verbs.reviews import Reviews
 from journal.connect import make_journal
 from kube.discovery import Discovery
@@ -161,6 +164,7 @@ class _ApiServer:
         self._fairness = make_fairness(self._server)
         self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
         self._issuers: list[IssuerKeys] = []
+        self._backends = Backends()
         self._webhook = assembly.make_webhook(settings, self._clock)
         self._audit_log: AuditLog | None = None
         self._is_bootstrapped = False
@@ -187,6 +191,7 @@ class _ApiServer:
                 for task in background:
                     task.cancel()
         finally:
+            self._backends.close()
             self._peers.stop()
             await self._store.stop()
             await self._journal.close()
@@ -276,7 +281,9 @@ class _ApiServer:
             settings, self._store, self._clock, authorizer
         )
         authenticator, tokens, self._issuers = authentication
-        verbs = assembly.make_verbs(Reviews(authenticator, authorizer, rbac), tokens)
+        reviews = Reviews(authenticator, authorizer, rbac)
+        node_parts = NodeParts(Kubelets(settings.kubelet), self._backends)
+        verbs = assembly.make_verbs(reviews, tokens, node_parts)
         registry = self._catalog.registry
         checks = {}
         if self._sealers is not None:

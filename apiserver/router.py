@@ -16,7 +16,7 @@ from apiserver.authn import Authenticator, NotYet
 from apiserver.authz import Attributes, Authorizer
 from apiserver.errors import TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
-from apiserver.fairness.gate import Gate, Refused, Ticket
+from apiserver.fairness.gate import LONG_RUNNING, Gate, Refused, Ticket
 from apiserver.fairness.requests import WAITING
 from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
@@ -55,6 +55,7 @@ _COLLECTION_VERBS: Final = {
 _SHOWN_VERBS: Final = {"create": "POST", "update": "PUT", "": "other"}
 """Metrics name requests by these where upstream does not by the verb."""
 _PAGE_NOT_FOUND: Final = b"404 page not found\n"
+PROXY: Final = "proxy"
 
 
 class Verbs:
@@ -81,7 +82,11 @@ class Verbs:
         resource = target.resource
         if target.subresource:
             info = target.subresource_info
-            if info is None or verb not in info.verbs:
+            if info is None:
+                return None
+            if target.subresource == PROXY:
+                return self.parts.get(("*", PROXY, ""))  # whoever is behind it knows its methods
+            if verb not in info.verbs:
                 return None
             key = (resource.storage, target.subresource, verb)
             return self.parts.get(key) or self.parts.get(("*", target.subresource, verb))
@@ -176,8 +181,10 @@ class Router:
         target, verb, _, attributes, series = plan
         ticket: Ticket | None = None
         started_s = server.clock.monotonic_s()
-        # Neither where it is a watch, which may last for an hour.
+        # Neither where it is a watch, or a session, which may last for hours.
         is_read, is_write = verb in _SHORT_READS, verb not in READ_VERBS
+        if target.subresource and target.subresource in LONG_RUNNING:
+            is_read = is_write = False
         metrics.inflight_read += is_read
         metrics.inflight_write += is_write
         try:
@@ -187,7 +194,9 @@ class Router:
                 exchange.user = await self._authenticate_later(exchange, cause)
             # Whatever is wrong with a limit is told before anybody waits.
             limit_s = self._request_timeout_s
-            if exchange.scope["query_string"]:
+            has_limit = verb in _TIMED
+            if exchange.scope["query_string"] and target.subresource not in LONG_RUNNING:
+                has_limit = True
                 limit_s = self._limit_s(exchange, verb)
             ticket = self._gate.arrive(exchange, attributes, target.resource.storage, started_s)
             if ticket is not None and ticket.phase is WAITING:
@@ -195,7 +204,7 @@ class Router:
             handler = self._admit(exchange, plan) or await self._admit_later(exchange, plan)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
-            if exchange.scope["query_string"] or verb in _TIMED:
+            if has_limit:
                 await self._run_in_time(handler, exchange, target, verb, started_s + limit_s)
             else:
                 await handler(server, exchange, target)
@@ -235,7 +244,7 @@ class Router:
     @staticmethod
     def _serving(exchange: Exchange, plan: Plan) -> Handler:
         target, verb, handler, _, _ = plan
-        if handler is None or exchange.method == "HEAD":
+        if handler is None or (exchange.method == "HEAD" and target.subresource != PROXY):
             raise _no_method(exchange, target, verb)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
             negotiate(exchange.accept)
