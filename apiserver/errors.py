@@ -16,6 +16,7 @@ _EXPIRED: Final = (
     "inconsistent list - objects that were created, modified, or deleted between the time the "
     "first chunk was returned and now may show up in the list."
 )
+SERVICE_UNAVAILABLE: Final = HTTPStatus.SERVICE_UNAVAILABLE.value
 TOO_MANY_REQUESTS: Final = HTTPStatus.TOO_MANY_REQUESTS.value
 TOO_MANY_REQUESTS_TEXT: Final = b"Too many requests, please try again later.\n"
 """What is said to those for whom there is no room: no Status, as it must cost nothing."""

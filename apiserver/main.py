@@ -16,6 +16,7 @@ import uvloop
 from uvicorn.server import Server as HttpServer
 
 from apiserver import assembly
+from apiserver.aggregation.parts import Aggregation
 from apiserver.app import add_dumps, make_app
 from apiserver.audit.log import AuditLog
 from apiserver.audit.router import AuditingRouter
@@ -38,8 +39,6 @@ from apiserver.settings import ServerSettings
 from apiserver.verbs.node_parts import NodeParts
 from apiserver.verbs.reviews import Reviews
 from journal.connect import make_journal
-from kube.discovery import Discovery
-from kube.openapi import OpenApi
 from kube.status import StatusError
 from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
@@ -162,9 +161,10 @@ class _ApiServer:
             settings, self._store, self._catalog, self._watch, self._clock
         )
         self._fairness = make_fairness(self._server)
+        self._backends = Backends()
+        self._aggregation = Aggregation(self._server, self._backends)
         self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
         self._issuers: list[IssuerKeys] = []
-        self._backends = Backends()
         self._webhook = assembly.make_webhook(settings, self._clock)
         self._audit_log: AuditLog | None = None
         self._is_bootstrapped = False
@@ -225,6 +225,7 @@ class _ApiServer:
             try:
                 await bootstrap(self._server)
                 await reconcile_policy(self._server)
+                await self._aggregation.keeper.start()
                 await self._fairness.keeper.ensure()
                 break
             except StatusError as error:
@@ -247,7 +248,9 @@ class _ApiServer:
         # rarely: what lives long must not end in circles (ApiProtocol.forget).
         gc.set_threshold(10_000, 5, 100)
         _log.info("ready at https://%s:%d", self._settings.bind, self._settings.port)
-        await self._fairness.keeper.run()
+        async with TaskScope("keepers") as scope:
+            scope.spawn(self._aggregation.keeper.run(), name="aggregation")
+            scope.spawn(self._fairness.keeper.run(), name="fairness")
 
     def _http_config(self) -> uvicorn.Config:
         settings = self._settings
@@ -284,15 +287,14 @@ class _ApiServer:
         reviews = Reviews(authenticator, authorizer, rbac)
         node_parts = NodeParts(Kubelets(settings.kubelet), self._backends)
         verbs = assembly.make_verbs(reviews, tokens, node_parts)
-        registry = self._catalog.registry
         checks = {}
         if self._sealers is not None:
             self._server.metrics.gauges.append(self._sealers.collect)
             if self._sealers.kms:
                 checks["kms-providers"] = self._sealers.unhealthy
         app = make_app(
-            Discovery(registry, server_address=f"{settings.bind}:{settings.port}"),
-            OpenApi(registry),
+            self._aggregation.discovery,
+            self._aggregation.openapi,
             self._render_metrics,
             make_health(self._server, self._watch, lambda: self._is_bootstrapped, checks),
             lambda: assembly.cluster_status(self._store, self._watch),
@@ -304,11 +306,13 @@ class _ApiServer:
             add_dumps(app, self._fairness.dumps)
         parts = (self._server, authenticator, authorizer, verbs, app, self._fairness.gate)
         audit = assembly.make_audit(settings, authorizer, self._clock)
+        router: Router
         if audit is None:
-            return Router(*parts)
-        auditor, self._audit_log = audit
-        router = AuditingRouter(*parts)
-        router.auditor = auditor
+            router = Router(*parts)
+        else:
+            router = AuditingRouter(*parts)
+            router.auditor, self._audit_log = audit
+        router.extensions = self._aggregation.extensions
         return router
 
     async def _render_metrics(self) -> bytes:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
+from apiserver.aggregation.extensions import DOCUMENTS, Delegated, Extensions
 from apiserver.asked import attributes_of
 from apiserver.authn import Authenticator, NotYet
 from apiserver.authz import Attributes, Authorizer
@@ -111,6 +112,7 @@ class Router:
     """The ASGI application that uvicorn calls."""
 
     _exchange: Callable[[Scope, Receive, Send, int], Exchange] = Exchange
+    extensions: Extensions | None = None
 
     def __init__(
         self,
@@ -148,6 +150,14 @@ class Router:
                     plan = self._plan(exchange)
                 except st.StatusError as error:
                     return self._fail(exchange, error)
+        extensions = self.extensions
+        if extensions is not None and (plan is None or extensions.shadows):
+            try:
+                found = extensions.find(exchange)
+            except st.StatusError as error:
+                return self._fail(exchange, error)
+            if found is not None:
+                return self._serve_extension(exchange, found)
         if plan is not None:
             return self._serve_resource(exchange, plan)
         return self._serve_path(exchange, scope, receive, send)
@@ -307,7 +317,25 @@ class Router:
     async def _serve_path(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        path = exchange.path
+        attributes = Attributes(exchange.method.lower(), path=exchange.path)
+        await self._serve_admitted(
+            exchange, attributes, lambda: self._answer_path(exchange, scope, receive, send)
+        )
+
+    async def _serve_extension(self, exchange: Exchange, found: Delegated) -> None:
+        assert self.extensions is not None
+        serve, ending = self.extensions.serve, self._server.shutting_down
+        if found.attributes.verb == "watch":
+            ending.add(exchange.abort)  # it has no end by itself
+        try:
+            await self._serve_admitted(exchange, found.attributes, lambda: serve(exchange, found))
+        finally:
+            ending.discard(exchange.abort)
+
+    async def _serve_admitted(
+        self, exchange: Exchange, attributes: Attributes, serve: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Serve what is for none of our types, if its user may ask for that."""
         clock = self._server.clock
         ticket: Ticket | None = None
         started_s = clock.monotonic_s()
@@ -316,19 +344,19 @@ class Router:
                 exchange.user = self._authenticate(exchange)
             except NotYet as cause:
                 exchange.user = await self._authenticate_later(exchange, cause)
-            attributes = Attributes(exchange.method.lower(), path=path)
-            limit_s = self._limit_s(exchange, "")
+            limit_s = self._request_timeout_s
+            if not attributes.resource:
+                limit_s = self._limit_s(exchange, "")
             ticket = self._gate.arrive(exchange, attributes, "", started_s)
             if ticket is not None and ticket.phase is WAITING:
                 await self._gate.wait(ticket, limit_s)
             if not self._authorizer.check(exchange.user, attributes):
                 await self._authorizer.ask(exchange.user, attributes)
-            if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
-                if path.startswith("/api/") or path.split("/")[2] in self._groups:
-                    raise st.nothing_there()
-                await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
-            else:
-                await self._behind(scope, receive, exchange.naming_flow(send))
+            if ticket is not None and attributes.verb == "watch":
+                # It lasts, and what it costs is another server's.
+                leaving, ticket = ticket, None
+                self._gate.leave(leaving, started_s, clock.monotonic_s())
+            await serve()
         except st.StatusError as error:
             await self._fail(exchange, error)
         except Refused as refusal:
@@ -339,10 +367,29 @@ class Router:
             if ticket is not None:
                 self._gate.leave(ticket, started_s, clock.monotonic_s())
 
+    async def _answer_path(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        path = exchange.path
+        extensions = self.extensions
+        if extensions is not None and path.startswith(DOCUMENTS):
+            found = extensions.find_document(path)
+            if found is not None:
+                await extensions.serve(exchange, found)
+                return
+        if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
+            if path.startswith("/api/") or path.split("/")[2] in self._groups:
+                raise st.nothing_there()
+            await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
+        else:
+            await self._behind(scope, receive, exchange.naming_flow(send))
+
     def _is_discovery(self, path: str) -> bool:
         parts = path.strip("/").split("/")
         if parts[0] == "api":
             return len(parts) == 1 or parts[1:] == ["v1"]
+        if len(parts) == 2 and self.extensions is not None and self.extensions.has_group(parts[1]):
+            return True
         return len(parts) == 1 or (len(parts) <= 3 and "/".join(parts[1:]) in self._groups)
 
     async def _explain(self, exchange: Exchange, target: Target, error: Exception) -> None:
