@@ -24,7 +24,6 @@ from apiserver.quota import QuotaGate
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.escalation import make_guards
 from apiserver.resources import Catalog, Target
-from apiserver.router import PROXY, Handler, Verbs
 from apiserver.server import Server
 from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.service_claims import PORT_CLAIMS, ServiceClaims
@@ -33,6 +32,7 @@ from apiserver.signer_access import SIGNING_REQUESTS, SigningRequestGuard
 from apiserver.signing_keys import SigningKeys
 from apiserver.storage_metrics import StorageMetrics
 from apiserver.twins import Twins
+from apiserver.verb_table import PROXY, Handler, Verbs
 from apiserver.verbs.answer import respond_printed
 from apiserver.verbs.delete import delete, delete_collection
 from apiserver.verbs.evict import evict

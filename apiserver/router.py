@@ -23,6 +23,7 @@ from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
 from apiserver.resources import COLLECTION_LENGTH_MAX, Target
 from apiserver.server import Server
+from apiserver.verb_table import PROXY, Handler, Verbs
 from apiserver.verbs.answer import respond_error
 from kube import status as st
 from kube.field import quote
@@ -31,7 +32,6 @@ from kube.kinds import Registry
 from kube.media import negotiate
 from storage.errors import StorageError
 
-Handler = Callable[[Server, Exchange, Target], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log: Final = logging.getLogger(__name__)
 _access: Final = logging.getLogger("apiserver.access")
@@ -56,46 +56,6 @@ _COLLECTION_VERBS: Final = {
 _SHOWN_VERBS: Final = {"create": "POST", "update": "PUT", "": "other"}
 """Metrics name requests by these where upstream does not by the verb."""
 _PAGE_NOT_FOUND: Final = b"404 page not found\n"
-PROXY: Final = "proxy"
-
-
-class Verbs:
-    """Handlers by what is asked for.
-
-    Attributes:
-        main: of the resource itself, by verb.
-        parts: of subresources, by (storage resource or "*", subresource, verb).
-        virtual: create handlers of resources that are not stored, by storage resource.
-    """
-
-    def __init__(
-        self,
-        main: dict[str, Handler],
-        parts: dict[tuple[str, str, str], Handler],
-        virtual: dict[tuple[str, str], Handler],
-    ) -> None:
-        self.main = main
-        self.parts = parts
-        self.virtual = virtual
-
-    def find(self, target: Target, verb: str) -> Handler | None:
-        """Return the handler, None if this resource does not have the verb."""
-        resource = target.resource
-        if target.subresource:
-            info = target.subresource_info
-            if info is None:
-                return None
-            if target.subresource == PROXY:
-                return self.parts.get(("*", PROXY, ""))  # whoever is behind it knows its methods
-            if verb not in info.verbs:
-                return None
-            key = (resource.storage, target.subresource, verb)
-            return self.parts.get(key) or self.parts.get(("*", target.subresource, verb))
-        if verb not in resource.info.verbs:
-            return None
-        if resource.info.virtual:
-            return self.virtual.get((resource.storage, verb))
-        return self.main.get(verb)
 
 
 class Plan(NamedTuple):

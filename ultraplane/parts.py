@@ -98,15 +98,20 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             bootstrap_tokens=config.auth.bootstrap_tokens,
             webhook_config_file=config.auth.authorization_webhook_config_file,
         ),
-        audit=AuditSettings(
-            policy=audit_policy(config.audit),
-            log_path=config.audit.log_path,
-            log_bytes_max=config.audit.log_mib_max << 20,
-            log_backups_max=config.audit.log_backups_max,
-            log_age_days_max=config.audit.log_age_days_max,
-        ),
+        audit=_audit_settings(config),
         kubelet=_kubelet_settings(config, pki),
         aggregation=_aggregation_settings(config, pki),
+    )
+
+
+def _audit_settings(config: Config) -> AuditSettings:
+    audit = config.audit
+    return AuditSettings(
+        policy=audit_policy(audit),
+        log_path=audit.log_path,
+        log_bytes_max=audit.log_mib_max << 20,
+        log_backups_max=audit.log_backups_max,
+        log_age_days_max=audit.log_age_days_max,
     )
 
 

@@ -8,6 +8,7 @@ it for success: a command's end would be told that nobody has seen.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -228,7 +229,8 @@ class _Session:
         match event.kind:
             case Kind.PING:
                 if not event.stream % 2:
-                    await self._connection.write(self._encoder.ping(event.stream))
+                    with suppress(BackendFailed):  # it may have ended, and said so already
+                        await self._connection.write(self._encoder.ping(event.stream))
                 return True
             case Kind.GO_AWAY:
                 return True
@@ -259,8 +261,9 @@ def _outcome(message: bytes) -> JsonObject | None:
         return None
     details = status.get("details")
     causes = details.get("causes") if isinstance(details, Mapping) else None
-    for cause in causes or ():
-        if status.get("reason") == _EXIT_CODE and cause.get("reason") == "ExitCode":
+    for cause in causes if isinstance(causes, list) else ():
+        is_code = isinstance(cause, Mapping) and cause.get("reason") == "ExitCode"
+        if status.get("reason") == _EXIT_CODE and is_code:
             code = cause.get("message", "")
             return {
                 "metadata": {},

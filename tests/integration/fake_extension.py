@@ -28,9 +28,7 @@ _DOCUMENT = {
     "items": [
         {
             "metadata": {"name": GROUP},
-            "versions": [
-                {"version": VERSION, "resources": [_RESOURCE], "freshness": "Current"}
-            ],
+            "versions": [{"version": VERSION, "resources": [_RESOURCE], "freshness": "Current"}],
         }
     ],
 }
@@ -91,6 +89,12 @@ _SWAGGER = {
     },
 }
 INDEX_URL = f"/openapi/v3{ROOT}?hash=ABC"
+_DOCUMENTS = {
+    ROOT: _LIST,
+    "/openapi/v3": {"paths": {ROOT.removeprefix("/"): {"serverRelativeURL": INDEX_URL}}},
+    f"/openapi/v3{ROOT}": {"openapi": "3.0.0", "info": {"title": "gadgets"}},
+    "/openapi/v2": _SWAGGER,
+}
 
 
 @dataclass
@@ -114,26 +118,17 @@ class Extension:
             await request.answer(500, b"out of order")
         elif request.path == "/apis" and self.has_aggregated:
             await request.answer(200, orjson.dumps(_DOCUMENT), AGGREGATED)
-        elif request.path == ROOT:
-            await request.answer(200, orjson.dumps(_LIST))
-        elif request.path == "/openapi/v3":
-            paths = {ROOT.removeprefix("/"): {"serverRelativeURL": INDEX_URL}}
-            await request.answer(200, orjson.dumps({"paths": paths}))
-        elif request.path == f"/openapi/v3{ROOT}":
-            await request.answer(200, b'{"openapi":"3.0.0","info":{"title":"gadgets"}}')
-        elif request.path == "/openapi/v2":
-            await request.answer(200, orjson.dumps(_SWAGGER))
-        elif request.path.startswith(ROOT) and "watch=" in request.target:
+        elif (document := _DOCUMENTS.get(request.path)) is not None:
+            await request.answer(200, orjson.dumps(document))
+        elif not request.path.startswith(ROOT):
+            await request.answer(404, b"404 page not found\n", "text/plain")
+        elif "watch=" in request.target:
             await self._watch(request)
-        elif request.path == f"{ROOT}/namespaces/default/gadgets" and request.method == "GET":
+        elif request.path.endswith("/gadgets") and request.method == "GET":
             shown = {**GADGET, "kind": "GadgetList", "items": [GADGET]}
             await request.answer(200, orjson.dumps(shown))
-        elif request.path.startswith(ROOT) and body:
-            await request.answer(201, body)
-        elif request.path.startswith(ROOT):
-            await request.answer(200, orjson.dumps(GADGET))
         else:
-            await request.answer(404, b"404 page not found\n", "text/plain")
+            await request.answer(201 if body else 200, body or orjson.dumps(GADGET))
 
     async def _watch(self, request: Request) -> None:
         await request.begin(200, "Content-Type: application/json")

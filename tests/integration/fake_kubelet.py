@@ -112,7 +112,9 @@ async def _end_spdy(request: Request, names: dict[str, int], status: bytes) -> N
         if name in names
     ]
     await request.send(*frames)
-    await request.reader.read(1)
+    # As a kubelet, which reads on: what is not read would have the kernel reset the connection.
+    while await request.reader.read(65_536):
+        pass
     request.writer.close()
 
 
