@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,11 +17,26 @@ _ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 def _with_server(serve: Serve, use: Callable[[Address], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        served: list[asyncio.Future[None]] = []
+
+        async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            ended = asyncio.get_running_loop().create_future()
+            served.append(ended)
+            try:
+                with suppress(OSError, asyncio.IncompleteReadError):
+                    await serve(reader, writer)
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+                ended.set_result(None)
+
+        server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         try:
             async with asyncio.timeout(10):
                 await use(Address("127.0.0.1", port))
+                await asyncio.gather(*served)
         finally:
             server.close()
 
@@ -35,7 +51,6 @@ def _answering(*answers: bytes) -> Serve:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(answer)
             await writer.drain()
-        writer.close()
 
     return serve
 
