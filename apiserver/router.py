@@ -284,13 +284,35 @@ class Router:
 
     async def _serve_extension(self, exchange: Exchange, found: Delegated) -> None:
         assert self.extensions is not None
-        serve, ending = self.extensions.serve, self._server.shutting_down
-        if found.attributes.verb == "watch":
+        asked, ending = found.attributes, self._server.shutting_down
+        if asked.verb == "watch":
             ending.add(exchange.abort)  # it has no end by itself
+        serve = self.extensions.serve
         try:
-            await self._serve_admitted(exchange, found.attributes, lambda: serve(exchange, found))
+            if asked.verb == "watch" or asked.subresource in LONG_RUNNING:
+                await self._serve_admitted(exchange, asked, lambda: serve(exchange, found))
+            else:
+                await self._serve_admitted(
+                    exchange, asked, lambda: self._in_time(exchange, serve(exchange, found))
+                )
         finally:
             ending.discard(exchange.abort)
+
+    async def _in_time(self, exchange: Exchange, serving: Awaitable[None]) -> None:
+        """Have another server answer within the limit that ours have.
+
+        Raises:
+            StatusError: 504, it has not.
+        """
+        try:
+            async with asyncio.timeout(self._request_timeout_s):
+                await serving
+        except TimeoutError as error:
+            if exchange.code:
+                exchange.abort()
+                raise ClientGone from error
+            text = "request did not complete within the allotted timeout"
+            raise st.timeout(text) from error
 
     async def _serve_admitted(
         self, exchange: Exchange, attributes: Attributes, serve: Callable[[], Awaitable[None]]

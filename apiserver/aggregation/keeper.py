@@ -237,6 +237,7 @@ class AggregationKeeper:
     async def _look(self, extension: Extension, watched: _Watched) -> None:
         """Look at one extension: whether it can be asked, and what it says."""
         api = extension.api
+        is_well = False
         try:
             async with self._looks:
                 is_well = api.is_available
@@ -247,6 +248,9 @@ class AggregationKeeper:
                 is_well = await self._hear(extension, watched, is_available=is_well)
         except (StorageError, st.StatusError) as error:
             _log.warning("APIService %s: %s", api.name, error)
+            is_well = False
+        except Exception:  # noqa: BLE001 (whatever an extension says, this server goes on)
+            _log.exception("APIService %s cannot be looked at", api.name)
             is_well = False
         finally:
             watched.is_looked_at = False

@@ -253,8 +253,9 @@ def _address(scheme: str, host: str, port: str) -> Address:
     scheme = scheme or "http"
     number = _DEFAULT_PORTS[scheme]
     if port:
-        if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536):
+        digits = port.lstrip("0")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 6 and int(digits) < 65_536):
             text = f"error trying to reach service: dial tcp: lookup tcp/{port}: unknown port"
             raise st.service_unavailable(text, retry_after_s=0)
-        number = int(port)
+        number = int(digits)
     return Address(host, number, _tls() if scheme == "https" else None)

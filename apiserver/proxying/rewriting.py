@@ -6,9 +6,10 @@ backend get the prefix under which the API server passes on to it. All else stay
 
 from __future__ import annotations
 
+import re
 import zlib
-from html.parser import HTMLParser
-from itertools import accumulate
+from collections.abc import Callable
+from html import unescape
 from posixpath import normpath
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -45,6 +46,16 @@ _ATTRIBUTES: Final[dict[str, frozenset[str]]] = {
         "video": "poster src",
     }.items()
 }
+_TAG: Final = re.compile(r"<([a-zA-Z][^\s/>]{0,63})(?=[\s/>])")
+_SPACE: Final = re.compile(r"[\s/]*")
+_NAME: Final = re.compile(r"=?[^\s=>/]*")
+_EQUALS: Final = re.compile(r"\s*=\s*")
+_BARE: Final = re.compile(r"[^\s>]*")
+_RAW: Final = {
+    tag: re.compile(f"</{tag}(?=[\\s/>])", re.IGNORECASE)
+    for tag in ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
+}
+"""Elements whose content is no markup."""
 _ESCAPES: Final = str.maketrans(
     {"&": "&amp;", "'": "&#39;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "\r": "&#13;"}
 )
@@ -120,13 +131,7 @@ class Rewriting(NamedTuple):
         if plain is None:
             return None
         text = plain.decode("utf-8", "surrogateescape")
-        page = _Page(self, text)
-        try:
-            page.feed(text)
-            page.close()
-        except (AssertionError, ValueError):
-            return None  # what no HTML parser can read is nobody's page
-        rewritten = page.result().encode("utf-8", "surrogateescape")
+        rewritten = _rewritten(text, self.url).encode("utf-8", "surrogateescape")
         if not encoding:
             return rewritten
         packer = zlib.compressobj(
@@ -135,43 +140,81 @@ class Rewriting(NamedTuple):
         return packer.compress(rewritten) + packer.flush()
 
 
-class _Page(HTMLParser):
-    """Finds the tags to be replaced; where they stand is kept, as the rest must not change."""
+def _rewritten(text: str, url: Callable[[str], str]) -> str:
+    """Return a page with its URLs replaced.
 
-    def __init__(self, rewriting: Rewriting, text: str) -> None:
-        super().__init__(convert_charrefs=False)
-        self._url = rewriting.url
-        self._text = text
-        self._lines = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
-        self._replaced: list[tuple[int, int, str]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag whose URLs change."""
+    Each character is looked at once or twice, whatever is opened and never closed: what stands
+    behind such a thing belongs to it, and is left as it is.
+    """
+    parts: list[str] = []
+    copied = at = 0
+    while (at := text.find("<", at)) >= 0:
+        if text.startswith("<!--", at):
+            end = text.find("-->", at + 4)
+            at = end + 3
+            if end < 0:
+                break
+            continue
+        opened = _TAG.match(text, at)
+        if opened is None:
+            at += 1
+            continue
+        tag = opened[1].lower()
+        attributes, end, is_closed = _attributes(text, opened.end())
+        if end < 0:
+            break
         wanted = _ATTRIBUTES.get(tag, frozenset())
         changed = [
-            (name, self._url(value) if name in wanted and value is not None else value)
-            for name, value in attrs
+            (name, url(value) if name in wanted and value is not None else value)
+            for name, value in attributes
         ]
-        if changed == attrs:
-            return
-        raw = self.get_starttag_text() or ""
-        end = "/>" if raw.endswith("/>") else ">"
-        shown = "".join(
-            f" {name}" if value is None else f' {name}="{value.translate(_ESCAPES)}"'
-            for name, value in changed
-        )
-        line, column = self.getpos()
-        start = self._lines[line - 1] + column
-        self._replaced.append((start, start + len(raw), f"<{tag}{shown}{end}"))
+        if changed != attributes:
+            shown = "".join(
+                f" {name}" if value is None else f' {name}="{value.translate(_ESCAPES)}"'
+                for name, value in changed
+            )
+            parts += (text[copied:at], f"<{tag}{shown}{'/>' if is_closed else '>'}")
+            copied = end
+        at = end
+        if tag in _RAW:
+            closing = _RAW[tag].search(text, at)
+            if closing is None:
+                break
+            at = closing.start()
+    return "".join([*parts, text[copied:]])
 
-    def result(self) -> str:
-        """Return the page."""
-        parts: list[str] = []
-        at = 0
-        for start, end, text in self._replaced:
-            parts += (self._text[at:start], text)
-            at = end
-        return "".join([*parts, self._text[at:]])
+
+def _attributes(text: str, at: int) -> tuple[list[tuple[str, str | None]], int, bool]:
+    """Return a tag's attributes, where it ends (-1: nowhere), and whether by a slash."""
+    found: list[tuple[str, str | None]] = []
+    while True:
+        at = _match(_SPACE, text, at).end()
+        if at >= len(text):
+            return found, -1, False
+        if text[at] == ">":
+            return found, at + 1, text[at - 1] == "/"
+        name = _match(_NAME, text, at)
+        at = name.end()
+        value: str | None = None
+        if (equals := _EQUALS.match(text, at)) is not None:
+            at = equals.end()
+            quotes = text[at : at + 1]
+            if quotes in ("'", '"') and quotes:
+                end = text.find(quotes, at + 1)
+                if end < 0:
+                    return found, -1, False
+                value, at = text[at + 1 : end], end + 1
+            else:
+                bare = _match(_BARE, text, at)
+                value, at = bare[0], bare.end()
+        found.append((name[0].lower(), None if value is None else unescape(value)))
+
+
+def _match(pattern: re.Pattern[str], text: str, at: int) -> re.Match[str]:
+    """Match a pattern that matches anywhere, be it nothing."""
+    match = pattern.match(text, at)
+    assert match is not None
+    return match
 
 
 def _unpack(body: bytes, window_bits: int) -> bytes | None:

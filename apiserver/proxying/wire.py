@@ -89,17 +89,23 @@ class BackendConnection:
         self._reason = b""
         self._parts: deque[bytes] = deque()
         self._is_headed = self._is_whole = self._is_framed = self._keeps = False
-        self._head_bytes = 0
+        self._is_stray = False
+        self._code = self._head_bytes = 0
 
     # What the parser calls -------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """Begin an answer; an interim one (1xx) may have come before."""
-        self._headers, self._reason = [], b""
+        if self._is_headed:
+            # More than was asked for: whose answer would that be?
+            self._is_stray, self._keeps = True, False
+        else:
+            self._headers, self._reason = [], b""
 
     def on_status(self, reason: bytes) -> None:
         """Take the reason phrase."""
-        self._reason += reason
+        if not self._is_stray:
+            self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; trailers are dropped."""
@@ -109,9 +115,10 @@ class BackendConnection:
     def on_headers_complete(self) -> None:
         """End the head, unless it is an interim one."""
         code = self._parser.get_status_code()
-        if code < 200 and code != 101:
+        if self._is_stray or (code < 200 and code != 101):
             return
         self._is_headed = True
+        self._code = code
         names = {name.lower() for name, _ in self._headers}
         has_no_body = self._method == b"HEAD" or code in _NO_BODY
         self._is_framed = has_no_body or bool(names & {b"content-length", b"transfer-encoding"})
@@ -121,12 +128,12 @@ class BackendConnection:
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
-        if self._method != b"HEAD":
+        if self._method != b"HEAD" and not self._is_stray:
             self._parts.append(body)
 
     def on_message_complete(self) -> None:
         """End the answer, unless it is an interim one."""
-        self._is_whole = self._is_headed
+        self._is_whole = self._is_headed or self._is_stray
 
     # ------------------------------------------------------------------------------------------
 
@@ -165,7 +172,7 @@ class BackendConnection:
             self._feed(data)
             if not self._is_headed and self._head_bytes > HEAD_BYTES_MAX:
                 raise BackendFailed("net/http: server response headers exceeded 1048576 bytes")
-        return Head(self._parser.get_status_code(), self._reason, self._headers)
+        return Head(self._code, self._reason, self._headers)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes.
@@ -226,6 +233,9 @@ class BackendConnection:
         except httptools.HttpParserUpgrade as upgrade:
             self.upgraded = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
+            if self._is_whole:
+                self._keeps = False  # what follows a whole answer harms nobody but its sender
+                return
             raise BackendFailed(f"malformed HTTP response: {error}") from error
 
 
@@ -260,7 +270,7 @@ class Backends:
             raise BackendFailed(why) from error
         except ssl.SSLError as error:
             raise BackendFailed(f"tls: {error.reason or error}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError, RuntimeError) as error:
             raise BackendFailed(f"{where}: {_why(error)}") from error
         return BackendConnection(address, reader, writer)
 

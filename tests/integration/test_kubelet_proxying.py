@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Any
 import pytest
 
 from apiserver.proxying.kubelets import WEBSOCKETS
+from apiserver.proxying.websocket import accept_head
 from tests.integration.api_calls import Collection, check_status, collection, named, pod
-from tests.integration.cluster import HOST, Answer, Cluster
+from tests.integration.cluster import HOST, Answer, Cluster, run_cluster, stop
 from tests.integration.fake_backends import Backend, Request, running_backend
 from tests.integration.fake_kubelet import LOG, kubelet
 
@@ -403,3 +405,75 @@ def test_a_large_body_streams_both_ways(served: tuple[Place, Backend]) -> None:
     answer = place.cluster.call("POST", where, body)
     assert answer.code == 200
     assert (seen, answer.body) == ([len(body)], body)
+
+
+def test_a_slow_client_holds_the_kubelet_back(place: Place) -> None:
+    """What the client has not taken is not gathered here: the kubelet cannot write on."""
+    sent = [0]
+    ended = threading.Event()
+
+    async def pour(request: Request) -> None:
+        await request.begin(200)
+        try:
+            for _ in range(200):
+                await request.chunk(bytes(1 << 20))
+                sent[0] += 1
+        finally:
+            ended.set()
+
+    place.kubelet.handler = pour
+    with _get(place, f"{place.path}/log?follow=true") as answer:
+        assert len(answer.read(1 << 20)) == 1 << 20
+        before = -1
+        while sent[0] != before:
+            before = sent[0]
+            ended.wait(0.5)
+        assert sent[0] < 40
+        assert len(answer.read(60 << 20)) == 60 << 20  # it goes on where it was
+    assert ended.wait(_WAIT_S)
+
+
+def test_a_server_that_stops_does_not_wait_for_sessions(tmp_path: Any) -> None:
+    with run_cluster(tmp_path) as cluster:
+        authority = cluster.directory / "pki" / "ca.crt"
+        with running_backend(tmp_path / "kubelet", _endless, client_ca=authority) as backend:
+            nodes = collection(cluster, "", "nodes")
+            endpoint = {"kubeletEndpoint": {"Port": backend.port}}
+            addresses = [{"type": "InternalIP", "address": HOST}]
+            status = {"addresses": addresses, "daemonEndpoints": endpoint}
+            nodes.made(named("n", status=status))
+            assert (
+                nodes.patch("n/status", {"status": {"declaredFeatures": [WEBSOCKETS]}}).code == 200
+            )
+            pods = collection(cluster, "default", "pods")
+            pods.made(pod("p", node="n"))
+            place = Place(cluster, backend, pods, nodes, "n")
+            with _get(place, f"{place.path}/log?follow=true") as answer:
+                assert answer.read(1) == b"x"
+                with socket.create_connection((HOST, cluster.plain_port), _WAIT_S) as session:
+                    session.sendall(_EXEC.format(token=cluster.token).encode())
+                    assert session.recv(12) == b"HTTP/1.1 101"
+                    began_s = time.monotonic()
+                    stop(cluster.process)
+                    assert time.monotonic() - began_s < 8
+                    while session.recv(65_536):
+                        pass
+
+
+_EXEC = (
+    "GET /api/v1/namespaces/default/pods/p/exec?command=x&stdout=1 HTTP/1.1\r\nHost: x\r\n"
+    "Authorization: Bearer {token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
+)
+
+
+async def _endless(request: Request) -> None:
+    """Begin an answer, or a session, and never end it."""
+    if request.value("upgrade"):
+        key = request.value("sec-websocket-key").encode()
+        await request.send(accept_head(key, "v5.channel.k8s.io"))
+    else:
+        await request.begin(200)
+        await request.chunk(b"x")
+    await request.reader.read(1)

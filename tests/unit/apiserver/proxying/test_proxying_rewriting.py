@@ -71,3 +71,15 @@ def test_paths_are_cleaned_and_written_as_go_does_it() -> None:
     assert join_path("/x", "/../../y") == "/y"
     assert join_path("", "") == ""
     assert encode_path("/a b/ü;x=1,2+3@~/!") == "/a%20b/%C3%BC;x=1,2+3@~/%21"
+
+
+@pytest.mark.parametrize(
+    "piece", ["<a ", '<a href="', "<!--", "<", "<a href=", "<a =", "</", "<script>", "< a a a"]
+)
+def test_what_is_opened_and_never_closed_costs_no_more_than_its_length(piece: str) -> None:
+    """Were it quadratic, a megabyte of it would take hours."""
+    page = b"<a href='/x'></a>" + piece.encode() * (1_000_000 // len(piece))
+    found = REWRITING.html(page, b"")
+    assert found is not None
+    assert found.startswith(f'<a href="{PREFIX}/x"></a>'.encode())
+    assert len(found) == len(page) + len(PREFIX)

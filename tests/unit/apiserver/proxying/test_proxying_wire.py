@@ -175,3 +175,29 @@ def test_a_backend_that_does_not_listen_is_refused_in_gos_words() -> None:
         assert str(caught.value) == "dial tcp 127.0.0.1:1: connect: connection refused"
 
     asyncio.run(run())
+
+
+def test_what_follows_a_whole_answer_is_dropped_with_its_connection() -> None:
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
+    stray = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nSet-Cookie: evil\r\n\r\nevil"
+
+    async def use(address: Address) -> None:
+        backends = Backends()
+        connection = await backends.dial(address)
+        await connection.send(b"GET", _ASK)
+        head = await connection.head()
+        assert not head.value(b"set-cookie")
+        assert await connection.body(100) == b"abc"
+        backends.release(connection)
+        assert backends.idle(address) is None
+
+    _with_server(_answering(whole + stray), use)
+
+
+@pytest.mark.parametrize("address", [Address("127.0.0.1", 70_000), Address("a b\0", 1)])
+def test_an_address_that_is_none_is_a_failure(address: Address) -> None:
+    async def run() -> None:
+        with pytest.raises(BackendFailed, match="dial tcp"):
+            await Backends().dial(address)
+
+    asyncio.run(run())
