@@ -46,14 +46,19 @@ class Kubelets:
         """Return the kubelet of a node.
 
         Raises:
-            StatusError: 404, there is no such node; 503, it has no address of a kind we may use.
+            StatusError: 404, there is no such node; 503, it has no address of a kind we may use,
+                or our own certificates are of no use.
         """
         record = await server.read(server.catalog.by_storage["nodes"], "", node)
         status = orjson.loads(record.body).get("status") or {}
         host = preferred_address(status.get("addresses") or (), self._settings.address_types)
         endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
         port = endpoint.get("Port") or DEFAULT_PORT
-        tls = self._unverified if skips_verification else self._tls
+        try:
+            tls = self._unverified if skips_verification else self._tls
+        except OSError as error:  # as SSLError is
+            text = f"kubelets cannot be spoken to: certificates of this server: {error}"
+            raise st.service_unavailable(text, retry_after_s=0) from error
         features = status.get("declaredFeatures") or ()
         return Kubelet(Address(host, port, tls), WEBSOCKETS in features)
 

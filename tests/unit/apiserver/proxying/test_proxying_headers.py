@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
 from apiserver.exchange import Exchange
 from apiserver.proxying.forward import Onward, answer_headers, request_head
-from apiserver.proxying.kubelets import preferred_address
+from apiserver.proxying.kubelets import DEFAULT_PORT, Kubelets, preferred_address
 from apiserver.proxying.places import any_endpoint, is_allowed, read_name
 from apiserver.proxying.rewriting import Rewriting
 from apiserver.proxying.wire import Address, Head
+from apiserver.settings import KubeletSettings
 from kube.status import StatusError
 
 
@@ -160,3 +165,19 @@ def test_endpoints_are_ready_ones_of_the_first_family_if_there_are_any() -> None
     assert any_endpoint([four, away], "web", ("IPv6",)) == ("10.0.0.1", 8080)
     assert any_endpoint([four], "other", ()) is None
     assert any_endpoint([four], "web", (), lambda _one: False) is None
+
+
+def test_certificates_that_are_gone_are_said_to_be(tmp_path: Path) -> None:
+    address = {"type": "InternalIP", "address": "10.0.0.1"}
+    body = orjson.dumps({"status": {"addresses": [address]}})
+
+    async def read(*_: Any) -> Any:
+        return SimpleNamespace(body=body)
+
+    server: Any = SimpleNamespace(read=read, catalog=SimpleNamespace(by_storage={"nodes": None}))
+    settings = KubeletSettings(certificate_authority_file=tmp_path / "absent.crt")
+    with pytest.raises(StatusError, match="certificates of this server") as caught:
+        asyncio.run(Kubelets(settings).of(server, "n"))
+    assert caught.value.reason == "ServiceUnavailable"
+    found = asyncio.run(Kubelets(settings).of(server, "n", skips_verification=True))
+    assert (found.address.host, found.address.port) == ("10.0.0.1", DEFAULT_PORT)
