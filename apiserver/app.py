@@ -11,6 +11,8 @@ from typing import Any, Final
 import orjson
 from fastapi import FastAPI, Request, Response
 
+from apiserver.aggregation.merged_discovery import MergedDiscovery
+from apiserver.aggregation.openapi import MergedOpenApi
 from apiserver.compression import gzip_whole
 from apiserver.fairness import dumps as debug
 from apiserver.metrics import CONTENT_TYPE
@@ -18,9 +20,9 @@ from apiserver.packed import HANDLER_BYTES_MIN, Packed, is_packed, prefers_gzip
 from apiserver.settings import STATUS_PATH
 from kube import codec_yaml, media
 from kube import status as st
-from kube.discovery import AGGREGATED_TYPE, Discovery, etag
+from kube.discovery import AGGREGATED_TYPE, etag
 from kube.field import quote
-from kube.openapi import V2_PROTOBUF_ACCEPTED, V2_PROTOBUF_TYPE, OpenApi
+from kube.openapi import V2_PROTOBUF_ACCEPTED, V2_PROTOBUF_TYPE
 from kube.version import VERSION_INFO
 from runtime.clock import Clock
 
@@ -86,8 +88,8 @@ class Health:
 
 
 def make_app(
-    discovery: Callable[[], Discovery],
-    openapi: Callable[[], OpenApi],
+    discovery: MergedDiscovery,
+    openapi: Callable[[], MergedOpenApi],
     render_metrics: Callable[[], Awaitable[bytes]],
     health: Health,
     status: Callable[[], dict[str, Any]],
@@ -157,15 +159,15 @@ def _add_health(app: FastAPI, health: Health) -> None:
         return health.answer(endpoint, name, request.query_params)
 
 
-def _add_discovery(app: FastAPI, discovery: Callable[[], Discovery], packed: Packed) -> None:
+def _add_discovery(app: FastAPI, discovery: MergedDiscovery, packed: Packed) -> None:
     async def whole(request: Request, *, core: bool) -> Response:
         wanted = media.negotiate(request.headers.get("accept", "").encode())
         if wanted.kind != "APIGroupDiscoveryList":
-            known = discovery()
+            known = discovery
             response = _found(request, known.api() if core else known.apis())
             response.headers["vary"] = "Accept"
             return response
-        body = discovery().aggregated(core=core)
+        body = discovery.aggregated(core=core)
         response = _with_etag(request, body, etag(body), AGGREGATED_TYPE)
         response.headers["cache-control"] = "public"
         if response.body and is_packed(body, request.headers.get("accept-encoding", "")):
@@ -185,18 +187,20 @@ def _add_discovery(app: FastAPI, discovery: Callable[[], Discovery], packed: Pac
 
     @app.get("/api/{version}")
     async def core_resources(version: str, request: Request) -> Response:
-        return _found(request, discovery().resources("", version))
+        return _found(request, discovery.resources("", version))
 
     @app.get("/apis/{group}")
     async def group(group: str, request: Request) -> Response:
-        return _found(request, discovery().group(group))
+        return _found(request, discovery.group(group))
 
     @app.get("/apis/{group}/{version}")
     async def resources(group: str, version: str, request: Request) -> Response:
-        return _found(request, discovery().resources(group, version))
+        return _found(request, discovery.resources(group, version))
 
 
-def _add_openapi(app: FastAPI, asked: Callable[[], OpenApi], clock: Clock, packed: Packed) -> None:
+def _add_openapi(
+    app: FastAPI, asked: Callable[[], MergedOpenApi], clock: Clock, packed: Packed
+) -> None:
     @app.get("/openapi/v2")
     async def v2(request: Request) -> Response:
         openapi, accepted = asked(), request.headers.get("accept", "")

@@ -17,6 +17,7 @@ from uvicorn.server import Server as HttpServer
 
 from apiserver import assembly
 from apiserver.admission.facts import ANNOUNCED
+from apiserver.aggregation.parts import Aggregation
 from apiserver.app import add_dumps, make_app
 from apiserver.audit.log import AuditLog
 from apiserver.audit.router import AuditingRouter
@@ -30,6 +31,8 @@ from apiserver.metrics_merge import render_merged
 from apiserver.oidc.keys import IssuerKeys
 from apiserver.peers import Peers
 from apiserver.protocol import ApiProtocol
+from apiserver.proxying.kubelets import Kubelets
+from apiserver.proxying.wire import Backends
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.index import STORAGES
 from apiserver.rbac.reconcile import reconcile_policy
@@ -37,6 +40,7 @@ from apiserver.readiness import make_health
 from apiserver.router import Router
 from apiserver.server import Server
 from apiserver.settings import ServerSettings
+from apiserver.verbs.node_parts import NodeParts
 from apiserver.verbs.reviews import Reviews
 from apiserver.webhooks.plugins import ADMISSION_STORAGES
 from journal.connect import make_journal
@@ -163,6 +167,9 @@ class _ApiServer:
         )
         self._custom = make_custom(self._server)
         self._fairness = make_fairness(self._server)
+        self._backends = Backends()
+        documents = Documents(self._custom.served, f"{settings.bind}:{settings.port}")
+        self._aggregation = Aggregation(self._server, documents, self._backends)
         self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
         self._issuers: list[IssuerKeys] = []
         self._webhook = assembly.make_webhook(settings, self._clock)
@@ -191,6 +198,7 @@ class _ApiServer:
                 for task in background:
                     task.cancel()
         finally:
+            self._backends.close()
             self._peers.stop()
             await self._server.webhooks.close()
             await self._custom.close()
@@ -228,6 +236,7 @@ class _ApiServer:
             try:
                 await bootstrap(self._server)
                 await reconcile_policy(self._server)
+                await self._aggregation.keeper.start()
                 await self._fairness.keeper.ensure()
                 break
             except StatusError as error:
@@ -252,7 +261,8 @@ class _ApiServer:
         # rarely: what lives long must not end in circles (ApiProtocol.forget).
         gc.set_threshold(10_000, 5, 100)
         _log.info("ready at https://%s:%d", self._settings.bind, self._settings.port)
-        async with TaskScope("after the start") as scope:
+        async with TaskScope("keepers") as scope:
+            scope.spawn(self._aggregation.keeper.run(), name="aggregation")
             scope.spawn(self._fairness.keeper.run(), name="fairness")
             scope.spawn(self._custom.run(), name="custom types")
             await scope.wait()
@@ -289,17 +299,18 @@ class _ApiServer:
             settings, self._store, self._clock, authorizer
         )
         authenticator, tokens, self._issuers = authentication
-        verbs = assembly.make_verbs(Reviews(authenticator, authorizer, rbac), tokens)
+        reviews = Reviews(authenticator, authorizer, rbac)
+        node_parts = NodeParts(Kubelets(settings.kubelet), self._backends)
+        verbs = assembly.make_verbs(reviews, tokens, node_parts)
         address = f"{settings.bind}:{settings.port}"
-        documents = Documents(self._custom.served, address)
         checks = {}
         if self._sealers is not None:
             self._server.metrics.gauges.append(self._sealers.collect)
             if self._sealers.kms:
                 checks["kms-providers"] = self._sealers.unhealthy
         app = make_app(
-            documents.discovery,
-            documents.openapi,
+            self._aggregation.discovery,
+            self._aggregation.openapi,
             self._render_metrics,
             make_health(self._server, self._watch, lambda: self._is_bootstrapped, checks),
             lambda: assembly.cluster_status(self._store, self._watch),
@@ -310,11 +321,13 @@ class _ApiServer:
             add_dumps(app, self._fairness.dumps)
         parts = (self._server, authenticator, authorizer, verbs, app, self._fairness.gate)
         audit = assembly.make_audit(settings, authorizer, self._clock)
+        router: Router
         if audit is None:
-            return Router(*parts)
-        auditor, self._audit_log = audit
-        router = AuditingRouter(*parts)
-        router.auditor = auditor
+            router = Router(*parts)
+        else:
+            router = AuditingRouter(*parts)
+            router.auditor, self._audit_log = audit
+        router.extensions = self._aggregation.extensions
         return router
 
     async def _render_metrics(self) -> bytes:

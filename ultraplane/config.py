@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from journal.nats_options import is_nats_address, parse_servers
 from ultraplane.access_config import AdmissionSection, AuditSection, AuthSection
+from ultraplane.backend_config import AggregationSection, KubeletSection
 from ultraplane.config_nats import NatsSection
 from ultraplane.sections import Location, Section
 
@@ -423,6 +424,12 @@ class Config(Section):
     audit: AuditSection = Field(default_factory=AuditSection, description="The audit log.")
     admission: AdmissionSection = Field(
         default_factory=AdmissionSection, description="What looks at writes."
+    )
+    kubelet: KubeletSection = Field(
+        default_factory=KubeletSection, description="How kubelets are spoken to."
+    )
+    aggregation: AggregationSection = Field(
+        default_factory=AggregationSection, description="How extension API servers are."
     )
     supervisor: SupervisorSection = Field(
         default_factory=SupervisorSection, description="How `ultraplane up` treats its processes."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from apiserver.custom.served import Served
 from kube.discovery import Discovery
+from kube.kinds import Registry
 from kube.openapi import OpenApi
 
 
@@ -18,12 +19,17 @@ class Documents:
         self._served = served
         self._server_address = server_address
         self._changes = -1
-        self._discovery, self._openapi = self._made(None)
+        self._registry, self._discovery, self._openapi = self._made(None)
 
-    def discovery(self) -> Discovery:
-        """Return the discovery documents."""
+    def registry(self) -> Registry:
+        """Return all that is served."""
         self._renew()
-        return self._discovery
+        return self._registry
+
+    def local(self) -> tuple[Registry, Discovery]:
+        """Return the same, with the discovery documents about it."""
+        self._renew()
+        return self._registry, self._discovery
 
     def openapi(self) -> OpenApi:
         """Return the OpenAPI documents."""
@@ -33,11 +39,12 @@ class Documents:
     def _renew(self) -> None:
         self._served.settle()
         if self._changes != self._served.changes:
-            self._discovery, self._openapi = self._made(self._openapi)
+            self._registry, self._discovery, self._openapi = self._made(self._openapi)
 
-    def _made(self, previous: OpenApi | None) -> tuple[Discovery, OpenApi]:
+    def _made(self, previous: OpenApi | None) -> tuple[Registry, Discovery, OpenApi]:
         served = self._served
         self._changes = served.changes
         registry = served.registry()
         discovery = Discovery(registry, server_address=self._server_address)
-        return discovery, OpenApi(registry, custom=served.kinds(), previous=previous)
+        openapi = OpenApi(registry, custom=served.kinds(), previous=previous)
+        return registry, discovery, openapi
