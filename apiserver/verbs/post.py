@@ -89,7 +89,7 @@ async def _create_like(
     stored = await create_object(server, exchange, resource, namespace, obj, options)
     if key is not None and not (decoded.unknown or options.dry_run):
         if twin is None:
-            if not was_noted(exchange):
+            if seen.still_holds() and not was_noted(exchange):
                 twins.remember(key, obj, stored)
         else:
             twins.learn(twin, body, name, seen.account)
@@ -119,6 +119,13 @@ class _Profiled:
         self.account = account
         self.profile = self._profiles.of(self._exchange.user, self._namespace, account)
         return None if self.profile is None else self.profile.number
+
+    def still_holds(self) -> bool:
+        """Tell whether nothing has changed meanwhile that plugins have looked at."""
+        profiles = self._profiles
+        if profiles is None:
+            return False
+        return profiles.of(self._exchange.user, self._namespace, self.account) == self.profile
 
 
 def _complete(twin: Twin, obj: Any) -> Decoded:

@@ -66,8 +66,7 @@ class Load:
 
     def __init__(self, rig: Rig, seed: str, recorder: Recorder) -> None:
         clusters = _doors(rig)
-        made = clusters[0].call("POST", "/api/v1/namespaces", {"metadata": {"name": _NAMESPACE}})
-        assert made.code == 201, made.body
+        clusters[0].make_namespace(_NAMESPACE)
         self.recorder = recorder
         self.starts = {resource: _revision_of(clusters[-1], resource) for resource in RESOURCES}
         self._clusters = clusters

@@ -61,7 +61,7 @@ class _Load(threading.Thread):
 
 def _fill(cluster: Cluster) -> str:
     """Make objects of several kinds in several partitions; return a Service's address."""
-    assert cluster.call("POST", "/api/v1/namespaces", named(_SPACE)).code == 201
+    cluster.make_namespace(_SPACE)
     for number in range(20):
         collection(cluster, _SPACE, "secrets").made(named(f"s{number}", data={"a": "Y2F0"}))
         collection(cluster, _SPACE, "pods").made(pod(f"p{number}", f"n{number}"))

@@ -112,6 +112,7 @@ def test_a_revision_of_another_partition_that_lies_ahead_is_refused_as_too_large
     cluster: Cluster,
 ) -> None:
     """Upstream has one counter for all types, but promises nothing across them."""
+    cluster.give_account("default")
     configmaps, pods = (collection(cluster, "default", name) for name in ("configmaps", "pods"))
     for number in range(20):
         configmaps.made(named(f"ahead-{number}"))
@@ -130,6 +131,7 @@ def test_a_revision_of_another_partition_that_lies_ahead_is_refused_as_too_large
 
 def test_one_watch_for_each_type_each_from_its_own_list_misses_nothing(cluster: Cluster) -> None:
     """What kubectl and client-go do: every reflector lists and watches one type."""
+    cluster.give_account("default")
     types = {"configmaps": named("seen"), "secrets": named("seen"), "pods": pod("seen")}
     collections = {name: collection(cluster, "default", name) for name in types}
     starts = {
