@@ -102,12 +102,19 @@ class ResourceQuotaController:
     async def _count(
         self, quota: JsonObject, namespace: str, counted: list[tuple[Collection, Evaluator]]
     ) -> None:
-        path = f"/api/v1/namespaces/{namespace}/resourcequotas/{quota['metadata']['name']}"
+        collection, name = (
+            f"/api/v1/namespaces/{namespace}/resourcequotas",
+            quota["metadata"]["name"],
+        )
+        # Its role has no get: upstream reads from its cache, which is too old for this.
+        query = {"fieldSelector": f"metadata.name={name}"}
         for wait_s in _WAITS_S:
             try:
-                latest = await self._client.request("GET", path)
+                found = await self._client.request("GET", collection, query=query)
+                if not found.get("items"):
+                    return
                 await self._client.clock.sleep(wait_s)
-                await self._write(path, latest, namespace, counted)
+                await self._write(f"{collection}/{name}", found["items"][0], namespace, counted)
             except StatusError as error:
                 if error.code == 404:
                     return
