@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from apiserver.aggregation.extensions import DOCUMENTS, Delegated, Extensions
+from apiserver.aggregation.extensions import Delegated, Extensions
 from apiserver.asked import attributes_of
 from apiserver.authn import Authenticator, NotYet
 from apiserver.authz import Attributes, Authorizer
@@ -22,6 +22,7 @@ from apiserver.fairness.requests import WAITING
 from apiserver.known_paths import KnownPaths
 from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
+from apiserver.path_answers import App, PathAnswers
 from apiserver.resources import COLLECTION_LENGTH_MAX, Target
 from apiserver.server import Server
 from apiserver.verb_table import PROXY, Handler, Verbs
@@ -32,7 +33,6 @@ from kube.go_durations import parse_go_duration
 from kube.media import negotiate
 from storage.errors import StorageError
 
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log: Final = logging.getLogger(__name__)
 _access: Final = logging.getLogger("apiserver.access")
 _PLANS_MAX: Final = 10_000
@@ -56,7 +56,6 @@ _COLLECTION_VERBS: Final = {
 }
 _SHOWN_VERBS: Final = {"create": "POST", "update": "PUT", "": "other"}
 """Metrics name requests by these where upstream does not by the verb."""
-_PAGE_NOT_FOUND: Final = b"404 page not found\n"
 
 
 class Plan(NamedTuple):
@@ -89,7 +88,6 @@ class Router:
         self._authenticate_later = authenticator.authenticate_later
         self._authorizer = authorizer
         self._verbs = verbs
-        self._behind = behind
         self._gate = gate
         self._creates: dict[str, Plan] = {}
         self._series: dict[tuple[int | str, str, str, str], Series] = {}
@@ -97,6 +95,7 @@ class Router:
         self._request_timeout_s = server.settings.request_timeout_s
         self._log_access = server.settings.access_log
         self._known = KnownPaths(server.catalog)
+        self._paths = PathAnswers(self._known, behind)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
@@ -283,7 +282,9 @@ class Router:
     ) -> None:
         attributes = Attributes(exchange.method.lower(), path=exchange.path)
         await self._serve_admitted(
-            exchange, attributes, lambda: self._answer_path(exchange, scope, receive, send)
+            exchange,
+            attributes,
+            lambda: self._paths.answer(self.extensions, exchange, scope, receive, send),
         )
 
     async def _serve_extension(self, exchange: Exchange, found: Delegated) -> None:
@@ -374,29 +375,6 @@ class Router:
             await self._serve_resource(exchange, plan)
         else:
             await self._serve_path(exchange, scope, receive, send)
-
-    async def _answer_path(
-        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        path = exchange.path
-        extensions = self.extensions
-        if extensions is not None and path.startswith(DOCUMENTS):
-            found = extensions.find_document(path)
-            if found is not None:
-                await extensions.serve(exchange, found)
-                return
-        if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
-            if path.startswith("/api/") or self._known.is_served(path.split("/")[2]):
-                raise st.nothing_there()
-            await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
-        else:
-            await self._behind(scope, receive, exchange.naming_flow(send))
-
-    def _is_discovery(self, path: str) -> bool:
-        parts = path.strip("/").split("/")
-        if len(parts) == 2 and self.extensions is not None and self.extensions.has_group(parts[1]):
-            return True
-        return self._known.is_discovery(path)
 
     async def _explain(self, exchange: Exchange, target: Target, error: Exception) -> None:
         """Tell a client why it gets nothing else."""
