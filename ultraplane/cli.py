@@ -48,6 +48,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     port: Port = None,
     kubeconfig: flags.Kubeconfig = None,
     workers: flags.Workers = None,
+    controllers: flags.ControllerList = None,
     config: ConfigFile = None,
     journal: flags.JournalAddress = None,
     join: flags.Join = None,
@@ -88,6 +89,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     given = {
         "server.port": port,
         "server.workers": workers,
+        "supervisor.controller_list": controllers,
         "storage.encryption_provider_config": encryption_provider_config,
         "join": join,
         **_journal_settings(journal),

@@ -374,6 +374,11 @@ class SupervisorSection(Section):
         description="Whether `up` runs the controllers; one `up` of a cluster must, no more may. "
         "Unset: unless it joined another.",
     )
+    controller_list: str = Field(
+        default="*",
+        description="Which controllers run: '*' for all that are not named, 'foo' for foo, '-foo' "
+        "for not foo, with commas between.",
+    )
     ready_timeout_s: float = Field(
         default=300.0,
         gt=0,

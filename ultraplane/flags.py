@@ -17,6 +17,14 @@ Workers = Annotated[
         help="Processes that serve on the port; more than 1 share one replica. [1]",
     ),
 ]
+ControllerList = Annotated[
+    str | None,
+    typer.Option(
+        "--controllers",
+        metavar="LIST",
+        help="Which controllers run, as upstream's flag says it: '*,-job' for all but one. [*]",
+    ),
+]
 JournalAddress = Annotated[
     str | None,
     typer.Option(

@@ -181,6 +181,7 @@ def controllers_arguments(config: Config, kubeconfig: Path | None = None) -> lis
     return [
         f"--kubeconfig={kubeconfig or controllers_kubeconfig(config)}",
         f"--listen={config.controllers_address}",
+        f"--controllers={config.supervisor.controller_list}",
         "--use-service-account-credentials",
         *_signing_arguments(config),
         f"--log-level={config.log_level}",

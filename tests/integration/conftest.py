@@ -1,4 +1,9 @@
-"""One cluster for all integration tests that do not kill it; each uses its own namespace."""
+"""One cluster for all integration tests that do not kill it; each uses its own namespace.
+
+Nobody acts on what tests make there but who must: namespaces end, garbage is collected, quotas are
+counted. So tests of the API see their own writes alone. Tests of controllers have another cluster
+(tests/integration/controllers).
+"""
 
 from __future__ import annotations
 
@@ -7,16 +12,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from controllers import cluster as needed
+from controllers.main import GARBAGE
 from tests.integration.cluster import Cluster, run_cluster
 from tests.integration.webhook_server import WebhookServer, run_webhooks
 
 _numbers = itertools.count(1)
+_CONTROLLERS = ",".join(part.name for part in (*needed.PARTS, GARBAGE))
+SETTINGS = {"supervisor": {"controller_list": _CONTROLLERS}}
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster, shared by the session."""
-    with run_cluster(tmp_path_factory.mktemp("cluster")) as running:
+    with run_cluster(tmp_path_factory.mktemp("cluster"), SETTINGS) as running:
         yield running
 
 

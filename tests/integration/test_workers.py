@@ -264,7 +264,8 @@ def test_partitions_with_processes_of_their_own_are_one_cluster(
 ) -> None:
     config = {"storage": {"process_per_partition": True}, "supervisor": {"restart_delay_s_max": 0}}
     with run_cluster(tmp_path_factory.mktemp("partitions"), config) as cluster:
-        pods = "/api/v1/namespaces/kube-public/pods"
+        cluster.make_namespace("apart")
+        pods = "/api/v1/namespaces/apart/pods"
         spec = {"containers": [{"name": "c", "image": "i"}]}
         pod = {"metadata": {"name": "a"}, "spec": spec}
         maps = _MAPS.replace("default", "kube-public")

@@ -138,18 +138,6 @@ def test_delete_by_label_and_of_all(kubectl: Kubectl) -> None:
     assert said == 'Error from server (NotFound): secrets "a" not found\n'
 
 
-@pytest.mark.parametrize(
-    ("cascade", "finalizer"), [("orphan", "orphan"), ("foreground", "foregroundDeletion")]
-)
-def test_a_cascade_leaves_its_finalizer_to_the_collector(
-    web: Kubectl, cascade: str, finalizer: str
-) -> None:
-    web("delete", "deployment", "web", f"--cascade={cascade}", "--wait=false")
-    metadata = web.json("get", "deployment", "web")["metadata"]
-    assert metadata["finalizers"] == [finalizer]
-    assert "deletionTimestamp" in metadata
-
-
 def test_delete_in_the_background_is_done_at_once(web: Kubectl) -> None:
     web("delete", "deployment", "web")
     assert "not found" in web.refused("get", "deployment", "web")

@@ -1,0 +1,16 @@
+"""A cluster in which all controllers run; nodes and pods are played by the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.cluster import Cluster, run_cluster
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A running cluster, shared by the session's tests of controllers."""
+    with run_cluster(tmp_path_factory.mktemp("controllers")) as running:
+        yield running
