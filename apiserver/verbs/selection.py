@@ -71,8 +71,10 @@ def _compiled(
     resolved = resolve(resource, field_selector)
     rest = resolved.without((NAME, NAMESPACE))
     match = compile_selectors(label_selector, rest)
-    if match is not None and rest.terms and isinstance(resource, CustomResource):
-        match = resource.lenient(match)
+    if match is not None and isinstance(resource, CustomResource):
+        # Of labels, only a webhook's conversion may make others.
+        if rest.terms or resource.needs_calls:
+            match = resource.lenient(match)
     return resolved, match
 
 
