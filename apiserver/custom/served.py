@@ -235,7 +235,12 @@ class Served:
             for version in definition.versions:
                 key = (definition.group, version.name, definition.names.kind)
                 fingerprint = f"{definition.shape.decode()}/{version.name}"
-                found[key] = CustomKind(version.schema or {}, fingerprint)
+                found[key] = CustomKind(
+                    version.schema or {},
+                    fingerprint,
+                    definition.preserve_unknown,
+                    version.selectable,
+                )
         return found
 
 
