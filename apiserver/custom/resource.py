@@ -202,6 +202,18 @@ class CustomResource(Resource):
             converted["metadata"].pop("managedFields", None)
         return converted
 
+    async def in_version(self, obj: JsonObject, wanted: CustomResource) -> JsonObject:
+        """Return an object of this version in another version of the type; `obj` stays as it is.
+
+        Raises:
+            StatusError: 500, the webhook failed.
+        """
+        copied: JsonObject = orjson.loads(orjson.dumps({**obj, "apiVersion": self.api_version}))
+        if self.type.webhook is not None:
+            (copied,) = await self.type.webhook.convert([copied], wanted.api_version)
+        self.type.rename(copied, wanted.api_version)
+        return copied
+
     # What is shown.
 
     def show(self, record: Record) -> Record:

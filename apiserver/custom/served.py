@@ -103,6 +103,15 @@ class Served:
         self.settle()
         return self._versions.get((group, version))
 
+    def versions_of(self, resource: Resource) -> Iterator[Resource]:
+        """Yield a custom type in all versions in which it is served."""
+        self.settle()
+        type_ = self._types.get(f"{resource.plural}.{resource.group}")
+        for version in () if type_ is None else type_.definition.versions:
+            found = self._versions.get((resource.group, version.name), {}).get(resource.plural)
+            if found is not None:
+                yield found
+
     def has_group(self, group: str) -> bool:
         """Tell whether definitions add anything to a group."""
         self.settle()

@@ -130,7 +130,7 @@ def test_custom_schema_keeps_enumerations_of_nested_kinds() -> None:
 
 
 @pytest.mark.parametrize("for_v2", [True, False])
-def test_custom_kind_without_schema_has_no_fields_at_all(for_v2: bool) -> None:
+def test_custom_kind_without_schema_has_no_fields_at_all(*, for_v2: bool) -> None:
     definitions = custom_definitions(WIDGET, None, BUILTIN, for_v2=for_v2)
     schema = definitions["com.example.stable.v1.Widget"]
     assert set(schema) == {"type", "x-kubernetes-group-version-kind"}
