@@ -129,6 +129,10 @@ class AggregationKeeper:
         if STORAGE in self._server.catalog.by_storage:
             self._digest()
 
+    def wake(self) -> None:
+        """Look at once what is served: it has changed."""
+        self._changed.set()
+
     async def run(self) -> None:
         """Keep up, until cancelled."""
         if STORAGE not in self._server.catalog.by_storage:
