@@ -1,0 +1,111 @@
+"""The types that a policy's rules name, to check its expressions against.
+
+Built-in types are known; of others, those of CustomResourceDefinitions, what the server publishes
+is read, whenever a policy has changed. A type that is not there is left out, as wildcards are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import Final, NamedTuple
+
+from kube.builtin_kinds import builtin_registry
+from kube.client import ApiClient
+from kube.json_types import JsonObject
+from kube.managed.atoms import root_type
+from kube.schema.compile import builtin_schemas
+from kube.schema.model import Type
+from kube.status import StatusError
+from kube.structural.custom import CustomSchema
+
+TYPES_MAX: Final = 10
+_GVK: Final = "x-kubernetes-group-version-kind"
+_OWN: Final = ("apiVersion", "kind", "metadata")
+"""Properties that every published schema has; the type knows them anyway."""
+
+
+class Place(NamedTuple):
+    """What a rule names: a resource in a version of a group."""
+
+    group: str
+    version: str
+    resource: str
+
+
+class NamedType(NamedTuple):
+    """A kind, as warnings name it, and the type of its objects."""
+
+    name: str
+    type: Type
+
+
+async def types_of(client: ApiClient, spec: JsonObject) -> list[NamedType]:
+    """Return the types that a policy's rules name, sorted; a few of them at most.
+
+    Raises:
+        StatusError, Unreachable: the server cannot be asked.
+    """
+    found: dict[tuple[str, str, str], NamedType] = {}
+    for place in _places(spec):
+        if len(found) == TYPES_MAX:
+            break
+        info = builtin_registry().lookup(*place)
+        if info is not None:
+            kind, type_ = info.kind, root_type(builtin_schemas().struct(info.schema_name))
+        else:
+            published = await _published(client, place)
+            if published is None:
+                continue
+            kind, type_ = published
+        name = f"{place.group}/{place.version}, Kind={kind}"
+        found[place.group, place.version, kind] = NamedType(name, type_)
+    return [found[key] for key in sorted(found)]
+
+
+async def _published(client: ApiClient, place: Place) -> tuple[str, Type] | None:
+    """Return the kind of a resource and the type that is published of it; None: there is none."""
+    if not place.group:
+        return None
+    root = f"apis/{place.group}/{place.version}"
+    try:
+        resources = (await client.request("GET", f"/{root}")).get("resources") or ()
+        document = await client.request("GET", f"/openapi/v3/{root}")
+    except StatusError as error:
+        if error.code == 404:
+            return None
+        raise
+    kind = next((one["kind"] for one in resources if one["name"] == place.resource), "")
+    wanted = {"group": place.group, "version": place.version, "kind": kind}
+    for schema in (document.get("components") or {}).get("schemas", {}).values():
+        if wanted in (schema.get(_GVK) or ()):
+            return kind, CustomSchema(_without_own(schema)).type
+    return None
+
+
+def _without_own(schema: JsonObject) -> JsonObject:
+    properties = {
+        name: field for name, field in (schema.get("properties") or {}).items() if name not in _OWN
+    }
+    return {**schema, "properties": properties}
+
+
+def _places(spec: JsonObject) -> Iterator[Place]:
+    """Yield what rules name without wildcards: no more than is looked at."""
+    left = TYPES_MAX
+    for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
+        resources = [name for name in rule.get("resources") or () if not set(name) & {"*", "/"}]
+        places = product(
+            _named(rule.get("apiGroups")), _named(rule.get("apiVersions")), sorted(resources)
+        )
+        for place in places:
+            yield Place(*place)
+            left -= 1
+            if not left:
+                return
+
+
+def _named(values: Iterable[str] | None) -> list[str]:
+    """Return values in order; none, if one stands for many."""
+    named = sorted(values or ())
+    return [] if any("*" in value for value in named) else named
