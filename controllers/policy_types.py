@@ -20,6 +20,8 @@ from kube.status import StatusError
 from kube.structural.custom import CustomSchema
 
 TYPES_MAX: Final = 10
+_ASKED_MAX: Final = 40
+"""Requests for one policy, however many types it names that are not there."""
 _GVK: Final = "x-kubernetes-group-version-kind"
 _OWN: Final = ("apiVersion", "kind", "metadata")
 """Properties that every published schema has; the type knows them anyway."""
@@ -47,13 +49,17 @@ async def types_of(client: ApiClient, spec: JsonObject) -> list[NamedType]:
         StatusError, Unreachable: the server cannot be asked.
     """
     found: dict[tuple[str, str, str], NamedType] = {}
+    asked = 0
     for place in _places(spec):
         if len(found) == TYPES_MAX:
             break
         info = builtin_registry().lookup(*place)
         if info is not None:
             kind, type_ = info.kind, root_type(builtin_schemas().struct(info.schema_name))
+        elif asked == _ASKED_MAX:
+            continue
         else:
+            asked += 1
             published = await _published(client, place)
             if published is None:
                 continue
@@ -91,8 +97,7 @@ def _without_own(schema: JsonObject) -> JsonObject:
 
 
 def _places(spec: JsonObject) -> Iterator[Place]:
-    """Yield what rules name without wildcards: no more than is looked at."""
-    left = TYPES_MAX
+    """Yield what rules name without wildcards."""
     for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
         resources = [name for name in rule.get("resources") or () if not set(name) & {"*", "/"}]
         places = product(
@@ -100,9 +105,6 @@ def _places(spec: JsonObject) -> Iterator[Place]:
         )
         for place in places:
             yield Place(*place)
-            left -= 1
-            if not left:
-                return
 
 
 def _named(values: Iterable[str] | None) -> list[str]:
