@@ -6,6 +6,7 @@ is read, whenever a policy has changed. A type that is not there is left out, as
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Final, NamedTuple
@@ -19,6 +20,7 @@ from kube.schema.model import Type
 from kube.status import StatusError
 from kube.structural.custom import CustomSchema
 
+_log: Final = logging.getLogger(__name__)
 TYPES_MAX: Final = 10
 _ASKED_MAX: Final = 40
 """Requests for one policy, however many types it names that are not there."""
@@ -75,12 +77,23 @@ async def _published(client: ApiClient, place: Place) -> tuple[str, Type] | None
         return None
     root = f"apis/{place.group}/{place.version}"
     try:
-        resources = (await client.request("GET", f"/{root}")).get("resources") or ()
+        listed = await client.request("GET", f"/{root}")
         document = await client.request("GET", f"/openapi/v3/{root}")
     except StatusError as error:
         if error.code == 404:
             return None
         raise
+    try:
+        return _read(place, listed.get("resources") or (), document)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        # Somebody else's API server says it.
+        _log.info("what is published of %s cannot be read: %r", root, error)
+        return None
+
+
+def _read(
+    place: Place, resources: Iterable[JsonObject], document: JsonObject
+) -> tuple[str, Type] | None:
     kind = next((one["kind"] for one in resources if one["name"] == place.resource), "")
     wanted = {"group": place.group, "version": place.version, "kind": kind}
     for schema in (document.get("components") or {}).get("schemas", {}).values():

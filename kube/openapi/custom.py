@@ -178,7 +178,7 @@ def _without_v3(schema: JsonObject) -> JsonObject:
         # kubectl copes neither with lists of nothing nor with such objects.
         kept.discard("type")
     made = {key: _v2_value(key, value) for key, value in schema.items() if key in kept}
-    if "required" in made:
+    if made.get("required"):
         _require_less(made, schema)
     return made
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from controllers.admission_policies import expression_warnings
 from controllers.policy_types import TYPES_MAX, types_of
 from kube.status import StatusError
@@ -110,3 +112,13 @@ def test_the_server_is_not_asked_without_end_for_types_that_are_not_there() -> N
     many = [f"gadgets{number}" for number in range(1000)]
     assert _warnings(_policy("object.a == 1", many, apiGroups=["x.io"]), client) == []
     assert len(client.asked) < 100
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"components": 1}, {"components": {"schemas": {"a": None}}}, {"components": {"schemas": []}}],
+)
+def test_what_another_server_publishes_amiss_is_left_out(document: Json) -> None:
+    client = _published({"type": "object"})
+    client.documents["/openapi/v3/apis/x.io/v1"] = document
+    assert _warnings(_policy("object.a == 1", ["knobs"], apiGroups=["x.io"]), client) == []
