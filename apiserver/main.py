@@ -170,6 +170,7 @@ class _ApiServer:
         self._backends = Backends()
         documents = Documents(self._custom.served, f"{settings.bind}:{settings.port}")
         self._aggregation = Aggregation(self._server, documents, self._backends)
+        self._custom.served.when_changed.append(self._aggregation.keeper.wake)
         self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
         self._issuers: list[IssuerKeys] = []
         self._webhook = assembly.make_webhook(settings, self._clock)

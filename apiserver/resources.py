@@ -236,6 +236,10 @@ class CustomTypes(Protocol):
         """Tell whether they add anything to a group."""
         ...
 
+    def versions_of(self, resource: Resource) -> Iterable[Resource]:
+        """Return a custom type in all versions in which it is served."""
+        ...
+
     async def refresh(self) -> bool:
         """Take in what was acknowledged anywhere; return whether that was anything.
 
@@ -272,10 +276,17 @@ class Catalog:
 
     def in_version(self, group: str, version: str) -> Mapping[str, Resource]:
         """Return what is served in a group's version, by plural name."""
-        return self.by_version.get((group, version), {})
+        found: Mapping[str, Resource] | None = self.by_version.get((group, version))
+        if found is None and self.custom is not None:
+            found = self.custom.resources(group, version)
+        return found or {}
 
     def versions_of(self, resource: Resource) -> Iterator[Resource]:
         """Yield the type in all versions, and under all groups, in which it is served."""
+        if resource.info.custom:
+            if self.custom is not None:
+                yield from self.custom.versions_of(resource)
+            return
         for resources in self.by_version.values():
             for other in resources.values():
                 if other.storage == resource.storage:
@@ -318,12 +329,8 @@ class Catalog:
             return None
         if len(rest) < 2:
             return None
-        resources: Mapping[str, Resource] | None = self.by_version.get((group, rest[0]))
-        if resources is None and self.custom is not None:
-            resources = self.custom.resources(group, rest[0])
-        if resources is None:
-            return None
-        return _resolve(resources, rest[1:])
+        resources = self.in_version(group, rest[0])
+        return _resolve(resources, rest[1:]) if resources else None
 
 
 def _resolve(resources: Mapping[str, Resource], rest: list[str]) -> Target:

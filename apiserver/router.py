@@ -15,7 +15,7 @@ from apiserver.aggregation.extensions import Delegated, Extensions
 from apiserver.asked import attributes_of
 from apiserver.authn import Authenticator, NotYet
 from apiserver.authz import Attributes, Authorizer
-from apiserver.errors import TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, from_storage_error
+from apiserver.errors import from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
 from apiserver.fairness.gate import LONG_RUNNING, Gate, Refused, Ticket
 from apiserver.fairness.requests import WAITING
@@ -23,6 +23,7 @@ from apiserver.known_paths import KnownPaths
 from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
 from apiserver.path_answers import App, PathAnswers
+from apiserver.refusals import no_method, status_of, turn_away, unexpected
 from apiserver.resources import COLLECTION_LENGTH_MAX, Target
 from apiserver.server import Server
 from apiserver.verb_table import PROXY, Handler, Verbs
@@ -33,7 +34,6 @@ from kube.go_durations import parse_go_duration
 from kube.media import negotiate
 from storage.errors import StorageError
 
-_log: Final = logging.getLogger(__name__)
 _access: Final = logging.getLogger("apiserver.access")
 _PLANS_MAX: Final = 10_000
 _SERIES_MAX: Final = 50_000
@@ -218,7 +218,7 @@ class Router:
     def _serving(exchange: Exchange, plan: Plan) -> Handler:
         target, verb, handler, _, _ = plan
         if handler is None or (exchange.method == "HEAD" and target.subresource != PROXY):
-            raise _no_method(exchange, target, verb)
+            raise no_method(exchange, target, verb)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
             negotiate(exchange.accept)
         return handler
@@ -347,7 +347,7 @@ class Router:
         except st.StatusError as error:
             await self._fail(exchange, error)
         except Refused as refusal:
-            await _turn_away(exchange, refusal)
+            await turn_away(exchange, refusal)
         except ClientGone:
             pass  # nobody is left to be answered
         finally:
@@ -380,13 +380,13 @@ class Router:
         """Tell a client why it gets nothing else."""
         match error:
             case st.StatusError() | StorageError():
-                await self._fail(exchange, _status_of(error, target))
+                await self._fail(exchange, status_of(error, target))
             case Refused():
-                await _turn_away(exchange, error)
+                await turn_away(exchange, error)
             case ClientGone():
                 pass  # nobody is left to be answered
             case _:
-                await self._fail(exchange, _unexpected(exchange, error))
+                await self._fail(exchange, unexpected(exchange, error))
 
     async def _fail(self, exchange: Exchange, error: st.StatusError) -> None:
         if exchange.code:
@@ -434,15 +434,6 @@ class Router:
         )
 
 
-async def _turn_away(exchange: Exchange, refusal: Refused) -> None:
-    """Tell a client that there is no room now, and when to come back."""
-    exchange.headers += (
-        (b"retry-after", b"%d" % refusal.retry_after_s),
-        (b"x-content-type-options", b"nosniff"),
-    )
-    await exchange.respond(TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, b"text/plain; charset=utf-8")
-
-
 def _wanted_limit_s(text: str) -> float:
     """Return the time limit that a client names, 0 for none.
 
@@ -463,31 +454,3 @@ def _is_answered_with_an_object(target: Target) -> bool:
         return True
     info = target.subresource_info
     return info is not None and bool(info.schema_name)
-
-
-def _status_of(error: st.StatusError | StorageError, target: Target) -> st.StatusError:
-    if isinstance(error, st.StatusError):
-        return error
-    return from_storage_error(error, target.resource.group_resource)
-
-
-def _unexpected(exchange: Exchange, error: Exception) -> st.StatusError:
-    if isinstance(error, RecursionError):
-        # Only what a client has nested can be deeper than our walks reach.
-        return st.bad_request("json: exceeded max depth")
-    # A bug of ours: the client hears of it, and the log has where.
-    _log.error("%s %s failed", exchange.method, quote(exchange.path), exc_info=error)
-    return st.internal_error(repr(error))
-
-
-def _no_method(exchange: Exchange, target: Target, verb: str) -> st.StatusError:
-    resource = target.resource
-    if target.subresource and target.subresource_info is None:
-        return st.nothing_there()
-    if verb == "watch" and "watch" not in resource.info.verbs:
-        if target.watch:
-            return st.nothing_there()  # there is no such path
-        if "list" in resource.info.verbs:
-            return st.method_not_allowed(resource.group, resource.plural, verb)
-    exchange.headers.append((b"connection", b"close"))
-    return st.wrong_method()

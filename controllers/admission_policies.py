@@ -2,31 +2,25 @@
 
 Expressions are evaluated without types, so one that names a field which no object has compiles, and
 fails each request. Here they are compiled again, against the types that a policy's rules name; what
-is found there changes nothing but the status. Types that CustomResourceDefinitions define are left
-out, as wildcards are.
+is found there changes nothing but the status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import product
+from collections.abc import Sequence
 from typing import Final
 
+from controllers.policy_types import NamedType, types_of
 from controllers.workqueue import Backoff, WorkQueue, run_worker
-from kube.builtin_kinds import builtin_registry
 from kube.cel.conditions import Declarations, Result, compile_condition
 from kube.cel.errors import CompileError
 from kube.client import ApiClient
 from kube.informers.changes import Change
 from kube.json_types import JsonObject
-from kube.kinds import ResourceInfo
-from kube.managed.atoms import root_type
-from kube.schema.compile import builtin_schemas
 from kube.status import StatusError
 from runtime.tasks import TaskScope
 
 PATH: Final = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
-TYPES_MAX: Final = 10
 _AGAIN_S: Final = 1.0
 _HEAD: Final = "compilation failed: "
 
@@ -60,7 +54,8 @@ class AdmissionPolicyController:
         generation = policy["metadata"].get("generation", 0)
         if generation <= policy.get("status", {}).get("observedGeneration", 0):
             return None
-        warnings = expression_warnings(policy)
+        types = await types_of(self._client, policy.get("spec") or {})
+        warnings = expression_warnings(policy, types)
         status = {
             **policy.get("status", {}),
             "observedGeneration": generation,
@@ -77,15 +72,14 @@ class AdmissionPolicyController:
         return None
 
 
-def expression_warnings(policy: JsonObject) -> list[JsonObject]:
+def expression_warnings(policy: JsonObject, types: Sequence[NamedType]) -> list[JsonObject]:
     """Return what is wrong with a policy's validations for the types that it is about."""
     spec = policy.get("spec") or {}
-    kinds = list(_kinds(spec))
     found: list[JsonObject] = []
     for index, validation in enumerate(spec.get("validations") or ()):
         for key in ("expression", "messageExpression"):
             expression = validation.get(key) or ""
-            texts = [_check(info, expression, spec) for info in kinds] if expression else []
+            texts = [_check(one, expression, spec) for one in types] if expression else []
             told = "\n".join(text for text in texts if text)
             if told:
                 field = f"spec.validations[{index}].{key}"
@@ -93,42 +87,14 @@ def expression_warnings(policy: JsonObject) -> list[JsonObject]:
     return found
 
 
-def _check(info: ResourceInfo, expression: str, spec: JsonObject) -> str:
+def _check(known: NamedType, expression: str, spec: JsonObject) -> str:
     """Return what is wrong with an expression for objects of one kind, "" for nothing."""
-    type_ = root_type(builtin_schemas().struct(info.schema_name))
-    declarations = Declarations(object_type=type_, params=spec.get("paramKind") is not None)
+    declarations = Declarations(object_type=known.type, params=spec.get("paramKind") is not None)
     for variable in spec.get("variables") or ():
         name, text = variable.get("name", ""), variable.get("expression", "")
         declarations = declarations.with_variable(name, text)
     try:
         compile_condition(expression, declarations, result=Result.ANY)
     except CompileError as error:
-        kind = f"{info.group}/{info.version}, Kind={info.kind}"
-        return f"{kind}: {str(error).removeprefix(_HEAD)}\n"
+        return f"{known.name}: {str(error).removeprefix(_HEAD)}\n"
     return ""
-
-
-def _kinds(spec: JsonObject) -> Iterator[ResourceInfo]:
-    """Yield the built-in kinds that a policy's rules name, sorted; a few of them at most."""
-    registry = builtin_registry()
-    found: dict[tuple[str, str, str], ResourceInfo] = {}
-    for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
-        places = product(
-            _named(rule.get("apiGroups")),
-            _named(rule.get("apiVersions")),
-            sorted(name for name in rule.get("resources") or () if not set(name) & {"*", "/"}),
-        )
-        for place in places:
-            info = registry.lookup(*place)
-            if info is not None:
-                found[info.group, info.version, info.kind] = info
-            if len(found) == TYPES_MAX:
-                break
-    for key in sorted(found):
-        yield found[key]
-
-
-def _named(values: Iterable[str] | None) -> list[str]:
-    """Return values in order; none, if one stands for many."""
-    named = sorted(values or ())
-    return [] if any("*" in value for value in named) else named

@@ -1,12 +1,15 @@
 """What admission looks at: one operation of a request, or one of the attempts of a change.
 
-Objects are decoded, in the storage version. Plugins of the mutating phase change `obj` in place or
-put another one there; those of the validating phase change nothing, and nobody changes `old`.
+Objects are decoded, in the storage version; custom ones in that of the request. Plugins of the
+mutating phase change `obj` in place or put another one there; those of the validating phase change
+nothing, and nobody changes `old`.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
+
+import orjson
 
 from apiserver.authn import User
 from apiserver.exchange import Caller
@@ -137,6 +140,11 @@ class Attributes:
         if self.part is not None:
             return {"kind": self.part.kind, "apiVersion": self.part.api_version, **obj}
         wanted = resource or self.resource
+        if wanted.info.custom:
+            # It is worked on in the request's version; see View.bring for others.
+            head: JsonObject = {"kind": wanted.kind, "apiVersion": wanted.api_version}
+            shown: JsonObject = orjson.loads(orjson.dumps({**obj, **head}))
+            return shown
         whole = {**obj, "kind": wanted.kind, "apiVersion": wanted.storage_api_version}
         return wanted.from_storage(whole)
 

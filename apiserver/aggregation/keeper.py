@@ -51,6 +51,7 @@ TICK_S: Final = 1.0
 LOOK_S: Final = 30.0
 REFRESH_S: Final = 60.0
 _RETRY_S_MIN: Final = 1.0
+_GATHER_S: Final = 0.05
 _LOOKS_MAX: Final = 8
 _CAPACITY: Final = 1000
 _log: Final = logging.getLogger(__name__)
@@ -129,6 +130,10 @@ class AggregationKeeper:
         if STORAGE in self._server.catalog.by_storage:
             self._digest()
 
+    def wake(self) -> None:
+        """Look at once what is served: it has changed."""
+        self._changed.set()
+
     async def run(self) -> None:
         """Keep up, until cancelled."""
         if STORAGE not in self._server.catalog.by_storage:
@@ -173,6 +178,8 @@ class AggregationKeeper:
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._changed.wait()
+                # Types come in crowds, and a step looks at all of them.
+                await self._server.clock.sleep(_GATHER_S)
             try:
                 await self._step(scope)
             except (StorageError, st.StatusError) as error:

@@ -108,7 +108,9 @@ class WebhookConversion:
         response = answer.get("response")
         if self._review == "v1":
             wanted = f"{GROUP}/v1, Kind={REVIEW}"
-            given = f"{answer.get('apiVersion', '')}, Kind={answer.get('kind', '')}"
+            version = str(answer.get("apiVersion") or "")
+            shown = version if "/" in version else f"/{version}"
+            given = f"{shown}, Kind={answer.get('kind') or ''}"
             if given != wanted:
                 raise CallFailed(f"expected webhook response of {wanted}, got {given}")
         if not isinstance(response, dict):

@@ -87,6 +87,7 @@ class CustomResource(Resource):
         "_mark",
         "_name",
         "_served_splice_at",
+        "_shown_mark",
         "type",
     )
 
@@ -99,6 +100,9 @@ class CustomResource(Resource):
             type_.stored.name
         )
         self._mark = field_needle(MARK) + type_.mark + b"\x01"
+        # What a webhook makes of an object may be selected otherwise than what is stored.
+        is_foreign = type_.webhook is not None and not self._is_stored
+        self._shown_mark = type_.mark + (f"/{version.name}".encode() if is_foreign else b"")
         self._served_splice_at = len(self.served_prefix)
         self.needs_calls = type_.webhook is not None
         self.item_strip = len(self.served_prefix) - len(b'"metadata":{"resourceVersion":"')
@@ -136,9 +140,10 @@ class CustomResource(Resource):
     def lenient(self, match: MetaMatch) -> MetaMatch:
         """Return a filter of search blobs that also lets pass what was stored otherwise.
 
-        Such a blob may lack fields that can be selected by now: it is looked at when it is shown.
+        Such a blob may lack fields that can be selected by now, and that of an object which a
+        webhook has to convert says nothing of the other version: both are looked at when shown.
         """
-        mark = self._mark
+        mark = field_needle(MARK) + self._shown_mark + b"\x01"
         return lambda meta: match(meta) if mark in meta else True
 
     def shown_matching(self, records: Sequence[Record], match: MetaMatch | None) -> list[Record]:
@@ -173,10 +178,8 @@ class CustomResource(Resource):
         return self._laid_out({**obj, "apiVersion": self.api_version})
 
     def meta_of(self, obj: JsonObject) -> bytes:
-        """Return the search blob: labels, selectable fields, and the mark."""
-        fields = {name: value(obj) for name, value in self.type.fields.items()}
-        fields[MARK] = self.type.mark.decode()
-        return build_meta(obj["metadata"].get("labels"), fields)
+        """Return the search blob of an object as it is stored: labels, selectable fields, mark."""
+        return self._blob(obj, self.type.mark)
 
     async def kept(self, obj: JsonObject, managed: object = None) -> JsonObject:
         """Return an object in the version that is stored, converted by the webhook if need be.
@@ -198,6 +201,18 @@ class CustomResource(Resource):
         if managed is not None:
             converted["metadata"].pop("managedFields", None)
         return converted
+
+    async def in_version(self, obj: JsonObject, wanted: CustomResource) -> JsonObject:
+        """Return an object of this version in another version of the type; `obj` stays as it is.
+
+        Raises:
+            StatusError: 500, the webhook failed.
+        """
+        copied: JsonObject = orjson.loads(orjson.dumps({**obj, "apiVersion": self.api_version}))
+        if self.type.webhook is not None:
+            (copied,) = await self.type.webhook.convert([copied], wanted.api_version)
+        self.type.rename(copied, wanted.api_version)
+        return copied
 
     # What is shown.
 
@@ -279,6 +294,17 @@ class CustomResource(Resource):
             found[index] = self._with(records[index], obj)
         return found
 
+    async def brought_matching(
+        self, records: Sequence[Record], match: MetaMatch | None
+    ) -> list[Record]:
+        """Return those of records that a `lenient` filter has let pass rightly, as `brought`.
+
+        Raises:
+            StatusError: 500, the webhook failed.
+        """
+        brought = await self.brought(records)
+        return brought if match is None else [one for one in brought if match(one.meta)]
+
     async def answered(self, body: bytes) -> bytes:
         """Return what is to be answered with, as it was stored or is shown, in this version.
 
@@ -327,9 +353,15 @@ class CustomResource(Resource):
 
     def _with(self, record: Record, obj: JsonObject) -> Record:
         """Return a record with another body, and the search blob that goes with that."""
+        meta = self._blob(obj, self._shown_mark)
         return record._replace(
-            body=self._laid_out(obj), meta=self.meta_of(obj), splice_at=self._served_splice_at
+            body=self._laid_out(obj), meta=meta, splice_at=self._served_splice_at
         )
+
+    def _blob(self, obj: JsonObject, mark: bytes) -> bytes:
+        fields = {name: value(obj) for name, value in self.type.fields.items()}
+        fields[MARK] = mark.decode()
+        return build_meta(obj["metadata"].get("labels"), fields)
 
     def _laid_out(self, obj: JsonObject) -> bytes:
         """Return an object as stored bodies are laid out, so that all that cuts them may."""

@@ -103,6 +103,15 @@ class Served:
         self.settle()
         return self._versions.get((group, version))
 
+    def versions_of(self, resource: Resource) -> Iterator[Resource]:
+        """Yield a custom type in all versions in which it is served."""
+        self.settle()
+        type_ = self._types.get(f"{resource.plural}.{resource.group}")
+        for version in () if type_ is None else type_.definition.versions:
+            found = self._versions.get((resource.group, version.name), {}).get(resource.plural)
+            if found is not None:
+                yield found
+
     def has_group(self, group: str) -> bool:
         """Tell whether definitions add anything to a group."""
         self.settle()
@@ -235,7 +244,12 @@ class Served:
             for version in definition.versions:
                 key = (definition.group, version.name, definition.names.kind)
                 fingerprint = f"{definition.shape.decode()}/{version.name}"
-                found[key] = CustomKind(version.schema or {}, fingerprint)
+                found[key] = CustomKind(
+                    version.schema or {},
+                    fingerprint,
+                    definition.preserve_unknown,
+                    version.selectable,
+                )
         return found
 
 

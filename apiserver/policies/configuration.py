@@ -18,6 +18,7 @@ from apiserver.webhooks.configuration import Selectors, equivalents, place_of, s
 from apiserver.webhooks.matching import ShownAs, View
 from apiserver.webhooks.rules import Place, first_match, is_excluded
 from kube.json_types import JsonObject
+from kube.kinds import ResourceInfo
 from storage.errors import StorageError
 from storage.watcher import Scope
 
@@ -134,7 +135,7 @@ class Policies(Generic[Program]):
         self._compile = compile_spec
         self._policies: dict[str, Policy[Program]] = {}
         self._bindings: dict[str, tuple[str, Binding]] = {}
-        self._known: dict[tuple[Any, ...], Relevant[Program]] = {}
+        self._known: dict[tuple[Any, ...], tuple[ResourceInfo, Relevant[Program]]] = {}
 
     def put(self, storage: str, obj: JsonObject) -> None:
         """See Sink."""
@@ -179,15 +180,15 @@ class Policies(Generic[Program]):
         """Return the policies that may be about an operation, by name; None: there are none."""
         if not (self._policies and self._bindings):
             return None
-        key = (resource.api_version, resource.plural, subresource, operation)
-        found = self._known.get(key)
-        if found is None:
+        # With the entry in the table of kinds, as in webhooks.configuration.
+        key = (id(resource.info), subresource, operation)
+        known = self._known.get(key)
+        if known is None:
             if len(self._known) >= _PLACES_MAX:
                 self._known.clear()
-            found = self._known[key] = self._find(
-                resource, place_of(resource, subresource, operation)
-            )
-        return found if found.bound else None
+            place = place_of(resource, subresource, operation)
+            known = self._known[key] = resource.info, self._find(resource, place)
+        return known[1] if known[1].bound else None
 
     def _find(self, resource: Resource, place: Place) -> Relevant[Program]:
         if is_excluded(place.group, place.resource, by_policies=True):

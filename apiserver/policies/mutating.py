@@ -22,7 +22,7 @@ from apiserver.server import Server
 from apiserver.webhooks.conditions import POLICY, Conditions, ConditionsFailed, compile_conditions
 from apiserver.webhooks.matching import ShownAs, View
 from apiserver.webhooks.metrics import WebhookMetrics
-from apiserver.webhooks.mutating import Rounds, replace_object
+from apiserver.webhooks.mutating import Rounds, replace_object, settle
 from apiserver.webhooks.pacing import Pace
 from kube import status as st
 from kube.cel.conditions import Activation
@@ -178,6 +178,7 @@ class MutatingPolicies(Plugin):
         space = shown_namespace(await view.namespace())
         for invocation in invocations:
             program = invocation.policy.program
+            await view.bring(invocation.shown_as)
             try:
                 if program.conditions is not None and not await program.pace.run(
                     attributes.caller.is_large,
@@ -193,15 +194,14 @@ class MutatingPolicies(Plugin):
                 continue
             if attributes.reinvocation.is_second and invocation.key not in rounds.due:
                 continue
-            is_large = attributes.caller.is_large
-            if await program.pace.run(is_large, self._mutate, invocation, view, space, faults):
+            if await self._mutate(invocation, view, space, faults):
                 rounds.require()
                 attributes.reinvocation.wanted = True
             if program.is_reinvoked:
                 rounds.asked.add(invocation.key)
         rounds.end(attributes)
 
-    def _mutate(
+    async def _mutate(
         self,
         invocation: _Invocation,
         view: View,
@@ -209,26 +209,38 @@ class MutatingPolicies(Plugin):
         faults: list[_Fault],
     ) -> bool:
         """Apply a policy's mutations; tell whether the object is another one then."""
-        labels = invocation.policy.name, invocation.binding.name
+        program, is_large = invocation.policy.program, view.attributes.caller.is_large
         changed = False
-        for mutation in invocation.policy.program.mutations:
-            before = view.object_as(invocation.shown_as)
-            if before is None:
-                continue
+        for mutation in program.mutations:
+            await view.bring(invocation.shown_as)
+            values = _activation(view, invocation, space)
             began_s = monotonic()
             kind = NO_ERROR
             try:
-                after = mutation.apply(
-                    before, _activation(view, invocation, space), _type_of(view, invocation)
+                changed |= await program.pace.run(
+                    is_large, _apply, mutation, invocation, view, values
                 )
             except MutationFailed as error:
                 kind = error_type(str(error))
                 fault = _Fault(invocation.policy, invocation.binding.name, str(error), _INVALID)
                 faults.append(fault)
-            else:
-                changed |= replace_object(view, invocation.shown_as, before, after)
+            await settle(view)
+            labels = invocation.policy.name, invocation.binding.name
             self._metrics.mutated(monotonic() - began_s, *labels, kind)
         return changed
+
+
+def _apply(mutation: Mutation, invocation: _Invocation, view: View, values: Activation) -> bool:
+    """Apply one mutation; tell whether the object is another one then.
+
+    Raises:
+        MutationFailed: it cannot be done.
+    """
+    before = view.object_as(invocation.shown_as)
+    if before is None:
+        return False
+    after = mutation.apply(before, values, _type_of(view, invocation))
+    return replace_object(view, invocation.shown_as, before, after)
 
 
 def _activation(view: View, invocation: _Invocation, space: JsonObject | None) -> Activation:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import orjson
+
+from apiserver.custom.resource import CustomResource
 from apiserver.policies.configuration import Binding
 from apiserver.resources import Resource
 from apiserver.server import Server
@@ -17,6 +20,7 @@ from kube.json_types import JsonObject
 from kube.kinds import split_group_version
 from kube.selector_parser import SelectorError, label_selector_of
 from storage.errors import StorageError
+from storage.record import Record
 from storage.scan import Query
 
 PARAMS_MAX: Final = 1000
@@ -104,17 +108,33 @@ async def _by_name(
             if error.code == 404:
                 return []
             raise ConfigurationError(error.message) from error
+    if isinstance(resource, CustomResource):
+        try:
+            return [_decoded(one) for one in await resource.brought((record,))]
+        except st.StatusError as error:
+            raise ConfigurationError(error.message) from error
     return [resource.decode_stored(record.body)]
+
+
+def _decoded(record: Record) -> JsonObject:
+    """Return an object as it was brought."""
+    obj: JsonObject = orjson.loads(record.body)
+    return obj
 
 
 async def _by_labels(
     server: Server, resource: Resource, namespace: str, selector: JsonObject
 ) -> list[JsonObject | None]:
     match = label_selector_of(selector).compile()
+    if match is not None and isinstance(resource, CustomResource):
+        match = resource.lenient(match)
     query = Query(resource.storage, namespace or None, limit=PARAMS_MAX, match=match)
     found: list[JsonObject | None] = []
     with server.store.scan(query) as scan:
         for chunk in scan:
-            found.extend(resource.decode_stored(record.body) for record in chunk)
+            if isinstance(resource, CustomResource):
+                found += map(_decoded, await resource.brought_matching(chunk, match))
+            else:
+                found.extend(resource.decode_stored(record.body) for record in chunk)
             await asyncio.sleep(0)  # others have their turn between chunks
     return found

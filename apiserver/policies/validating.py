@@ -181,7 +181,7 @@ class ValidatingPolicies(Plugin):
     ) -> None:
         policy = bound.policy
         try:
-            shown_as = await policy.matching.shown_as(view, relevant.place, relevant.versions)
+            shown_as = await _brought_as(policy, relevant, view)
         except st.StatusError as error:
             found.misconfigured(policy, None, error)
             return
@@ -233,6 +233,20 @@ class ValidatingPolicies(Plugin):
             attributes.operation,
             self._webhook_metrics,
         )
+
+
+async def _brought_as(
+    policy: Policy[Judge], relevant: Relevant[Judge], view: View
+) -> ShownAs | None:
+    """Return what a policy sees the objects as, which are at hand then; None: not at all.
+
+    Raises:
+        StatusError: that cannot be told, or they cannot be converted.
+    """
+    shown_as = await policy.matching.shown_as(view, relevant.place, relevant.versions)
+    if shown_as is not None:
+        await view.bring(shown_as)
+    return shown_as
 
 
 async def _binds(binding: Binding, relevant: Relevant[Judge], view: View) -> bool:

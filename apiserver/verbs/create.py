@@ -77,8 +77,7 @@ async def create_object(
         resource.hooks.default(obj)
     manager = options.field_manager or manager_of(exchange.user_agent)
     tracked = _Tracked(resource, obj, manager, _now(server), applies=options.applies)
-    obj, check = await _mutate(server, exchange, resource, obj, options)
-    tracked.check = check
+    obj = await _mutate(server, exchange, resource, obj, options, tracked)
     server.guard(exchange.user, resource, obj, None)
     prefix = obj["metadata"].get("generateName", "")
     generated = bool(prefix) and not obj["metadata"].get("name")
@@ -99,12 +98,16 @@ async def create_object(
 
 
 async def _mutate(
-    server: Server, exchange: Caller, resource: Resource, obj: JsonObject, options: WriteOptions
-) -> tuple[JsonObject, _Check | None]:
-    """Let the mutating phase of admission complete the object.
+    server: Server,
+    exchange: Caller,
+    resource: Resource,
+    obj: JsonObject,
+    options: WriteOptions,
+    tracked: _Tracked,
+) -> JsonObject:
+    """Let the mutating phase of admission complete the object, and return it.
 
-    Returns:
-        The object, and what is left to be done for the validating phase.
+    What is left to be done for the validating phase is kept in `tracked`.
 
     Raises:
         StatusError: a plugin refuses.
@@ -113,15 +116,22 @@ async def _mutate(
     if plan is not None and resource.is_twin:
         plan = plan.of_twins
     if plan is None:
-        return obj, None
+        return obj
     metadata = obj["metadata"]
     key = metadata.get("namespace", ""), metadata.get("name", "")
     attributes = Attributes(exchange, CREATE, resource, key, (obj, None), options)
+    if plan.is_dynamic:
+        # Webhooks and policies are shown them, as updates show them anyway.
+        metadata["managedFields"] = tracked.plain_entries(_now(server))
     waiting = plan.mutate(attributes)
     if waiting is not None:
         await waiting
     assert attributes.obj is not None
-    return attributes.obj, _Check(plan, attributes) if plan.validating else None
+    if plan.is_dynamic:
+        attributes.obj["metadata"].pop("managedFields", None)
+    if plan.validating:
+        tracked.check = _Check(plan, attributes)
+    return attributes.obj
 
 
 class _Check(NamedTuple):
@@ -130,7 +140,7 @@ class _Check(NamedTuple):
     plan: Plan
     attributes: Attributes
 
-    async def run(self, obj: JsonObject) -> None:
+    async def run(self, obj: JsonObject, tracked: _Tracked) -> None:
         """Let the plugins look at the prepared object.
 
         Raises:
@@ -138,6 +148,10 @@ class _Check(NamedTuple):
         """
         attributes = self.attributes
         attributes.obj = obj
+        if self.plan.is_dynamic:
+            metadata = obj["metadata"]
+            managed = tracked.plain_entries(metadata["creationTimestamp"])
+            attributes.obj = {**obj, "metadata": {**metadata, "managedFields": managed}}
         attributes.name = obj["metadata"].get("name", "")
         waiting = self.plan.validate(attributes)
         if waiting is not None:
@@ -173,6 +187,11 @@ class _Tracked:
         if self._given is not None:
             return self._given or None
         return self._resource.tracker.entry_of_new(self._fields, self._manager, now)
+
+    def plain_entries(self, now: str) -> JsonArray:
+        """Return the same as values that may be looked into."""
+        found: JsonArray = orjson.loads(orjson.dumps(self.entries(now) or []))
+        return found
 
 
 def _warn(server: Server, exchange: Caller, resource: Resource, obj: JsonObject) -> None:
@@ -273,7 +292,7 @@ async def _check(exchange: Caller, resource: Resource, obj: JsonObject, tracked:
     else:
         check_new(resource, obj)
     if tracked.check is not None:
-        await tracked.check.run(obj)
+        await tracked.check.run(obj, tracked)
         tracked.check = None
 
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
-from apiserver.custom.resource import CustomResource
 from apiserver.exchange import Caller, Exchange
 from apiserver.options import DeleteOptions, list_options
 from apiserver.resources import Resource, Target
@@ -68,23 +67,17 @@ async def _delete_all(
     kept_bytes = count = 0
     with closing(source.records()) as chunks:
         for chunk in chunks:
-            count += len(chunk)
             # Before anything is deleted: a webhook may fail to convert it.
-            shown = await _shown(source.resource, chunk)
+            shown = await source.brought(chunk)
+            count += len(shown)
             if kept is not None:
                 kept += shown
-                kept_bytes += sum(len(record.body) for record in chunk)
+                kept_bytes += sum(len(record.body) for record in shown)
                 if kept_bytes > PAGE_BYTES_MAX:
                     kept = None
-            await _delete_some(server, caller, source.resource, chunk, options)
+            await _delete_some(server, caller, source.resource, shown, options)
             await server.list_steps.next()
     return kept, count
-
-
-async def _shown(resource: Resource, records: Sequence[Record]) -> Sequence[Record]:
-    if isinstance(resource, CustomResource) and resource.needs_calls:
-        return await resource.brought(records)
-    return records
 
 
 async def _delete_some(

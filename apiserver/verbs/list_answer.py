@@ -14,7 +14,6 @@ from itertools import chain
 from typing import Final, TypeAlias
 
 from apiserver.aside import LARGE_BYTES
-from apiserver.custom.resource import CustomResource
 from apiserver.exchange import Exchange
 from apiserver.parts import Part, respond_parts
 from apiserver.server import Server
@@ -42,8 +41,8 @@ async def answer_list(
         ClientGone: there is nobody to answer any more.
     """
     resource = source.resource
-    if resource.needs_calls and isinstance(resource, CustomResource):
-        await _answer_brought(server, exchange, source, how, (resource, media))
+    if resource.needs_calls:
+        await _answer_brought(server, exchange, source, how, media)
         return
     if media.encoding == "cbor":
         await answer_cbor_list(server, exchange, source, _shown(how, media))
@@ -70,24 +69,23 @@ async def _answer_brought(
     exchange: Exchange,
     source: ListSource,
     how: Format | Shape,
-    about: tuple[CustomResource, MediaType],
+    media: MediaType,
 ) -> None:
     """Write a list whose objects a webhook may have to convert, chunk by chunk.
 
     A page, and what can only be encoded as a whole, is converted before any of it is written.
     """
-    resource, media = about
     with closing(source.records()) as chunks:
         if source.limit or not isinstance(how, Format):
             found: list[Record] = []
             for chunk in chunks:
-                found += await resource.brought(chunk)
+                found += await source.brought(chunk)
             await answer_records(server, exchange, source, found, how, media)
             return
-        strip = resource.item_strip if how.strips else 0
+        strip = source.resource.item_strip if how.strips else 0
         layout = None
         for chunk in chunks:
-            bodies = [record.body[strip:] for record in await resource.brought(chunk)]
+            bodies = [record.body[strip:] for record in await source.brought(chunk)]
             if not bodies:
                 continue
             if layout is None:

@@ -5,7 +5,7 @@ Of a list in pages, what follows is known when the page's last chunk has been gi
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -72,7 +72,8 @@ class ListSource:
     def records(self) -> Generator[list[Record], None, None]:
         """Yield the chosen records in chunks, as the resource shows them; raises as `bodies`.
 
-        Where a webhook has to convert them, they are as they are stored.
+        Where a webhook may have to convert them, they are as they are stored, and those that are
+        not chosen after all are among them: see `brought`.
         """
         resource = self.resource
         if not isinstance(resource, CustomResource) or resource.needs_calls:
@@ -81,6 +82,17 @@ class ListSource:
         with closing(self._stored()) as chunks:
             for chunk in chunks:
                 yield resource.shown_matching(chunk, self._chosen.match)
+
+    async def brought(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Return those of a chunk of `records` that are chosen, as the resource shows them.
+
+        Raises:
+            StatusError: 500, a webhook failed to convert them.
+        """
+        resource = self.resource
+        if isinstance(resource, CustomResource) and resource.needs_calls:
+            return await resource.brought_matching(records, self._chosen.match)
+        return records
 
     def _stored(self) -> Generator[list[Record], None, None]:
         chosen, store = self._chosen, self._store

@@ -71,7 +71,9 @@ def _compiled(
     resolved = resolve(resource, field_selector)
     rest = resolved.without((NAME, NAMESPACE))
     match = compile_selectors(label_selector, rest)
-    if match is not None and rest.terms and isinstance(resource, CustomResource):
+    # Of labels, only a webhook's conversion may make others.
+    may_differ = bool(rest.terms) or resource.needs_calls
+    if match is not None and may_differ and isinstance(resource, CustomResource):
         match = resource.lenient(match)
     return resolved, match
 

@@ -221,8 +221,10 @@ class _Stream:
                 resource.storage, chosen.namespace or "", chosen.name, revision
             )
             gathered = []
-            if record is not None and self._frames.matches(record):
-                gathered = [self._encoder.added(await bring(resource, record))]
+            if record is not None:
+                record = await bring(resource, record)
+                if self._frames.matches(record):
+                    gathered = [self._encoder.added(record)]
         else:
             gathered = await self._send_objects(revision)
         if self._options.allow_bookmarks and self._wants_end_mark():

@@ -15,6 +15,7 @@ from apiserver.webhooks.conditions import WEBHOOK, Conditions, compile_condition
 from apiserver.webhooks.pacing import Pace
 from apiserver.webhooks.rules import Place, first_match, is_excluded
 from kube.json_types import JsonObject
+from kube.kinds import ResourceInfo
 from kube.selector_parser import SelectorError, label_selector_of
 from kube.selectors import LabelSelector
 
@@ -99,7 +100,7 @@ class Hooks:
         self._catalog = catalog
         self._step = step
         self._by_configuration: dict[str, tuple[Hook, ...]] = {}
-        self._known: dict[tuple[Any, ...], tuple[Invocation, ...]] = {}
+        self._known: dict[tuple[Any, ...], tuple[ResourceInfo, tuple[Invocation, ...]]] = {}
 
     def put(self, _storage: str, obj: JsonObject) -> None:
         """See Sink."""
@@ -124,15 +125,16 @@ class Hooks:
         """Return the webhooks with rules about an operation, in the order they are asked in."""
         if not self._by_configuration:
             return ()
-        key = (resource.api_version, resource.plural, subresource, operation)
+        # What is kept of a resource is kept with its entry in the table of kinds, so that no other
+        # gets that id: custom types come and go, and their versions with them.
+        key = (id(resource.info), subresource, operation)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _PLACES_MAX:
                 self._known.clear()
-            found = self._known[key] = self._find(
-                resource, place_of(resource, subresource, operation)
-            )
-        return found
+            place = place_of(resource, subresource, operation)
+            found = self._known[key] = resource.info, self._find(resource, place)
+        return found[1]
 
     def _find(self, resource: Resource, place: Place) -> tuple[Invocation, ...]:
         if is_excluded(place.group, place.resource):

@@ -12,6 +12,7 @@ import orjson
 from apiserver.admission.attributes import CREATE, UPDATE, Attributes
 from apiserver.authn import AUTHENTICATED, User
 from apiserver.authz import Attributes as Asked
+from apiserver.custom.resource import CustomResource
 from apiserver.resources import Resource
 from apiserver.server import Server
 from apiserver.webhooks.configuration import Selectors
@@ -29,9 +30,12 @@ class View:
 
     Attributes:
         attributes: the operation.
+        pending: a custom object that has been changed in another version than the request's, and
+            that version; see `webhooks.mutating.settle`.
     """
 
     def __init__(self, server: Server, attributes: Attributes) -> None:
+        self.pending: tuple[CustomResource, JsonObject] | None = None
         self.attributes = attributes
         self._server = server
         self._namespace: JsonObject | None = None
@@ -49,6 +53,30 @@ class View:
         if not self._selects_object(selectors.objects):
             return False
         return selectors.namespaces.is_empty or await self._selects_namespace(selectors.namespaces)
+
+    async def bring(self, shown_as: ShownAs) -> None:
+        """Have the objects at hand in a version: those of a custom type may have to be converted.
+
+        Raises:
+            StatusError: 500, that cannot be done.
+        """
+        wanted = self.other_version(shown_as)
+        if wanted is None:
+            return
+        asked = self.attributes.resource
+        assert isinstance(asked, CustomResource), "versions of one type are of one kind"
+        for obj in (self.attributes.obj, self.attributes.old):
+            key = shown_as, id(obj)
+            if obj is not None and key not in self._shown:
+                self._shown[key] = obj, await asked.in_version(obj, wanted)
+
+    def other_version(self, shown_as: ShownAs) -> CustomResource | None:
+        """Return a custom type in a version; None: objects are at hand in it anyway."""
+        asked = self.attributes.resource
+        if not asked.info.custom or self.attributes.part is not None:
+            return None
+        wanted = self.resource_as(shown_as)
+        return wanted if wanted is not asked and isinstance(wanted, CustomResource) else None
 
     def object_as(self, shown_as: ShownAs) -> JsonObject | None:
         """Return what is to be, in a version."""

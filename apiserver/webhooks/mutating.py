@@ -15,6 +15,7 @@ import orjson
 
 from apiserver.admission.attributes import Attributes
 from apiserver.admission.chain import Plugin
+from apiserver.custom.resource import CustomResource
 from apiserver.documents import decode_object
 from apiserver.metadata import ensure_namespace
 from apiserver.resources import Resource
@@ -122,6 +123,7 @@ class MutatingWebhooks(Plugin):
         changed = False
         try:
             changed = await self._calls.ask(invocation, view, ADMIT, f"{_FAILED_OPEN}{place}", use)
+            await settle(view)
         finally:
             told = {
                 "configuration": hook.configuration,
@@ -145,6 +147,7 @@ async def wants(invocation: Invocation, view: View, calls: WebhookCalls) -> bool
     hook, attributes = invocation.hook, view.attributes
     if not await view.selects(hook.selectors):
         return False
+    await view.bring(invocation.shown_as)
     if hook.conditions is None:
         return True
     activation = view.activation(invocation.shown_as)
@@ -198,6 +201,8 @@ def _apply(hook: Hook, view: View, shown_as: ShownAs, response: Response) -> boo
 def replace_object(view: View, shown_as: ShownAs, before: JsonObject, after: JsonObject) -> bool:
     """Put an object in a version into the operation, decoded and defaulted as one of a client is.
 
+    A custom object of another version than the request's waits for `settle`.
+
     Args:
         view: the operation.
         shown_as: the version.
@@ -218,12 +223,32 @@ def replace_object(view: View, shown_as: ShownAs, before: JsonObject, after: Jso
         new, _ = decode_object(resource, orjson.loads(orjson.dumps(after)), part)
         if new == before:
             return False
+        other = view.other_version(shown_as)
+        if other is not None:
+            other.hooks.default(new)
+            view.pending = other, new
+            return True
         if part is None:
             new = _as_stored(attributes, resource, new)
     except st.StatusError as error:
         raise st.internal_error(error.message) from error
     attributes.obj = new
     return True
+
+
+async def settle(view: View) -> None:
+    """Bring what was changed in another version to that of the request.
+
+    Raises:
+        StatusError: 500, a webhook failed to convert it.
+    """
+    if view.pending is None:
+        return
+    (resource, new), view.pending = view.pending, None
+    attributes = view.attributes
+    asked = attributes.resource
+    assert isinstance(asked, CustomResource), "versions of one type are of one kind"
+    attributes.obj = _as_stored(attributes, asked, await resource.in_version(new, asked))
 
 
 def _as_stored(attributes: Attributes, resource: Resource, new: JsonObject) -> JsonObject:

@@ -175,7 +175,8 @@ async def _deployment_with_set(stage: Stage) -> tuple[Resource, Resource]:
     wanted = workload("simpletest.deployment", 0)
     wanted["spec"]["paused"] = True
     made = await deployments.create(wanted)
-    dependent = workload("simpletest.replicaset", 0, {"made-by": "conformance"})
+    # Selected by the Deployment: its controller would release others.
+    dependent = workload("simpletest.replicaset", 0)
     dependent["metadata"]["ownerReferences"] = [owner(made, blocks=True)]
     await sets.create(dependent)
     return deployments, sets

@@ -185,10 +185,11 @@ class OpenApi:
 
     def _definitions(self, infos: Iterable[ResourceInfo], *, for_v2: bool) -> dict[str, JsonObject]:
         definitions = load_definitions()
+        builtin = dict(definitions)
         for info in infos:
             if info.custom:
                 custom = self._custom.get((info.group, info.version, info.kind))
-                definitions |= custom_definitions(info, custom, for_v2=for_v2)
+                definitions |= custom_definitions(info, custom, builtin, for_v2=for_v2)
         return definitions
 
 

@@ -29,6 +29,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def bare_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A running cluster without controllers: nobody but the test writes, lists or watches."""
+    settings = {"supervisor": {"controllers": False}}
+    with run_cluster(tmp_path_factory.mktemp("bare-cluster"), settings) as running:
+        yield running
+
+
 @pytest.fixture
 def namespace(cluster: Cluster) -> str:
     """The name of a new namespace."""

@@ -51,7 +51,7 @@ UPSTREAM_REFUSES_TOO: Final = {
 """Why upstream refuses real manifests, and what the refusal says: each was looked at by eye."""
 _ADDED_TO: Final = ("tolerations", "volumes", "volumeMounts", "finalizers", "taints")
 """Lists to whose ends admission adds."""
-_STATUS_FOLLOWS: Final = frozenset({"flowschemas"})
+_STATUS_FOLLOWS: Final = frozenset({"apiservices", "flowschemas"})
 """Types whose objects get a status by the server itself, soon after they were made."""
 _PATIENCE_S: Final = 10.0
 _UNKNOWN: Final = re.compile(r'unknown field \\"(.+?)\\"')
@@ -158,7 +158,7 @@ class Life:
         deadline_s = time.monotonic() + _PATIENCE_S
         while True:
             obj: dict[str, Any] = self.wire.call("GET", one).json
-            if obj["status"].get("conditions"):
+            if (obj.get("status") or {}).get("conditions"):
                 return obj
             assert time.monotonic() < deadline_s, "no status came"
             time.sleep(0.02)

@@ -29,6 +29,12 @@ SCALABLE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def cluster(bare_cluster: Cluster) -> Cluster:
+    """Nobody but the test writes a status."""
+    return bare_cluster
+
+
 @pytest.fixture
 def deployments(cluster: Cluster, namespace: str) -> Collection:
     """Deployments of a new namespace."""

@@ -28,6 +28,12 @@ NO_METHOD = "the server does not allow this method on the requested resource"
 NOT_THERE = "the server could not find the requested resource"
 
 
+@pytest.fixture(scope="module")
+def cluster(bare_cluster: Cluster) -> Cluster:
+    """Nobody but the test writes a status."""
+    return bare_cluster
+
+
 @pytest.fixture
 def deployments(cluster: Cluster, namespace: str) -> Collection:
     """Deployments of a new namespace."""

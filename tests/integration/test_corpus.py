@@ -91,6 +91,12 @@ class Trial:
             release(self._wire, path, self._wire.call("GET", path).json)
 
 
+@pytest.fixture(scope="module")
+def cluster(bare_cluster: Cluster) -> Cluster:
+    """Nobody but the test writes its objects."""
+    return bare_cluster
+
+
 @pytest.fixture
 def trial(cluster: Cluster, namespace: str) -> Iterator[Trial]:
     """A trial that has not begun."""

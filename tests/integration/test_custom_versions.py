@@ -29,6 +29,12 @@ OLD = fields(hostPort={"type": "string"}, shared={"type": "string", "default": "
 NEW = fields(host={"type": "string"}, port={"type": "string"}, shared={"type": "string"})
 
 
+@pytest.fixture(scope="module")
+def cluster(bare_cluster: Cluster) -> Cluster:
+    """Nobody but the test has objects converted."""
+    return bare_cluster
+
+
 @pytest.fixture
 def plain(cluster: Cluster, namespace: str) -> Iterator[Callable[[str], Collection]]:
     """A type whose versions differ by their schemas alone."""
@@ -240,7 +246,11 @@ FAULTS: dict[str, tuple[Any, str]] = {
         {"metadata": {"labels": {"x y": "z"}}},
         "returned invalid metadata in object at index 0: metadata.labels: Invalid value",
     ),
-    "other uid": (Reply(body=b"{}"), "failed: Object 'Kind' is missing in '{}'"),
+    "no review": (
+        Reply(body=b"{}"),
+        "failed: expected webhook response of "
+        "apiextensions.k8s.io/v1, Kind=ConversionReview, got /, Kind=",
+    ),
     "no answer": (Reply(500, b"broken"), "failed: an error on the server"),
 }
 

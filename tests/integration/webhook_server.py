@@ -163,7 +163,7 @@ def run_webhooks(
     listener = Quiet((HOST, 0), _handler(lambda: server))
     bundle = ""
     if with_tls:
-        chain, authority = _certificates(directory, names)
+        chain, authority = certificates(directory, names)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain)
         listener.socket = context.wrap_socket(
@@ -192,7 +192,7 @@ def _reviewed(review: Json, response: Json) -> Reply:
     return Reply(body=orjson.dumps(answer))
 
 
-def _certificates(directory: Path, names: Sequence[str]) -> tuple[Path, bytes]:
+def certificates(directory: Path, names: Sequence[str]) -> tuple[Path, bytes]:
     """Return a file of the server's key and certificate, and the authority that signed it."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "webhooks' test authority")])

@@ -28,9 +28,10 @@ def _child(name: str, spec: Any) -> dict[str, Any]:
 
 @kopf.on.startup()
 def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-    """Keep to what a test has time for."""
+    """Keep to what a test has time for; tell of what is done by events."""
     settings.watching.server_timeout = 10
     settings.execution.max_workers = 4
+    settings.posting.loggers = True
 
 
 @kopf.on.create(*_TYPE)

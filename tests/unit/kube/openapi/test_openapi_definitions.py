@@ -12,7 +12,7 @@ from kube.builtin_kinds import builtin_registry
 from kube.json_types import JsonObject
 from kube.openapi import CustomKind, OpenApi
 from kube.openapi.custom import custom_definitions
-from kube.openapi.definitions import V3, closure, render_definition
+from kube.openapi.definitions import V3, closure, load_definitions, render_definition
 
 OPENAPI = OpenApi(builtin_registry())
 V2_SCHEMAS: dict[str, Any] = json.loads(OPENAPI.v2())["definitions"]
@@ -21,6 +21,7 @@ CONTAINER = "io.k8s.api.core.v1.Container"
 DEPLOYMENT = "io.k8s.api.apps.v1.Deployment"
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+BUILTIN = load_definitions()
 CONFIG_MAP = builtin_registry().lookup("", "v1", "configmaps")
 assert CONFIG_MAP is not None
 WIDGET = dataclasses.replace(
@@ -34,7 +35,7 @@ WIDGET = dataclasses.replace(
 
 
 def widget_schema(schema: JsonObject, *, for_v2: bool) -> JsonObject:
-    definitions = custom_definitions(WIDGET, CustomKind(schema, "1"), for_v2=for_v2)
+    definitions = custom_definitions(WIDGET, CustomKind(schema, "1"), BUILTIN, for_v2=for_v2)
     return definitions["com.example.stable.v1.Widget"]
 
 
@@ -128,10 +129,64 @@ def test_custom_schema_keeps_enumerations_of_nested_kinds() -> None:
     assert rendered["properties"]["target"]["properties"]["kind"]["enum"] == ["A"]
 
 
-def test_custom_kind_without_schema_allows_anything() -> None:
-    definitions = custom_definitions(WIDGET, None, for_v2=False)
+@pytest.mark.parametrize("for_v2", [True, False])
+def test_custom_kind_without_schema_has_no_fields_at_all(*, for_v2: bool) -> None:
+    definitions = custom_definitions(WIDGET, None, BUILTIN, for_v2=for_v2)
     schema = definitions["com.example.stable.v1.Widget"]
-    assert schema["x-kubernetes-preserve-unknown-fields"] is True
+    assert set(schema) == {"type", "x-kubernetes-group-version-kind"}
+    assert schema["type"] == "object"
+
+
+def test_v2_definition_that_preserves_unknown_fields_at_its_root_has_no_fields_at_all() -> None:
+    given: JsonObject = {
+        "type": "object",
+        "description": "d",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "properties": {"spec": {"type": "object"}},
+    }
+    assert set(widget_schema(given, for_v2=True)) == {"type", "x-kubernetes-group-version-kind"}
+    in_v3 = widget_schema(given, for_v2=False)
+    assert set(in_v3["properties"]) == {"apiVersion", "kind", "metadata", "spec"}
+    assert in_v3["x-kubernetes-preserve-unknown-fields"] is True
+
+
+def test_v2_definition_of_a_type_that_preserves_unknown_fields_has_no_fields_at_all() -> None:
+    kind = CustomKind({"type": "object", "properties": {"a": {}}}, "1", preserves_unknown=True)
+    schema = custom_definitions(WIDGET, kind, BUILTIN, for_v2=True)["com.example.stable.v1.Widget"]
+    assert set(schema) == {"type", "x-kubernetes-group-version-kind"}
+
+
+def test_what_every_object_has_is_described_as_in_built_in_kinds() -> None:
+    schema = widget_schema({"type": "object"}, for_v2=False)
+    described = BUILTIN["io.k8s.api.core.v1.ConfigMap"]["properties"]
+    for key in ("apiVersion", "kind", "metadata"):
+        assert schema["properties"][key]["description"] == described[key]["description"]
+
+
+def test_embedded_objects_have_what_every_object_has_and_need_their_type() -> None:
+    template: JsonObject = {"type": "object", "x-kubernetes-embedded-resource": True}
+    given = {"type": "object", "properties": {"list": {"type": "array", "items": template}}}
+    embedded = widget_schema(given, for_v2=True)["properties"]["list"]["items"]
+    assert set(embedded["properties"]) == {"apiVersion", "kind", "metadata"}
+    assert embedded["required"] == ["kind", "apiVersion"]
+    template["x-kubernetes-preserve-unknown-fields"] = True
+    assert "properties" not in widget_schema(given, for_v2=True)["properties"]["list"]["items"]
+
+
+def test_selectable_fields_are_published_with_the_kind_and_its_list() -> None:
+    kind = CustomKind({"type": "object"}, "1", selectable=("spec.host",))
+    for schema in custom_definitions(WIDGET, kind, BUILTIN, for_v2=False).values():
+        assert schema["x-kubernetes-selectable-fields"] == [{"fieldPath": "spec.host"}]
+
+
+def test_v2_definition_does_not_require_what_may_be_null() -> None:
+    given: JsonObject = {
+        "type": "object",
+        "required": ["a", "b"],
+        "properties": {"a": {"type": "string", "nullable": True}, "b": {"type": "string"}},
+    }
+    assert widget_schema(given, for_v2=True)["required"] == ["b"]
+    assert widget_schema(given, for_v2=False)["required"] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -144,12 +199,12 @@ def test_custom_kind_without_schema_allows_anything() -> None:
         ),
         (
             {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {}},
-            {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            {"x-kubernetes-preserve-unknown-fields": True},
         ),
         ({"type": "array", "items": {"not": {}, "default": 1}}, {"type": "array", "items": {}}),
-        ({"x-kubernetes-validations": [{"rule": "true"}]}, {}),
+        ({"type": "array"}, {}),
     ],
-    ids=["null", "int-or-string", "unknown fields", "nested", "rules"],
+    ids=["null", "int-or-string", "unknown fields", "nested", "lists of anything"],
 )
 def test_v2_definition_says_no_more_than_swagger_can(
     given: JsonObject, expected: JsonObject
