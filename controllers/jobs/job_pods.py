@@ -191,7 +191,7 @@ class JobPodBook:
         self._leaving: set[str] = set()
 
     def of(self, uid: str) -> JobPods:
-        """Return a Job's pods; not to be changed."""
+        """Return a Job's pods; only `unchecked` and `verdicts` are for others to change."""
         return self._jobs.get(uid, NO_PODS)
 
     def get(self, key: str) -> JobPod | None:
