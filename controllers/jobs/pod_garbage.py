@@ -2,8 +2,9 @@
 
 Every PERIOD_S it ends, without grace: pods that have terminated, beyond the newest TERMINATED_MAX
 (evicted ones first, then the oldest); pods being deleted on a node that is out of service; pods of
-nodes that do not exist, if they still do not QUARANTINE_S after that was first seen; pods being
-deleted that never had a node. A pod that had not ended is marked as failed before.
+nodes that do not exist, if they still do not QUARANTINE_S after that was first seen, and the pod is
+as old; pods being deleted that never had a node. A pod that had not ended is marked as failed
+before.
 
 What it looks for is noted as pods change: a pass over all pods is made only when a node is gone.
 """
@@ -177,9 +178,11 @@ class PodCollector:
         await self._end(await self._on(gone), condition)
 
     async def _on(self, nodes: set[str]) -> list[PodBrief]:
+        """Return the pods of some nodes, but for those that came while these were waited for."""
         found = []
+        limit_s = self._clock.now_s() - QUARANTINE_S
         for at, pod in enumerate(list(self._briefs), start=1):
-            if pod.node in nodes:
+            if pod.node in nodes and pod.created_s <= limit_s:
                 found.append(pod)
             if not at % _STEP:
                 await asyncio.sleep(0)

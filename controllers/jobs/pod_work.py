@@ -69,18 +69,20 @@ class PodWork:
     async def create(
         self, job: JsonObject, pods: Sequence[JsonObject]
     ) -> tuple[int, Failure | None]:
-        """Create pods, slowly at first; return how many were, and the first failure."""
+        """Create pods, slowly at first; return how many were, and the first failure.
+
+        That the namespace is being deleted is none: no create will succeed any more, and the
+        namespace's end takes the Job, too.
+        """
         left = iter(pods)
 
         async def create() -> None:
-            try:
-                self._book.note(await self._control.create(job, next(left)))
-            except StatusError as error:
-                # No create will succeed any more, and the namespace's end takes the Job, too.
-                if not has_cause(error, "NamespaceTerminating"):
-                    raise
+            self._book.note(await self._control.create(job, next(left)))
 
-        return await slow_start(len(pods), create)
+        created, failure = await slow_start(len(pods), create)
+        if failure is not None and has_cause(failure, "NamespaceTerminating"):
+            failure = None
+        return created, failure
 
     async def delete(self, job: JsonObject, pods: Sequence[JobPod], *, untracked: bool) -> Deleted:
         """Delete pods.

@@ -155,6 +155,19 @@ def test_pods_of_a_node_that_is_gone_fail_and_go_after_a_while() -> None:
     assert condition["type"] == "DisruptionTarget"
 
 
+def test_a_pod_that_came_later_is_given_as_much_time() -> None:
+    scene = _Scene()
+    scene.tell(_on("gone", pod("old", "Succeeded")))
+    scene.collect()
+    late = _on("gone", pod("late", "Succeeded"))
+    late["metadata"]["creationTimestamp"] = stamp(-20)
+    scene.tell(late)
+    assert scene.collect(pod_garbage.QUARANTINE_S) == ["DELETE old"]
+    scene.tell(pod("old"), change=Change.DELETED)
+    assert scene.collect() == []
+    assert scene.collect(pod_garbage.QUARANTINE_S) == ["DELETE late"]
+
+
 def test_a_node_that_comes_back_in_time_keeps_its_pods() -> None:
     scene = _Scene()
     scene.tell(_on("late", pod("a")))
