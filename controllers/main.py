@@ -29,6 +29,7 @@ from controllers.certificate_authority import CertificateAuthority
 from controllers.certificates import read_authority
 from controllers.garbage.collector import GarbageCollector
 from controllers.identities import Identities
+from controllers.jobs import assembly as jobs
 from controllers.leader_election import ElectionPlan, LeaderElection
 from controllers.parts import EVERYTHING, Context, Part, choose
 from controllers.workloads import assembly as workloads
@@ -141,7 +142,7 @@ def _make_collector(context: Context) -> GarbageCollector:
 
 
 GARBAGE = Part("garbage-collector-controller", ("generic-garbage-collector",), _make_collector)
-PARTS = (*cluster.PARTS, *workloads.PARTS)
+PARTS = (*cluster.PARTS, *workloads.PARTS, *jobs.PARTS)
 
 
 async def _accept_connections(path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Ends pods that nobody else will end: those being deleted whose node is gone.
+"""Ending pods that nobody else will end, for the collector of pods and for namespaces that go.
 
 A pod bound to a node stays until the node's kubelet says that it has stopped. When the node object
-does not exist there is no such kubelet, so the pod is deleted without grace, as upstream's pod
-garbage collector does. Its own finalizers still hold it. Called for the namespaces being deleted.
+does not exist there is no such kubelet, so the pod is deleted without grace. Its own finalizers
+still hold it. The collector (jobs/pod_garbage.py) waits a while for a node to come back; a
+namespace that is being deleted does not.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ async def end_orphans(client: ApiClient, namespace: str) -> int:
     path = f"/api/v1/namespaces/{namespace}/pods"
     page = await client.request("GET", path, query={"limit": str(_PAGE_SIZE)})
     waiting = [pod for pod in page.get("items") or () if _waits_for_its_node(pod)]
-    gone = await _absent_nodes(client, {pod["spec"]["nodeName"] for pod in waiting})
+    gone = await absent_nodes(client, {pod["spec"]["nodeName"] for pod in waiting})
     orphans = [pod for pod in waiting if pod["spec"]["nodeName"] in gone]
     for pod in orphans:
-        await _delete_now(client, f"{path}/{pod['metadata']['name']}", pod["metadata"]["uid"])
+        await delete_now(client, f"{path}/{pod['metadata']['name']}", pod["metadata"]["uid"])
     return len(orphans)
 
 
@@ -42,7 +43,12 @@ def _waits_for_its_node(pod: JsonObject) -> bool:
     return bool(metadata.get("deletionGracePeriodSeconds") != 0)
 
 
-async def _absent_nodes(client: ApiClient, names: set[str]) -> set[str]:
+async def absent_nodes(client: ApiClient, names: set[str]) -> set[str]:
+    """Return those of some nodes that do not exist, each read anew.
+
+    Raises:
+        StatusError, Unreachable: the server can't be asked.
+    """
     absent: set[str] = set()
     for name in sorted(names):
         try:
@@ -54,7 +60,12 @@ async def _absent_nodes(client: ApiClient, names: set[str]) -> set[str]:
     return absent
 
 
-async def _delete_now(client: ApiClient, path: str, uid: str) -> None:
+async def delete_now(client: ApiClient, path: str, uid: str) -> None:
+    """Delete a pod without grace, unless it is another by now.
+
+    Raises:
+        StatusError, Unreachable: it may not have been deleted.
+    """
     options = {
         "kind": "DeleteOptions",
         "apiVersion": "v1",

@@ -108,13 +108,19 @@ class Claims:
             if pod.is_deleting or not wanted(pod) or not matches(dict(pod.labels)):
                 continue
             if not checked:
-                await self._check_alive(owner)
+                await self.check_alive(owner)
                 checked = True
             if await self._adopt(owner, pod):
                 mine.append(pod)
         return mine
 
-    async def _check_alive(self, owner: JsonObject) -> None:
+    async def check_alive(self, owner: JsonObject) -> None:
+        """Check that an owner, read anew, is the one of the cache and is not going.
+
+        Raises:
+            CannotAdopt: it is not.
+            StatusError, Unreachable: it could not be read.
+        """
         metadata = owner["metadata"]
         key = f"{metadata['namespace']}/{metadata['name']}"
         fresh = await self._client.request("GET", self._kind.path(key))

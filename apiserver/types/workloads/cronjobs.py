@@ -9,9 +9,9 @@ from apiserver.types.hooks import TypeHooks
 from apiserver.types.meta import is_dns1123_label
 from apiserver.types.pods.defaults import default_pod_template
 from apiserver.types.workloads.counts import check_counts
-from apiserver.types.workloads.cron import schedule_fault, zone_fault
 from apiserver.types.workloads.job_spec import check_job_spec
 from apiserver.types.workloads.jobs import default_failure_policy, job_spec_warnings
+from kube.cron import schedule_fault, zone_fault
 from kube.field import FieldError, invalid, not_supported, required
 from kube.json_types import JsonObject
 

@@ -69,7 +69,8 @@ def default_failure_policy(spec: JsonObject) -> None:
     """Default the patterns of a pod failure policy, as in Jobs so in CronJobs' templates."""
     for rule in spec.get("podFailurePolicy", {}).get("rules", ()):
         for pattern in rule.get("onPodConditions", ()):
-            pattern.setdefault("status", "True")
+            # A status that was not sent is an empty one by now.
+            pattern["status"] = pattern.get("status") or "True"
 
 
 def prepare_job_create(obj: JsonObject) -> None:

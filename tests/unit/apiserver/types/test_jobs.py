@@ -10,8 +10,8 @@ import pytest
 from pod_fixtures import make_template
 
 from apiserver.types.workloads import HOOKS
-from apiserver.types.workloads.cron import schedule_fault, zone_fault
 from apiserver.types.workloads.indexes import IndexesError, count_indexes, first_overlap
+from kube.cron import schedule_fault, zone_fault
 from kube.json_types import JsonObject
 
 JOBS = HOOKS["batch/jobs"]

@@ -1,30 +1,64 @@
-"""The cron expressions of CronJobs: which ones can be parsed, and why the others cannot.
+"""The cron expressions of CronJobs: what they say, and why some cannot be parsed.
 
 Grammar and wording follow robfig/cron's standard parser (v3): five fields, or a descriptor such as
-`@hourly` and `@every 5m`, after an optional `TZ=zone`.
+`@hourly` and `@every 5m`, after an optional `TZ=zone`. When they are due is in cron_times.py.
 """
 
 from __future__ import annotations
 
-import re
 import zoneinfo
+from datetime import UTC, tzinfo
 from typing import Final, NamedTuple
 
 from kube.field import quote
+from kube.go_durations import parse_go_duration
 from kube.text_cache import text_cache
 
-_DESCRIPTORS: Final = frozenset(
-    {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
-)
+_DESCRIPTORS: Final = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
 _EVERY: Final = "@every "
+_UTC_NAMES: Final = frozenset({"", "UTC", "Local"})
 _INT64_MAX: Final = 2**63 - 1
-_match_duration = re.compile(
-    r"[+-]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)"
-).fullmatch
 
 
 class CronError(ValueError):
     """A schedule cannot be parsed; the message says why, in the parser's words."""
+
+
+class Field(NamedTuple):
+    """One field of an expression.
+
+    Attributes:
+        values: what matches.
+        is_star: whether it said `*` or `?`, that is, did not restrict anything.
+    """
+
+    values: frozenset[int]
+    is_star: bool
+
+
+class CronSchedule(NamedTuple):
+    """Minutes of the calendar, in a time zone."""
+
+    minutes: Field
+    hours: Field
+    days: Field
+    months: Field
+    weekdays: Field
+    zone: tzinfo
+
+
+class Every(NamedTuple):
+    """A fixed time between two, in whole seconds."""
+
+    seconds: int
 
 
 class _Bounds(NamedTuple):
@@ -61,7 +95,7 @@ _FIELDS: Final = (
 def schedule_fault(schedule: str) -> str:
     """Return why `schedule` cannot be parsed, "" when it can."""
     try:
-        _parse(schedule)
+        parse_schedule(schedule)
     except CronError as error:
         return str(error)
     return ""
@@ -70,7 +104,7 @@ def schedule_fault(schedule: str) -> str:
 @text_cache(maxsize=1024)
 def zone_fault(name: str) -> str:
     """Return why there is no time zone `name`, "" when there is one."""
-    if name in {"", "UTC", "Local"}:
+    if name in _UTC_NAMES:
         return ""
     try:
         zoneinfo.ZoneInfo(name)
@@ -79,38 +113,59 @@ def zone_fault(name: str) -> str:
     return ""
 
 
-def _parse(schedule: str) -> None:
+def parse_schedule(schedule: str) -> CronSchedule | Every:
+    """Return what a schedule says; without a zone of its own it is in UTC.
+
+    Raises:
+        CronError: it cannot be parsed.
+    """
     if not schedule:
         raise CronError("empty spec string")
+    zone: tzinfo = UTC
     if schedule.startswith(("TZ=", "CRON_TZ=")):
         head, _, schedule = schedule.partition(" ")
-        zone = head.partition("=")[2]
-        if fault := zone_fault(zone):
-            raise CronError(f"provided bad location {zone}: {fault}")
+        name = head.partition("=")[2]
+        if fault := zone_fault(name):
+            raise CronError(f"provided bad location {name}: {fault}")
+        zone = zone_of(name)
         schedule = schedule.strip()
+    if schedule.startswith(_EVERY):
+        return _parse_every(schedule)
     if schedule.startswith("@"):
-        _parse_descriptor(schedule)
-        return
+        if schedule not in _DESCRIPTORS:
+            raise CronError(f"unrecognized descriptor: {schedule}")
+        schedule = _DESCRIPTORS[schedule]
     fields = schedule.split()
     if len(fields) != len(_FIELDS):
         shown = f"[{' '.join(fields)}]"
         raise CronError(f"expected exactly {len(_FIELDS)} fields, found {len(fields)}: {shown}")
-    for text, bounds in zip(fields, _FIELDS, strict=True):
-        for part in text.split(","):
-            # Empty parts between commas are skipped, as the parser skips them.
-            if part:
-                _parse_range(part, bounds)
+    minutes, hours, days, months, weekdays = map(_parse_field, fields, _FIELDS)
+    return CronSchedule(minutes, hours, days, months, weekdays, zone)
 
 
-def _parse_descriptor(descriptor: str) -> None:
-    if descriptor in _DESCRIPTORS:
-        return
-    if not descriptor.startswith(_EVERY):
-        raise CronError(f"unrecognized descriptor: {descriptor}")
-    text = descriptor.removeprefix(_EVERY)
-    if not _match_duration(text):
-        fault = f"time: invalid duration {quote(text)}"
-        raise CronError(f"failed to parse duration {descriptor}: {fault}")
+def zone_of(name: str) -> tzinfo:
+    """Return a time zone that `zone_fault` finds nothing wrong with."""
+    return UTC if name in _UTC_NAMES else zoneinfo.ZoneInfo(name)
+
+
+def _parse_every(descriptor: str) -> Every:
+    try:
+        duration_s = parse_go_duration(descriptor.removeprefix(_EVERY))
+    except ValueError as error:
+        raise CronError(f"failed to parse duration {descriptor}: {error}") from None
+    return Every(max(1, int(duration_s)))
+
+
+def _parse_field(text: str, bounds: _Bounds) -> Field:
+    values: set[int] = set()
+    is_star = False
+    for part in text.split(","):
+        # Empty parts between commas are skipped, as the parser skips them.
+        if part:
+            found, star = _parse_range(part, bounds)
+            values.update(found)
+            is_star = is_star or star
+    return Field(frozenset(values), is_star)
 
 
 def _parse_ends(text: str, ends: list[str], bounds: _Bounds) -> tuple[int, int]:
@@ -122,7 +177,7 @@ def _parse_ends(text: str, ends: list[str], bounds: _Bounds) -> tuple[int, int]:
     return start, _parse_value(ends[1], bounds) if len(ends) == 2 else start
 
 
-def _parse_range(text: str, bounds: _Bounds) -> None:
+def _parse_range(text: str, bounds: _Bounds) -> tuple[range, bool]:
     whole, *steps = text.split("/")
     ends = whole.split("-")
     start, end = _parse_ends(text, ends, bounds)
@@ -141,6 +196,8 @@ def _parse_range(text: str, bounds: _Bounds) -> None:
         raise CronError(f"beginning of range ({start}) beyond end of range ({end}): {text}")
     if step == 0:
         raise CronError(f"step of range should be a positive number: {text}")
+    # Every other day is a restriction, although it is written with a star.
+    return range(start, end + 1, step), ends[0] in {"*", "?"} and step == 1
 
 
 def _parse_value(text: str, bounds: _Bounds) -> int:
