@@ -3,11 +3,14 @@
 Whoever asks calls `settle` first, which takes in what was dispatched since: the events of a watcher
 lie there in the same step in which the replica moves on, so nobody decides on what was before.
 Where the watcher has fallen behind (storage/watch_hub.py) its type is read anew, if it has changed.
+
+Nearly always there is nothing: that is known without a look at the watchers, as these say when they
+have news. Invariant: while it is not due, all of them are live and hold nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import orjson
@@ -58,6 +61,14 @@ class Following:
         self._store = store
         self._sink = sink
         self._parts = tuple(_Part(scope) for scope in scopes)
+        self._is_due = True
+        self._tell: Callable[[], None] | None = None
+
+    def when_due(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called whenever `settle` may have something to take in; it must not fail."""
+        self._tell = tell
+        if self._is_due:
+            tell()
 
     def settle(self) -> bool:
         """Take in what has happened; return whether that was anything.
@@ -65,11 +76,17 @@ class Following:
         Raises:
             StorageError: the replica cannot be read; what was known before is still there.
         """
+        if not self._is_due:
+            return False
+        self._is_due = False
         changed = False
-        for part in self._parts:
-            watcher = part.watcher
-            if watcher is None or watcher.state is not _SYNCED or len(watcher):
-                changed |= self._settle(part)
+        try:
+            for part in self._parts:
+                if _has_news(part.watcher):
+                    changed |= self._settle(part)
+        finally:
+            if any(_has_news(part.watcher) for part in self._parts):
+                self._mark_due()
         return changed
 
     def close(self) -> None:
@@ -78,6 +95,12 @@ class Following:
             if part.watcher is not None:
                 part.watcher.close()
                 part.watcher = None
+        self._mark_due()
+
+    def _mark_due(self) -> None:
+        self._is_due = True
+        if self._tell is not None:
+            self._tell()
 
     def _settle(self, part: _Part) -> bool:
         watcher = part.watcher
@@ -120,6 +143,11 @@ class Following:
         for record in records:
             sink.put(scope.resource, orjson.loads(record.body))
         part.watcher, part.seen = watcher, revision
+        watcher.on_news = self._mark_due
+
+
+def _has_news(watcher: Watcher | None) -> bool:
+    return watcher is None or watcher.state is not _SYNCED or bool(len(watcher))
 
 
 def _is_in(scope: Scope, meta: bytes) -> bool:

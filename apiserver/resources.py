@@ -24,6 +24,7 @@ from kube.kinds import Registry, ResourceInfo, SubresourceInfo
 from kube.schema.decode import Decoded, builtin_decoder
 from kube.selectors import build_meta
 from kube.table.layout import Printer
+from kube.table.partial import metadata_cutter
 from kube.table.printers import printer_for
 
 
@@ -185,6 +186,12 @@ class Resource:
         if self.prefix is self.served_prefix or self.prefix == self.served_prefix:
             return body
         return self.served_prefix + body[self.splice_at :]
+
+    def metadata_of(self, body: bytes) -> bytes | None:
+        """Return a stored body's metadata with its key, as JSON; None: it has to be decoded."""
+        if self.converted or self.info.custom:
+            return None
+        return metadata_cutter(self.info.schema_name)(body, self.item_strip)
 
     def decode_stored(self, body: bytes) -> JsonObject:
         """Return a stored body as an object of this version."""

@@ -363,11 +363,15 @@ def status_error(
 async def _lines(answer: aiohttp.ClientResponse, bytes_max: int) -> AsyncIterator[list[bytes]]:
     rest = bytearray()
     async for chunk in answer.content.iter_any():
-        rest += chunk
-        end = rest.rfind(b"\n", len(rest) - len(chunk))
-        if end >= 0:
-            lines = bytes(rest[:end]).split(b"\n")
-            del rest[: end + 1]
+        end = chunk.rfind(b"\n")
+        if end < 0:
+            rest += chunk
+        else:
+            lines = chunk[:end].split(b"\n")
+            if rest:
+                lines[0] = bytes(rest) + lines[0]
+                rest.clear()
+            rest += chunk[end + 1 :]
             yield lines
         if len(rest) > bytes_max:
             raise aiohttp.ClientPayloadError(f"a line is longer than {bytes_max} bytes")

@@ -69,6 +69,7 @@ def parse_micro_time(text: str) -> datetime:
     return _parse(text, MICRO_LAYOUT, _MICRO_FRACTION)
 
 
+@text_cache(maxsize=_CACHED_TEXTS)
 def epoch_seconds(text: str) -> int:
     """Return the whole seconds since 1970 of an RFC 3339 text.
 

@@ -102,8 +102,7 @@ class WatchHub:
         """
         for watcher in [watcher for watcher in self._live if watcher.position < revision]:
             self._live.remove(watcher)
-            watcher.state = WatcherState.CATCHING_UP
-            watcher.position = max(watcher.position, self.revision)
+            watcher.fall_behind(self.revision)
             self._behind.add(watcher)
         self.revision = revision
         self.compact_revision = compact_revision

@@ -90,6 +90,9 @@ class Watcher:
         position: everything up to this revision has been put into it (or did not match); once it
             has ended, taken from it.
         full_since_s: since when it is full while catching up, None if it is not.
+        on_news: called, where somebody looks in from time to time instead of waiting, when it
+            holds something after having held nothing, and when it is live no longer. It must not
+            fail, nor take anything.
     """
 
     __slots__ = (
@@ -105,6 +108,7 @@ class Watcher:
         "_waiter",
         "capacity",
         "full_since_s",
+        "on_news",
         "overfull",
         "position",
         "scope",
@@ -118,6 +122,7 @@ class Watcher:
         self.state = WatcherState.CATCHING_UP
         self.position = from_revision
         self.full_since_s: float | None = None
+        self.on_news: Callable[[], None] | None = None
         self._owner = owner
         self.capacity = capacity
         self.overfull = False
@@ -233,6 +238,8 @@ class Watcher:
         pending.append(event)
         if len(pending) == 1:
             self._owner.on_filled(self)
+            if self.on_news is not None:
+                self.on_news()
         elif len(pending) > self._look_at:
             self._look(pending)
 
@@ -246,6 +253,13 @@ class Watcher:
             self._owner.on_overflow(self)
         else:
             self._look_at = min(self.capacity, self._look_at + _LOOK_AFTER)
+
+    def fall_behind(self, position: int) -> None:
+        """Get what comes after a position from history, no longer live."""
+        self.state = WatcherState.CATCHING_UP
+        self.position = max(self.position, position)
+        if self.on_news is not None:
+            self.on_news()
 
     def wake(self) -> None:
         """Let the reader have what is there if it waits."""
@@ -273,6 +287,8 @@ class Watcher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self.on_news is not None:
+            self.on_news()
         self.wake()
 
 

@@ -4,8 +4,8 @@
     preparation and validation → validating plugins → storage
 
 Which plugins look at an operation of a type is worked out once, so that what nobody looks at costs
-one look into a dictionary. Plugins whose interest changes, as webhooks' does, are asked each time
-whether it has.
+one look into a dictionary. Plugins whose interest changes, as webhooks' does, are asked whether it
+has when they say that it may.
 
 Invariants:
     - Plugins run in the order in which they were given: upstream's.
@@ -15,7 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar, Final
 
 from apiserver.admission.attributes import Attributes
@@ -30,7 +30,7 @@ class Plugin:
     Attributes:
         name: upstream's.
         mutates, validates: in which phases it runs.
-        is_dynamic: what it looks at changes; `settle` says when.
+        is_dynamic: what it looks at changes; it is told of by `when_due`, and `settle` looks.
         sees_specs: whether it looks at more than the request and the object's metadata. For a
             twin, whose spec is bytes, it does not run again: what it made of the first of the twins
             is remembered with all it depends on (apiserver.twins).
@@ -49,8 +49,12 @@ class Plugin:
         raise NotImplementedError
 
     def settle(self) -> bool:
-        """Tell whether `handles` may say something else than before; asked if `is_dynamic`."""
+        """Tell whether `handles` may say something else than before; asked when it is due."""
         return False
+
+    def when_due(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called whenever `settle` is to be asked; given to those that `is_dynamic`."""
+        raise NotImplementedError
 
     def admit(self, attributes: Attributes) -> Awaitable[None] | None:
         """Be the mutating phase: complete the object, or refuse it; None: that is done.
@@ -150,18 +154,33 @@ class Chain:
         self.plugins = tuple(plugins)
         self._dynamic = tuple(plugin for plugin in plugins if plugin.is_dynamic)
         self._plans: dict[tuple[int, str, str], tuple[Resource, Plan | None]] = {}
+        self._is_due = True
+        for plugin in self._dynamic:
+            plugin.when_due(self._mark_due)
 
     def plan(self, resource: Resource, subresource: str, operation: str) -> Plan | None:
-        """Return who looks at an operation, None if nobody does."""
-        for plugin in self._dynamic:
-            if plugin.settle():
-                self._plans.clear()
+        """Return who looks at an operation, None if nobody does.
+
+        Raises:
+            StatusError: 503, that cannot be known now.
+        """
+        if self._is_due:
+            self._settle()
         # A twin's stand-in shares its type's info. The resource is kept with its plan, so that no
         # other gets the same id, as custom ones come and go.
         known = self._plans.get((id(resource.info), subresource, operation))
         if known is None:
             known = self._work_out(resource, subresource, operation)
         return known[1]
+
+    def _mark_due(self) -> None:
+        self._is_due = True
+
+    def _settle(self) -> None:
+        self._is_due = False  # whoever is not done says so again
+        for plugin in self._dynamic:
+            if plugin.settle():
+                self._plans.clear()
 
     def _work_out(
         self, resource: Resource, subresource: str, operation: str

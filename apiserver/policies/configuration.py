@@ -232,6 +232,10 @@ class FollowedPolicies(Generic[Program]):
         except StorageError as error:
             raise from_storage_error(error) from error
 
+    def when_due(self, tell: Callable[[], None]) -> None:
+        """See Following."""
+        self._following.when_due(tell)
+
     def about(
         self, resource: Resource, subresource: str, operation: str
     ) -> Relevant[Program] | None:

@@ -5,7 +5,7 @@ A second round, when somebody has changed the object, is for those that want it,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import ClassVar, NamedTuple
 
@@ -113,6 +113,10 @@ class MutatingPolicies(Plugin):
     def settle(self) -> bool:
         """See Plugin."""
         return self._policies.settle()
+
+    def when_due(self, tell: Callable[[], None]) -> None:
+        """See Plugin."""
+        self._policies.when_due(tell)
 
     def admit(self, attributes: Attributes) -> Awaitable[None]:
         """See Plugin."""

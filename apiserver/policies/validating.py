@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import ClassVar, Final, NamedTuple
 
 import orjson
@@ -159,6 +159,10 @@ class ValidatingPolicies(Plugin):
     def settle(self) -> bool:
         """See Plugin."""
         return self._policies.settle()
+
+    def when_due(self, tell: Callable[[], None]) -> None:
+        """See Plugin."""
+        self._policies.when_due(tell)
 
     def validate(self, attributes: Attributes) -> Awaitable[None]:
         """See Plugin."""

@@ -117,6 +117,7 @@ SUBRESOURCE_BYTES_MAX: Final = 256
 
 # Beyond spec and status these metadata fields may never change by an update.
 _IMMUTABLE_TEXTS: Final = ("name", "namespace", "uid")
+_NO_METADATA: Final[JsonObject] = {}
 _IMMUTABLE_OPTIONALS: Final = (
     "creationTimestamp",
     "deletionTimestamp",
@@ -284,16 +285,16 @@ def validate_field_manager(manager: str, path: str = "fieldManager") -> list[Fie
     return errors
 
 
-def _common_faults(meta: JsonObject, path: str) -> list[FieldError]:
-    """Return the faults looked for at a create and at every update."""
+def _common_faults(meta: JsonObject, path: str, old: JsonObject = _NO_METADATA) -> list[FieldError]:
+    """Return the faults looked for at a create, and at an update in what is not as in `old`."""
     errors: list[FieldError] = []
-    if labels := meta.get("labels"):
+    if (labels := meta.get("labels")) and labels != old.get("labels"):
         errors += validate_labels(labels, f"{path}.labels")
-    if annotations := meta.get("annotations"):
+    if (annotations := meta.get("annotations")) and annotations != old.get("annotations"):
         errors += validate_annotations(annotations, f"{path}.annotations")
-    if owners := meta.get("ownerReferences"):
+    if (owners := meta.get("ownerReferences")) and owners != old.get("ownerReferences"):
         errors += validate_owner_references(owners, f"{path}.ownerReferences")
-    if entries := meta.get("managedFields"):
+    if (entries := meta.get("managedFields")) and entries is not old.get("managedFields"):
         errors += _validate_managed_fields(entries, f"{path}.managedFields")
     return errors
 
@@ -350,7 +351,10 @@ def validate_object_meta(
 def validate_object_meta_update(
     new: JsonObject, old: JsonObject, path: str = "metadata"
 ) -> list[FieldError]:
-    """Check the metadata that is to replace `old`: what may not change, and what must be given."""
+    """Check the metadata that is to replace `old`: what may not change, and what must be given.
+
+    What is as it was stored was checked when it was stored.
+    """
     errors: list[FieldError] = []
     if old.get("deletionTimestamp"):
         more = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
@@ -365,16 +369,33 @@ def validate_object_meta_update(
         text = "must be specified for an update"
         errors.append(invalid(f"{path}.resourceVersion", "", text))
     generation = new.get("generation", 0)
-    errors += validate_nonnegative(generation, f"{path}.generation")
+    if generation < 0:
+        errors += validate_nonnegative(generation, f"{path}.generation")
     if generation < old.get("generation", 0):
         errors.append(invalid(f"{path}.generation", generation, "must not be decremented"))
+    if _immutables(new) != _immutables(old):
+        errors += _changes_of_immutables(new, old, path)
+    return errors + _common_faults(new, path, old)
+
+
+def _changes_of_immutables(new: JsonObject, old: JsonObject, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
     for name in _IMMUTABLE_TEXTS:
         if new.get(name, "") != old.get(name, ""):
             errors.append(invalid(f"{path}.{name}", new.get(name, ""), FIELD_IMMUTABLE))
     for name in _IMMUTABLE_OPTIONALS:
         if new.get(name) != old.get(name):
             errors.append(invalid(f"{path}.{name}", new.get(name), FIELD_IMMUTABLE))
-    return errors + _common_faults(new, path)
+    return errors
+
+
+def _immutables(meta: JsonObject) -> list[Any]:
+    # Written out for speed: all of _IMMUTABLE_TEXTS and _IMMUTABLE_OPTIONALS.
+    get = meta.get
+    return [
+        *(get("name"), get("namespace"), get("uid")),
+        *(get("creationTimestamp"), get("deletionTimestamp"), get("deletionGracePeriodSeconds")),
+    ]
 
 
 def _validate_condition(condition: JsonObject, path: str) -> list[FieldError]:

@@ -159,6 +159,10 @@ class ShapedEvents:
                 self.content_type = CBOR_SEQUENCE_TYPE
             case _:
                 self.content_type = b"application/json"
+        self._head = b""
+        if media.kind == "PartialObjectMetadata" and media.encoding == "json":
+            self._head = orjson.dumps(partial_object_metadata({}, META_VERSIONS[media.version]))
+            self._head = self._head.removesuffix(b'"metadata":{}}')
 
     def event(self, event: Event, kind: str) -> bytes:
         """Return an event, from the cache it carries where it was made before."""
@@ -199,6 +203,10 @@ class ShapedEvents:
             whole = self._table.include is IncludeObject.OBJECT
             shown = self._resource.serve(body) if whole else None
             return self._tabulate(kind, orjson.loads(body), shown)
+        if self._head:
+            metadata = self._resource.metadata_of(body)
+            if metadata is not None:
+                return b"%b%b%b}}\n" % (_HEADS[kind], self._head, metadata)
         return self.wrap(kind, self._shape(self._resource.decode_stored(body)))
 
     def _tabulate(self, kind: str, obj: JsonObject, body: bytes | None = None) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from apiserver.errors import from_storage_error
 from apiserver.following import Following
 from apiserver.resources import Resource
@@ -29,6 +31,10 @@ class FollowedHooks:
             return self._following.settle()
         except StorageError as error:
             raise from_storage_error(error) from error
+
+    def when_due(self, tell: Callable[[], None]) -> None:
+        """See Following."""
+        self._following.when_due(tell)
 
     def about(self, resource: Resource, subresource: str, operation: str) -> tuple[Invocation, ...]:
         """Return who has rules about an operation, in order."""

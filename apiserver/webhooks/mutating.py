@@ -8,7 +8,7 @@ are when another plugin has changed it meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import ClassVar, Final
 
 import orjson
@@ -86,6 +86,10 @@ class MutatingWebhooks(Plugin):
     def settle(self) -> bool:
         """See Plugin."""
         return self._hooks.settle()
+
+    def when_due(self, tell: Callable[[], None]) -> None:
+        """See Plugin."""
+        self._hooks.when_due(tell)
 
     def admit(self, attributes: Attributes) -> Awaitable[None]:
         """See Plugin."""

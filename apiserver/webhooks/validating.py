@@ -6,7 +6,7 @@ The first of those that refuse, in their order, is whom the client hears of.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import ClassVar, Final
 
 from apiserver.admission.attributes import Attributes
@@ -41,6 +41,10 @@ class ValidatingWebhooks(Plugin):
     def settle(self) -> bool:
         """See Plugin."""
         return self._hooks.settle()
+
+    def when_due(self, tell: Callable[[], None]) -> None:
+        """See Plugin."""
+        self._hooks.when_due(tell)
 
     def validate(self, attributes: Attributes) -> Awaitable[None]:
         """See Plugin."""

@@ -76,6 +76,36 @@ def test_what_is_committed_is_there_at_the_next_look(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_who_has_asked_is_told_of_every_change_before_it_can_be_decided_on(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _store(tmp_path) as store:
+            told: list[int] = []
+            followed = Following(store, [Scope("pods"), Scope("nodes")], Kept())
+            followed.when_due(lambda: told.append(1))
+            assert told, "nothing has been read yet"
+            followed.settle()
+            for number in range(5):
+                told.clear()
+                await _put(store, f"y{number}")
+                await _put(store, f"z{number}", resource="nodes")
+                assert told
+                assert followed.settle()
+                told.clear()
+                await _put(store, f"y{number}", resource="secrets")
+                assert not followed.settle()
+                assert not told
+            hub = store.partition_of("pods").hub
+            for watcher in list(hub._live):
+                watcher.position = 0
+            hub.skip(hub.revision, 0)
+            assert told, "they are live no longer"
+            told.clear()
+            followed.settle()
+            assert told, "nobody says when one that catches up has news"
+
+    asyncio.run(run())
+
+
 def test_what_leaves_a_scope_is_forgotten(tmp_path: Path) -> None:
     async def run() -> None:
         async with _store(tmp_path) as store:

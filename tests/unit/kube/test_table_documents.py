@@ -8,11 +8,13 @@ import orjson
 import pytest
 
 from kube.builtin_kinds import builtin_registry
+from kube.schema.compile import builtin_schemas
 from kube.status import StatusError
 from kube.table import documents
 from kube.table.documents import IncludeObject, TableOptions
 from kube.table.partial import (
     META_V1BETA1,
+    metadata_cutter,
 )
 from kube.table.printers import printer_for
 
@@ -25,6 +27,46 @@ POD: dict[str, Any] = {
     "status": {"phase": "Succeeded"},
 }
 LIST_META = {"resourceVersion": "9", "continue": "t", "remainingItemCount": 3}
+
+
+NASTY = '},"spec":{},"data":{}},"status":'
+META: dict[str, Any] = {
+    "resourceVersion": "7",
+    "name": "p",
+    "labels": {"spec": "", "data": "a"},
+    "annotations": {"status": NASTY, "a": NASTY[1:], 'b\\"': '{"spec":{}},"spec":{'},
+    "ownerReferences": [{"kind": "A", "apiVersion": "v1", "name": "spec", "uid": "u"}],
+    "managedFields": [
+        {
+            "manager": NASTY,
+            "operation": "Update",
+            "apiVersion": "v1",
+            "fieldsV1": {"f:spec": {"f:a": {}}, f'k:{{"name":"{NASTY}"}}': {".": {}}},
+            "subresource": "status",
+        }
+    ],
+}
+
+
+def test_metadata_cut_out_of_the_bytes_is_what_a_decoder_finds() -> None:
+    for info in builtin_registry().all():
+        head = orjson.dumps({"kind": info.kind, "apiVersion": info.storage_version})[:-1]
+        names = builtin_schemas().struct(info.schema_name).fields.keys()
+        names -= {"kind", "apiVersion", "metadata"}
+        cut = metadata_cutter(info.schema_name)
+        for first in names:
+            for meta in (META, {"resourceVersion": "7", "labels": {"spec": "data"}}, {"uid": ""}):
+                rest = {name: {"metadata": {"spec": {"a": {}}, "data": {}}} for name in names}
+                document = {"metadata": meta, first: rest.pop(first), **rest}
+                body = head + b"," + orjson.dumps(document)[1:]
+                found = cut(body, len(head) + 1)
+                assert found == b'"metadata":' + orjson.dumps(meta), (info.kind, first)
+
+
+def test_metadata_with_nothing_after_it_is_not_cut_out() -> None:
+    body = orjson.dumps({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c"}})
+    cut = metadata_cutter("io.k8s.api.core.v1.ConfigMap")
+    assert cut(body, body.index(b'"metadata"')) is None
 
 
 def test_every_type_prints_an_empty_object_into_all_its_columns() -> None:

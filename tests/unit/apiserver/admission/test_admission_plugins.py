@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from apiserver.options import PLAIN_WRITE
 from apiserver.resources import Resource
 from apiserver.types.registry import hooks_for
 from kube.builtin_kinds import builtin_registry
-from kube.status import StatusError
+from kube.status import StatusError, service_unavailable
 
 
 def _resource(kind: str) -> Resource:
@@ -55,6 +56,57 @@ def test_nobody_interested_costs_no_plan() -> None:
     plan = chain.plan(_resource("Pod"), "", CREATE)
     assert plan is not None
     assert plan.of_twins is None, "what sees specs does not look at twins"
+
+
+class _Changing(_Noting):
+    """Looks at nothing until it is told to."""
+
+    is_dynamic = True
+
+    def __init__(self) -> None:
+        super().__init__("changing", [])
+        self.looks = False
+        self.asked = 0
+        self.failure: StatusError | None = None
+        self.tell: Callable[[], None] = lambda: None
+
+    def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
+        return self.looks
+
+    def when_due(self, tell: Callable[[], None]) -> None:
+        self.tell = tell
+
+    def settle(self) -> bool:
+        self.asked += 1
+        if self.failure is not None:
+            self.tell()  # as whoever follows objects does
+            raise self.failure
+        return True
+
+
+def test_plugins_whose_interest_changes_are_asked_when_they_say_so() -> None:
+    changing = _Changing()
+    chain, pods = Chain([changing]), _resource("Pod")
+    for _ in range(3):
+        assert chain.plan(pods, "", CREATE) is None
+    assert changing.asked == 1
+    changing.looks = True
+    changing.tell()
+    assert chain.plan(pods, "", CREATE) is not None
+    assert changing.asked == 2
+
+
+def test_nobody_is_let_past_while_it_is_not_known_who_looks() -> None:
+    changing = _Changing()
+    chain, pods = Chain([changing]), _resource("Pod")
+    assert chain.plan(pods, "", CREATE) is None
+    changing.failure, changing.looks = service_unavailable("later"), True
+    changing.tell()
+    for _ in range(3):
+        with pytest.raises(StatusError, match="later"):
+            chain.plan(pods, "", CREATE)
+    changing.failure = None
+    assert chain.plan(pods, "", CREATE) is not None
 
 
 def test_plugins_run_in_order_and_again_at_most_once() -> None:

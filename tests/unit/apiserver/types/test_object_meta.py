@@ -90,13 +90,36 @@ def test_owner_must_be_whole_and_no_event() -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"],
+    [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ],
 )
 def test_identity_is_immutable(field: str) -> None:
     old = good(**{field: "old"})
     assert texts(meta.validate_object_meta_update(good(**{field: "new"}), old)) == [
         f'metadata.{field}: Invalid value: "new": field is immutable'
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "bad"),
+    [
+        ("labels", {"a": "v" * 64}),
+        ("annotations", {"a b": ""}),
+        ("ownerReferences", [{"kind": "A"}]),
+        ("managedFields", [{"manager": "m"}]),
+    ],
+)
+def test_whatever_an_update_changes_is_checked(field: str, bad: Any) -> None:
+    for old in (good(), good(**{field: None})):
+        errors = meta.validate_object_meta_update(good(**{field: bad}), old)
+        assert errors
+        assert all(error.path.startswith(f"metadata.{field}") for error in errors)
 
 
 def test_update_needs_a_resource_version() -> None:
