@@ -7,18 +7,18 @@ where it has changed. Nothing is looked up but by owner.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Sequence
 from typing import Final
 
 from controllers.recorder import Recorder
 from controllers.workloads import ranking
 from controllers.workloads.claims import CannotAdopt, Claims, Kind
 from controllers.workloads.expectations import Expectations
+from controllers.workloads.owner_watch import OwnerWatch
 from controllers.workloads.pod_control import (
     Failure,
     PodControl,
+    at_once,
     has_cause,
     pod_from_template,
     slow_start,
@@ -27,8 +27,7 @@ from controllers.workloads.pods import PodBook, PodBrief, selects
 from controllers.workqueue import WorkQueue, run_worker
 from kube import times
 from kube.client import ApiClient, Unreachable
-from kube.informers.changes import Change
-from kube.informers.informer import Delta, Informer
+from kube.informers.informer import Informer
 from kube.informers.store import Indexer
 from kube.json_types import JsonObject
 from kube.status import StatusError
@@ -66,67 +65,15 @@ class ReplicaController:
         self._claims = Claims(client, kind, pods)
         self._expected = Expectations(client.clock)
         self._queue: WorkQueue[str] = WorkQueue()
-        self._uids: dict[str, str] = {}
-        owners.on_changes(self._observe)
-        pods.listen(self._observe_pod)
+        queue = self._queue
+        watch = OwnerWatch(kind, owners.store, self._expected, queue, queue.add, self._selector)
+        watch.begin(owners, pods)
 
     def start(self, scope: TaskScope) -> None:
         """Start the workers, once all watches are synced."""
         for number in range(_WORKERS):
             worker = run_worker(self._queue, self.sync)
             scope.spawn(worker, name=f"{self._kind.plural} {number}")
-
-    def _observe(self, deltas: Sequence[Delta]) -> None:
-        for change, key, obj, _ in deltas:
-            uid = obj["metadata"]["uid"]
-            if change is Change.DELETED:
-                self._expected.forget(key)
-                self._uids.pop(uid, None)
-            else:
-                self._uids[uid] = key
-            self._queue.add(key)
-
-    def _observe_pod(self, old: PodBrief | None, new: PodBrief | None) -> None:
-        was = self._owner_key(old)
-        now = self._owner_key(new)
-        if was is not None and was != now:
-            assert old is not None
-            self._expected.deleted(was, old.key)
-            self._queue.add(was)
-        if now is not None:
-            assert new is not None
-            if new.is_deleting:
-                self._expected.deleted(now, new.key)
-            elif old is None:
-                self._expected.created(now)
-            if was == now and old is not None and new.ready_s is not None and old.ready_s is None:
-                self._look_again_when_available(now)
-            self._queue.add(now)
-        elif new is not None and new.owner is None and not new.is_deleting:
-            self._offer(old, new)
-
-    def _owner_key(self, pod: PodBrief | None) -> str | None:
-        if pod is None or pod.owner is None or pod.owner.kind != self._kind.kind:
-            return None
-        return self._uids.get(pod.owner.uid)
-
-    def _offer(self, old: PodBrief | None, new: PodBrief) -> None:
-        """Have whoever selects an orphan look at it, if that is news."""
-        if old is not None and old.owner is None and old.labels == new.labels:
-            return
-        namespace = new.key.partition("/")[0]
-        labels = dict(new.labels)
-        for key in self._owners.keys("namespace", namespace):
-            owner = self._owners.get(key)
-            if owner is not None and selects(self._selector(owner))(labels):
-                self._queue.add(key)
-
-    def _look_again_when_available(self, key: str) -> None:
-        owner = self._owners.get(key)
-        min_ready_s = owner["spec"].get("minReadySeconds", 0) if owner is not None else 0
-        if min_ready_s:
-            # A second more, as times of the API have no parts of seconds.
-            self._queue.add_after(key, min_ready_s + 1)
 
     def _selector(self, owner: JsonObject) -> JsonObject | None:
         selector: JsonObject | None = owner["spec"].get("selector")
@@ -177,10 +124,10 @@ class ReplicaController:
         return None
 
     async def _create(self, key: str, owner: JsonObject, count: int) -> Failure | None:
-        self._expected.expect_creations(key, count)
+        self._expected.expect(key, creations=count)
         pod = pod_from_template(self._kind, owner, owner["spec"]["template"])
 
-        async def create() -> None:
+        async def create(_number: int) -> None:
             try:
                 await self._control.create(owner, pod)
             except StatusError as error:
@@ -188,7 +135,7 @@ class ReplicaController:
                 if not has_cause(error, "NamespaceTerminating"):
                     raise
 
-        done, failure = await slow_start(count, create)
+        done, failure = await slow_start(range(count), create)
         if done < count:
             # No watch will tell of those that were not created.
             self._expected.created(key, count - done)
@@ -198,18 +145,17 @@ class ReplicaController:
         self, key: str, owner: JsonObject, active: list[PodBrief], count: int
     ) -> Failure | None:
         chosen = ranking.to_delete(active, self._related(owner), count, self._clock.now_s())
-        self._expected.expect_deletions(key, [pod.key for pod in chosen])
+        self._expected.expect(key, deletions=[pod.key for pod in chosen])
 
-        async def delete(pod: PodBrief) -> Failure | None:
+        async def delete(pod: PodBrief) -> None:
             try:
                 await self._control.delete(owner, pod.key)
             except (StatusError, Unreachable) as error:
                 self._expected.deleted(key, pod.key)
-                return None if isinstance(error, StatusError) and error.code == 404 else error
-            return None
+                if not (isinstance(error, StatusError) and error.code == 404):
+                    raise
 
-        outcomes = await asyncio.gather(*(delete(pod) for pod in chosen))
-        return next((failure for failure in outcomes if failure is not None), None)
+        return next(iter(await at_once(chosen, delete)), None)
 
     def _related(self, owner: JsonObject) -> list[PodBrief]:
         """Return the pods of all that have the same controller, as old and new ReplicaSets."""
