@@ -39,9 +39,15 @@ class Expectations:
         return self._clock.monotonic_s() - expected.at_s > EXPIRES_S
 
     def expect(self, owner: str, creations: int = 0, deletions: Iterable[str] = ()) -> None:
-        """Expect so many new ones, and these to go; what was expected before is forgotten."""
+        """Expect so many new ones, and these to go, beside what is still waited for."""
         now_s = self._clock.monotonic_s()
-        self._expected[owner] = _Expected(now_s, creations, set(deletions))
+        if self.satisfied(owner):
+            self._expected[owner] = _Expected(now_s, creations, set(deletions))
+            return
+        expected = self._expected[owner]
+        expected.at_s = now_s
+        expected.creations = max(0, expected.creations) + creations
+        expected.deletions.update(deletions)
 
     def created(self, owner: str, count: int = 1) -> None:
         """Note that so many were seen, or will never be."""

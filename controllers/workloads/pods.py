@@ -164,7 +164,7 @@ def _target(pod: JsonObject) -> str:
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     for term in required.get("nodeSelectorTerms") or ():
         for rule in term.get("matchFields") or ():
-            values = rule.get("values") or ()
+            values: list[str] = rule.get("values") or []
             is_name = rule["key"] == "metadata.name" and rule["operator"] == "In"
             if is_name and len(values) == 1:
                 return sys.intern(values[0])

@@ -59,10 +59,15 @@ def oldest_first(sets: Iterable[JsonObject]) -> list[JsonObject]:
 
 
 def hash_of(template: JsonObject, collisions: int) -> str:
-    """Return a short text that tells templates apart (FNV-1a, in letters no word is made of)."""
+    """Return a short text that tells templates apart."""
     data = orjson.dumps(_bare(template), option=orjson.OPT_SORT_KEYS)
+    return hashed(data + (str(collisions).encode() if collisions else b""))
+
+
+def hashed(data: bytes) -> str:
+    """Return a short text that tells bytes apart (FNV-1a, in letters no word is made of)."""
     value = _FNV_OFFSET
-    for byte in data + (str(collisions).encode() if collisions else b""):
+    for byte in data:
         value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
     return "".join(_ALPHABET[ord(char) % len(_ALPHABET)] for char in str(value))
 

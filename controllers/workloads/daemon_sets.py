@@ -1,0 +1,184 @@
+"""DaemonSets: a pod on each node that fits (pkg/controller/daemon).
+
+A sync looks at every node once, in slices between which others have the event loop, makes and
+deletes a batch of pods, and writes the status where it has changed. A change of one node is held
+against what each set asks for, and wakes those for which it matters. As a pass costs the more the
+more nodes there are, pods' changes wake a set of many nodes only after a while, many at a time.
+What is found is in daemon_survey.py, which nodes fit in node_fit.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from controllers.pace import paced
+from controllers.recorder import Recorder
+from controllers.workloads.claims import CannotAdopt, Claims
+from controllers.workloads.daemon_history import DaemonHistory
+from controllers.workloads.daemon_pods import DAEMON_SET, Freshness, node_of
+from controllers.workloads.daemon_survey import Rules, Survey, is_surging
+from controllers.workloads.daemon_work import DaemonWork
+from controllers.workloads.expectations import Expectations
+from controllers.workloads.node_book import NodeBook, NodeBrief
+from controllers.workloads.node_fit import NodeFit
+from controllers.workloads.owner_watch import OwnerWatch, selector_of
+from controllers.workloads.pod_control import reference_of
+from controllers.workloads.pods import PodBook, PodBrief, selects
+from controllers.workloads.status_writes import write_status
+from controllers.workqueue import WorkQueue, run_worker
+from kube.client import ApiClient
+from kube.informers.changes import Change
+from kube.informers.informer import Delta, Informer
+from kube.json_types import JsonObject
+from runtime.tasks import TaskScope
+
+_WORKERS: Final = 2
+_FEW: Final = 1000
+_PAUSE_S: Final = 10e-6
+_PAUSE_S_MAX: Final = 2.0
+_TERMINAL: Final = ("Failed", "Succeeded")
+_log = logging.getLogger(__name__)
+
+
+class DaemonSetController:
+    """See the module's head.
+
+    Args of the constructor:
+        client: who writes.
+        recorder: who tells of it.
+        sets, revisions: their informers, indexed as OwnerWatch and History need it.
+        pods: all pods.
+        nodes: all nodes.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        recorder: Recorder,
+        sets: Informer,
+        revisions: Informer,
+        pods: PodBook,
+        nodes: NodeBook,
+    ) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._sets = sets.store
+        self._nodes = nodes
+        self._claims = Claims(client, DAEMON_SET, pods)
+        self._history = DaemonHistory(client, revisions.store)
+        self._expected = Expectations(client.clock)
+        self._work = DaemonWork(client, recorder, self._expected)
+        self._queue: WorkQueue[str] = WorkQueue()
+        self._fits: dict[str, NodeFit] = {}
+        self._pauses_s: dict[str, float] = {}
+        self._is_started = False
+        sets.on_changes(self._observe_sets)
+        watch = OwnerWatch(DAEMON_SET, sets.store, self._expected, self._queue, self._wake)
+        watch.begin(sets, pods)
+        nodes.listen(self._observe_node)
+
+    def start(self, scope: TaskScope) -> None:
+        """Start the workers, once all watches are synced."""
+        self._is_started = True
+        for number in range(_WORKERS):
+            scope.spawn(run_worker(self._queue, self.sync), name=f"daemonsets {number}")
+
+    def _wake(self, key: str) -> None:
+        self._queue.add_after(key, self._pauses_s.get(key, 0.0))
+
+    def _observe_sets(self, deltas: Sequence[Delta]) -> None:
+        for delta in deltas:
+            if delta.change is Change.DELETED:
+                self._fits.pop(delta.key, None)
+                self._pauses_s.pop(delta.key, None)
+            else:
+                self._fits[delta.key] = NodeFit(delta.object["spec"]["template"]["spec"])
+
+    def _observe_node(self, old: NodeBrief | None, new: NodeBrief | None) -> None:
+        if not self._is_started:
+            return  # every set is looked at when the workers start
+        for key, fit in self._fits.items():
+            was = fit.of(old) if old is not None else (False, False)
+            now = fit.of(new) if new is not None else (False, False)
+            if was != now:
+                self._wake(key)
+
+    async def sync(self, key: str) -> float | None:
+        """Bring a set's pods and status to what they are to be; return when to look again."""
+        owner, fit = self._sets.get(key), self._fits.get(key)
+        if owner is None or fit is None:
+            self._expected.forget(key)
+            return None
+        if not any((selector_of(owner) or {}).values()):
+            text = "This daemon set is selecting all pods. A non-empty selector is required."
+            self._recorder.warn(reference_of(DAEMON_SET, owner), "SelectingAll", text)
+            return None
+        if "deletionTimestamp" in owner["metadata"]:
+            # Its revisions may be gone before its pods: nobody could count those of the new one.
+            return None
+        is_settled = self._expected.satisfied(key)
+        matches = selects(selector_of(owner))
+        try:
+            pods = await self._claims.claim(owner, matches)
+            lineage = await self._history.of(owner, matches, pods)
+        except CannotAdopt as error:
+            _log.info("%s", error)
+            return None
+        if lineage is None:
+            return self._queue.retry(key)
+        survey = await self._survey(owner, fit, pods, lineage.digest)
+        again_s: float | None = None
+        try:
+            if is_settled:
+                again_s = await self._work.do(owner, survey, lineage.digest, len(self._nodes))
+                await self._history.forget(owner, lineage, pods)
+        finally:
+            await self._tell(owner, survey, is_settled=is_settled)
+        looked_at = len(self._nodes) + len(pods)
+        self._pauses_s[key] = min(_PAUSE_S_MAX, looked_at * _PAUSE_S) if looked_at > _FEW else 0.0
+        min_ready_s = int(owner["spec"].get("minReadySeconds", 0))
+        if min_ready_s and survey.ready != survey.available:
+            return min(float(min_ready_s), again_s or float(min_ready_s))
+        return again_s
+
+    async def _survey(
+        self, owner: JsonObject, fit: NodeFit, pods: Sequence[PodBrief], digest: str
+    ) -> Survey:
+        rules = Rules(
+            is_surging=is_surging(owner),
+            min_ready_s=int(owner["spec"].get("minReadySeconds", 0)),
+            fresh=Freshness(owner, digest),
+            now_s=self._client.clock.now_s(),
+        )
+        by_node: dict[str, list[PodBrief]] = {}
+        async for some in paced(pods):
+            for pod in some:
+                if not (pod.is_deleting and pod.phase in _TERMINAL) and (name := node_of(pod)):
+                    by_node.setdefault(name, []).append(pod)
+        survey = Survey(rules)
+        async for nodes in paced(self._nodes.all()):
+            for node in nodes:
+                should_run, may_stay = fit.of(node)
+                here = by_node.pop(node.name, None)
+                survey.look(node.name, here, should_run=should_run, may_stay=may_stay)
+        async for gone in paced(by_node.items()):
+            for name, here in gone:
+                survey.look_nowhere(name, here)
+        return survey
+
+    async def _tell(self, owner: JsonObject, survey: Survey, *, is_settled: bool) -> None:
+        counts = survey.counts()
+        optional = ("updatedNumberScheduled", "numberAvailable", "numberUnavailable")
+        generation = owner["metadata"].get("generation", 0)
+
+        def make(known: JsonObject) -> JsonObject:
+            kept = {name: value for name, value in known.items() if name not in optional}
+            status = {**kept, **counts}
+            if is_settled:
+                # Else nothing was done for this generation yet.
+                status["observedGeneration"] = max(generation, known.get("observedGeneration", 0))
+            return status
+
+        await write_status(self._client, DAEMON_SET, owner, make)
