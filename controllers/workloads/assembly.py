@@ -9,7 +9,7 @@ from controllers.workloads.claim_book import ClaimBook
 from controllers.workloads.claims import Kind
 from controllers.workloads.daemon_pods import DAEMON_SET
 from controllers.workloads.daemon_sets import DaemonSetController
-from controllers.workloads.deployments import DEPLOYMENT, DeploymentController
+from controllers.workloads.deployments import DeploymentController
 from controllers.workloads.history import CONTROLLER_REVISION
 from controllers.workloads.node_book import NodeBook
 from controllers.workloads.replica_sets import (
@@ -18,6 +18,7 @@ from controllers.workloads.replica_sets import (
     REPLICATION_CONTROLLER,
     ReplicaController,
 )
+from controllers.workloads.rollouts import DEPLOYMENT
 from controllers.workloads.stateful_identity import STATEFUL_SET
 from controllers.workloads.stateful_pods import StatefulPods
 from controllers.workloads.stateful_sets import StatefulSetController

@@ -24,6 +24,7 @@ from controllers.workloads.pod_control import (
     slow_start,
 )
 from controllers.workloads.pods import PodBook, PodBrief, selects
+from controllers.workloads.status_writes import write_status
 from controllers.workqueue import WorkQueue, run_worker
 from kube import times
 from kube.client import ApiClient, Unreachable
@@ -35,7 +36,6 @@ from runtime.tasks import TaskScope
 
 BURST: Final = 500
 _WORKERS: Final = 5
-_STATUS_ATTEMPTS: Final = 2
 _FAILURE: Final = "ReplicaFailure"
 REPLICA_SET: Final = Kind("apps/v1", "ReplicaSet", "replicasets")
 REPLICATION_CONTROLLER: Final = Kind("v1", "ReplicationController", "replicationcontrollers")
@@ -100,11 +100,16 @@ class ReplicaController:
         if needs_sync and "deletionTimestamp" not in owner["metadata"]:
             failure = await self._manage(key, owner, active)
         terminating = len(mine) - len(active)
-        status = self._status(owner, active, terminating, failure)
-        await self._write_status(key, owner, status)
+        generation = owner["metadata"].get("generation", 0)
+
+        def make(known: JsonObject) -> JsonObject:
+            status = self._status(owner, known, (active, terminating), failure)
+            return {**status, "observedGeneration": generation} if generation else status
+
+        await write_status(self._client, self._kind, owner, make)
         if failure is not None:
             raise failure
-        return self._when_available(owner, status)
+        return self._when_available(owner, make(owner.get("status") or {}))
 
     def _when_available(self, owner: JsonObject, status: JsonObject) -> float | None:
         wanted, min_ready_s = (
@@ -169,14 +174,15 @@ class ReplicaController:
     def _status(
         self,
         owner: JsonObject,
-        active: list[PodBrief],
-        terminating: int,
+        known: JsonObject,
+        pods: tuple[list[PodBrief], int],
         failure: Failure | None,
     ) -> JsonObject:
-        spec, now_s = owner["spec"], self._clock.now_s()
+        """Return the status of so many active pods, and so many that are going."""
+        (active, terminating), spec, now_s = pods, owner["spec"], self._clock.now_s()
         labels = frozenset(((spec["template"].get("metadata") or {}).get("labels") or {}).items())
         min_ready_s = spec.get("minReadySeconds", 0)
-        status = dict(owner.get("status") or {})
+        status = dict(known)
         counts = {
             "replicas": len(active),
             "fullyLabeledReplicas": sum(labels <= pod.labels for pod in active),
@@ -216,26 +222,6 @@ class ReplicaController:
             status["conditions"] = conditions
         else:
             status.pop("conditions", None)
-
-    async def _write_status(self, key: str, owner: JsonObject, status: JsonObject) -> None:
-        generation = owner["metadata"].get("generation", 0)
-        for attempt in range(_STATUS_ATTEMPTS):
-            known = dict(owner.get("status") or {})
-            wanted = {**status, "observedGeneration": generation} if generation else status
-            known.setdefault("replicas", 0)
-            if known == wanted:
-                return
-            path = f"{self._kind.path(key)}/status"
-            try:
-                await self._client.request("PUT", path, {**owner, "status": wanted})
-            except StatusError as error:
-                if error.code == 404:
-                    return
-                if error.code != 409 or attempt + 1 == _STATUS_ATTEMPTS:
-                    raise
-                owner = await self._client.request("GET", self._kind.path(key))
-                continue
-            return
 
 
 _DONE: Final = frozenset({"Succeeded", "Failed"})
