@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from controllers.pace import paced
+from controllers.pace import Rhythm, paced
 from controllers.recorder import Recorder
 from controllers.workloads.claims import CannotAdopt, Claims
 from controllers.workloads.daemon_history import DaemonHistory
@@ -35,9 +35,9 @@ from kube.json_types import JsonObject
 from runtime.tasks import TaskScope
 
 _WORKERS: Final = 2
-_FEW: Final = 1000
-_PAUSE_S: Final = 10e-6
+_PAUSE_S: Final = 0.1
 _PAUSE_S_MAX: Final = 2.0
+_COST_S: Final = 10e-6
 _TERMINAL: Final = ("Failed", "Succeeded")
 _log = logging.getLogger(__name__)
 
@@ -72,10 +72,10 @@ class DaemonSetController:
         self._work = DaemonWork(client, recorder, self._expected)
         self._queue: WorkQueue[str] = WorkQueue()
         self._fits: dict[str, NodeFit] = {}
-        self._pauses_s: dict[str, float] = {}
         self._is_started = False
         sets.on_changes(self._observe_sets)
-        watch = OwnerWatch(DAEMON_SET, sets.store, self._expected, self._queue, self._wake)
+        self._rhythm = Rhythm(self._queue, client.clock, _PAUSE_S)
+        watch = OwnerWatch(DAEMON_SET, sets.store, self._expected, self._queue, self._rhythm)
         watch.begin(sets, pods)
         nodes.listen(self._observe_node)
 
@@ -85,14 +85,10 @@ class DaemonSetController:
         for number in range(_WORKERS):
             scope.spawn(run_worker(self._queue, self.sync), name=f"daemonsets {number}")
 
-    def _wake(self, key: str) -> None:
-        self._queue.add_after(key, self._pauses_s.get(key, 0.0))
-
     def _observe_sets(self, deltas: Sequence[Delta]) -> None:
         for delta in deltas:
             if delta.change is Change.DELETED:
                 self._fits.pop(delta.key, None)
-                self._pauses_s.pop(delta.key, None)
             else:
                 self._fits[delta.key] = NodeFit(delta.object["spec"]["template"]["spec"])
 
@@ -103,7 +99,7 @@ class DaemonSetController:
             was = fit.of(old) if old is not None else (False, False)
             now = fit.of(new) if new is not None else (False, False)
             if was != now:
-                self._wake(key)
+                self._rhythm.wake(key)
 
     async def sync(self, key: str) -> float | None:
         """Bring a set's pods and status to what they are to be; return when to look again."""
@@ -128,6 +124,8 @@ class DaemonSetController:
             return None
         if lineage is None:
             return self._queue.retry(key)
+        # A pass costs what there are nodes: it is made the more rarely.
+        self._rhythm.begin(key, min(_PAUSE_S_MAX, (len(self._nodes) + len(pods)) * _COST_S))
         survey = await self._survey(owner, fit, pods, lineage.digest)
         again_s: float | None = None
         try:
@@ -136,8 +134,6 @@ class DaemonSetController:
                 await self._history.forget(owner, lineage, pods)
         finally:
             await self._tell(owner, survey, is_settled=is_settled)
-        looked_at = len(self._nodes) + len(pods)
-        self._pauses_s[key] = min(_PAUSE_S_MAX, looked_at * _PAUSE_S) if looked_at > _FEW else 0.0
         min_ready_s = int(owner["spec"].get("minReadySeconds", 0))
         if min_ready_s and survey.ready != survey.available:
             return min(float(min_ready_s), again_s or float(min_ready_s))

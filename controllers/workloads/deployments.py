@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
+from controllers.pace import Rhythm
 from controllers.recorder import Recorder
 from controllers.workloads import rollout_math
 from controllers.workloads.claims import CannotAdopt
@@ -23,11 +24,13 @@ from controllers.workloads.replica_sets import REPLICA_SET
 from controllers.workloads.rollouts import DEPLOYMENT, Rollout, Tools
 from controllers.workqueue import WorkQueue, run_worker
 from kube.client import ApiClient
+from kube.informers.changes import Change
 from kube.informers.informer import Delta, Informer
 from kube.json_types import JsonObject
 from runtime.tasks import TaskScope
 
 _WORKERS: Final = 5
+_PAUSE_S: Final = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -57,13 +60,25 @@ class DeploymentController:
         self._clock = client.clock
         self._claims = ObjectClaims(client, DEPLOYMENT, REPLICA_SET, sets.store)
         self._queue: WorkQueue[str] = WorkQueue()
-        deployments.on_changes(lambda deltas: self._add(delta.key for delta in deltas))
+        self._rhythm = Rhythm(self._queue, client.clock, _PAUSE_S)
+        self._generations: dict[str, int] = {}
+        deployments.on_changes(self._observe)
         sets.on_changes(self._observe_sets)
         pods.listen(self._observe_pod)
 
-    def _add(self, keys: Any) -> None:
-        for key in keys:
-            self._queue.add(key)
+    def _observe(self, deltas: Sequence[Delta]) -> None:
+        for delta in deltas:
+            if delta.change is Change.DELETED:
+                self._rhythm.forget(delta.key)
+                self._generations.pop(delta.key, None)
+                continue
+            generation = delta.object["metadata"].get("generation", 0)
+            if delta.change is Change.MODIFIED and self._generations.get(delta.key) == generation:
+                # Nobody asks for anything new; most likely its status was written here.
+                self._rhythm.wake(delta.key)
+            else:
+                self._generations[delta.key] = generation
+                self._queue.add(delta.key)
 
     def start(self, scope: TaskScope) -> None:
         """Start the workers, once all watches are synced."""
@@ -77,7 +92,7 @@ class DeploymentController:
             owner = controller_of(delta.object)
             if owner is not None:
                 if owner.kind == DEPLOYMENT.kind:
-                    self._queue.add(f"{metadata['namespace']}/{owner.name}")
+                    self._rhythm.wake(f"{metadata['namespace']}/{owner.name}")
                 continue
             for key in self._deployments.keys("namespace", metadata["namespace"]):
                 deployment = self._deployments.get(key)
@@ -105,6 +120,7 @@ class DeploymentController:
         deployment = self._deployments.get(key)
         if deployment is None:
             return None
+        self._rhythm.begin(key)
         if not any((deployment["spec"].get("selector") or {}).values()):
             about = reference_of(DEPLOYMENT, deployment)
             text = "This deployment is selecting all pods. A non-empty selector is required."

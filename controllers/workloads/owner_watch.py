@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from controllers.pace import Rhythm
 from controllers.workloads.claims import Kind
 from controllers.workloads.expectations import Expectations
 from controllers.workloads.pods import PodBook, PodBrief, selects
@@ -35,7 +36,7 @@ class OwnerWatch:
         owners: their store, indexed by "namespace".
         expected: what owners wait for.
         queue: gets their keys.
-        wake: called with the key of one whose pods changed; queues it, now or a little later.
+        rhythm: says when one is looked at whose pods changed.
         selector: says which pods one selects.
     """
 
@@ -43,9 +44,10 @@ class OwnerWatch:
     owners: Store
     expected: Expectations
     queue: WorkQueue[str]
-    wake: Callable[[str], None]
+    rhythm: Rhythm
     selector: Callable[[JsonObject], JsonObject | None] = selector_of
     _keys: dict[str, str] = field(default_factory=dict)
+    _generations: dict[str, int] = field(default_factory=dict)
 
     def begin(self, owners: Informer, pods: PodBook) -> None:
         """Take note from now on."""
@@ -57,20 +59,31 @@ class OwnerWatch:
             uid = obj["metadata"]["uid"]
             if change is Change.DELETED:
                 self.expected.forget(key)
+                self.rhythm.forget(key)
                 self._keys.pop(uid, None)
+                self._generations.pop(uid, None)
+                self.queue.add(key)
+                continue
+            self._keys[uid] = key
+            generation = obj["metadata"].get("generation", 0)
+            if self._generations.get(uid) == generation:
+                # Nobody asks for anything new; most likely the controller has written its status.
+                self.rhythm.wake(key)
             else:
-                self._keys[uid] = key
-            self.queue.add(key)
+                self._generations[uid] = generation
+                self.queue.add(key)
 
     def _observe_pod(self, old: PodBrief | None, new: PodBrief | None) -> None:
         was = self._owner_key(old)
         now = self._owner_key(new)
         if was is not None and was != now:
             assert old is not None
+            is_settled = self.expected.satisfied(was)
             self.expected.deleted(was, old.key)
-            self.wake(was)
+            self._wake(was, is_settled=is_settled)
         if now is not None:
             assert new is not None
+            is_settled = self.expected.satisfied(now)
             if old is None:
                 # Even one that is seen for the first time as it goes.
                 self.expected.created(now)
@@ -78,9 +91,15 @@ class OwnerWatch:
                 self.expected.deleted(now, new.key)
             if was == now and old is not None and new.ready_s is not None and old.ready_s is None:
                 self._look_again_when_available(now)
-            self.wake(now)
+            self._wake(now, is_settled=is_settled)
         elif new is not None and new.owner is None and not new.is_deleting:
             self._offer(old, new)
+
+    def _wake(self, key: str, *, is_settled: bool) -> None:
+        if not is_settled and self.expected.satisfied(key):
+            self.queue.add(key)  # all that it waited for is there
+        else:
+            self.rhythm.wake(key)
 
     def _owner_key(self, pod: PodBrief | None) -> str | None:
         if pod is None or pod.owner is None or pod.owner.kind != self.kind.kind:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from controllers.pace import Rhythm
 from controllers.recorder import Recorder
 from controllers.workloads import ranking
 from controllers.workloads.claims import CannotAdopt, Claims, Kind
@@ -36,6 +37,7 @@ from runtime.tasks import TaskScope
 
 BURST: Final = 500
 _WORKERS: Final = 5
+_PAUSE_S: Final = 0.1
 _FAILURE: Final = "ReplicaFailure"
 REPLICA_SET: Final = Kind("apps/v1", "ReplicaSet", "replicasets")
 REPLICATION_CONTROLLER: Final = Kind("v1", "ReplicationController", "replicationcontrollers")
@@ -66,7 +68,8 @@ class ReplicaController:
         self._expected = Expectations(client.clock)
         self._queue: WorkQueue[str] = WorkQueue()
         queue = self._queue
-        watch = OwnerWatch(kind, owners.store, self._expected, queue, queue.add, self._selector)
+        rhythm = self._rhythm = Rhythm(queue, client.clock, _PAUSE_S)
+        watch = OwnerWatch(kind, owners.store, self._expected, queue, rhythm, self._selector)
         watch.begin(owners, pods)
 
     def start(self, scope: TaskScope) -> None:
@@ -87,6 +90,7 @@ class ReplicaController:
         if owner is None:
             self._expected.forget(key)
             return None
+        self._rhythm.begin(key)
         needs_sync = self._expected.satisfied(key)
         try:
             mine = await self._claims.claim(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from controllers.pace import Rhythm
 from controllers.workloads import stateful_plan as plan
 from controllers.workloads.claims import CannotAdopt, Claims
 from controllers.workloads.expectations import Expectations
@@ -28,6 +29,8 @@ from runtime.tasks import TaskScope
 
 REVISION_LABEL: Final = "controller.kubernetes.io/hash"
 _WORKERS: Final = 5
+_PAUSE_S: Final = 0.02
+"""Short, as each pod of an ordered set waits for the one before."""
 _COLLISIONS_MAX: Final = 20
 _log = logging.getLogger(__name__)
 
@@ -58,7 +61,8 @@ class StatefulSetController:
         self._history = History(client, STATEFUL_SET, REVISION_LABEL, revisions.store)
         self._expected = Expectations(client.clock)
         self._queue = queue
-        watch = OwnerWatch(STATEFUL_SET, sets.store, self._expected, queue, queue.add)
+        self._rhythm = Rhythm(queue, client.clock, _PAUSE_S)
+        watch = OwnerWatch(STATEFUL_SET, sets.store, self._expected, queue, self._rhythm)
         watch.begin(sets, pods)
 
     def start(self, scope: TaskScope) -> None:
@@ -72,6 +76,7 @@ class StatefulSetController:
         if owner is None:
             self._expected.forget(key)
             return None
+        self._rhythm.begin(key)
         is_settled = self._expected.satisfied(key)
         name = owner["metadata"]["name"]
         matches = selects(selector_of(owner))
