@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from controllers.workqueue import WorkQueue
 from runtime.clock import Clock
 
-SLICE_S: Final = 0.002
+SLICE_S: Final = 0.001
 _CHUNK: Final = 64
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from controllers.recorder import Recorder
 from controllers.workloads.claims import CannotAdopt, Claims
 from controllers.workloads.daemon_history import DaemonHistory
 from controllers.workloads.daemon_pods import DAEMON_SET, Freshness, node_of
-from controllers.workloads.daemon_survey import Rules, Survey, is_surging
+from controllers.workloads.daemon_survey import PodsOnNodes, Rules, Survey, is_surging
 from controllers.workloads.daemon_work import DaemonWork
 from controllers.workloads.expectations import Expectations
 from controllers.workloads.node_book import NodeBook, NodeBrief
@@ -148,20 +148,19 @@ class DaemonSetController:
             fresh=Freshness(owner, digest),
             now_s=self._client.clock.now_s(),
         )
-        by_node: dict[str, list[PodBrief]] = {}
+        survey, here = Survey(rules), PodsOnNodes()
         async for some in paced(pods):
             for pod in some:
                 if not (pod.is_deleting and pod.phase in _TERMINAL) and (name := node_of(pod)):
-                    by_node.setdefault(name, []).append(pod)
-        survey = Survey(rules)
-        async for nodes in paced(self._nodes.all()):
+                    here.put(name, pod)
+        async for nodes in paced(self._nodes):
             for node in nodes:
                 should_run, may_stay = fit.of(node)
-                here = by_node.pop(node.name, None)
-                survey.look(node.name, here, should_run=should_run, may_stay=may_stay)
-        async for gone in paced(by_node.items()):
-            for name, here in gone:
-                survey.look_nowhere(name, here)
+                found = here.take(node.name)
+                survey.look(node.name, found, should_run=should_run, may_stay=may_stay)
+        async for left in paced(here.rest()):
+            for gone in left:
+                survey.look_nowhere(gone)
         return survey
 
     async def _tell(self, owner: JsonObject, survey: Survey, *, is_settled: bool) -> None:

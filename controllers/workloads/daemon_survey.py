@@ -7,13 +7,45 @@ Nothing is written: what is to be done is read off the survey when it is complet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
-from controllers.workloads.daemon_pods import Freshness
+from controllers.workloads.daemon_pods import Freshness, node_of
 from controllers.workloads.pods import PodBrief
 from controllers.workloads.rollout_math import scaled
 from kube.json_types import JsonObject
+
+_SHARDS: Final = 32
+
+
+class PodsOnNodes:
+    """A set's pods by node; most nodes have one, for which nothing is allocated."""
+
+    def __init__(self) -> None:
+        # Many small dictionaries: one large one that grows is copied, which takes milliseconds.
+        self._shards: tuple[dict[str, PodBrief | list[PodBrief]], ...] = tuple(
+            {} for _ in range(_SHARDS)
+        )
+
+    def put(self, node: str, pod: PodBrief) -> None:
+        """Note that a pod is on a node, or made for it."""
+        shard = self._shards[hash(node) % _SHARDS]
+        found = shard.setdefault(node, pod)
+        if isinstance(found, list):
+            found.append(pod)
+        elif found is not pod:
+            shard[node] = [found, pod]
+
+    def take(self, node: str) -> Sequence[PodBrief] | None:
+        """Return the pods of a node, and forget them; None: it has none."""
+        found = self._shards[hash(node) % _SHARDS].pop(node, None)
+        return (found,) if isinstance(found, PodBrief) else found
+
+    def rest(self) -> Iterator[Sequence[PodBrief]]:
+        """Yield the pods of each node that was not asked for."""
+        for shard in self._shards:
+            for found in shard.values():
+                yield (found,) if isinstance(found, PodBrief) else found
 
 
 class Rules(NamedTuple):
@@ -30,13 +62,6 @@ class Rules(NamedTuple):
     min_ready_s: int
     fresh: Freshness
     now_s: float
-
-
-class Failed(NamedTuple):
-    """A pod that failed on a node."""
-
-    node: str
-    pod: PodBrief
 
 
 class Survey:
@@ -56,8 +81,8 @@ class Survey:
         self.ready = self.updated = self.available = 0
         self.lacking: list[str] = []
         self.surplus: list[PodBrief] = []
-        self.failed: list[Failed] = []
-        self.succeeded: list[Failed] = []
+        self.failed: list[PodBrief] = []
+        self.succeeded: list[PodBrief] = []
         self.update = Update(rules)
 
     def look(
@@ -83,12 +108,12 @@ class Survey:
             self._keep(node, pods, should_run=should_run)
         else:
             self.surplus += [pod for pod in pods if not pod.is_deleting]
-        self.update.look(node, pods, should_run=should_run)
+        self.update.look(pods, should_run=should_run)
 
-    def look_nowhere(self, node: str, pods: Sequence[PodBrief]) -> None:
-        """Take note of pods on a node that is gone; those not placed never will be."""
+    def look_nowhere(self, pods: Sequence[PodBrief]) -> None:
+        """Take note of the pods of a node that is gone; those not placed never will be."""
         self.surplus += [pod for pod in pods if not pod.node and not pod.is_deleting]
-        self.update.look(node, pods, should_run=False)
+        self.update.look(pods, should_run=False)
 
     def _count(self, pod: PodBrief, *, should_run: bool) -> None:
         """Count a node by the first of its pods."""
@@ -110,9 +135,9 @@ class Survey:
             if pod.is_deleting:
                 continue
             if pod.phase == "Failed":
-                self.failed.append(Failed(node, pod))
+                self.failed.append(pod)
             elif pod.phase == "Succeeded":
-                self.succeeded.append(Failed(node, pod))
+                self.succeeded.append(pod)
             else:
                 running.append(pod)
         if not self._rules.is_surging:
@@ -169,13 +194,13 @@ class Update:
         self.missing = 0
         self._surging = 0
         self._working = 0
-        self._broken: list[Failed] = []
-        self._candidates: list[Failed] = []
+        self._broken: list[PodBrief] = []
+        self._candidates: list[PodBrief] = []
         self._replaced: list[PodBrief] = []
         self._sunset: list[PodBrief] = []
 
-    def look(self, node: str, pods: Sequence[PodBrief], *, should_run: bool) -> None:
-        """Take note of one node that has pods."""
+    def look(self, pods: Sequence[PodBrief], *, should_run: bool) -> None:
+        """Take note of the pods of one node."""
         new: PodBrief | None = None
         old: PodBrief | None = None
         for pod in pods:
@@ -191,26 +216,26 @@ class Update:
                 self._surging += 1
                 return
         if self._rules.is_surging:
-            self._look_surging(node, new, old, should_run=should_run)
+            self._look_surging(new, old, should_run=should_run)
         else:
-            self._look_making_room(node, new, old)
+            self._look_making_room(new, old)
 
     def _works(self, pod: PodBrief) -> bool:
         return pod.is_available(self._rules.min_ready_s, self._rules.now_s)
 
-    def _look_making_room(self, node: str, new: PodBrief | None, old: PodBrief | None) -> None:
+    def _look_making_room(self, new: PodBrief | None, old: PodBrief | None) -> None:
         if (new is None) == (old is None):
             self.missing += 1
         elif new is not None:
             self.missing += not self._works(new)
         elif old is not None and not self._works(old):
-            self._broken.append(Failed(node, old))
+            self._broken.append(old)
             self.missing += 1
         elif old is not None:
-            self._candidates.append(Failed(node, old))
+            self._candidates.append(old)
 
     def _look_surging(
-        self, node: str, new: PodBrief | None, old: PodBrief | None, *, should_run: bool
+        self, new: PodBrief | None, old: PodBrief | None, *, should_run: bool
     ) -> None:
         pod = old or new
         works = pod is not None and self._works(pod)
@@ -225,9 +250,9 @@ class Update:
         elif not should_run:
             (self._sunset if works else self._replaced).append(old)
         elif works:
-            self._candidates.append(Failed(node, old))
+            self._candidates.append(old)
         else:
-            self._broken.append(Failed(node, old))
+            self._broken.append(old)
 
     def deletable(self, unavailable_max: int, desired: int) -> list[PodBrief]:
         """Return the old pods that may be deleted now."""
@@ -236,14 +261,14 @@ class Update:
             spare = max(0, self._working - desired)
             return self._replaced + self._sunset[:spare]
         room = max(0, unavailable_max - self.missing)
-        return [one.pod for one in self._broken + self._candidates[:room]]
+        return self._broken + self._candidates[:room]
 
     def surged(self, surge_max: int) -> list[str]:
         """Return the nodes that may get a new pod beside the old one now."""
         if not self._rules.is_surging:
             return []
         room = max(0, surge_max - self._surging)
-        return [one.node for one in self._broken + self._candidates[:room]]
+        return [node_of(pod) for pod in self._broken + self._candidates[:room]]
 
 
 def _rank(pod: PodBrief) -> tuple[bool, int, str]:

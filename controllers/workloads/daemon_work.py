@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from controllers.recorder import Recorder
-from controllers.workloads.daemon_pods import DAEMON_SET, pods_for
+from controllers.workloads.daemon_pods import DAEMON_SET, node_of, pods_for
 from controllers.workloads.daemon_survey import Survey, limits_of
 from controllers.workloads.expectations import Expectations
 from controllers.workloads.failed_pods import FailedPods
@@ -63,7 +63,8 @@ class DaemonWork:
         now_s = self._clock.monotonic_s()
         gone: list[PodBrief] = []
         waits: list[float] = []
-        for node, pod in survey.failed:
+        for pod in survey.failed:
+            node = node_of(pod)
             key = (owner["metadata"]["uid"], generation, node)
             wait_s = self._failed.delay_s(key, now_s)
             if wait_s > 0:
@@ -72,8 +73,11 @@ class DaemonWork:
             text = f"Found failed daemon pod {pod.key} on node {node}, will try to kill it"
             self._recorder.warn(about, "FailedDaemonPod", text)
             gone.append(pod)
-        for node, pod in survey.succeeded:
-            text = f"Found succeeded daemon pod {pod.key} on node {node}, will try to delete it"
+        for pod in survey.succeeded:
+            text = (
+                f"Found succeeded daemon pod {pod.key} on node {node_of(pod)}, "
+                "will try to delete it"
+            )
             self._recorder.note(about, "SucceededDaemonPod", text)
             gone.append(pod)
         return gone, min(waits, default=None)

@@ -8,7 +8,7 @@ news.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from kube.informers.changes import Change
@@ -16,6 +16,7 @@ from kube.informers.informer import Delta
 from kube.json_types import JsonObject
 
 _TAINTS_MAX: Final = 4096
+_SHARDS: Final = 32
 
 
 class Taint(NamedTuple):
@@ -42,12 +43,13 @@ class NodeBook:
     """All nodes by name; fed by the informer of nodes."""
 
     def __init__(self) -> None:
-        self._nodes: dict[str, NodeBrief] = {}
+        # Many small dictionaries: one large one that grows is copied, which takes milliseconds.
+        self._shards: tuple[dict[str, NodeBrief], ...] = tuple({} for _ in range(_SHARDS))
         self._taints: dict[tuple[Taint, ...], tuple[Taint, ...]] = {}
         self._listeners: list[NodeListener] = []
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return sum(map(len, self._shards))
 
     def listen(self, listener: NodeListener) -> None:
         """Have `listener` told of every change that matters."""
@@ -56,21 +58,23 @@ class NodeBook:
     def take(self, deltas: Sequence[Delta]) -> None:
         """Take note of changes."""
         for delta in deltas:
-            old = self._nodes.get(delta.key)
+            shard = self._shards[hash(delta.key) % _SHARDS]
+            old = shard.get(delta.key)
             if delta.change is Change.DELETED:
-                self._nodes.pop(delta.key, None)
+                shard.pop(delta.key, None)
                 new = None
             else:
                 new = self._brief(delta.object)
                 if old == new:
                     continue
-                self._nodes[delta.key] = new
+                shard[delta.key] = new
             for listener in self._listeners:
                 listener(old, new)
 
-    def all(self) -> list[NodeBrief]:
-        """Return all nodes as they are now."""
-        return list(self._nodes.values())
+    def __iter__(self) -> Iterator[NodeBrief]:
+        """Yield all nodes; what is written meanwhile may be missed."""
+        for shard in self._shards:
+            yield from tuple(shard.values())
 
     def _brief(self, node: JsonObject) -> NodeBrief:
         metadata = node["metadata"]
