@@ -24,14 +24,15 @@ from controllers.workloads.expectations import Expectations
 from controllers.workloads.node_book import NodeBook, NodeBrief
 from controllers.workloads.node_fit import NodeFit
 from controllers.workloads.owner_watch import OwnerWatch, selector_of
-from controllers.workloads.pod_control import reference_of
-from controllers.workloads.pods import PodBook, PodBrief, selects
+from controllers.workloads.pod_control import Failure, reference_of
+from controllers.workloads.pods import PodBook, PodBrief, controller_of, selects
 from controllers.workloads.status_writes import write_status
 from controllers.workqueue import WorkQueue, run_worker
-from kube.client import ApiClient
+from kube.client import ApiClient, Unreachable
 from kube.informers.changes import Change
 from kube.informers.informer import Delta, Informer
 from kube.json_types import JsonObject
+from kube.status import StatusError
 from runtime.tasks import TaskScope
 
 _WORKERS: Final = 2
@@ -78,6 +79,7 @@ class DaemonSetController:
         watch = OwnerWatch(DAEMON_SET, sets.store, self._expected, self._queue, self._rhythm)
         watch.begin(sets, pods)
         nodes.listen(self._observe_node)
+        revisions.on_changes(self._observe_revisions)
 
     def start(self, scope: TaskScope) -> None:
         """Start the workers, once all watches are synced."""
@@ -100,6 +102,21 @@ class DaemonSetController:
             now = fit.of(new) if new is not None else (False, False)
             if was != now:
                 self._rhythm.wake(key)
+
+    def _observe_revisions(self, deltas: Sequence[Delta]) -> None:
+        """A revision that somebody changes, deletes or sets free has its set look after it."""
+        for delta in deltas:
+            owner, metadata = controller_of(delta.object), delta.object["metadata"]
+            if owner is not None:
+                key = f"{metadata['namespace']}/{owner.name}"
+                if owner.kind == DAEMON_SET.kind and delta.change is not Change.ADDED:
+                    self._rhythm.wake(key)
+                continue
+            labels = metadata.get("labels") or {}
+            for key in self._sets.keys("namespace", metadata["namespace"]):
+                one = self._sets.get(key)
+                if one is not None and selects(selector_of(one))(labels):
+                    self._rhythm.wake(key)
 
     async def sync(self, key: str) -> float | None:
         """Bring a set's pods and status to what they are to be; return when to look again."""
@@ -128,12 +145,17 @@ class DaemonSetController:
         self._rhythm.begin(key, min(_PAUSE_S_MAX, (len(self._nodes) + len(pods)) * _COST_S))
         survey = await self._survey(owner, fit, pods, lineage.digest)
         again_s: float | None = None
-        try:
-            if is_settled:
+        failure: Failure | None = None
+        if is_settled:
+            try:
                 again_s = await self._work.do(owner, survey, lineage.digest, len(self._nodes))
                 await self._history.forget(owner, lineage, pods)
-        finally:
-            await self._tell(owner, survey, is_settled=is_settled)
+            except (StatusError, Unreachable) as error:
+                failure = error
+        # What there is is told even if not all could be done.
+        await self._tell(owner, survey, is_settled=is_settled)
+        if failure is not None:
+            raise failure
         min_ready_s = int(owner["spec"].get("minReadySeconds", 0))
         if min_ready_s and survey.ready != survey.available:
             return min(float(min_ready_s), again_s or float(min_ready_s))

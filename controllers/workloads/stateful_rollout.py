@@ -174,6 +174,8 @@ class Rollout:
             raise
 
     async def _delete(self, pods: Sequence[PodBrief]) -> None:
+        if not pods:
+            return
         self._expected.expect(self._key, deletions=[pod.key for pod in pods])
 
         async def delete(pod: PodBrief) -> None:

@@ -17,14 +17,17 @@ from controllers.workloads.claims import CannotAdopt, Claims
 from controllers.workloads.expectations import Expectations
 from controllers.workloads.history import History, in_order, name_of, number_of, remembers
 from controllers.workloads.owner_watch import OwnerWatch, selector_of
+from controllers.workloads.pod_control import Failure
 from controllers.workloads.pods import PodBook, PodBrief, selects
 from controllers.workloads.stateful_identity import STATEFUL_SET, ordinal_of, revision_of
 from controllers.workloads.stateful_pods import StatefulPods
 from controllers.workloads.stateful_rollout import Revisions, Rollout
 from controllers.workloads.status_writes import write_status
 from controllers.workqueue import WorkQueue, run_worker
+from kube.client import Unreachable
 from kube.informers.informer import Informer
 from kube.json_types import JsonObject
+from kube.status import StatusError
 from runtime.tasks import TaskScope
 
 REVISION_LABEL: Final = "controller.kubernetes.io/hash"
@@ -91,14 +94,18 @@ class StatefulSetController:
         is_going = "deletionTimestamp" in owner["metadata"]
         revisions = await self._revisions(owner, known, is_going=is_going)
         rollout = Rollout(owner, pods, revisions, self._writer, self._expected)
-        try:
-            if is_settled and not is_going:
+        failure: Failure | None = None
+        if is_settled and not is_going:
+            try:
                 await rollout.step(self._client.clock.now_s())
-        finally:
-            # What was done is told even if not all could be.
-            await self._tell(owner, pods, revisions, rollout.replaced)
+            except (StatusError, Unreachable) as error:
+                failure = error
+        # What was done is told even if not all could be.
+        await self._tell(owner, pods, revisions, rollout.replaced)
         if is_settled and not is_going:
             await self._forget(owner, known, pods, revisions)
+        if failure is not None:
+            raise failure
         layout = plan.layout_of(owner)
         available = sum(
             pod.is_available(layout.min_ready_s, self._client.clock.now_s()) for pod in pods

@@ -344,3 +344,18 @@ def test_a_pod_for_a_node_that_is_gone_is_deleted_though_it_was_never_placed(
     until(lambda: len(kubelet.names()) == 2, "not made")
     fleet.nodes.delete(f"{fleet.name}-1")
     until(lambda: nodes_of(kubelet) == [f"{fleet.name}-2"], "not deleted")
+
+
+def test_a_revision_that_somebody_deletes_is_made_again(
+    sets: Collection, kubelet: PlayedKubelet, fleet: Fleet
+) -> None:
+    sets.made(daemon_set(fleet))
+    kubelet.until(lambda: is_done(sets, 2), "not done")
+    revisions = collection(sets.cluster, fleet.name, "controllerrevisions", "apps/v1")
+    (name,) = revisions.names()
+    uid = revisions.get(name).json["metadata"]["uid"]
+    revisions.delete(name)
+    found = until(
+        lambda: (answer := revisions.get(name)).code == 200 and answer.json, "not made again"
+    )
+    assert found["metadata"]["uid"] != uid
