@@ -13,12 +13,12 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from controllers.pace import Rhythm, paced
+from controllers.pace import Rhythm
 from controllers.recorder import Recorder
 from controllers.workloads.claims import CannotAdopt, Claims
 from controllers.workloads.daemon_history import DaemonHistory
-from controllers.workloads.daemon_pods import DAEMON_SET, Freshness, node_of
-from controllers.workloads.daemon_survey import PodsOnNodes, Rules, Survey, is_surging
+from controllers.workloads.daemon_pods import DAEMON_SET, Freshness
+from controllers.workloads.daemon_survey import Rules, Survey, is_surging, survey_nodes
 from controllers.workloads.daemon_work import DaemonWork
 from controllers.workloads.expectations import Expectations
 from controllers.workloads.node_book import NodeBook, NodeBrief
@@ -39,7 +39,6 @@ _WORKERS: Final = 2
 _PAUSE_S: Final = 0.1
 _PAUSE_S_MAX: Final = 2.0
 _COST_S: Final = 10e-6
-_TERMINAL: Final = ("Failed", "Succeeded")
 _log = logging.getLogger(__name__)
 
 
@@ -170,20 +169,7 @@ class DaemonSetController:
             fresh=Freshness(owner, digest),
             now_s=self._client.clock.now_s(),
         )
-        survey, here = Survey(rules), PodsOnNodes()
-        async for some in paced(pods):
-            for pod in some:
-                if not (pod.is_deleting and pod.phase in _TERMINAL) and (name := node_of(pod)):
-                    here.put(name, pod)
-        async for nodes in paced(self._nodes):
-            for node in nodes:
-                should_run, may_stay = fit.of(node)
-                found = here.take(node.name)
-                survey.look(node.name, found, should_run=should_run, may_stay=may_stay)
-        async for left in paced(here.rest()):
-            for gone in left:
-                survey.look_nowhere(gone)
-        return survey
+        return await survey_nodes(rules, fit, pods, self._nodes)
 
     async def _tell(self, owner: JsonObject, survey: Survey, *, is_settled: bool) -> None:
         counts = survey.counts()

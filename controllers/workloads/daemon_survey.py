@@ -7,15 +7,19 @@ Nothing is written: what is to be done is read off the survey when it is complet
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from controllers.pace import paced
 from controllers.workloads.daemon_pods import Freshness, node_of
+from controllers.workloads.node_book import NodeBrief
+from controllers.workloads.node_fit import NodeFit
 from controllers.workloads.pods import PodBrief
 from controllers.workloads.rollout_math import scaled
 from kube.json_types import JsonObject
 
 _SHARDS: Final = 32
+_ENDED: Final = ("Failed", "Succeeded")
 
 
 class PodsOnNodes:
@@ -269,6 +273,34 @@ class Update:
             return []
         room = max(0, surge_max - self._surging)
         return [node_of(pod) for pod in self._broken + self._candidates[:room]]
+
+
+async def survey_nodes(
+    rules: Rules, fit: NodeFit, pods: Iterable[PodBrief], nodes: Iterable[NodeBrief]
+) -> Survey:
+    """Look at all nodes, in slices between which others have the event loop.
+
+    Args:
+        rules: what decides over all of them alike.
+        fit: says where pods are to be.
+        pods: all of the set.
+        nodes: all there are.
+    """
+    survey, here = Survey(rules), PodsOnNodes()
+    async for some in paced(pods):
+        for pod in some:
+            # One that has ended and is being deleted needs nothing any more.
+            if not (pod.is_deleting and pod.phase in _ENDED) and (name := node_of(pod)):
+                here.put(name, pod)
+    async for few in paced(nodes):
+        for node in few:
+            should_run, may_stay = fit.of(node)
+            found = here.take(node.name)
+            survey.look(node.name, found, should_run=should_run, may_stay=may_stay)
+    async for left in paced(here.rest()):
+        for gone in left:
+            survey.look_nowhere(gone)
+    return survey
 
 
 def _rank(pod: PodBrief) -> tuple[bool, int, str]:

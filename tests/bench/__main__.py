@@ -26,6 +26,7 @@ from rich.console import Console
 
 from tests.bench import (
     bench_authorization,
+    bench_daemons,
     bench_fairness,
     cbor_scenarios,
     informer_scenario,
@@ -65,13 +66,14 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "partitions": partitions.partitions,
     "workers": worker_scenario.workers,
     "authorization": bench_authorization.authorization,
+    "daemons": bench_daemons.daemons,
     "fairness": bench_fairness.fairness,
     "informers": informer_scenario.informers,
     "jetstream": jetstream_load.jetstream,
     "recovery": recovery.recovery,
 }
 _OWN_CLUSTERS: Final = frozenset(
-    {"partitions", "workers", "fairness", "informers", "jetstream", "recovery"}
+    {"daemons", "partitions", "workers", "fairness", "informers", "jetstream", "recovery"}
 )
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
