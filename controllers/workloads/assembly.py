@@ -5,16 +5,31 @@ from __future__ import annotations
 from typing import Final
 
 from controllers.parts import Context, Controller, Part
+from controllers.workloads.claim_book import ClaimBook
 from controllers.workloads.claims import Kind
-from controllers.workloads.deployments import DEPLOYMENT, DeploymentController
+from controllers.workloads.daemon_pods import DAEMON_SET
+from controllers.workloads.daemon_sets import DaemonSetController
+from controllers.workloads.deployments import DeploymentController
+from controllers.workloads.history import CONTROLLER_REVISION
+from controllers.workloads.node_book import NodeBook
 from controllers.workloads.replica_sets import (
     INDEXERS,
     REPLICA_SET,
     REPLICATION_CONTROLLER,
     ReplicaController,
 )
+from controllers.workloads.rollouts import DEPLOYMENT
+from controllers.workloads.stateful_identity import STATEFUL_SET
+from controllers.workloads.stateful_pods import StatefulPods
+from controllers.workloads.stateful_sets import StatefulSetController
+from controllers.workqueue import WorkQueue
+from kube.informers.informer import Informer
 
 _DEPLOYMENTS: Final = "deployment-controller"
+_STATEFUL_SETS: Final = "statefulset-controller"
+_DAEMON_SETS: Final = "daemon-set-controller"
+_CLAIMS: Final = "/api/v1/persistentvolumeclaims"
+_NODES: Final = "/api/v1/nodes"
 
 
 def _replicas(context: Context, account: str, kind: Kind) -> Controller:
@@ -42,8 +57,38 @@ def _deployments(context: Context) -> Controller:
     )
 
 
+def _revisions(context: Context) -> Informer:
+    return context.informers.of(CONTROLLER_REVISION.collection, indexers=INDEXERS)
+
+
+def _stateful_sets(context: Context) -> Controller:
+    queue: WorkQueue[str] = WorkQueue()
+    claims = context.informers.of(_CLAIMS)
+    book = ClaimBook(queue.add)
+    claims.on_changes(book.take)
+    client, recorder = context.writer(_STATEFUL_SETS), context.recorder(_STATEFUL_SETS)
+    writer = StatefulPods(client, recorder, book, claims.store)
+    sets = context.informers.of(STATEFUL_SET.collection, indexers=INDEXERS)
+    return StatefulSetController(writer, sets, _revisions(context), context.pods(), queue)
+
+
+def _daemon_sets(context: Context) -> Controller:
+    nodes = NodeBook()
+    context.informers.of(_NODES).on_changes(nodes.take)
+    return DaemonSetController(
+        context.writer(_DAEMON_SETS),
+        context.recorder(_DAEMON_SETS),
+        context.informers.of(DAEMON_SET.collection, indexers=INDEXERS),
+        _revisions(context),
+        context.pods(),
+        nodes,
+    )
+
+
 PARTS: Final = (
     Part("replicaset-controller", ("replicaset-controller",), _replica_sets),
     Part("replicationcontroller-controller", ("replication-controller",), _replication_controllers),
     Part(_DEPLOYMENTS, (_DEPLOYMENTS,), _deployments),
+    Part(_STATEFUL_SETS, (_STATEFUL_SETS,), _stateful_sets),
+    Part("daemonset-controller", (_DAEMON_SETS,), _daemon_sets),
 )

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from controllers.workloads.pods import PodBook, PodBrief
+from controllers.pace import paced
+from controllers.workloads.pods import Labels, PodBook, PodBrief
 from kube.client import STRATEGIC_PATCH, ApiClient, Patch
 from kube.json_types import JsonObject
 from kube.status import StatusError
@@ -94,19 +95,35 @@ class Claims:
         metadata = owner["metadata"]
         is_going = "deletionTimestamp" in metadata
         mine: list[PodBrief] = []
-        for pod in list(self._pods.owned(metadata["uid"])):
-            if not wanted(pod):
-                continue
-            if matches(dict(pod.labels)):
-                mine.append(pod)
-            elif not is_going:
-                await self._release(owner, pod)
-        if is_going:
-            return mine
+        known: dict[Labels, bool] = {}
+
+        def is_selected(pod: PodBrief) -> bool:
+            found = known.get(pod.labels)
+            if found is None:
+                found = known[pod.labels] = matches(dict(pod.labels))
+            return found
+
+        async for pods in paced(list(self._pods.owned(metadata["uid"]))):
+            for pod in pods:
+                if not wanted(pod):
+                    continue
+                if is_selected(pod):
+                    mine.append(pod)
+                elif not is_going:
+                    await self._release(owner, pod)
+        if not is_going:
+            free = [
+                pod
+                for pod in self._pods.orphans(metadata["namespace"])
+                if not pod.is_deleting and wanted(pod) and is_selected(pod)
+            ]
+            mine += await self._adopt_all(owner, free)
+        return mine
+
+    async def _adopt_all(self, owner: JsonObject, pods: list[PodBrief]) -> list[PodBrief]:
+        mine: list[PodBrief] = []
         checked = False
-        for pod in list(self._pods.orphans(metadata["namespace"])):
-            if pod.is_deleting or not wanted(pod) or not matches(dict(pod.labels)):
-                continue
+        for pod in pods:
             if not checked:
                 await self.check_alive(owner)
                 checked = True

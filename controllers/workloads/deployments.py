@@ -3,32 +3,34 @@
 Upstream's pkg/controller/deployment, step by step: find or make the new ReplicaSet, scale up what
 may be scaled up, down what may go down, then tell how far it is. One sync does one step; what it
 writes comes back by the watch, and is the next sync's cause. The arithmetic is in rollout_math.py,
-what is told in rollout_status.py, names and annotations in revisions.py.
+what is told in rollout_status.py, names and annotations in revisions.py; a step of one Deployment
+is in rollouts.py.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
+from controllers.pace import Rhythm
 from controllers.recorder import Recorder
-from controllers.workloads import revisions, rollout_math, rollout_status
-from controllers.workloads.claims import CannotAdopt, Kind
+from controllers.workloads import rollout_math
+from controllers.workloads.claims import CannotAdopt
 from controllers.workloads.object_claims import ObjectClaims
-from controllers.workloads.pod_control import has_cause, reference_of
-from controllers.workloads.pods import PodBook, PodBrief, condition_of, selects
+from controllers.workloads.pod_control import reference_of
+from controllers.workloads.pods import PodBook, PodBrief, controller_of, selects
 from controllers.workloads.replica_sets import REPLICA_SET
-from controllers.workloads.rollout_math import active, replicas_of
+from controllers.workloads.rollouts import DEPLOYMENT, Rollout, Tools
 from controllers.workqueue import WorkQueue, run_worker
 from kube.client import ApiClient
+from kube.informers.changes import Change
 from kube.informers.informer import Delta, Informer
 from kube.json_types import JsonObject
-from kube.status import StatusError
 from runtime.tasks import TaskScope
 
-DEPLOYMENT: Final = Kind("apps/v1", "Deployment", "deployments")
 _WORKERS: Final = 5
+_PAUSE_S: Final = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -58,13 +60,25 @@ class DeploymentController:
         self._clock = client.clock
         self._claims = ObjectClaims(client, DEPLOYMENT, REPLICA_SET, sets.store)
         self._queue: WorkQueue[str] = WorkQueue()
-        deployments.on_changes(lambda deltas: self._add(delta.key for delta in deltas))
+        self._rhythm = Rhythm(self._queue, client.clock, _PAUSE_S)
+        self._generations: dict[str, int] = {}
+        deployments.on_changes(self._observe)
         sets.on_changes(self._observe_sets)
         pods.listen(self._observe_pod)
 
-    def _add(self, keys: Any) -> None:
-        for key in keys:
-            self._queue.add(key)
+    def _observe(self, deltas: Sequence[Delta]) -> None:
+        for delta in deltas:
+            if delta.change is Change.DELETED:
+                self._rhythm.forget(delta.key)
+                self._generations.pop(delta.key, None)
+                continue
+            generation = delta.object["metadata"].get("generation", 0)
+            if delta.change is Change.MODIFIED and self._generations.get(delta.key) == generation:
+                # Nobody asks for anything new; most likely its status was written here.
+                self._rhythm.wake(delta.key)
+            else:
+                self._generations[delta.key] = generation
+                self._queue.add(delta.key)
 
     def start(self, scope: TaskScope) -> None:
         """Start the workers, once all watches are synced."""
@@ -75,13 +89,10 @@ class DeploymentController:
     def _observe_sets(self, deltas: Sequence[Delta]) -> None:
         for delta in deltas:
             metadata = delta.object["metadata"]
-            owner = next(
-                (one for one in metadata.get("ownerReferences") or () if one.get("controller")),
-                None,
-            )
+            owner = controller_of(delta.object)
             if owner is not None:
-                if owner["kind"] == DEPLOYMENT.kind:
-                    self._queue.add(f"{metadata['namespace']}/{owner['name']}")
+                if owner.kind == DEPLOYMENT.kind:
+                    self._rhythm.wake(f"{metadata['namespace']}/{owner.name}")
                 continue
             for key in self._deployments.keys("namespace", metadata["namespace"]):
                 deployment = self._deployments.get(key)
@@ -98,17 +109,18 @@ class DeploymentController:
             return
         namespace = old.key.partition("/")[0]
         owner = self._sets.get(f"{namespace}/{old.owner.name}")
-        reference = None if owner is None else _controller(owner)
+        reference = None if owner is None else controller_of(owner)
         if reference is not None:
-            deployment = self._deployments.get(f"{namespace}/{reference['name']}")
+            deployment = self._deployments.get(f"{namespace}/{reference.name}")
             if deployment is not None and not rollout_math.is_rolling(deployment):
-                self._queue.add(f"{namespace}/{reference['name']}")
+                self._queue.add(f"{namespace}/{reference.name}")
 
     async def sync(self, key: str) -> float | None:
         """Take a Deployment one step further; return when to look again."""
         deployment = self._deployments.get(key)
         if deployment is None:
             return None
+        self._rhythm.begin(key)
         if not any((deployment["spec"].get("selector") or {}).values()):
             about = reference_of(DEPLOYMENT, deployment)
             text = "This deployment is selecting all pods. A non-empty selector is required."
@@ -119,378 +131,13 @@ class DeploymentController:
         except CannotAdopt as error:
             _log.info("%s", error)
             return None
-        rollout = Rollout(self, deployment, sets)
-        return await rollout.step()
+        tools = Tools(self._client, self._recorder, self._has_pods)
+        return await Rollout(tools, deployment, sets).step()
 
-    @property
-    def client(self) -> ApiClient:
-        """Who writes."""
-        return self._client
-
-    @property
-    def recorder(self) -> Recorder:
-        """Who tells of it."""
-        return self._recorder
-
-    def has_pods(self, sets: Sequence[JsonObject]) -> bool:
+    def _has_pods(self, sets: Sequence[JsonObject]) -> bool:
         """Tell whether any pod of these may still run."""
         return any(
             pod.phase not in ("Failed", "Succeeded")
             for one in sets
             for pod in self._pods.owned(one["metadata"]["uid"])
         )
-
-
-def _controller(obj: JsonObject) -> JsonObject | None:
-    for reference in obj["metadata"].get("ownerReferences") or ():
-        if reference.get("controller"):
-            found: JsonObject = reference
-            return found
-    return None
-
-
-class Rollout:
-    """One step of one Deployment.
-
-    Args of the constructor:
-        owner: the controller.
-        deployment: as the cache has it; replaced by what is written.
-        sets: its ReplicaSets.
-    """
-
-    def __init__(
-        self, owner: DeploymentController, deployment: JsonObject, sets: list[JsonObject]
-    ) -> None:
-        self._owner = owner
-        self._client = owner.client
-        self._deployment = deployment
-        self._sets = sets
-        metadata = deployment["metadata"]
-        self._path = DEPLOYMENT.path(f"{metadata['namespace']}/{metadata['name']}")
-        self._now_s = owner.client.clock.now_s()
-
-    async def step(self) -> float | None:
-        """Do it; return when to look again."""
-        if "deletionTimestamp" in self._deployment["metadata"]:
-            new, old = await self._new_and_old(create=False)
-            await self._tell(new, old)
-            return None
-        await self._mark_paused()
-        if self._deployment["spec"].get("paused") or await self._is_scaling():
-            return await self._scale_only()
-        if rollout_math.is_rolling(self._deployment):
-            return await self._roll()
-        return await self._recreate()
-
-    async def _mark_paused(self) -> None:
-        deployment = self._deployment
-        if not rollout_status.has_deadline(deployment):
-            return
-        current = condition_of(deployment, rollout_status.PROGRESSING)
-        reason = None if current is None else current.get("reason")
-        if reason == rollout_status.TIMED_OUT:
-            return  # what went wrong is not to be forgotten over a pause
-        is_paused = bool(deployment["spec"].get("paused"))
-        if is_paused == (reason == rollout_status.PAUSED):
-            return
-        status = dict(deployment.get("status") or {})
-        how = "paused" if is_paused else "resumed"
-        made = rollout_status.condition(
-            rollout_status.PROGRESSING,
-            status="Unknown",
-            reason=rollout_status.PAUSED if is_paused else rollout_status.RESUMED,
-            message=f"Deployment is {how}",
-            now_s=self._now_s,
-        )
-        rollout_status.put(status, made)
-        await self._write_status(status)
-
-    async def _is_scaling(self) -> bool:
-        new, old = await self._new_and_old(create=False)
-        total = replicas_of(self._deployment)
-        everything = [*old, *([] if new is None else [new])]
-        return any(
-            (desired := rollout_math.annotated(one, rollout_math.DESIRED)) is not None
-            and desired != total
-            for one in active(everything)
-        )
-
-    async def _scale_only(self) -> float | None:
-        new, old = await self._new_and_old(create=False)
-        await self._scale_all(new, old)
-        if self._deployment["spec"].get("paused"):
-            await self._forget(old)
-        return await self._tell(new, old)
-
-    async def _roll(self) -> float | None:
-        new, old = await self._new_and_old(create=True)
-        assert new is not None
-        if await self._roll_up(new, old) or await self._roll_down(new, old):
-            return await self._tell_rollout(new, old)
-        if rollout_status.is_complete(self._deployment, self._deployment.get("status") or {}):
-            await self._forget(old)
-        return await self._tell_rollout(new, old)
-
-    async def _roll_up(self, new: JsonObject, old: list[JsonObject]) -> bool:
-        total = replicas_of(self._deployment)
-        if replicas_of(new) == total:
-            return False
-        count = total
-        if replicas_of(new) < total:
-            count = rollout_math.new_replicas(self._deployment, [*old, new], new)
-        return await self._scale(new, count)
-
-    async def _roll_down(self, new: JsonObject, old: list[JsonObject]) -> bool:
-        deployment, running = self._deployment, active(old)
-        if not running:
-            return False
-        least = replicas_of(deployment) - rollout_math.max_unavailable(deployment)
-        waiting = replicas_of(new) - rollout_math.status_of(new, "availableReplicas")
-        most = rollout_math.wanted([*running, new]) - least - waiting
-        if most <= 0:
-            return False
-        # Pods that do not work go first: they are no loss.
-        done = await self._scale_down_unhealthy(running, most)
-        available = rollout_math.told([*running, new], "availableReplicas")
-        left = available - least
-        for one in revisions.oldest_first(running):
-            if left <= 0:
-                break
-            count = min(replicas_of(one), left)
-            if count:
-                await self._scale(one, replicas_of(one) - count)
-                left -= count
-                done = True
-        return done
-
-    async def _scale_down_unhealthy(self, running: list[JsonObject], most: int) -> bool:
-        done = 0
-        for one in revisions.oldest_first(running):
-            if done >= most:
-                break
-            broken = replicas_of(one) - rollout_math.status_of(one, "availableReplicas")
-            count = min(most - done, broken)
-            if replicas_of(one) and count > 0:
-                await self._scale(one, replicas_of(one) - count)
-                done += count
-        return done > 0
-
-    async def _recreate(self) -> float | None:
-        new, old = await self._new_and_old(create=False)
-        scaled = [await self._scale(one, 0) for one in active(old)]
-        if any(scaled) or self._owner.has_pods(old):
-            return await self._tell_rollout(new, old)
-        if new is None:
-            new, old = await self._new_and_old(create=True)
-        assert new is not None
-        await self._scale(new, replicas_of(self._deployment))
-        if rollout_status.is_complete(self._deployment, self._deployment.get("status") or {}):
-            await self._forget(old)
-        return await self._tell_rollout(new, old)
-
-    async def _scale_all(self, new: JsonObject | None, old: list[JsonObject]) -> None:
-        """Follow a new number of replicas, each ReplicaSet by its share."""
-        deployment = self._deployment
-        total = replicas_of(deployment)
-        everything = [*old, *([] if new is None else [new])]
-        running = active(everything)
-        if len(running) <= 1:
-            only = running[0] if running else new
-            if only is None and old:
-                only = revisions.oldest_first(old)[-1]
-            if only is not None:
-                await self._scale(only, total)
-            return
-        if rollout_math.is_saturated(deployment, new):
-            for one in active(old):
-                await self._scale(one, 0)
-            return
-        if rollout_math.is_rolling(deployment):
-            await self._scale_by_share(running, total)
-
-    async def _scale_by_share(self, running: list[JsonObject], total: int) -> None:
-        deployment = self._deployment
-        allowed = total + rollout_math.max_surge(deployment) if total else 0
-        add = allowed - rollout_math.wanted(running)
-        # The largest first; of equal ones the newest when growing, the oldest when shrinking.
-        ordered = revisions.oldest_first(running)
-        if add > 0:
-            ordered.reverse()
-        ordered.sort(key=replicas_of, reverse=True)
-        added = 0
-        counts = []
-        for one in ordered:
-            share = rollout_math.proportion(one, deployment, add, added) if add else 0
-            added += share
-            counts.append(replicas_of(one) + share)
-        if add:
-            counts[0] = max(0, counts[0] + add - added)
-        for one, count in zip(ordered, counts, strict=True):
-            await self._scale(one, count, always=True)
-
-    async def _scale(self, replica_set: JsonObject, count: int, *, always: bool = False) -> bool:
-        """Give a ReplicaSet so many replicas, in place and on the server; tell if it had others.
-
-        Args:
-            replica_set: of the Deployment.
-            count: of replicas.
-            always: write its annotations though it has so many already.
-        """
-        before = replicas_of(replica_set)
-        notes = revisions.sizes(self._deployment)
-        known = replica_set["metadata"].get("annotations") or {}
-        is_noted = all(known.get(name) == value for name, value in notes.items())
-        if before == count and (is_noted or not always):
-            return False
-        metadata = {**replica_set["metadata"], "annotations": {**known, **notes}}
-        spec = {**replica_set["spec"], "replicas": count}
-        written = await self._client.request(
-            "PUT",
-            REPLICA_SET.path(f"{metadata['namespace']}/{metadata['name']}"),
-            {**replica_set, "metadata": metadata, "spec": spec},
-        )
-        replica_set.update(written)
-        if before != count:
-            how = "up" if before < count else "down"
-            text = f"Scaled {how} replica set {metadata['name']} from {before} to {count}"
-            self._note(text)
-        return before != count
-
-    def _note(self, text: str) -> None:
-        about = reference_of(DEPLOYMENT, self._deployment)
-        self._owner.recorder.note(about, "ScalingReplicaSet", text)
-
-    async def _new_and_old(self, *, create: bool) -> tuple[JsonObject | None, list[JsonObject]]:
-        """Return the ReplicaSet of the current template, and the others."""
-        new = revisions.find_new(self._deployment, self._sets)
-        uid = None if new is None else new["metadata"]["uid"]
-        old = [one for one in self._sets if one["metadata"]["uid"] != uid]
-        revision = max((revisions.revision_of(one) for one in old), default=0) + 1
-        if new is not None:
-            await self._renew(new, revision)
-        elif create:
-            new = await self._create_set(old, revision)
-            self._sets.append(new)
-        return new, old
-
-    async def _renew(self, new: JsonObject, revision: int) -> None:
-        deployment = self._deployment
-        changed = {**new, "metadata": dict(new["metadata"]), "spec": dict(new["spec"])}
-        is_changed = revisions.annotate(deployment, changed, revision, exists=True)
-        ready_s = deployment["spec"].get("minReadySeconds", 0)
-        if new["spec"].get("minReadySeconds", 0) != ready_s:
-            changed["spec"]["minReadySeconds"] = ready_s
-            is_changed = True
-        if is_changed:
-            metadata = new["metadata"]
-            path = REPLICA_SET.path(f"{metadata['namespace']}/{metadata['name']}")
-            new.update(await self._client.request("PUT", path, changed))
-        await self._mark_found(new, "FoundNewReplicaSet", "Found new replica set", always=False)
-
-    async def _mark_found(self, new: JsonObject, reason: str, text: str, *, always: bool) -> None:
-        """Take over the new ReplicaSet's revision, and say where it comes from."""
-        deployment = self._deployment
-        annotation = (new["metadata"].get("annotations") or {}).get(revisions.REVISION, "")
-        known = (deployment["metadata"].get("annotations") or {}).get(revisions.REVISION)
-        status = dict(deployment.get("status") or {})
-        current = condition_of(deployment, rollout_status.PROGRESSING)
-        if rollout_status.has_deadline(deployment) and (always or current is None):
-            made = rollout_status.condition(
-                rollout_status.PROGRESSING,
-                status="True",
-                reason=reason,
-                message=f'{text} "{new["metadata"]["name"]}"',
-                now_s=self._now_s,
-            )
-            rollout_status.put(status, made)
-        if known == annotation and status == (deployment.get("status") or {}):
-            return
-        await self._write_status(status, {revisions.REVISION: annotation})
-
-    async def _create_set(self, old: list[JsonObject], revision: int) -> JsonObject:
-        deployment = self._deployment
-        made = revisions.new_set(DEPLOYMENT, deployment)
-        count = rollout_math.new_replicas(deployment, [*old, made], made)
-        made["spec"]["replicas"] = count
-        revisions.annotate(deployment, made, revision, exists=False)
-        namespace, name = made["metadata"]["namespace"], made["metadata"]["name"]
-        collection = REPLICA_SET.path(f"{namespace}/").rstrip("/")
-        try:
-            created = await self._client.request("POST", collection, made)
-        except StatusError as error:
-            return await self._not_created(made, error)
-        if count > 0:
-            self._note(f"Scaled up replica set {name} from 0 to {count}")
-        text = "Created new replica set"
-        await self._mark_found(created, "NewReplicaSetCreated", text, always=True)
-        return created
-
-    async def _not_created(self, made: JsonObject, error: StatusError) -> JsonObject:
-        """Return the ReplicaSet that is there already, if it is ours; else raise."""
-        deployment, name = self._deployment, made["metadata"]["name"]
-        if error.status.get("reason") == "AlreadyExists":
-            path = REPLICA_SET.path(f"{made['metadata']['namespace']}/{name}")
-            found = await self._client.request("GET", path)
-            owner = _controller(found)
-            ours = owner is not None and owner["uid"] == deployment["metadata"]["uid"]
-            if ours and revisions.find_new(deployment, [found]) is not None:
-                return found
-            # Another template has the same hash: the next one is made with a salt.
-            status = dict(deployment.get("status") or {})
-            status["collisionCount"] = status.get("collisionCount", 0) + 1
-            await self._write_status(status)
-            raise error
-        if has_cause(error, "NamespaceTerminating"):
-            raise error
-        text = f'Failed to create new replica set "{name}": {error}'
-        if rollout_status.has_deadline(deployment):
-            status = dict(deployment.get("status") or {})
-            made_condition = rollout_status.condition(
-                rollout_status.PROGRESSING,
-                status="False",
-                reason="ReplicaSetCreateError",
-                message=text,
-                now_s=self._now_s,
-            )
-            rollout_status.put(status, made_condition)
-            await self._write_status(status)
-        about = reference_of(DEPLOYMENT, deployment)
-        self._owner.recorder.warn(about, "ReplicaSetCreateError", text)
-        raise error
-
-    async def _forget(self, old: list[JsonObject]) -> None:
-        for one in revisions.forgotten(self._deployment, old):
-            metadata = one["metadata"]
-            path = REPLICA_SET.path(f"{metadata['namespace']}/{metadata['name']}")
-            try:
-                await self._client.request("DELETE", path)
-            except StatusError as error:
-                if error.code != 404:
-                    raise
-
-    async def _tell(self, new: JsonObject | None, old: list[JsonObject]) -> float | None:
-        sets = [*old, *([] if new is None else [new])]
-        status = rollout_status.calculate(self._deployment, sets, new, self._now_s)
-        if status != (self._deployment.get("status") or {}):
-            await self._write_status(status)
-        return None
-
-    async def _tell_rollout(self, new: JsonObject | None, old: list[JsonObject]) -> float | None:
-        sets = [*old, *([] if new is None else [new])]
-        status = rollout_status.calculate(self._deployment, sets, new, self._now_s)
-        rollout_status.put_progress(self._deployment, status, new, self._now_s)
-        rollout_status.put_failures(status, sets, new)
-        if status == (self._deployment.get("status") or {}):
-            return rollout_status.look_again_s(self._deployment, status, self._now_s)
-        await self._write_status(status)
-        return None
-
-    async def _write_status(
-        self, status: JsonObject, annotations: dict[str, str] | None = None
-    ) -> None:
-        """Write the status, and annotations of the Deployment; later steps go on from there."""
-        metadata = dict(self._deployment["metadata"])
-        if annotations:
-            metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations}
-        document = {**self._deployment, "metadata": metadata, "status": status}
-        self._deployment = await self._client.request("PUT", f"{self._path}/status", document)

@@ -38,13 +38,16 @@ class Expectations:
             return True
         return self._clock.monotonic_s() - expected.at_s > EXPIRES_S
 
-    def expect_creations(self, owner: str, count: int) -> None:
-        """Expect so many; what was expected before is forgotten."""
-        self._expected[owner] = _Expected(self._clock.monotonic_s(), creations=count)
-
-    def expect_deletions(self, owner: str, keys: Iterable[str]) -> None:
-        """Expect these; what was expected before is forgotten."""
-        self._expected[owner] = _Expected(self._clock.monotonic_s(), deletions=set(keys))
+    def expect(self, owner: str, creations: int = 0, deletions: Iterable[str] = ()) -> None:
+        """Expect so many new ones, and these to go, beside what is still waited for."""
+        now_s = self._clock.monotonic_s()
+        if self.satisfied(owner):
+            self._expected[owner] = _Expected(now_s, creations, set(deletions))
+            return
+        expected = self._expected[owner]
+        expected.at_s = now_s
+        expected.creations = max(0, expected.creations) + creations
+        expected.deletions.update(deletions)
 
     def created(self, owner: str, count: int = 1) -> None:
         """Note that so many were seen, or will never be."""

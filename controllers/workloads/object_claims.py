@@ -29,8 +29,15 @@ class ObjectClaims:
         self._owned = owned
         self._store = store
 
-    async def claim(self, owner: JsonObject, matches: Matches) -> list[JsonObject]:
+    async def claim(
+        self, owner: JsonObject, matches: Matches, *, releases: bool = True
+    ) -> list[JsonObject]:
         """Return the owner's objects, after adopting and releasing.
+
+        Args:
+            owner: as the cache has it.
+            matches: its selector.
+            releases: whether those that it does not select are released, not only left out.
 
         Raises:
             CannotAdopt: the owner is going, or is another by now.
@@ -42,7 +49,7 @@ class ObjectClaims:
         for one in list(self._store.find("owner", metadata["uid"])):
             if matches(one["metadata"].get("labels") or {}):
                 mine.append(one)
-            elif not is_going:
+            elif releases and not is_going:
                 gone = {"$patch": "delete", "uid": metadata["uid"]}
                 await self._patch(one, [gone])
         if is_going:

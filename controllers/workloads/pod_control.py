@@ -7,8 +7,8 @@ be refused, as by a quota, that spares the server hundreds of requests and users
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from controllers.recorder import Recorder
 from controllers.workloads.claims import Kind, pod_path
@@ -17,7 +17,9 @@ from kube.json_types import JsonObject
 from kube.status import StatusError
 
 _PREFIX_MAX: Final = 253 - 1
+_AT_ONCE_MAX: Final = 32
 Failure = StatusError | Unreachable
+T = TypeVar("T")
 
 
 def has_cause(error: Exception, reason: str) -> bool:
@@ -28,31 +30,42 @@ def has_cause(error: Exception, reason: str) -> bool:
     return any(cause.get("reason") == reason for cause in causes)
 
 
+async def at_once(items: Sequence[T], do: Callable[[T], Awaitable[None]]) -> list[Failure]:
+    """Do something with each, a few at a time; return what refusals and lost answers there were."""
+    failures: list[Failure] = []
+    rest = iter(items)
+
+    async def work() -> None:
+        for item in rest:
+            try:
+                await do(item)
+            except (StatusError, Unreachable) as error:
+                failures.append(error)
+
+    # More would only wait for a connection, and starting them all holds the event loop.
+    workers = (work() for _ in range(min(len(items), _AT_ONCE_MAX)))
+    for outcome in await asyncio.gather(*workers, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return failures
+
+
 async def slow_start(
-    count: int, do: Callable[[], Awaitable[None]], initial: int = 1
+    items: Sequence[T], do: Callable[[T], Awaitable[None]], initial: int = 1
 ) -> tuple[int, Failure | None]:
-    """Do something `count` times, in batches that double; stop after one in which any failed.
+    """Do something with each, in batches that double; stop after one in which any failed.
 
     Returns:
-        How often it succeeded, and the first failure.
+        With how many it succeeded, and the first failure.
     """
-    done, batch = 0, min(count, initial)
-    left = count
+    at, batch = 0, min(len(items), initial)
     while batch > 0:
-        outcomes = await asyncio.gather(*(do() for _ in range(batch)), return_exceptions=True)
-        failures = [one for one in outcomes if isinstance(one, BaseException)]
-        done += batch - len(failures)
-        for failure in failures:
-            if isinstance(failure, StatusError | Unreachable):
-                continue
-            raise failure
+        failures = await at_once(items[at : at + batch], do)
+        at += batch
         if failures:
-            first = failures[0]
-            assert isinstance(first, StatusError | Unreachable)
-            return done, first
-        left -= batch
-        batch = min(2 * batch, left)
-    return done, None
+            return at - len(failures), failures[0]
+        batch = min(2 * batch, len(items) - at)
+    return at, None
 
 
 def reference_of(kind: Kind, obj: JsonObject) -> JsonObject:

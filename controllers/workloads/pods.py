@@ -8,6 +8,7 @@ orphans.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -40,6 +41,7 @@ class PodBrief(NamedTuple):
         ready_s: since when it is ready, as far as its condition says; None: it is not.
         restarts: the most of a container, and the most of a sidecar.
         cost: how dear it is to delete, as its annotation says.
+        target: the node that it is made for, of a daemon that is not on it yet.
     """
 
     key: str
@@ -53,6 +55,7 @@ class PodBrief(NamedTuple):
     ready_s: int | None
     restarts: tuple[int, int]
     cost: int
+    target: str = ""
 
     @property
     def name(self) -> str:
@@ -152,6 +155,22 @@ def _cost(pod: JsonObject) -> int:
     return cost if -_INT32_MAX <= cost <= _INT32_MAX and text == str(cost) else 0
 
 
+def _target(pod: JsonObject) -> str:
+    """Return the one node that a pod's affinity names by its name, until it is on a node."""
+    spec = pod["spec"]
+    if spec.get("nodeName"):
+        return ""
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    for term in required.get("nodeSelectorTerms") or ():
+        for rule in term.get("matchFields") or ():
+            values: list[str] = rule.get("values") or []
+            is_name = rule["key"] == "metadata.name" and rule["operator"] == "In"
+            if is_name and len(values) == 1:
+                return sys.intern(values[0])
+    return ""
+
+
 def epoch_s(text: str | None) -> int:
     """Return a time of the API in seconds since the epoch, 0 for none."""
     return times.epoch_seconds(text) if text else 0
@@ -186,6 +205,7 @@ class Briefs:
             ready_s=epoch_s(ready.get("lastTransitionTime")) if ready and is_ready else None,
             restarts=_restarts(pod),
             cost=_cost(pod),
+            target=_target(pod),
         )
 
 

@@ -7,28 +7,29 @@ where it has changed. Nothing is looked up but by owner.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Sequence
 from typing import Final
 
+from controllers.pace import Rhythm
 from controllers.recorder import Recorder
 from controllers.workloads import ranking
 from controllers.workloads.claims import CannotAdopt, Claims, Kind
 from controllers.workloads.expectations import Expectations
+from controllers.workloads.owner_watch import OwnerWatch
 from controllers.workloads.pod_control import (
     Failure,
     PodControl,
+    at_once,
     has_cause,
     pod_from_template,
     slow_start,
 )
 from controllers.workloads.pods import PodBook, PodBrief, selects
+from controllers.workloads.status_writes import write_status
 from controllers.workqueue import WorkQueue, run_worker
 from kube import times
 from kube.client import ApiClient, Unreachable
-from kube.informers.changes import Change
-from kube.informers.informer import Delta, Informer
+from kube.informers.informer import Informer
 from kube.informers.store import Indexer
 from kube.json_types import JsonObject
 from kube.status import StatusError
@@ -36,7 +37,7 @@ from runtime.tasks import TaskScope
 
 BURST: Final = 500
 _WORKERS: Final = 5
-_STATUS_ATTEMPTS: Final = 2
+_PAUSE_S: Final = 0.1
 _FAILURE: Final = "ReplicaFailure"
 REPLICA_SET: Final = Kind("apps/v1", "ReplicaSet", "replicasets")
 REPLICATION_CONTROLLER: Final = Kind("v1", "ReplicationController", "replicationcontrollers")
@@ -66,67 +67,16 @@ class ReplicaController:
         self._claims = Claims(client, kind, pods)
         self._expected = Expectations(client.clock)
         self._queue: WorkQueue[str] = WorkQueue()
-        self._uids: dict[str, str] = {}
-        owners.on_changes(self._observe)
-        pods.listen(self._observe_pod)
+        queue = self._queue
+        rhythm = self._rhythm = Rhythm(queue, client.clock, _PAUSE_S)
+        watch = OwnerWatch(kind, owners.store, self._expected, queue, rhythm, self._selector)
+        watch.begin(owners, pods)
 
     def start(self, scope: TaskScope) -> None:
         """Start the workers, once all watches are synced."""
         for number in range(_WORKERS):
             worker = run_worker(self._queue, self.sync)
             scope.spawn(worker, name=f"{self._kind.plural} {number}")
-
-    def _observe(self, deltas: Sequence[Delta]) -> None:
-        for change, key, obj, _ in deltas:
-            uid = obj["metadata"]["uid"]
-            if change is Change.DELETED:
-                self._expected.forget(key)
-                self._uids.pop(uid, None)
-            else:
-                self._uids[uid] = key
-            self._queue.add(key)
-
-    def _observe_pod(self, old: PodBrief | None, new: PodBrief | None) -> None:
-        was = self._owner_key(old)
-        now = self._owner_key(new)
-        if was is not None and was != now:
-            assert old is not None
-            self._expected.deleted(was, old.key)
-            self._queue.add(was)
-        if now is not None:
-            assert new is not None
-            if new.is_deleting:
-                self._expected.deleted(now, new.key)
-            elif old is None:
-                self._expected.created(now)
-            if was == now and old is not None and new.ready_s is not None and old.ready_s is None:
-                self._look_again_when_available(now)
-            self._queue.add(now)
-        elif new is not None and new.owner is None and not new.is_deleting:
-            self._offer(old, new)
-
-    def _owner_key(self, pod: PodBrief | None) -> str | None:
-        if pod is None or pod.owner is None or pod.owner.kind != self._kind.kind:
-            return None
-        return self._uids.get(pod.owner.uid)
-
-    def _offer(self, old: PodBrief | None, new: PodBrief) -> None:
-        """Have whoever selects an orphan look at it, if that is news."""
-        if old is not None and old.owner is None and old.labels == new.labels:
-            return
-        namespace = new.key.partition("/")[0]
-        labels = dict(new.labels)
-        for key in self._owners.keys("namespace", namespace):
-            owner = self._owners.get(key)
-            if owner is not None and selects(self._selector(owner))(labels):
-                self._queue.add(key)
-
-    def _look_again_when_available(self, key: str) -> None:
-        owner = self._owners.get(key)
-        min_ready_s = owner["spec"].get("minReadySeconds", 0) if owner is not None else 0
-        if min_ready_s:
-            # A second more, as times of the API have no parts of seconds.
-            self._queue.add_after(key, min_ready_s + 1)
 
     def _selector(self, owner: JsonObject) -> JsonObject | None:
         selector: JsonObject | None = owner["spec"].get("selector")
@@ -140,6 +90,7 @@ class ReplicaController:
         if owner is None:
             self._expected.forget(key)
             return None
+        self._rhythm.begin(key)
         needs_sync = self._expected.satisfied(key)
         try:
             mine = await self._claims.claim(
@@ -153,11 +104,16 @@ class ReplicaController:
         if needs_sync and "deletionTimestamp" not in owner["metadata"]:
             failure = await self._manage(key, owner, active)
         terminating = len(mine) - len(active)
-        status = self._status(owner, active, terminating, failure)
-        await self._write_status(key, owner, status)
+        generation = owner["metadata"].get("generation", 0)
+
+        def make(known: JsonObject) -> JsonObject:
+            status = self._status(owner, known, (active, terminating), failure)
+            return {**status, "observedGeneration": generation} if generation else status
+
+        await write_status(self._client, self._kind, owner, make)
         if failure is not None:
             raise failure
-        return self._when_available(owner, status)
+        return self._when_available(owner, make(owner.get("status") or {}))
 
     def _when_available(self, owner: JsonObject, status: JsonObject) -> float | None:
         wanted, min_ready_s = (
@@ -177,10 +133,10 @@ class ReplicaController:
         return None
 
     async def _create(self, key: str, owner: JsonObject, count: int) -> Failure | None:
-        self._expected.expect_creations(key, count)
+        self._expected.expect(key, creations=count)
         pod = pod_from_template(self._kind, owner, owner["spec"]["template"])
 
-        async def create() -> None:
+        async def create(_number: int) -> None:
             try:
                 await self._control.create(owner, pod)
             except StatusError as error:
@@ -188,7 +144,7 @@ class ReplicaController:
                 if not has_cause(error, "NamespaceTerminating"):
                     raise
 
-        done, failure = await slow_start(count, create)
+        done, failure = await slow_start(range(count), create)
         if done < count:
             # No watch will tell of those that were not created.
             self._expected.created(key, count - done)
@@ -198,18 +154,17 @@ class ReplicaController:
         self, key: str, owner: JsonObject, active: list[PodBrief], count: int
     ) -> Failure | None:
         chosen = ranking.to_delete(active, self._related(owner), count, self._clock.now_s())
-        self._expected.expect_deletions(key, [pod.key for pod in chosen])
+        self._expected.expect(key, deletions=[pod.key for pod in chosen])
 
-        async def delete(pod: PodBrief) -> Failure | None:
+        async def delete(pod: PodBrief) -> None:
             try:
                 await self._control.delete(owner, pod.key)
             except (StatusError, Unreachable) as error:
                 self._expected.deleted(key, pod.key)
-                return None if isinstance(error, StatusError) and error.code == 404 else error
-            return None
+                if not (isinstance(error, StatusError) and error.code == 404):
+                    raise
 
-        outcomes = await asyncio.gather(*(delete(pod) for pod in chosen))
-        return next((failure for failure in outcomes if failure is not None), None)
+        return next(iter(await at_once(chosen, delete)), None)
 
     def _related(self, owner: JsonObject) -> list[PodBrief]:
         """Return the pods of all that have the same controller, as old and new ReplicaSets."""
@@ -223,14 +178,15 @@ class ReplicaController:
     def _status(
         self,
         owner: JsonObject,
-        active: list[PodBrief],
-        terminating: int,
+        known: JsonObject,
+        pods: tuple[list[PodBrief], int],
         failure: Failure | None,
     ) -> JsonObject:
-        spec, now_s = owner["spec"], self._clock.now_s()
+        """Return the status of so many active pods, and so many that are going."""
+        (active, terminating), spec, now_s = pods, owner["spec"], self._clock.now_s()
         labels = frozenset(((spec["template"].get("metadata") or {}).get("labels") or {}).items())
         min_ready_s = spec.get("minReadySeconds", 0)
-        status = dict(owner.get("status") or {})
+        status = dict(known)
         counts = {
             "replicas": len(active),
             "fullyLabeledReplicas": sum(labels <= pod.labels for pod in active),
@@ -270,26 +226,6 @@ class ReplicaController:
             status["conditions"] = conditions
         else:
             status.pop("conditions", None)
-
-    async def _write_status(self, key: str, owner: JsonObject, status: JsonObject) -> None:
-        generation = owner["metadata"].get("generation", 0)
-        for attempt in range(_STATUS_ATTEMPTS):
-            known = dict(owner.get("status") or {})
-            wanted = {**status, "observedGeneration": generation} if generation else status
-            known.setdefault("replicas", 0)
-            if known == wanted:
-                return
-            path = f"{self._kind.path(key)}/status"
-            try:
-                await self._client.request("PUT", path, {**owner, "status": wanted})
-            except StatusError as error:
-                if error.code == 404:
-                    return
-                if error.code != 409 or attempt + 1 == _STATUS_ATTEMPTS:
-                    raise
-                owner = await self._client.request("GET", self._kind.path(key))
-                continue
-            return
 
 
 _DONE: Final = frozenset({"Succeeded", "Failed"})

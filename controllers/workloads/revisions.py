@@ -18,10 +18,9 @@ from kube.json_types import JsonObject
 HASH: Final = "pod-template-hash"
 REVISION: Final = "deployment.kubernetes.io/revision"
 HISTORY: Final = "deployment.kubernetes.io/revision-history"
+ROLLBACK: Final = "deprecated.deployment.rollback.to"
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
-_OWN: Final = frozenset(
-    {_LAST_APPLIED, REVISION, HISTORY, DESIRED, MAX, "deprecated.deployment.rollback.to"}
-)
+OWN_ANNOTATIONS: Final = frozenset({_LAST_APPLIED, REVISION, HISTORY, DESIRED, MAX, ROLLBACK})
 """Annotations of a Deployment that its ReplicaSets do not get."""
 _HISTORY_MAX: Final = 512
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -29,7 +28,8 @@ _FNV_OFFSET: Final = 0x811C9DC5
 _FNV_PRIME: Final = 0x01000193
 
 
-def _bare(template: JsonObject) -> JsonObject:
+def bare(template: JsonObject) -> JsonObject:
+    """Return a template without what a ReplicaSet's has beside a Deployment's."""
     metadata = dict(template.get("metadata") or {})
     labels = {key: value for key, value in (metadata.get("labels") or {}).items() if key != HASH}
     metadata.pop("creationTimestamp", None)
@@ -39,11 +39,16 @@ def _bare(template: JsonObject) -> JsonObject:
     return {**template, "metadata": metadata}
 
 
+def is_of(replica_set: JsonObject, deployment: JsonObject) -> bool:
+    """Tell whether a ReplicaSet is of a Deployment's template."""
+    return bare(replica_set["spec"]["template"]) == bare(deployment["spec"]["template"])
+
+
 def find_new(deployment: JsonObject, sets: Iterable[JsonObject]) -> JsonObject | None:
     """Return the ReplicaSet of the Deployment's template; of several, the oldest."""
-    wanted = _bare(deployment["spec"]["template"])
+    wanted = bare(deployment["spec"]["template"])
     for one in sorted(sets, key=_age):
-        if _bare(one["spec"]["template"]) == wanted:
+        if bare(one["spec"]["template"]) == wanted:
             return one
     return None
 
@@ -59,10 +64,15 @@ def oldest_first(sets: Iterable[JsonObject]) -> list[JsonObject]:
 
 
 def hash_of(template: JsonObject, collisions: int) -> str:
-    """Return a short text that tells templates apart (FNV-1a, in letters no word is made of)."""
-    data = orjson.dumps(_bare(template), option=orjson.OPT_SORT_KEYS)
+    """Return a short text that tells templates apart."""
+    data = orjson.dumps(bare(template), option=orjson.OPT_SORT_KEYS)
+    return hashed(data + (str(collisions).encode() if collisions else b""))
+
+
+def hashed(data: bytes) -> str:
+    """Return a short text that tells bytes apart (FNV-1a, in letters no word is made of)."""
     value = _FNV_OFFSET
-    for byte in data + (str(collisions).encode() if collisions else b""):
+    for byte in data:
         value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
     return "".join(_ALPHABET[ord(char) % len(_ALPHABET)] for char in str(value))
 
@@ -87,7 +97,7 @@ def annotate(
     before = dict(replica_set["metadata"].get("annotations") or {})
     after = dict(before)
     for key, value in (deployment["metadata"].get("annotations") or {}).items():
-        if key not in _OWN:
+        if key not in OWN_ANNOTATIONS:
             after[key] = value
     old = before.get(REVISION)
     if old is None or (old.isdigit() and int(old) < revision):

@@ -27,6 +27,7 @@ from rich.console import Console
 from tests.bench import (
     bench_authorization,
     bench_cel,
+    bench_daemons,
     bench_fairness,
     cbor_scenarios,
     definition_scenarios,
@@ -69,13 +70,14 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "workers": worker_scenario.workers,
     "authorization": bench_authorization.authorization,
     "cel": bench_cel.cel,
+    "daemons": bench_daemons.daemons,
     "fairness": bench_fairness.fairness,
     "informers": informer_scenario.informers,
     "jetstream": jetstream_load.jetstream,
     "recovery": recovery.recovery,
 }
 _OWN_CLUSTERS: Final = frozenset(
-    {"partitions", "workers", "fairness", "informers", "jetstream", "recovery"}
+    {"daemons", "partitions", "workers", "fairness", "informers", "jetstream", "recovery"}
 )
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"

@@ -117,12 +117,12 @@ def test_a_selector_selects(selector: dict[str, Any] | None, is_selected: bool) 
 def test_expectations_are_met_when_all_was_seen() -> None:
     expected = Expectations(SimulatedClock())
     assert expected.satisfied("n/o")
-    expected.expect_creations("n/o", 2)
+    expected.expect("n/o", creations=2)
     expected.created("n/o")
     assert not expected.satisfied("n/o")
     expected.created("n/o")
     assert expected.satisfied("n/o")
-    expected.expect_deletions("n/o", ["n/p"])
+    expected.expect("n/o", deletions=["n/p"])
     expected.deleted("n/o", "n/q")
     assert not expected.satisfied("n/o")
     for _ in range(2):  # told of twice: as going, and as gone
@@ -133,6 +133,6 @@ def test_expectations_are_met_when_all_was_seen() -> None:
 def test_expectations_are_not_waited_for_for_ever() -> None:
     clock = SimulatedClock()
     expected = Expectations(clock)
-    expected.expect_creations("n/o", 1)
+    expected.expect("n/o", creations=1)
     asyncio.run(clock.advance(EXPIRES_S + 1))
     assert expected.satisfied("n/o")
