@@ -30,6 +30,7 @@ from controllers.certificates import read_authority
 from controllers.garbage.collector import GarbageCollector
 from controllers.identities import Identities
 from controllers.leader_election import ElectionPlan, LeaderElection
+from controllers.network import assembly as network
 from controllers.parts import EVERYTHING, Context, Part, choose
 from controllers.workloads import assembly as workloads
 from kube.access import Access, AccessError, read_access
@@ -141,7 +142,7 @@ def _make_collector(context: Context) -> GarbageCollector:
 
 
 GARBAGE = Part("garbage-collector-controller", ("generic-garbage-collector",), _make_collector)
-PARTS = (*cluster.PARTS, *workloads.PARTS)
+PARTS = (*cluster.PARTS, *workloads.PARTS, *network.PARTS)
 
 
 async def _accept_connections(path: Path) -> None:

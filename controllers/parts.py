@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from controllers.certificate_authority import CertificateAuthority
 from controllers.identities import Identities
 from controllers.recorder import Recorder
+from controllers.selections import PodGroups
 from controllers.workloads.pods import PodBook
 from kube.client import ApiClient
 from kube.informers.informer import Informers
@@ -48,6 +49,7 @@ class Context:
     scope: TaskScope
     authority: CertificateAuthority | None = None
     _pods: PodBook | None = None
+    _groups: PodGroups | None = None
     _recorders: dict[str, Recorder] = field(default_factory=dict)
 
     def writer(self, account: str) -> ApiClient:
@@ -72,6 +74,12 @@ class Context:
             self._pods = PodBook()
             self.informers.of(PODS).on_changes(self._pods.take)
         return self._pods
+
+    def groups(self) -> PodGroups:
+        """Return all pods by namespace and labels, for those who select pods."""
+        if self._groups is None:
+            self._groups = PodGroups(self.pods())
+        return self._groups
 
 
 class Part(NamedTuple):
