@@ -116,9 +116,11 @@ class Selections:
         for labels in self._selected.get(key, ()):
             yield from self._groups.pods(namespace, labels)
 
-    def selecting(self, pod: PodBrief) -> frozenset[str]:
-        """Return the keys of the selectors that match a pod."""
-        return self._of_group.get((pod.namespace, pod.labels), _NOBODY)
+    def rivals(self, key: str) -> list[str]:
+        """Return the keys of all selectors that match a pod of this one, in order."""
+        namespace = key.partition("/")[0]
+        groups = ((namespace, labels) for labels in self._selected.get(key, ()))
+        return sorted({one for group in groups for one in self._of_group.get(group, ())})
 
     def tell(
         self,

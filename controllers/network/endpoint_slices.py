@@ -13,7 +13,6 @@ from typing import Final
 
 from controllers.network import backends, hints, topology
 from controllers.network.nodes import Zones
-from controllers.network.pace import PacedQueue
 from controllers.network.slice_tracker import SliceTracker
 from controllers.network.slice_writer import SliceWriter, service_key
 from controllers.network.slices import (
@@ -33,6 +32,7 @@ from controllers.network.slices import (
     ports_of,
     spread,
 )
+from controllers.pace import PacedQueue
 from controllers.recorder import Recorder
 from controllers.selections import PodGroups
 from controllers.workloads.claims import Kind

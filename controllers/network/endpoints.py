@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from controllers.network import backends
-from controllers.network.pace import PacedQueue
 from controllers.network.subsets import subsets_of, truncate
+from controllers.pace import PacedQueue
 from controllers.recorder import Recorder
 from controllers.selections import PodGroups
 from controllers.workloads.claims import Kind

@@ -1,10 +1,10 @@
-"""How often a Service is looked at while its pods change.
+"""How often an object is looked at while its pods change.
 
-What comes while a Service waits, or is being synced, is one piece of work (the queue's guarantee).
+What comes while an object waits, or is being synced, is one piece of work (the queue's guarantee).
 A Service of ten thousand pods takes a tenth of a second to sync, and each sync may write many
 slices: the next one begins no sooner than the last one took, so that changes gather in proportion
-to what they cost, and one busy Service leaves half of the loop to the others. Small services are
-synced at once. Upstream's batch period (--endpoint-updates-batch-period, 0) is the least.
+to what they cost, and one busy object leaves half of the loop to the others. Small ones are synced
+at once. Upstream's batch period (--endpoint-updates-batch-period, 0) is the least.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NOTED_S_MIN: Final = 0.02
 
 
 class PacedQueue:
-    """A queue of services; see the module's head."""
+    """A queue of keys; see the module's head."""
 
     def __init__(self, clock: Clock, batch_s: float = 0.0) -> None:
         self.queue: WorkQueue[str] = WorkQueue()
@@ -30,19 +30,19 @@ class PacedQueue:
         self._took_s: dict[str, float] = {}
 
     def add(self, key: str) -> None:
-        """Have a Service looked at that changed itself."""
+        """Have an object looked at that changed itself."""
         self.queue.add(key)
 
     def add_for_pod(self, key: str) -> None:
-        """Have a Service looked at one of whose pods changed."""
+        """Have an object looked at one of whose pods changed."""
         self.queue.add_after(key, max(self._batch_s, self._took_s.get(key, 0.0)))
 
     def forget(self, key: str) -> None:
-        """Forget a Service that is gone."""
+        """Forget an object that is gone."""
         self._took_s.pop(key, None)
 
     async def timed(self, key: str, sync: Callable[[str], Awaitable[float | None]]) -> float | None:
-        """Sync a Service, and note how long that took."""
+        """Sync an object, and note how long that took."""
         started_s = self._clock.monotonic_s()
         try:
             return await sync(key)
