@@ -60,11 +60,17 @@ class Context:
         """
         return self.identities.known(account)
 
-    def recorder(self, account: str) -> Recorder:
-        """Return who tells events in an account's name."""
+    def recorder(self, account: str, component: str = "") -> Recorder:
+        """Return who tells events in an account's name, which is the source they name, too.
+
+        Args:
+            account: who writes them.
+            component: another name of the source, where upstream has one.
+        """
         made = self._recorders.get(account)
         if made is None:
-            made = self._recorders[account] = Recorder(self.writer(account), account)
+            made = Recorder(self.writer(account), component or account)
+            self._recorders[account] = made
             made.start(self.scope)
         return made
 

@@ -41,7 +41,7 @@ def _slices(context: Context) -> Controller:
     context.informers.of(NODES).on_changes(zones.take)
     return EndpointSlicesController(
         context.writer(_SLICES),
-        context.recorder(_SLICES),
+        context.recorder(_SLICES, "endpoint-slice-controller"),
         context.informers.of(SERVICES),
         _pieces(context),
         context.groups(),
@@ -53,7 +53,7 @@ def _mirroring(context: Context) -> Controller:
     informers = context.informers
     return MirroringController(
         context.writer(_MIRRORING),
-        context.recorder(_MIRRORING),
+        context.recorder(_MIRRORING, "endpoint-slice-mirroring-controller"),
         informers.of(SERVICES),
         informers.of(ENDPOINTS.collection),
         _pieces(context),
@@ -64,7 +64,7 @@ def _service_cidrs(context: Context) -> Controller:
     informers = context.informers
     return ServiceCidrController(
         context.writer(_CIDRS),
-        context.recorder(_CIDRS),
+        context.recorder(_CIDRS, service_cidrs.CONTROLLER),
         informers.of(service_cidrs.PATH),
         informers.of(service_cidrs.ADDRESSES),
     )

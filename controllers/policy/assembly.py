@@ -43,7 +43,7 @@ def _disruption(context: Context) -> Controller:
     stores = {kind.kind: informers.of(kind.collection, indexers=INDEXERS).store for kind in _OWNERS}
     # Types are the process's to look at, scales the account's.
     expected = ExpectedPods(stores, pods.store, Scales(writer, Discovery(context.client)))
-    recorder = context.recorder(_DISRUPTION)
+    recorder = context.recorder(_DISRUPTION, "controllermanager")
     budgets = informers.of(BUDGET.collection)
     made = DisruptionController(writer, recorder, budgets, context.groups(), expected)
     return _Both(made, StaleTargets(writer, pods))
