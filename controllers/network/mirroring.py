@@ -14,14 +14,14 @@ import orjson
 
 from controllers.network import backends
 from controllers.network.endpoints import ENDPOINTS, LEADER
-from controllers.network.slice_tracker import SliceTracker
+from controllers.network.settled import PortsKey
+from controllers.network.slice_tracker import SliceTracker, version_of
 from controllers.network.slice_writer import SliceWriter
 from controllers.network.slices import (
     MANAGED_BY,
     SERVICE_NAME,
     Identity,
     Plan,
-    PortsKey,
     endpoints_of,
     identity,
     is_same,
@@ -253,7 +253,7 @@ class MirroringController:
                 plan = Plan(delete={name_of(piece): piece for piece in existing})
                 await self._writer.write(key, existing[0], plan, 0)
             return None
-        if self._tracker.is_stale(key, existing):
+        if self._tracker.is_stale(key, map(version_of, existing)):
             return _STALE_S
         plan, invalid, skipped = plan_of(endpoints, existing)
         self._tell(endpoints, invalid, skipped)

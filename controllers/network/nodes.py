@@ -28,9 +28,14 @@ class NodeBrief(NamedTuple):
 
 
 class Zones:
-    """All nodes, fed by their informer; sums by zone are kept as they change."""
+    """All nodes, fed by their informer; sums by zone are kept as they change.
+
+    Attributes:
+        version: grows when a node goes, or is in another zone: what was said of it is not so now.
+    """
 
     def __init__(self) -> None:
+        self.version = 0
         self._nodes: dict[str, NodeBrief] = {}
         self._cpu: dict[str, int] = {}
         self._lacking = 0
@@ -49,6 +54,8 @@ class Zones:
             if old == new:
                 continue
             changed = True
+            if old is not None and (new is None or new.zone != old.zone):
+                self.version += 1
             self._count(old, -1)
             self._count(new, 1)
             if new is None:

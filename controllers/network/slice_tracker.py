@@ -18,6 +18,12 @@ STALE_S_MAX: Final = 30.0
 _GONE: Final = -1
 
 
+def version_of(piece: JsonObject) -> tuple[str, int]:
+    """Return a slice's uid and generation."""
+    metadata = piece["metadata"]
+    return metadata["uid"], metadata.get("generation", 0)
+
+
 class SliceTracker:
     """By Service, "namespace/name"; see the module's head."""
 
@@ -45,9 +51,14 @@ class SliceTracker:
         known = self._known.get(service, {}).pop(piece["metadata"]["uid"], None)
         return known is not None and known != _GONE
 
-    def is_stale(self, service: str, pieces: Iterable[JsonObject]) -> bool:
-        """Tell whether slices, as the cache has them, are older than what we wrote."""
-        if not self._is_older(service, pieces):
+    def is_stale(self, service: str, told: Iterable[tuple[str, int]]) -> bool:
+        """Tell whether slices are older than what we wrote.
+
+        Args:
+            service: whose they are.
+            told: uid and generation of each, as the cache has them.
+        """
+        if not self._is_older(service, told):
             self._stale_since_s.pop(service, None)
             return False
         now_s = self._clock.monotonic_s()
@@ -56,20 +67,17 @@ class SliceTracker:
         self.forget(service)
         return False
 
-    def _is_older(self, service: str, pieces: Iterable[JsonObject]) -> bool:
+    def _is_older(self, service: str, told: Iterable[tuple[str, int]]) -> bool:
         known = self._known.get(service)
         if not known:
             return False
-        told: set[str] = set()
-        for piece in pieces:
-            metadata = piece["metadata"]
-            told.add(metadata["uid"])
-            generation = known.get(metadata["uid"])
-            if generation is not None and (
-                generation == _GONE or generation > metadata.get("generation", 0)
-            ):
+        seen: set[str] = set()
+        for uid, generation in told:
+            seen.add(uid)
+            state = known.get(uid)
+            if state is not None and (state == _GONE or state > generation):
                 return True
-        return any(state != _GONE and uid not in told for uid, state in known.items())
+        return any(state != _GONE and uid not in seen for uid, state in known.items())
 
     def forget(self, service: str) -> None:
         """Forget a Service."""

@@ -8,11 +8,14 @@ will become ready together, are in the same slices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
+
+import orjson
 
 from controllers.network import backends
+from controllers.network.settled import PortsKey, Settled
 from controllers.workloads.pods import PodBrief
 from kube.json_types import JsonObject
 
@@ -23,7 +26,6 @@ MANAGER: Final = "endpointslice-controller.k8s.io"
 _RESERVED: Final = frozenset({SERVICE_NAME, MANAGED_BY, backends.HEADLESS})
 _PREFIX_MAX: Final = 253 - 1
 Identity = tuple[tuple[str, ...], str, str, str]
-PortsKey = tuple[tuple[str, int, str, str], ...]
 
 
 @dataclass(slots=True)
@@ -208,13 +210,20 @@ def is_placeholder(piece: JsonObject, service: JsonObject) -> bool:
     )
 
 
+class Shape(NamedTuple):
+    """What slices of one spreading have alike: ports, family, how many endpoints at most."""
+
+    ports: Sequence[JsonObject]
+    family: str
+    most: int = ENDPOINTS_MAX
+
+
 def spread(
     service: JsonObject,
     desired: dict[Identity, JsonObject],
     existing: Sequence[JsonObject],
-    ports: Sequence[JsonObject],
-    family: str,
-    most: int = ENDPOINTS_MAX,
+    shape: Shape,
+    settled: dict[str, Settled] | None = None,
 ) -> Plan:
     """Return what is to be written for the endpoints of one set of ports and one family.
 
@@ -222,20 +231,22 @@ def spread(
         service: whose they are.
         desired: the endpoints; emptied.
         existing: the slices that have these ports, decoded for this call; changed in place.
-        ports: of all of them.
-        family: IPv4 or IPv6.
-        most: endpoints in a slice.
+        shape: of all of them.
+        settled: by name, slices that stay as they are if no room is needed; one that is filled up
+            is taken out.
     """
+    ports, family, most = shape
+    rooms = {} if settled is None else settled
     plan, labels = Plan(), labels_for(service)
     for piece in existing:
         _keep(plan, piece, desired, labels)
     _fill(plan, desired, most)
     while desired:
-        room = _find_room(plan, len(desired), most)
+        room = _find_room(plan, rooms, len(desired), most)
         if room is None:
             plan.create.append(new_slice(service, ports, family, _take(desired, most)))
             continue
-        piece = plan.kept.pop(room)
+        piece = plan.kept.pop(room) if room in plan.kept else orjson.loads(rooms.pop(room).raw)
         piece["endpoints"] = endpoints_of(piece) + _take(desired, most)
         plan.update[room] = piece
     return plan
@@ -278,13 +289,15 @@ def _fill(plan: Plan, desired: dict[Identity, JsonObject], most: int) -> None:
             piece["endpoints"] = endpoints_of(piece) + _take(desired, room)
 
 
-def _find_room(plan: Plan, count: int, most: int) -> str | None:
+def _find_room(plan: Plan, settled: Mapping[str, Settled], count: int, most: int) -> str | None:
     """Return the name of the slice that will be fullest with so many more (getSliceToFill)."""
     if count >= most:
         return None
     closest, found = most, None
-    for name, piece in plan.kept.items():
-        left = most - count - len(endpoints_of(piece))
+    filled = {name: len(endpoints_of(piece)) for name, piece in plan.kept.items()}
+    filled |= {name: len(piece.pods) for name, piece in settled.items()}
+    for name, number in filled.items():
+        left = most - count - number
         if 0 <= left < closest:
             closest, found = left, name
     return found

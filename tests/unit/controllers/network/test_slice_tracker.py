@@ -16,16 +16,16 @@ def piece(uid: str, generation: int) -> dict[str, Any]:
 
 def test_slices_that_nobody_wrote_are_never_stale() -> None:
     tracker = SliceTracker(SimulatedClock())
-    assert not tracker.is_stale("n/a", [piece("x", 1)])
+    assert not tracker.is_stale("n/a", [("x", 1)])
     assert tracker.is_news("n/a", piece("x", 1))
 
 
 def test_an_older_generation_than_we_wrote_is_stale_and_no_news() -> None:
     tracker = SliceTracker(SimulatedClock())
     tracker.wrote("n/a", piece("x", 2))
-    assert tracker.is_stale("n/a", [piece("x", 1)])
-    assert not tracker.is_stale("n/a", [piece("x", 2)])
-    assert not tracker.is_stale("n/a", [piece("x", 3)])
+    assert tracker.is_stale("n/a", [("x", 1)])
+    assert not tracker.is_stale("n/a", [("x", 2)])
+    assert not tracker.is_stale("n/a", [("x", 3)])
     assert not tracker.is_news("n/a", piece("x", 2))
     assert tracker.is_news("n/a", piece("x", 3))
 
@@ -40,7 +40,7 @@ def test_a_slice_that_we_made_and_that_is_not_told_of_yet_is_stale() -> None:
 def test_a_slice_that_we_deleted_and_that_is_still_there_is_stale() -> None:
     tracker = SliceTracker(SimulatedClock())
     tracker.deleted("n/a", piece("x", 1))
-    assert tracker.is_stale("n/a", [piece("x", 1)])
+    assert tracker.is_stale("n/a", [("x", 1)])
     assert not tracker.is_stale("n/a", [])
 
 

@@ -13,7 +13,8 @@ from tests.unit.controllers.network.network_objects import desired, piece, pod, 
 
 def spread(of: dict[str, Any], pods: list[Any], existing: list[Any], most: int = 100) -> Plan:
     """Return what is to be written for pods."""
-    return slices.spread(of, desired(pods, of), existing, ports(of), "IPv4", most)
+    shape = slices.Shape(ports(of), "IPv4", most)
+    return slices.spread(of, desired(pods, of), existing, shape)
 
 
 def lengths(plan: Plan) -> list[int]:
