@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from controllers.network import backends
-from controllers.network.subsets import subsets_of, truncate
+from controllers.network.subsets import render, subsets_of, truncate
 from controllers.pace import PacedQueue
 from controllers.recorder import Recorder
 from controllers.selections import PodGroups
@@ -126,7 +126,8 @@ class EndpointsController:
                 return _STALE_S
             self._written.pop(key, None)
         since_s = self._times.take(key, epoch_s(service["metadata"]["creationTimestamp"]))
-        subsets, is_cut = truncate(subsets_of(service, self._selections.pods(key)))
+        chosen, is_cut = truncate(subsets_of(service, self._selections.pods(key)))
+        subsets = render(chosen, service)
         if current is not None and _is_as_it_should_be(current, service, subsets, is_cut=is_cut):
             return None
         wanted = _endpoints(current, service, subsets, is_cut=is_cut)

@@ -7,8 +7,8 @@ and subsets by what they say: the same pods give the same object. Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from controllers.network import backends
 from controllers.workloads.pods import PodBrief
@@ -21,13 +21,26 @@ _NO_PORTS: Final[_PortKey] = ("", 0, "", None)
 """Stands for a headless Service without ports."""
 
 
-def subsets_of(service: JsonObject, pods: Iterable[PodBrief]) -> list[JsonObject]:
+class Subset(NamedTuple):
+    """Addresses that are ready, and that are not, and ports that all of them have.
+
+    Attributes:
+        pods: whose addresses they are, and perhaps others.
+    """
+
+    ports: list[JsonObject]
+    ready: list[_AddressKey]
+    unready: list[_AddressKey]
+    pods: Mapping[_AddressKey, PodBrief]
+
+
+def subsets_of(service: JsonObject, pods: Iterable[PodBrief]) -> list[Subset]:
     """Return the subsets that a Service's pods make, packed."""
     spec = service["spec"]
     unready_too = bool(spec.get("publishNotReadyAddresses"))
     ports = spec.get("ports") or []
     family = backends.families_of(service)[0] if spec.get("ipFamilies") else ""
-    addresses: dict[_AddressKey, JsonObject] = {}
+    found: dict[_AddressKey, PodBrief] = {}
     ready: dict[_PortKey, dict[_AddressKey, bool]] = {}
     if not ports and spec.get("clusterIP") != "None":
         return []
@@ -39,13 +52,15 @@ def subsets_of(service: JsonObject, pods: Iterable[PodBrief]) -> list[JsonObject
             continue
         key = (ip, pod.uid)
         is_ready = unready_too or pod.ready_s is not None
-        if key not in addresses:
-            addresses[key] = _address(ip, pod, service)
+        found.setdefault(key, pod)
         for port in _ports_of(pod, ports):
             # Not ready counts more than ready, should one address be told of twice.
             group = ready.setdefault(port, {})
             group[key] = group.get(key, True) and is_ready
-    return _pack(addresses, ready)
+    return [
+        Subset([_port(port) for port in ports if port != _NO_PORTS], *states, found)
+        for ports, states in _pack(ready)
+    ]
 
 
 def _ip_of(pod: PodBrief, family: str, service: JsonObject) -> str | None:
@@ -78,24 +93,22 @@ def _ports_of(pod: PodBrief, ports: list[JsonObject]) -> Iterable[_PortKey]:
 
 
 def _pack(
-    addresses: dict[_AddressKey, JsonObject], ready: dict[_PortKey, dict[_AddressKey, bool]]
-) -> list[JsonObject]:
-    """Put ports that have the same addresses, in the same state, into one subset."""
+    ready: dict[_PortKey, dict[_AddressKey, bool]],
+) -> list[tuple[list[_PortKey], tuple[list[_AddressKey], list[_AddressKey]]]]:
+    """Put ports that have the same addresses, in the same state, together.
+
+    Returns:
+        The ports, and the addresses that are ready and that are not, all in order.
+    """
     ports_of: dict[tuple[tuple[_AddressKey, bool], ...], list[_PortKey]] = {}
     for port, group in ready.items():
         ports_of.setdefault(tuple(sorted(group.items())), []).append(port)
-    subsets = []
-    for states, ports in sorted(
-        ports_of.items(), key=lambda item: sorted(map(_port_order, item[1]))
-    ):
-        subset: JsonObject = {}
-        for name, wanted in (("addresses", True), ("notReadyAddresses", False)):
-            if chosen := [addresses[key] for key, is_ready in states if is_ready is wanted]:
-                subset[name] = chosen
-        if told := [_port(port) for port in sorted(ports, key=_port_order) if port != _NO_PORTS]:
-            subset["ports"] = told
-        subsets.append(subset)
-    return subsets
+    packed = []
+    for states, ports in ports_of.items():
+        chosen = [key for key, is_ready in states if is_ready]
+        others = [key for key, is_ready in states if not is_ready]
+        packed.append((sorted(ports, key=_port_order), (chosen, others)))
+    return sorted(packed, key=lambda one: [_port_order(port) for port in one[0]])
 
 
 def _port_order(port: _PortKey) -> tuple[str, int, str, str]:
@@ -112,26 +125,39 @@ def _port(key: _PortKey) -> JsonObject:
     return port
 
 
-def truncate(subsets: list[JsonObject]) -> tuple[list[JsonObject], bool]:
+def render(subsets: Sequence[Subset], service: JsonObject) -> list[JsonObject]:
+    """Return subsets as an object has them."""
+    rendered = []
+    for subset in subsets:
+        made: JsonObject = {}
+        for name, keys in (("addresses", subset.ready), ("notReadyAddresses", subset.unready)):
+            if keys:
+                made[name] = [_address(key[0], subset.pods[key], service) for key in keys]
+        if subset.ports:
+            made["ports"] = subset.ports
+        rendered.append(made)
+    return rendered
+
+
+def truncate(subsets: Sequence[Subset]) -> tuple[list[Subset], bool]:
     """Return subsets of at most 1000 addresses, ready ones first; and whether any was cut off."""
-    ready = sum(len(one.get("addresses") or ()) for one in subsets)
-    unready = sum(len(one.get("notReadyAddresses") or ()) for one in subsets)
+    ready = sum(len(one.ready) for one in subsets)
+    unready = sum(len(one.unready) for one in subsets)
     if ready + unready <= ADDRESSES_MAX:
-        return subsets, False
+        return list(subsets), False
     cuts_ready = ready > ADDRESSES_MAX
     most, total = (ADDRESSES_MAX, ready) if cuts_ready else (ADDRESSES_MAX - ready, unready)
-    name = "addresses" if cuts_ready else "notReadyAddresses"
     left, cut = most, []
     for subset in subsets:
-        kept = dict(subset)
-        found = kept.pop(name, None) or []
+        found = subset.ready if cuts_ready else subset.unready
         # Each subset has its share, rounded up, so the last may get less.
         share = min(left, math.ceil(len(found) / total * most))
-        if chosen := found[:share]:
-            kept[name] = chosen
-        left -= len(chosen)
-        if cuts_ready:
-            kept.pop("notReadyAddresses", None)
-        if kept.get("addresses") or kept.get("notReadyAddresses"):
+        left -= min(share, len(found))
+        kept = (
+            subset._replace(ready=found[:share], unready=[])
+            if cuts_ready
+            else subset._replace(unready=found[:share])
+        )
+        if kept.ready or kept.unready:
             cut.append(kept)
     return cut, True

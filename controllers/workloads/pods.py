@@ -198,14 +198,14 @@ def _network(pod: JsonObject, ready: JsonObject | None) -> Network:
 
 def canonical_ip(text: str) -> str:
     """Return an address as it is written usually; what is none stays as it is."""
-    if ":" in text or "0" in text:
-        try:
-            # Leading zeros of IPv4 are decimal to Kubernetes, and refused by Python.
-            if ":" not in text:
-                text = ".".join(part.lstrip("0") or "0" for part in text.split("."))
+    try:
+        if ":" in text:
             return str(ip_address(text))
-        except ValueError:
-            return text
+        if ".0" in text or text.startswith("0"):
+            # Leading zeros of IPv4 are decimal to Kubernetes, and refused by Python.
+            return ".".join(str(int(part)) for part in text.split("."))
+    except ValueError:
+        return text
     return text
 
 

@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
-from controllers.network.subsets import subsets_of, truncate
+from controllers.network.subsets import Subset, render, truncate
+from controllers.network.subsets import subsets_of as found_subsets
 from tests.unit.controllers.network.network_objects import pod, service
+
+
+def subsets_of(of: dict[str, Any], pods: list[Any]) -> list[dict[str, Any]]:
+    """Return the subsets that pods make, as an object has them."""
+    return render(found_subsets(of, pods), of)
 
 
 def shown(subsets: list[dict[str, Any]]) -> list[tuple[list[str], list[str], list[int]]]:
@@ -83,12 +89,9 @@ def test_the_same_address_of_two_pods_is_two_addresses() -> None:
     assert [one["targetRef"]["uid"] for one in subsets[0]["addresses"]] == ["uid1", "uid2"]
 
 
-def many(*shape: tuple[int, int]) -> list[dict[str, Any]]:
+def many(*shape: tuple[int, int]) -> list[Subset]:
     """Return subsets of so many addresses that are ready and that are not."""
-    return [
-        {"addresses": [{"ip": "r"}] * ready, "notReadyAddresses": [{"ip": "u"}] * unready}
-        for ready, unready in shape
-    ]
+    return [Subset([], [("r", "")] * ready, [("u", "")] * unready, {}) for ready, unready in shape]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,5 @@ def test_endpoints_are_cut_to_a_thousand_addresses_ready_ones_first(
     is_cut: bool,  # noqa: FBT001
 ) -> None:
     subsets, told = truncate(many(*shape))
-    found = [
-        (len(one.get("addresses", ())), len(one.get("notReadyAddresses", ()))) for one in subsets
-    ]
+    found = [(len(one.ready), len(one.unready)) for one in subsets]
     assert (found, told) == (wanted, is_cut)
