@@ -252,6 +252,7 @@ class MirroringController:
             if existing:
                 plan = Plan(delete={name_of(piece): piece for piece in existing})
                 await self._writer.write(key, existing[0], plan, 0)
+                self._tracker.forget(key)
             return None
         if self._tracker.is_stale(key, map(version_of, existing)):
             return _STALE_S
