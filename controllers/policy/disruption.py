@@ -11,6 +11,8 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+import orjson
+
 from controllers.pace import PacedQueue
 from controllers.policy import budgets
 from controllers.policy.expected_pods import ExpectedPods, NoOwner
@@ -76,10 +78,11 @@ class DisruptionController:
             )
 
     def _observe(self, deltas: Sequence[Delta]) -> None:
-        for change, key, obj, _ in deltas:
+        for change, key, obj, before in deltas:
             if change is Change.DELETED:
                 self._selections.drop(key)
-            else:
+            elif not before or orjson.loads(before)["spec"] != obj["spec"]:
+                # Most changes are of the status alone, and matching all pods anew costs.
                 self._selections.put(key, selects(obj["spec"].get("selector")))
             self._paced.add(key)
 
