@@ -31,7 +31,9 @@ from controllers.garbage.collector import GarbageCollector
 from controllers.identities import Identities
 from controllers.jobs import assembly as jobs
 from controllers.leader_election import ElectionPlan, LeaderElection
+from controllers.network import assembly as network
 from controllers.parts import EVERYTHING, Context, Part, choose
+from controllers.policy import assembly as policy
 from controllers.workloads import assembly as workloads
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
@@ -142,7 +144,7 @@ def _make_collector(context: Context) -> GarbageCollector:
 
 
 GARBAGE = Part("garbage-collector-controller", ("generic-garbage-collector",), _make_collector)
-PARTS = (*cluster.PARTS, *workloads.PARTS, *jobs.PARTS)
+PARTS = (*cluster.PARTS, *workloads.PARTS, *jobs.PARTS, *network.PARTS, *policy.PARTS)
 
 
 async def _accept_connections(path: Path) -> None:

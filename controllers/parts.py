@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from controllers.certificate_authority import CertificateAuthority
 from controllers.identities import Identities
 from controllers.recorder import Recorder
+from controllers.selections import PodGroups
 from controllers.workloads.pods import PodBook
 from kube.client import ApiClient
 from kube.informers.informer import Informers
@@ -48,6 +49,7 @@ class Context:
     scope: TaskScope
     authority: CertificateAuthority | None = None
     _pods: PodBook | None = None
+    _groups: PodGroups | None = None
     _recorders: dict[str, Recorder] = field(default_factory=dict)
 
     def writer(self, account: str) -> ApiClient:
@@ -58,11 +60,17 @@ class Context:
         """
         return self.identities.known(account)
 
-    def recorder(self, account: str) -> Recorder:
-        """Return who tells events in an account's name."""
+    def recorder(self, account: str, component: str = "") -> Recorder:
+        """Return who tells events in an account's name, which is the source they name, too.
+
+        Args:
+            account: who writes them.
+            component: another name of the source, where upstream has one.
+        """
         made = self._recorders.get(account)
         if made is None:
-            made = self._recorders[account] = Recorder(self.writer(account), account)
+            made = Recorder(self.writer(account), component or account)
+            self._recorders[account] = made
             made.start(self.scope)
         return made
 
@@ -72,6 +80,12 @@ class Context:
             self._pods = PodBook()
             self.informers.of(PODS).on_changes(self._pods.take)
         return self._pods
+
+    def groups(self) -> PodGroups:
+        """Return all pods by namespace and labels, for those who select pods."""
+        if self._groups is None:
+            self._groups = PodGroups(self.pods())
+        return self._groups
 
 
 class Part(NamedTuple):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from kube import times
@@ -32,6 +33,25 @@ class Owner(NamedTuple):
     uid: str
 
 
+class Network(NamedTuple):
+    """How a pod is reached.
+
+    Attributes:
+        ips: its addresses, canonical, at most one of a family.
+        ports: of its containers, those that have names: name, protocol, number.
+        ready_change_s: when its readiness changed last, seconds since the epoch; 0: unknown.
+    """
+
+    ips: tuple[str, ...] = ()
+    hostname: str = ""
+    subdomain: str = ""
+    ports: tuple[tuple[str, str, int], ...] = ()
+    ready_change_s: int = 0
+
+
+NO_NETWORK: Final = Network()
+
+
 class PodBrief(NamedTuple):
     """What is kept of a pod.
 
@@ -42,6 +62,7 @@ class PodBrief(NamedTuple):
         restarts: the most of a container, and the most of a sidecar.
         cost: how dear it is to delete, as its annotation says.
         target: the node that it is made for, of a daemon that is not on it yet.
+        network: how it is reached, once it has an address.
     """
 
     key: str
@@ -56,6 +77,12 @@ class PodBrief(NamedTuple):
     restarts: tuple[int, int]
     cost: int
     target: str = ""
+    network: Network = NO_NETWORK
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+        return self.key.partition("/")[0]
 
     @property
     def name(self) -> str:
@@ -171,6 +198,48 @@ def _target(pod: JsonObject) -> str:
     return ""
 
 
+def _network(pod: JsonObject, ready: JsonObject | None) -> Network:
+    """Return how a pod is reached; all that have no address share one answer."""
+    status = pod.get("status") or {}
+    told = [one.get("ip", "") for one in status.get("podIPs") or ()] or [status.get("podIP", "")]
+    ips = tuple(canonical_ip(ip) for ip in told if ip)
+    if not ips:
+        return NO_NETWORK
+    spec = pod["spec"]
+    return Network(
+        ips,
+        spec.get("hostname", ""),
+        spec.get("subdomain", ""),
+        _named_ports(spec),
+        epoch_s(ready.get("lastTransitionTime")) if ready is not None else 0,
+    )
+
+
+def canonical_ip(text: str) -> str:
+    """Return an address as it is written usually; what is none stays as it is."""
+    try:
+        if ":" in text:
+            return str(ip_address(text))
+        if ".0" in text or text.startswith("0"):
+            # Leading zeros of IPv4 are decimal to Kubernetes, and refused by Python.
+            return ".".join(str(int(part)) for part in text.split("."))
+    except ValueError:
+        return text
+    return text
+
+
+def _named_ports(spec: JsonObject) -> tuple[tuple[str, str, int], ...]:
+    sidecars = (
+        one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"
+    )
+    return tuple(
+        (port["name"], port.get("protocol", "TCP"), port["containerPort"])
+        for container in (*(spec.get("containers") or ()), *sidecars)
+        for port in container.get("ports") or ()
+        if port.get("name")
+    )
+
+
 def epoch_s(text: str | None) -> int:
     """Return a time of the API in seconds since the epoch, 0 for none."""
     return times.epoch_seconds(text) if text else 0
@@ -206,6 +275,7 @@ class Briefs:
             restarts=_restarts(pod),
             cost=_cost(pod),
             target=_target(pod),
+            network=_network(pod, ready),
         )
 
 

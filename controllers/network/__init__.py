@@ -1,0 +1,1 @@
+"""What services lead to: Endpoints, EndpointSlices, and the ranges their addresses come from."""
