@@ -1,7 +1,7 @@
 """What a controller is to the process that runs it: a name, an account, and how it is made.
 
 Each area of controllers has a tuple of `Part`s, under the names by which upstream's `--controllers`
-picks them. Parts share informers, and the book of pods, through their `Context`.
+picks them. Parts share informers, and the books of pods and nodes, through their `Context`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 
 from controllers.certificate_authority import CertificateAuthority
 from controllers.identities import Identities
+from controllers.nodes import options as node_options
+from controllers.nodes.book import NodeBook
 from controllers.recorder import Recorder
 from controllers.workloads.pods import PodBook
 from kube.client import ApiClient
@@ -19,6 +21,7 @@ from kube.informers.informer import Informers
 from runtime.tasks import TaskScope
 
 PODS = "/api/v1/pods"
+NODES = "/api/v1/nodes"
 EVERYTHING = "*"
 
 
@@ -40,6 +43,7 @@ class Context:
         identities: gives each account its client.
         scope: where tasks run that last as long as the process.
         authority: what signs certificate requests, None: nothing does.
+        node_options: grace periods of nodes, and where their pods' addresses come from.
     """
 
     client: ApiClient
@@ -47,7 +51,9 @@ class Context:
     identities: Identities
     scope: TaskScope
     authority: CertificateAuthority | None = None
+    node_options: node_options.NodeOptions = node_options.DEFAULTS
     _pods: PodBook | None = None
+    _nodes: NodeBook | None = None
     _recorders: dict[str, Recorder] = field(default_factory=dict)
 
     def writer(self, account: str) -> ApiClient:
@@ -72,6 +78,13 @@ class Context:
             self._pods = PodBook()
             self.informers.of(PODS).on_changes(self._pods.take)
         return self._pods
+
+    def nodes(self) -> NodeBook:
+        """Return the book of all nodes; watched from the first that asks for it on."""
+        if self._nodes is None:
+            self._nodes = NodeBook()
+            self.informers.of(NODES).on_changes(self._nodes.take)
+        return self._nodes
 
 
 class Part(NamedTuple):

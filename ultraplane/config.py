@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from journal.nats_options import is_nats_address, parse_servers
 from ultraplane.access_config import AuditSection, AuthSection
 from ultraplane.config_nats import NatsSection
+from ultraplane.controllers_config import ControllersSection
 from ultraplane.sections import Location, Section
 
 _PARTITION_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -421,6 +422,9 @@ class Config(Section):
     storage: StorageSection = Field(default_factory=StorageSection, description="The replica.")
     auth: AuthSection = Field(default_factory=AuthSection, description="Who is let in.")
     audit: AuditSection = Field(default_factory=AuditSection, description="The audit log.")
+    controllers: ControllersSection = Field(
+        default_factory=ControllersSection, description="How the controllers act."
+    )
     supervisor: SupervisorSection = Field(
         default_factory=SupervisorSection, description="How `ultraplane up` treats its processes."
     )

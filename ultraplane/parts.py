@@ -144,6 +144,7 @@ def controllers_arguments(config: Config, kubeconfig: Path | None = None) -> lis
         f"--listen={config.controllers_address}",
         "--use-service-account-credentials",
         *_signing_arguments(config),
+        *config.controllers.arguments(config.server.service_cidr),
         f"--log-level={config.log_level}",
     ]
 
