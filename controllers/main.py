@@ -35,6 +35,7 @@ from controllers.nodes.ipam import cidr_sets
 from controllers.nodes.options import DEFAULTS as NODE_DEFAULTS
 from controllers.nodes.options import NodeOptions, add_arguments, options_of
 from controllers.parts import EVERYTHING, Context, Part, choose
+from controllers.volumes import assembly as volumes
 from controllers.workloads import assembly as workloads
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
@@ -147,7 +148,7 @@ def _make_collector(context: Context) -> GarbageCollector:
 
 
 GARBAGE = Part("garbage-collector-controller", ("generic-garbage-collector",), _make_collector)
-PARTS = (*cluster.PARTS, *workloads.PARTS, *nodes.PARTS)
+PARTS = (*cluster.PARTS, *workloads.PARTS, *nodes.PARTS, *volumes.PARTS)
 
 
 async def _accept_connections(path: Path) -> None:
