@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from controllers.nodes.marks import NODES
 from controllers.parts import PODS, Context, Controller, Part
+from controllers.volumes import attachment_facts as attaching
 from controllers.volumes import facts
+from controllers.volumes.attachments import (
+    VOLUME_NODE_INDEX,
+    AttachDetach,
+    Watched,
+    volume_node,
+)
 from controllers.volumes.binder import (
     CLAIM_INDEXERS,
     CLAIM_USERS_INDEX,
@@ -13,12 +21,23 @@ from controllers.volumes.binder import (
     Informed,
     claim_users,
 )
+from controllers.volumes.device_claims import (
+    OWNER_POD_INDEX,
+    POD_CLAIMS_INDEX,
+    DeviceClaims,
+    owner_pod,
+    pod_claims,
+)
+from controllers.volumes.device_facts import CLAIM, TEMPLATES
 from controllers.volumes.ephemeral import EphemeralVolumes
 from controllers.volumes.shelf import Shelves
 from controllers.volumes.writes import Writes
 from kube.informers.informer import Informer
+from kube.informers.store import Indexer
 
+_ATTACHING: Final = "attachdetach-controller"
 _BINDER: Final = "persistent-volume-binder"
+_DEVICES: Final = "resource-claim-controller"
 _EPHEMERAL: Final = "ephemeral-volume-controller"
 
 
@@ -47,7 +66,42 @@ def _ephemeral(context: Context) -> Controller:
     return EphemeralVolumes(client, recorder, _pods(context), _claims(context))
 
 
+def _devices(context: Context) -> Controller:
+    informers = context.informers
+    return DeviceClaims(
+        context.writer(_DEVICES),
+        context.recorder(_DEVICES),
+        informers.of(PODS, indexers={POD_CLAIMS_INDEX: pod_claims}),
+        informers.of(CLAIM.collection, indexers={OWNER_POD_INDEX: owner_pod}),
+        informers.of(TEMPLATES),
+    )
+
+
+def _attachments(context: Context) -> Controller:
+    informers = context.informers
+    indexers: dict[str, Indexer] = {
+        VOLUME_NODE_INDEX: volume_node,
+        CLAIM_USERS_INDEX: claim_users,
+    }
+    of_attachments: dict[str, Indexer] = {
+        attaching.NODE_OF_INDEX: attaching.node_of_attachment,
+        attaching.VOLUME_OF_INDEX: attaching.volume_of_attachment,
+    }
+    watched = Watched(
+        nodes=informers.of(NODES),
+        pods=informers.of(PODS, indexers=indexers),
+        claims=_claims(context),
+        volumes=informers.of(facts.VOLUMES),
+        attachments=informers.of(attaching.ATTACHMENTS, indexers=of_attachments),
+        drivers=informers.of(attaching.DRIVERS),
+    )
+    client, recorder = context.writer(_ATTACHING), context.recorder(_ATTACHING)
+    return AttachDetach(client, recorder, watched, context.nodes())
+
+
 PARTS: Final = (
     Part("persistentvolume-binder-controller", (_BINDER,), _binder),
+    Part("persistentvolume-attach-detach-controller", (_ATTACHING,), _attachments),
     Part(_EPHEMERAL, (_EPHEMERAL,), _ephemeral),
+    Part("resourceclaim-controller", (_DEVICES,), _devices),
 )

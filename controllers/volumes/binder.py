@@ -97,6 +97,7 @@ class Binder:
         self._volume_sync = VolumeSync(
             client, informed.claims.store, informed.volumes.store, writes, self._queue.add
         )
+        shelves.on_free(self._observe_free)
         informed.claims.on_changes(self._observe_claims)
         informed.volumes.on_changes(self._observe_volumes)
         informed.classes.on_changes(self._observe_classes)
@@ -130,9 +131,12 @@ class Binder:
                 self._shelves.drop(name)
                 continue
             self._volume_queue.add(name)
-            if self._shelves.put(volume):
-                for waiting in (facts.class_of(volume), ANY_CLASS):
-                    self._class_queue.add_after(waiting, _GATHER_S)
+            self._shelves.put(volume)
+
+    def _observe_free(self, name: str) -> None:
+        """Have the claims looked at that may want a volume of a class."""
+        for waiting in (name, ANY_CLASS) if not name else (name,):
+            self._class_queue.add_after(waiting, _GATHER_S)
 
     def _observe_classes(self, deltas: Sequence[Delta]) -> None:
         for change, name, storage_class, _ in deltas:
@@ -173,7 +177,7 @@ class Binder:
                 await self._writes.bind(volume, claim)
             except (StatusError, Unreachable, Unbindable):
                 # Others may have been told meanwhile that there is no volume for them.
-                self._class_queue.add_after(facts.class_of(volume), _GATHER_S)
+                self._observe_free(facts.class_of(volume))
                 raise
             finally:
                 self._shelves.release(name)

@@ -77,13 +77,18 @@ class Shelves:
         self._free: dict[_Shelf, dict[frozenset[str], list[tuple[int, str]]]] = {}
         self._meant: dict[str, set[str]] = {}
         self._reserved: dict[str, str] = {}
+        self._on_free: Callable[[str], None] | None = None
 
-    def put(self, volume: JsonObject) -> bool:
-        """Take note of a volume; return whether it may have become free."""
+    def on_free(self, tell: Callable[[str], None]) -> None:
+        """Have `tell` called with a class of which a volume may have become free."""
+        self._on_free = tell
+
+    def put(self, volume: JsonObject) -> None:
+        """Take note of a volume."""
         new = _brief(volume)
         old = self._briefs.get(new.name)
         if old is not None and new.revision < old.revision:
-            return False
+            return
         if old is not None:
             self._take_out(old)
         self._briefs[new.name] = new
@@ -92,7 +97,9 @@ class Shelves:
         if new.is_free:
             lists = self._free.setdefault(new.place, {})
             bisect.insort(lists.setdefault(new.modes, []), (new.size, new.name))
-        return new.is_free and (old is None or not old.is_free or old[:4] != new[:4])
+            # Labels may have changed too, so any other revision of a free volume is news.
+            if self._on_free is not None and (old is None or old.revision != new.revision):
+                self._on_free(new.place[0])
 
     def drop(self, name: str) -> None:
         """Take note that a volume is gone."""

@@ -73,6 +73,13 @@ class Storage:
         until(lambda: self.phase(name) == "Bound", f"{name} is not bound")
         return self.claims.get(name).json
 
+    def available(self, name: str) -> None:
+        """Return once a volume is there for whoever wants it."""
+        until(
+            lambda: self.volume_now(name)["status"]["phase"] == "Available",
+            f"{name} is not available",
+        )
+
     def texts(self, reason: str) -> list[str]:
         """Return what is told for a reason in the namespace."""
         path = f"/api/v1/namespaces/{self.namespace}/events?fieldSelector=reason%3D{reason}"
@@ -88,6 +95,7 @@ def storage(cluster: Cluster, namespace: str) -> Storage:
 def test_a_claim_gets_the_smallest_volume_that_fits(storage: Storage) -> None:
     for name, size in (("large", "10Gi"), ("small", "1Gi"), ("fits", "5Gi")):
         storage.volume(name, size)
+        storage.available(name)
     storage.claim("c", "3Gi")
     claim = storage.bound("c")
     assert claim["spec"]["volumeName"] == f"fits-{storage.namespace}"
@@ -99,16 +107,13 @@ def test_a_claim_gets_the_smallest_volume_that_fits(storage: Storage) -> None:
     assert volume["status"]["lastPhaseTransitionTime"]
     assert volume["spec"]["claimRef"]["uid"] == claim["metadata"]["uid"]
     assert volume["metadata"]["annotations"] == {BOUND_BY: "yes"}
-    until(
-        lambda: storage.volume_now("large")["status"]["phase"] == "Available",
-        "an unused volume is not available",
-    )
+    storage.available("large")
 
 
 def test_a_claim_waits_for_a_volume_that_its_selector_takes(storage: Storage) -> None:
     storage.claim("c", selector={"matchLabels": {"disk": "fast"}})
     storage.volume("slow", metadata={"labels": {"disk": "slow"}})
-    until(lambda: storage.volume_now("slow")["status"]["phase"] == "Available", "is not available")
+    storage.available("slow")
     assert storage.phase("c") == "Pending"
     storage.volume("fast", metadata={"labels": {"disk": "fast"}})
     assert storage.bound("c")["spec"]["volumeName"] == f"fast-{storage.namespace}"
