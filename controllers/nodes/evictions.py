@@ -53,13 +53,11 @@ class Planned(NamedTuple):
 
     Attributes:
         uid: of the pod; another of that name is not meant.
-        since_s: from when its time was counted, by the monotonic clock.
-        due_s: when it comes.
+        due_s: when it comes, by the monotonic clock.
         number: in the heap.
     """
 
     uid: str
-    since_s: float
     due_s: float
     number: int
 
@@ -97,14 +95,14 @@ class Evictions:
         """Return when a pod is to be deleted; None: it is not."""
         return self._planned.get(key)
 
-    def plan(self, key: str, uid: str, since_s: float, due_s: float) -> None:
+    def plan(self, key: str, uid: str, due_s: float) -> None:
         """Have a pod deleted at a time, at once if that has passed; instead of what was planned."""
         self._planned.pop(key, None)
         if due_s <= self._clock.monotonic_s():
             self._begin(key, uid)
             return
         self._numbers += 1
-        self._planned[key] = Planned(uid, since_s, due_s, self._numbers)
+        self._planned[key] = Planned(uid, due_s, self._numbers)
         heapq.heappush(self._heap, (due_s, self._numbers, key))
         self._is_some.set()
         if len(self._heap) > _STALE_MIN and len(self._heap) > 2 * len(self._planned):

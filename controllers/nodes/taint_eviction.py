@@ -106,16 +106,12 @@ class TaintEviction:
         if left_s <= 0:
             evictions.cancel(key)
             if "deletionTimestamp" not in pod["metadata"]:
-                evictions.plan(key, uid, now_s, now_s)
+                evictions.plan(key, uid, now_s)
             return
-        since_s = now_s
         if planned is not None and planned.uid == uid:
-            since_s = planned.since_s
-            if since_s + left_s < now_s + left_s:
-                # Its time runs already, and goes on to: what it was told first holds.
-                return
-            evictions.cancel(key)
-        evictions.plan(key, uid, since_s, since_s + left_s)
+            # Its time runs already, and goes on to: what it was told first holds.
+            return
+        evictions.plan(key, uid, now_s + left_s)
 
 
 def _decides_anew(before: JsonObject, now: JsonObject) -> bool:
