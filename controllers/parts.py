@@ -64,11 +64,12 @@ class Context:
         """
         return self.identities.known(account)
 
-    def recorder(self, account: str) -> Recorder:
-        """Return who tells events in an account's name."""
-        made = self._recorders.get(account)
+    def recorder(self, account: str, component: str = "") -> Recorder:
+        """Return who tells events in an account's name, as a component if that has another one."""
+        name = component or account
+        made = self._recorders.get(name)
         if made is None:
-            made = self._recorders[account] = Recorder(self.writer(account), account)
+            made = self._recorders[name] = Recorder(self.writer(account), name)
             made.start(self.scope)
         return made
 

@@ -39,14 +39,14 @@ def _lifecycle(context: Context) -> Controller:
 
 def _taint_eviction(context: Context) -> Controller:
     client = context.writer(_ACCOUNT)
-    evictions = Evictions(client, context.recorder(_ACCOUNT))
+    evictions = Evictions(client, context.recorder(_ACCOUNT, "taint-eviction-controller"))
     return TaintEviction(client.clock, evictions, context.nodes(), _pods(context))
 
 
 def _ipam(context: Context) -> Controller:
     return RangeAllocator(
         context.writer(_ACCOUNT),
-        context.recorder(_ACCOUNT),
+        context.recorder(_ACCOUNT, "cidrAllocator"),
         context.nodes(),
         cidr_sets(context.node_options),
     )

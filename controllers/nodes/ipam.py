@@ -26,6 +26,8 @@ from runtime.tasks import TaskScope
 
 _WORKERS: Final = 30
 _UNKNOWN_OUTCOME: Final = 504
+_TOLD_MAX: Final = 100
+"""While more nodes wait than this, nobody is told of each."""
 _log = logging.getLogger(__name__)
 
 
@@ -148,7 +150,8 @@ class RangeAllocator:
                 for other, text in zip(self._sets, taken, strict=False):
                     other.release(text)
                 self._waiting[node.name] = None
-                self._tell(node, "CIDRNotAvailable")
+                if len(self._waiting) <= _TOLD_MAX:
+                    self._tell(node, "CIDRNotAvailable")
                 return None
             taken.append(found)
         ranges = self._held[node.name] = tuple(taken)

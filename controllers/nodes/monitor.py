@@ -22,7 +22,7 @@ from controllers.nodes.heartbeats import Heartbeats
 from controllers.nodes.lost_pods import LostPods
 from controllers.nodes.marks import NODES, Marks
 from controllers.nodes.options import NodeOptions
-from controllers.nodes.taints import NOT_READY, UNREACHABLE, Taint
+from controllers.nodes.taints import NOT_READY, UNREACHABLE, Taint, is_among
 from controllers.nodes.zones import ZoneCount, Zones
 from controllers.recorder import Recorder
 from kube import times
@@ -38,13 +38,16 @@ _TOLD_MAX: Final = 400
 """So many nodes are told of as new or gone in a pass: a start at scale is no flood of events."""
 _STATUS_ATTEMPTS: Final = 2
 _RETRY_S: Final = 0.05
-_OURS: Final = frozenset({UNREACHABLE, NOT_READY})
 _log = logging.getLogger(__name__)
 
 
 def node_reference(name: str, uid: str) -> JsonObject:
     """Return a node as events refer to it."""
     return {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid, "namespace": ""}
+
+
+def _has_ours(brief: NodeBrief) -> bool:
+    return is_among(UNREACHABLE, brief.taints) or is_among(NOT_READY, brief.taints)
 
 
 def _taints_for(ready: str) -> tuple[Taint, Taint]:
@@ -79,6 +82,8 @@ class Monitor:
         self._heartbeats = heartbeats
         self._clock = tools.client.clock
         self._known: dict[str, str] = {}
+        self._gone: list[tuple[str, str]] = []
+        self._may_tell = 0
         self._to_retry: set[str] = set()
         self.zones = Zones(options)
 
@@ -86,10 +91,13 @@ class Monitor:
         """Make one pass."""
         counts: dict[str, ZoneCount] = {}
         due: list[NodeBrief] = []
-        self._tell_of_changes()
+        self._tell_of_gone()
+        self._may_tell = _TOLD_MAX
         until_s = perf_counter() + _SLICE_S
         for briefs in self._tools.book.slices():
             for brief in briefs:
+                if brief.name not in self._known:
+                    self._register(brief)
                 if self._is_fine(brief):
                     self._count(counts, brief, brief.ready)
                 else:
@@ -113,16 +121,16 @@ class Monitor:
         if not ready:
             return True
         if ready == "True":
-            if brief.taints and not _OURS.isdisjoint(brief.taints):
+            if brief.taints and _has_ours(brief):
                 return False
             queue = self.zones.queues.get(brief.zone)
             if queue is not None:
                 queue.remove(name)
             return True
         wanted, other = _taints_for(ready)
-        if other in brief.taints:
+        if is_among(other, brief.taints):
             return False
-        if wanted not in brief.taints:
+        if not is_among(wanted, brief.taints):
             self.zones.queue(brief.zone).readd(name, self._clock.monotonic_s())
         return True
 
@@ -201,15 +209,15 @@ class Monitor:
         """Have a node get, change or lose its NoExecute taint (processTaintBaseEviction)."""
         queue = self.zones.queue(brief.zone)
         if observed == "True":
-            if not _OURS.isdisjoint(brief.taints):
+            if _has_ours(brief):
                 await self._tools.marks.swap_taints(brief.name, (), (UNREACHABLE, NOT_READY))
             queue.remove(brief.name)
             return
         wanted, other = _taints_for(observed)
-        if other in brief.taints:
+        if is_among(other, brief.taints):
             # Its pods' time is running already, so no rate holds this back.
             await self._tools.marks.swap_taints(brief.name, (wanted,), (other,))
-        elif wanted not in brief.taints:
+        elif not is_among(wanted, brief.taints):
             queue.readd(brief.name, self._clock.monotonic_s())
 
     async def _mark_pods(self, brief: NodeBrief, observed: str, ready: str) -> None:
@@ -230,30 +238,28 @@ class Monitor:
         self._to_retry.discard(name)
         for queue in self.zones.queues.values():
             queue.remove(name)
+        uid = self._known.pop(name, None)
+        if uid is not None and len(self._gone) < _TOLD_MAX:
+            self._gone.append((name, uid))
 
     def mark_later(self, name: str) -> None:
         """Have a node's pods marked in the next pass, if it is still lost then."""
         self._to_retry.add(name)
 
-    def _tell_of_changes(self) -> None:
-        told, book = 0, self._tools.book
-        for name in [name for name in self._known if book.get(name) is None]:
-            uid = self._known.pop(name)
-            told += 1
-            if told <= _TOLD_MAX:
-                self._tell(name, uid, "RemovingNode", f"Removing Node {name} from Controller")
-        if len(self._known) == len(book):
-            return
-        for briefs in book.slices():
-            for brief in briefs:
-                if brief.name in self._known:
-                    continue
-                self._known[brief.name] = brief.uid
-                self.zones.queue(brief.zone)
-                told += 1
-                if told <= _TOLD_MAX:
-                    text = f"Registered Node {brief.name} in Controller"
-                    self._tell(brief.name, brief.uid, "RegisteredNode", text)
+    def _tell_of_gone(self) -> None:
+        gone, self._gone = self._gone, []
+        for name, uid in gone:
+            self._tell(name, uid, "RemovingNode", f"Removing Node {name} from Controller")
+
+    def _register(self, brief: NodeBrief) -> None:
+        """Take note of a node that is new, and tell of it."""
+        name = brief.name
+        self._known[name] = brief.uid
+        self.zones.queue(brief.zone)
+        if self._may_tell > 0:
+            self._may_tell -= 1
+            text = f"Registered Node {name} in Controller"
+            self._tell(name, brief.uid, "RegisteredNode", text)
 
     def _tell(self, name: str, uid: str, reason: str, text: str) -> None:
         self._tools.recorder.note(node_reference(name, uid), reason, f"Node {name} event: {text}")

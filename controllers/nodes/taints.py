@@ -52,6 +52,11 @@ def taints_of(node: JsonObject) -> tuple[Taint, ...]:
     )
 
 
+def is_among(taint: Taint, taints: Iterable[Taint]) -> bool:
+    """Tell whether a taint is there, whatever its value."""
+    return any(one.key == taint.key and one.effect == taint.effect for one in taints)
+
+
 def wanted_no_schedule(node: JsonObject) -> list[Taint]:
     """Return the NoSchedule taints that a node's conditions and its cordon ask for."""
     conditions = (node.get("status") or {}).get("conditions") or ()

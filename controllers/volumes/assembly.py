@@ -51,6 +51,7 @@ def _claims(context: Context) -> Informer:
 
 def _binder(context: Context) -> Controller:
     client, volumes = context.writer(_BINDER), context.informers.of(facts.VOLUMES)
+    recorder = context.recorder(_BINDER, "persistentvolume-controller")
     shelves = Shelves(volumes.store.get)
     informed = Informed(
         claims=_claims(context),
@@ -58,11 +59,11 @@ def _binder(context: Context) -> Controller:
         classes=context.informers.of(facts.CLASSES),
         pods=_pods(context),
     )
-    return Binder(client, informed, shelves, Writes(client, context.recorder(_BINDER), shelves))
+    return Binder(client, informed, shelves, Writes(client, recorder, shelves))
 
 
 def _ephemeral(context: Context) -> Controller:
-    client, recorder = context.writer(_EPHEMERAL), context.recorder(_EPHEMERAL)
+    client, recorder = context.writer(_EPHEMERAL), context.recorder(_EPHEMERAL, "ephemeral_volume")
     return EphemeralVolumes(client, recorder, _pods(context), _claims(context))
 
 
@@ -70,7 +71,7 @@ def _devices(context: Context) -> Controller:
     informers = context.informers
     return DeviceClaims(
         context.writer(_DEVICES),
-        context.recorder(_DEVICES),
+        context.recorder(_DEVICES, "resource_claim"),
         informers.of(PODS, indexers={POD_CLAIMS_INDEX: pod_claims}),
         informers.of(CLAIM.collection, indexers={OWNER_POD_INDEX: owner_pod}),
         informers.of(TEMPLATES),

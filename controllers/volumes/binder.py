@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from controllers.volumes import facts
-from controllers.volumes.shelf import Admits, Shelves
+from controllers.volumes.shelf import Selects, Shelves
 from controllers.volumes.volume_sync import VolumeSync
 from controllers.volumes.writes import Unbindable, Writes
 from controllers.workloads.pods import selects
@@ -295,9 +295,6 @@ class Binder:
         await writes.lose(claim, "ClaimMisbound", text)
 
 
-def _selector(claim: JsonObject) -> Admits:
+def _selector(claim: JsonObject) -> Selects | None:
     selector = claim["spec"].get("selector")
-    if selector is None:
-        return lambda _volume: True
-    matches = selects(selector)
-    return lambda volume: matches(volume["metadata"].get("labels") or {})
+    return None if selector is None else selects(selector)

@@ -10,6 +10,7 @@ A reservation is dropped when the pod is known to be gone: it was seen going, or
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
@@ -43,6 +44,7 @@ _MANAGER: Final = "ResourceClaimController"
 _WORKERS: Final = 10
 _GONE_MAX: Final = 10_000
 _RESERVED_MAX: Final = 256
+_log = logging.getLogger(__name__)
 POD_CLAIMS_INDEX: Final = "device-claims"
 OWNER_POD_INDEX: Final = "owner-pod"
 
@@ -86,7 +88,9 @@ class DeviceClaims:
         self._pod_queue: WorkQueue[str] = WorkQueue()
         self._claim_queue: WorkQueue[str] = WorkQueue()
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._waiting: dict[str, set[str]] = {}
         pods.on_changes(self._observe_pods)
+        templates.on_changes(self._observe_templates)
         claims.on_changes(self._observe_claims)
 
     def start(self, scope: TaskScope) -> None:
@@ -101,6 +105,7 @@ class DeviceClaims:
             if not pod["spec"].get("resourceClaims"):
                 continue
             if change is Change.DELETED:
+                self._forget_waiting(key, pod)
                 self._gone[pod["metadata"]["uid"]] = None
                 if len(self._gone) > _GONE_MAX:
                     self._gone.popitem(last=False)
@@ -110,6 +115,14 @@ class DeviceClaims:
             else:
                 self._pod_queue.add(key)
 
+    def _forget_waiting(self, key: str, pod: JsonObject) -> None:
+        for wanted in pod["spec"]["resourceClaims"]:
+            template = _template_key(pod, wanted)
+            if (waiting := self._waiting.get(template)) is not None:
+                waiting.discard(key)
+                if not waiting:
+                    del self._waiting[template]
+
     def _observe_claims(self, deltas: Sequence[Delta]) -> None:
         for change, key, _, _ in deltas:
             # One that was made for a pod is made again; one that is allocated now is reserved.
@@ -118,8 +131,21 @@ class DeviceClaims:
             if change is not Change.DELETED:
                 self._claim_queue.add(key)
 
+    def _observe_templates(self, deltas: Sequence[Delta]) -> None:
+        for change, key, _, _ in deltas:
+            if change is Change.ADDED:
+                for pod in self._waiting.pop(key, ()):
+                    self._pod_queue.add(pod)
+
     async def sync_pod(self, key: str) -> None:
         """Make the claims that a pod lacks, and reserve what it uses."""
+        try:
+            await self._sync_pod(key)
+        except NotForPod as error:
+            # Until the claim that is in the way goes, or the template comes: we are told of both.
+            _log.info("pod %s: %s", key, error)
+
+    async def _sync_pod(self, key: str) -> None:
         pod = self._pods.get(key)
         if pod is None or "deletionTimestamp" in pod["metadata"]:
             return
@@ -163,8 +189,10 @@ class DeviceClaims:
 
     async def _make(self, pod: JsonObject, wanted: JsonObject) -> str:
         namespace, template_name = pod["metadata"]["namespace"], wanted["resourceClaimTemplateName"]
-        template = self._templates.get(f"{namespace}/{template_name}")
+        key = _template_key(pod, wanted)
+        template = self._templates.get(key)
         if template is None:
+            self._waiting.setdefault(key, set()).add(f"{namespace}/{pod['metadata']['name']}")
             text = f'resourceclaimtemplate.resource.k8s.io "{template_name}" not found'
             raise NotForPod(f'resource claim template "{template_name}": {text}')
         metadata = template["spec"].get("metadata") or {}
@@ -302,3 +330,7 @@ class DeviceClaims:
         except StatusError as error:
             if error.code not in (404, 409):
                 raise
+
+
+def _template_key(pod: JsonObject, wanted: JsonObject) -> str:
+    return f"{pod['metadata']['namespace']}/{wanted.get('resourceClaimTemplateName', '')}"

@@ -13,13 +13,14 @@ comes before it; an older word than what is there counts for nothing.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from controllers.volumes import facts
 from kube.json_types import JsonObject
 
 Admits = Callable[[JsonObject], bool]
+Selects = Callable[[Mapping[str, str]], bool]
 _Shelf = tuple[str, str, str]
 
 
@@ -31,6 +32,7 @@ class VolumeBrief(NamedTuple):
         modes: access modes.
         size: bytes.
         claim: whom it is meant for, "namespace/name"; empty: for nobody.
+        labels: kept, as many volumes may have to be looked at for one selector.
         revision: of the object.
         is_free: whether it may be given to whoever asks.
     """
@@ -40,6 +42,7 @@ class VolumeBrief(NamedTuple):
     modes: frozenset[str]
     size: int
     claim: str
+    labels: tuple[tuple[str, str], ...]
     revision: int
     is_free: bool
 
@@ -55,6 +58,7 @@ def _brief(volume: JsonObject) -> VolumeBrief:
         modes=facts.access_modes(volume),
         size=facts.capacity_bytes(volume),
         claim="" if is_going else claim,
+        labels=tuple((metadata.get("labels") or {}).items()),
         revision=int(metadata.get("resourceVersion") or 0),
         is_free=is_available and not claim and not is_going,
     )
@@ -138,7 +142,7 @@ class Shelves:
     def find(
         self,
         claim: JsonObject,
-        selects: Admits,
+        selects: Selects | None = None,
         *,
         is_delayed: bool = False,
         admits: Admits = lambda _volume: True,
@@ -147,7 +151,7 @@ class Shelves:
 
         Args:
             claim: it.
-            selects: its selector, as a function of a volume.
+            selects: its selector, as a function of labels; None: it has none.
             is_delayed: whether only a volume that is meant for it already will do.
             admits: what else decides, such as a node that must reach the volume.
         """
@@ -164,8 +168,11 @@ class Shelves:
                 if brief.modes == modes:
                     volume = self._read(brief.name)
                     return volume if volume is not None and admits(volume) else None
-            for volume in self._larger(free.get(modes, ()), size, key):
-                if selects(volume) and admits(volume):
+            for brief in self._larger(free.get(modes, ()), size, key):
+                if selects is not None and not selects(dict(brief.labels)):
+                    continue
+                volume = self._read(brief.name)
+                if volume is not None and admits(volume):
                     return volume
         return None
 
@@ -179,14 +186,12 @@ class Shelves:
 
     def _larger(
         self, ordered: list[tuple[int, str]] | tuple[()], size: int, claim: str
-    ) -> Iterator[JsonObject]:
+    ) -> Iterator[VolumeBrief]:
         for at in range(bisect.bisect_left(ordered, (size, "")), len(ordered)):
             name = ordered[at][1]
             if self._reserved.get(name, claim) != claim:
                 continue
-            volume = self._read(name)
-            if volume is not None:
-                yield volume
+            yield self._briefs[name]
 
     def check(self) -> None:
         """Assert the invariants; for tests."""

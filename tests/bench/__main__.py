@@ -31,6 +31,7 @@ from tests.bench import (
     informer_scenario,
     jetstream_load,
     list_memory,
+    node_scenario,
     node_watches,
     objects,
     partitions,
@@ -67,11 +68,12 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "authorization": bench_authorization.authorization,
     "fairness": bench_fairness.fairness,
     "informers": informer_scenario.informers,
+    "nodes": node_scenario.nodes,
     "jetstream": jetstream_load.jetstream,
     "recovery": recovery.recovery,
 }
 _OWN_CLUSTERS: Final = frozenset(
-    {"partitions", "workers", "fairness", "informers", "jetstream", "recovery"}
+    {"partitions", "workers", "fairness", "informers", "nodes", "jetstream", "recovery"}
 )
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"

@@ -61,12 +61,8 @@ class World:
     def find(self, wanted: dict[str, Any], *, is_delayed: bool = False) -> str | None:
         """Return the name of what a claim finds."""
         selector = wanted["spec"].get("selector")
-        matches = selects(selector) if selector is not None else lambda _labels: True
-        found = self.shelves.find(
-            wanted,
-            lambda one: matches(one["metadata"].get("labels") or {}),
-            is_delayed=is_delayed,
-        )
+        matches = selects(selector) if selector is not None else None
+        found = self.shelves.find(wanted, matches, is_delayed=is_delayed)
         self.shelves.check()
         return None if found is None else found["metadata"]["name"]
 
