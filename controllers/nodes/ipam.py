@@ -26,6 +26,7 @@ from runtime.tasks import TaskScope
 
 _WORKERS: Final = 30
 _UNKNOWN_OUTCOME: Final = 504
+_LOGGED_MAX: Final = 10
 _TOLD_MAX: Final = 100
 """While more nodes wait than this, nobody is told of each."""
 _log = logging.getLogger(__name__)
@@ -71,10 +72,14 @@ class RangeAllocator:
         self._held: dict[str, tuple[str, ...]] = {}
         self._waiting: dict[str, None] = {}
         self._queue: WorkQueue[str] = WorkQueue()
-        book.listen(self._observe)
+        self._foreign = 0
+        if self._sets:
+            book.listen(self._observe)
 
     def start(self, scope: TaskScope) -> None:
-        """Start to give ranges out, once all nodes are known."""
+        """Start to give ranges out, once all nodes are known; without sets, others see to that."""
+        if not self._sets:
+            return
         for number in range(_WORKERS):
             scope.spawn(run_worker(self._queue, self.sync), name=f"ranges of nodes {number}")
 
@@ -103,7 +108,9 @@ class RangeAllocator:
                     raise RangeError(f"there is no cluster cidr at index {at}")
                 self._sets[at].occupy(text)
             except RangeError as error:
-                _log.warning("range %s of node %s is none of ours: %s", text, name, error)
+                self._foreign += 1
+                level = logging.WARNING if self._foreign <= _LOGGED_MAX else logging.DEBUG
+                _log.log(level, "range %s of node %s is none of ours: %s", text, name, error)
 
     def _release(self, name: str) -> None:
         for one, text in zip(self._sets, self._held.pop(name, ()), strict=False):

@@ -116,7 +116,10 @@ class NodeLifecycle:
             await self._leases.synced.wait()
         while True:
             started_s = self._clock.monotonic_s()
-            await self.monitor.look()
+            try:
+                await self.monitor.look()
+            except Exception:  # noqa: BLE001 - logged with its traceback; the next pass follows
+                _log.exception("a pass over all nodes fails")
             passed_s = self._clock.monotonic_s() - started_s
             await self._clock.sleep(max(_TAINT_PERIOD_S, self._options.monitor_period_s - passed_s))
 
@@ -124,7 +127,10 @@ class NodeLifecycle:
         """Give lost nodes their NoExecute taint, at the rate of their zones, until cancelled."""
         while True:
             for zone in list(self.monitor.zones.queues):
-                await self._taint_next(zone)
+                try:
+                    await self._taint_next(zone)
+                except Exception:  # noqa: BLE001 - logged; one zone must not hold up others
+                    _log.exception("nodes of zone %r are not tainted", zone)
             await self._clock.sleep(_TAINT_PERIOD_S)
 
     async def _taint_next(self, zone: str) -> None:

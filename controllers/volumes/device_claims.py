@@ -29,6 +29,7 @@ from controllers.volumes.device_facts import (
     is_reserved_for,
     owning_pod,
 )
+from controllers.volumes.facts import is_name
 from controllers.workloads.claims import pod_path
 from controllers.workloads.pod_control import reference_of
 from controllers.workqueue import WorkQueue, run_worker
@@ -294,7 +295,7 @@ class DeviceClaims:
     async def _is_valid(self, claim: JsonObject, consumer: JsonObject) -> bool:
         if consumer.get("apiGroup") or consumer.get("resource") != "pods":
             return True  # of those we know nothing
-        if consumer["uid"] in self._gone:
+        if consumer["uid"] in self._gone or not is_name(consumer["name"]):
             return False
         key = f"{claim['metadata']['namespace']}/{consumer['name']}"
         pod = self._pods.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from controllers.workloads.claims import Kind
@@ -23,6 +24,7 @@ _IS_DEFAULT: Final = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
 )
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 IN_TREE_PREFIX: Final = "kubernetes.io/"
 MIGRATED: Final = {
     "kubernetes.io/aws-ebs": "ebs.csi.aws.com",
@@ -34,6 +36,11 @@ MIGRATED: Final = {
     "kubernetes.io/vsphere-volume": "csi.vsphere.vmware.com",
 }
 """Who does the work of a plugin that is gone from upstream's tree."""
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text that users wrote, which nobody checks, may name an object in a path."""
+    return _NAME.fullmatch(text) is not None
 
 
 def annotation(obj: JsonObject, name: str) -> str | None:

@@ -93,6 +93,8 @@ class VolumeSync:
             return claim
         if claim is None and (volume.get("status") or {}).get("phase") in _SETTLED:
             return None
+        if not all(map(facts.is_name, key.split("/", 1))):
+            return None  # nothing can be called so
         # Who binds may have seen a claim that the watch has not told of yet.
         claim = await self._read(facts.CLAIM.path(key))
         return claim if claim is not None and claim["metadata"]["uid"] == uid else None

@@ -18,6 +18,7 @@ from controllers.nodes.marks import NODES
 from controllers.nodes.options import DEFAULTS
 from kube.client import Unreachable
 from kube.status import StatusError
+from runtime.tasks import TaskScope
 from tests.unit.controllers.nodes.node_objects import Feed, Said, Server, node
 
 
@@ -137,6 +138,19 @@ def test_a_node_gets_a_range_of_each_family() -> None:
     ranges = ["10.0.0.0/24", "beef::/64"]
     assert body["spec"] == {"podCIDR": ranges[0], "podCIDRs": ranges}
     assert body["metadata"] == {"uid": "uid-a"}
+
+
+def test_where_others_see_to_ranges_nobody_is_given_one() -> None:
+    async def start() -> None:
+        world = World()
+        async with TaskScope("test") as scope:
+            world.subject.start(scope)
+            world.put("a")
+            await world.server.clock.advance(1)
+            assert scope.running == 0
+        assert world.server.asked == world.said.told == []
+
+    asyncio.run(start())
 
 
 def test_what_nodes_have_already_is_not_given_out_again() -> None:

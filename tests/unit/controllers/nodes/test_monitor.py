@@ -299,6 +299,36 @@ def test_when_all_nodes_are_lost_their_taints_are_taken_off_and_none_is_queued()
     run(test)
 
 
+def test_a_pass_that_fails_is_followed_by_the_next() -> None:
+    async def test(world: World) -> None:
+        world.put(node(ready="True", created_s=OLD_S))
+        kept, world.server.request = world.server.request, None  # what no server does
+        async with TaskScope("test") as scope:
+            scope.spawn(world.subject.run_monitor(), name="monitor")
+            await world.clock.advance(GRACE_S + 6)
+            world.server.request = kept
+            await world.clock.advance(6)
+            await scope.stop()
+        assert world.conditions()["Ready"]["status"] == "Unknown"
+
+    run(test)
+
+
+def test_a_pod_that_comes_to_a_lost_node_is_marked() -> None:
+    async def test(world: World) -> None:
+        world.put(node(ready="Unknown"), node("well", ready="True"))
+        async with TaskScope("test") as scope:
+            world.subject.start(scope)
+            await world.clock.advance(1)
+            world.put_pods(pod("late"), pod("fine", "well"))
+            await world.clock.advance(1)
+            await scope.stop()
+        assert len(world.server.writes("PUT", "/pods/late/status")) == 1
+        assert world.server.writes("PUT", "/pods/fine/status") == []
+
+    run(test)
+
+
 def test_excluded_nodes_are_not_counted() -> None:
     async def test(world: World) -> None:
         world.put(

@@ -21,6 +21,12 @@ def test_the_annotation_names_a_class_before_the_field() -> None:
     assert facts.class_of(wanted) == "beta"
 
 
+@pytest.mark.parametrize("text", ["", "a/b", "..", "a?b", "A", "a" * 254, "-a", "a\n"])
+def test_what_cannot_name_an_object_gets_into_no_path(text: str) -> None:
+    assert not facts.is_name(text)
+    assert facts.is_name("web-0.example")
+
+
 def test_an_empty_class_is_a_wish_and_none_is_not() -> None:
     assert facts.has_class(claim(storageClassName=""))
     assert not facts.has_class(claim())
