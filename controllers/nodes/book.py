@@ -21,7 +21,7 @@ EXCLUDE_DISRUPTION: Final = "node.kubernetes.io/exclude-disruption"
 _REGIONS: Final = ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region")
 _ZONES: Final = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 _SHARED_MAX: Final = 16_384
-_SLICE: Final = 256
+_SLICE: Final = 128
 
 
 class NodeBrief(NamedTuple):

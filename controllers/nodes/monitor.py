@@ -33,7 +33,7 @@ from kube.status import StatusError
 
 _AT_ONCE: Final = 8
 """So many nodes are written at once (nodeUpdateWorkerSize)."""
-_SLICE_S: Final = 0.002
+_SLICE_S: Final = 0.001
 _TOLD_MAX: Final = 400
 """So many nodes are told of as new or gone in a pass: a start at scale is no flood of events."""
 _STATUS_ATTEMPTS: Final = 2
