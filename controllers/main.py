@@ -32,8 +32,13 @@ from controllers.identities import Identities
 from controllers.jobs import assembly as jobs
 from controllers.leader_election import ElectionPlan, LeaderElection
 from controllers.network import assembly as network
+from controllers.nodes import assembly as nodes
+from controllers.nodes.ipam import cidr_sets
+from controllers.nodes.options import DEFAULTS as NODE_DEFAULTS
+from controllers.nodes.options import NodeOptions, add_arguments, options_of
 from controllers.parts import EVERYTHING, Context, Part, choose
 from controllers.policy import assembly as policy
+from controllers.volumes import assembly as volumes
 from controllers.workloads import assembly as workloads
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
@@ -56,6 +61,7 @@ class Plan:
         separate: whether each controller writes as its own service account.
         identity: who wants to lead, where several such processes may run; empty: nobody asks.
         controllers: which are run, as upstream's --controllers says it.
+        nodes: what is set of the controllers of nodes.
     """
 
     listen: Path | None = None
@@ -63,6 +69,7 @@ class Plan:
     separate: bool = False
     identity: str = ""
     controllers: tuple[str, ...] = (EVERYTHING,)
+    nodes: NodeOptions = NODE_DEFAULTS
 
 
 async def run_controllers(access: Access, plan: Plan) -> None:
@@ -116,7 +123,7 @@ async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan:
     collection.look_at_new()
     informers = Informers(client)
     identities = Identities(client, stack, separate=plan.separate)
-    context = Context(client, informers, identities, scope, plan.authority)
+    context = Context(client, informers, identities, scope, plan.authority, plan.nodes)
     chosen = choose((*PARTS, GARBAGE), plan.controllers)
     # All watch by the process's own client; what they write, they write as themselves.
     accounts = {account for part in chosen for account in part.accounts}
@@ -144,7 +151,15 @@ def _make_collector(context: Context) -> GarbageCollector:
 
 
 GARBAGE = Part("garbage-collector-controller", ("generic-garbage-collector",), _make_collector)
-PARTS = (*cluster.PARTS, *workloads.PARTS, *jobs.PARTS, *network.PARTS, *policy.PARTS)
+PARTS = (
+    *cluster.PARTS,
+    *workloads.PARTS,
+    *jobs.PARTS,
+    *network.PARTS,
+    *policy.PARTS,
+    *nodes.PARTS,
+    *volumes.PARTS,
+)
 
 
 async def _accept_connections(path: Path) -> None:
@@ -187,6 +202,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=EVERYTHING,
         help="which to run: '*' for all, 'foo' for foo, '-foo' for not foo, with commas between",
     )
+    add_arguments(parser)
     parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
     )
@@ -210,7 +226,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         identity = f"{socket.gethostname()}_{uuid.uuid4()}" if options.leader_elect else ""
         wanted = tuple(options.controllers.split(","))
         choose((*PARTS, GARBAGE), wanted)  # a wrong name is told at once
-        plan = Plan(options.listen, authority, separate, identity, wanted)
+        of_nodes = options_of(options)
+        cidr_sets(of_nodes)  # and so is a range without such parts
+        plan = Plan(options.listen, authority, separate, identity, wanted, of_nodes)
         uvloop.run(run_controllers(access, plan))
     except (AccessError, OSError, ValueError, TaskCrashed) as error:
         _log.critical("the controllers do not run: %s", error)

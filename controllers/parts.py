@@ -1,7 +1,7 @@
 """What a controller is to the process that runs it: a name, an account, and how it is made.
 
 Each area of controllers has a tuple of `Part`s, under the names by which upstream's `--controllers`
-picks them. Parts share informers, and the book of pods, through their `Context`.
+picks them. Parts share informers, and the books of pods and nodes, through their `Context`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 
 from controllers.certificate_authority import CertificateAuthority
 from controllers.identities import Identities
+from controllers.nodes import options as node_options
+from controllers.nodes.book import NodeBook
 from controllers.recorder import Recorder
 from controllers.selections import PodGroups
 from controllers.workloads.pods import PodBook
@@ -20,6 +22,7 @@ from kube.informers.informer import Informers
 from runtime.tasks import TaskScope
 
 PODS = "/api/v1/pods"
+NODES = "/api/v1/nodes"
 EVERYTHING = "*"
 
 
@@ -41,6 +44,7 @@ class Context:
         identities: gives each account its client.
         scope: where tasks run that last as long as the process.
         authority: what signs certificate requests, None: nothing does.
+        node_options: grace periods of nodes, and where their pods' addresses come from.
     """
 
     client: ApiClient
@@ -48,8 +52,10 @@ class Context:
     identities: Identities
     scope: TaskScope
     authority: CertificateAuthority | None = None
+    node_options: node_options.NodeOptions = node_options.DEFAULTS
     _pods: PodBook | None = None
     _groups: PodGroups | None = None
+    _nodes: NodeBook | None = None
     _recorders: dict[str, Recorder] = field(default_factory=dict)
 
     def writer(self, account: str) -> ApiClient:
@@ -61,16 +67,11 @@ class Context:
         return self.identities.known(account)
 
     def recorder(self, account: str, component: str = "") -> Recorder:
-        """Return who tells events in an account's name, which is the source they name, too.
-
-        Args:
-            account: who writes them.
-            component: another name of the source, where upstream has one.
-        """
-        made = self._recorders.get(account)
+        """Return who tells events in an account's name, as a component if that has another one."""
+        name = component or account
+        made = self._recorders.get(name)
         if made is None:
-            made = Recorder(self.writer(account), component or account)
-            self._recorders[account] = made
+            made = self._recorders[name] = Recorder(self.writer(account), name)
             made.start(self.scope)
         return made
 
@@ -86,6 +87,13 @@ class Context:
         if self._groups is None:
             self._groups = PodGroups(self.pods())
         return self._groups
+
+    def nodes(self) -> NodeBook:
+        """Return the book of all nodes; watched from the first that asks for it on."""
+        if self._nodes is None:
+            self._nodes = NodeBook()
+            self.informers.of(NODES).on_changes(self._nodes.take)
+        return self._nodes
 
 
 class Part(NamedTuple):

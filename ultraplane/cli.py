@@ -89,7 +89,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     given = {
         "server.port": port,
         "server.workers": workers,
-        "supervisor.controller_list": controllers,
+        "controllers.run": controllers,
         "storage.encryption_provider_config": encryption_provider_config,
         "join": join,
         **_journal_settings(journal),

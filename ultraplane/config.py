@@ -20,6 +20,7 @@ from journal.nats_options import is_nats_address, parse_servers
 from ultraplane.access_config import AdmissionSection, AuditSection, AuthSection
 from ultraplane.backend_config import AggregationSection, KubeletSection
 from ultraplane.config_nats import NatsSection
+from ultraplane.controllers_config import ControllersSection
 from ultraplane.sections import Location, Section
 
 _PARTITION_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -374,11 +375,6 @@ class SupervisorSection(Section):
         description="Whether `up` runs the controllers; one `up` of a cluster must, no more may. "
         "Unset: unless it joined another.",
     )
-    controller_list: str = Field(
-        default="*",
-        description="Which controllers run: '*' for all that are not named, 'foo' for foo, '-foo' "
-        "for not foo, with commas between.",
-    )
     ready_timeout_s: float = Field(
         default=300.0,
         gt=0,
@@ -435,6 +431,9 @@ class Config(Section):
     )
     aggregation: AggregationSection = Field(
         default_factory=AggregationSection, description="How extension API servers are."
+    )
+    controllers: ControllersSection = Field(
+        default_factory=ControllersSection, description="How the controllers act."
     )
     supervisor: SupervisorSection = Field(
         default_factory=SupervisorSection, description="How `ultraplane up` treats its processes."

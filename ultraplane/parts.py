@@ -181,9 +181,10 @@ def controllers_arguments(config: Config, kubeconfig: Path | None = None) -> lis
     return [
         f"--kubeconfig={kubeconfig or controllers_kubeconfig(config)}",
         f"--listen={config.controllers_address}",
-        f"--controllers={config.supervisor.controller_list}",
+        f"--controllers={config.controllers.run}",
         "--use-service-account-credentials",
         *_signing_arguments(config),
+        *config.controllers.arguments(config.server.service_cidr),
         f"--log-level={config.log_level}",
     ]
 

@@ -74,12 +74,11 @@ class PodWork:
         That the namespace is being deleted is none: no create will succeed any more, and the
         namespace's end takes the Job, too.
         """
-        left = iter(pods)
 
-        async def create() -> None:
-            self._book.note(await self._control.create(job, next(left)))
+        async def create(pod: JsonObject) -> None:
+            self._book.note(await self._control.create(job, pod))
 
-        created, failure = await slow_start(len(pods), create)
+        created, failure = await slow_start(pods, create)
         if failure is not None and has_cause(failure, "NamespaceTerminating"):
             failure = None
         return created, failure

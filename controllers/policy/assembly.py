@@ -15,8 +15,8 @@ from controllers.policy.metrics import MetricsClient
 from controllers.policy.scales import Scales
 from controllers.policy.stale_targets import StaleTargets
 from controllers.workloads.claims import Kind
-from controllers.workloads.deployments import DEPLOYMENT
 from controllers.workloads.replica_sets import INDEXERS, REPLICA_SET, REPLICATION_CONTROLLER
+from controllers.workloads.rollouts import DEPLOYMENT
 from runtime.tasks import TaskScope
 
 _DISRUPTION: Final = "disruption-controller"

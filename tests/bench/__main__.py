@@ -34,6 +34,7 @@ from tests.bench import (
     informer_scenario,
     jetstream_load,
     list_memory,
+    node_scenario,
     node_watches,
     objects,
     partitions,
@@ -73,11 +74,12 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "daemons": bench_daemons.daemons,
     "fairness": bench_fairness.fairness,
     "informers": informer_scenario.informers,
+    "nodes": node_scenario.nodes,
     "jetstream": jetstream_load.jetstream,
     "recovery": recovery.recovery,
 }
 _OWN_CLUSTERS: Final = frozenset(
-    {"daemons", "partitions", "workers", "fairness", "informers", "jetstream", "recovery"}
+    {"daemons", "partitions", "workers", "fairness", "informers", "nodes", "jetstream", "recovery"}
 )
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"

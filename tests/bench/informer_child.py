@@ -87,7 +87,7 @@ async def _serve(pods: int, events: int) -> None:
         await server.serve_forever()
 
 
-class _Holds:
+class Holds:
     """How long the event loop did not turn, in CPU time."""
 
     def __init__(self) -> None:
@@ -102,7 +102,8 @@ class _Holds:
         asyncio.get_running_loop().call_soon(self._turn)
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
+    """Return how much memory this process has."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
 
 
@@ -132,14 +133,14 @@ async def _follow(port: int, pods: int, events: int) -> None:
                 told.set()
 
         informer.on_changes(count)
-        before_bytes = _memory_bytes()
+        before_bytes = memory_bytes()
         informers.start(scope)
         await informers.wait_synced()
         store = informer.store
         raw_bytes = sum(len(store.raw(key) or b"") for key in store.all_keys())
-        kept_bytes = _memory_bytes() - before_bytes
+        kept_bytes = memory_bytes() - before_bytes
         collection.freeze()
-        holds = _Holds()
+        holds = Holds()
         started_s, cpu_s = time.perf_counter(), time.process_time()
         await client.request("GET", "/go")
         await told.wait()

@@ -19,7 +19,7 @@ from tests.integration.webhook_server import WebhookServer, run_webhooks
 
 _numbers = itertools.count(1)
 _CONTROLLERS = ",".join(part.name for part in (*needed.PARTS, GARBAGE))
-SETTINGS = {"supervisor": {"controller_list": _CONTROLLERS}}
+SETTINGS = {"controllers": {"run": _CONTROLLERS}}
 
 
 @pytest.fixture(scope="session")

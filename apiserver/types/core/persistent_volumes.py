@@ -263,8 +263,17 @@ def validate_update(new: JsonObject, old: JsonObject) -> list[FieldError]:
     return errors
 
 
+def stamp_status(new: JsonObject, old: JsonObject, now: str) -> None:
+    """Say when the phase changed, unless the writer does."""
+    status, before = new.get("status") or {}, old.get("status") or {}
+    key = "lastPhaseTransitionTime"
+    if status.get("phase") != before.get("phase") and status.get(key) in (None, before.get(key)):
+        status[key] = now
+
+
 HOOKS: Final = {
     "persistentvolumes": TypeHooks(
+        stamp_status=stamp_status,
         default=default,
         prepare_create=prepare_create,
         validate_create=validate,
