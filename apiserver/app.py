@@ -11,6 +11,8 @@ from typing import Any, Final
 import orjson
 from fastapi import FastAPI, Request, Response
 
+from apiserver.aggregation.merged_discovery import MergedDiscovery
+from apiserver.aggregation.openapi import MergedOpenApi
 from apiserver.compression import gzip_whole
 from apiserver.fairness import dumps as debug
 from apiserver.metrics import CONTENT_TYPE
@@ -18,9 +20,9 @@ from apiserver.packed import HANDLER_BYTES_MIN, Packed, is_packed, prefers_gzip
 from apiserver.settings import STATUS_PATH
 from kube import codec_yaml, media
 from kube import status as st
-from kube.discovery import AGGREGATED_TYPE, Discovery, etag
+from kube.discovery import AGGREGATED_TYPE, etag
 from kube.field import quote
-from kube.openapi import V2_PROTOBUF_ACCEPTED, V2_PROTOBUF_TYPE, OpenApi
+from kube.openapi import V2_PROTOBUF_ACCEPTED, V2_PROTOBUF_TYPE
 from kube.version import VERSION_INFO
 from runtime.clock import Clock
 
@@ -86,8 +88,8 @@ class Health:
 
 
 def make_app(
-    discovery: Discovery,
-    openapi: OpenApi,
+    discovery: MergedDiscovery,
+    openapi: MergedOpenApi,
     render_metrics: Callable[[], Awaitable[bytes]],
     health: Health,
     status: Callable[[], dict[str, Any]],
@@ -154,7 +156,7 @@ def _add_health(app: FastAPI, health: Health) -> None:
         return health.answer(endpoint, name, request.query_params)
 
 
-def _add_discovery(app: FastAPI, discovery: Discovery, packed: Packed) -> None:
+def _add_discovery(app: FastAPI, discovery: MergedDiscovery, packed: Packed) -> None:
     async def whole(request: Request, *, core: bool) -> Response:
         wanted = media.negotiate(request.headers.get("accept", "").encode())
         if wanted.kind != "APIGroupDiscoveryList":
@@ -192,7 +194,7 @@ def _add_discovery(app: FastAPI, discovery: Discovery, packed: Packed) -> None:
         return _found(request, discovery.resources(group, version))
 
 
-def _add_openapi(app: FastAPI, openapi: OpenApi, clock: Clock, packed: Packed) -> None:
+def _add_openapi(app: FastAPI, openapi: MergedOpenApi, clock: Clock, packed: Packed) -> None:
     @app.get("/openapi/v2")
     async def v2(request: Request) -> Response:
         accepted = request.headers.get("accept", "")

@@ -24,7 +24,6 @@ from apiserver.quota import QuotaGate
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.escalation import make_guards
 from apiserver.resources import Catalog, Target
-from apiserver.router import Handler, Verbs
 from apiserver.server import Server
 from apiserver.service_accounts import ServiceAccountTokens
 from apiserver.service_claims import PORT_CLAIMS, ServiceClaims
@@ -33,11 +32,12 @@ from apiserver.signer_access import SIGNING_REQUESTS, SigningRequestGuard
 from apiserver.signing_keys import SigningKeys
 from apiserver.storage_metrics import StorageMetrics
 from apiserver.twins import Twins
-from apiserver.verbs import node_parts
+from apiserver.verb_table import PROXY, Handler, Verbs
 from apiserver.verbs.answer import respond_printed
 from apiserver.verbs.delete import delete
 from apiserver.verbs.delete_collection import delete_collection
 from apiserver.verbs.evict import evict
+from apiserver.verbs.node_parts import NodeParts
 from apiserver.verbs.patching import patch
 from apiserver.verbs.post import post
 from apiserver.verbs.put import put
@@ -243,6 +243,7 @@ def make_audit(
 def make_verbs(
     reviews: Reviews,
     tokens: ServiceAccountTokens,
+    node_parts: NodeParts,
 ) -> Verbs:
     """Return the handlers of all verbs."""
     main: dict[str, Handler] = {
@@ -275,8 +276,7 @@ def make_verbs(
     for verb in ("get", "create"):
         for name in ("exec", "attach", "portforward"):
             parts["pods", name, verb] = node_parts.stream
-    for verb in ("get", "create", "update", "patch", "delete"):
-        parts["*", "proxy", verb] = node_parts.proxy
+    parts["*", PROXY, ""] = node_parts.proxy
     virtual: dict[tuple[str, str], Handler] = {
         (f"{group}/{name}", "create"): reviews.create
         for group, name in (

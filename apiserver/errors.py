@@ -16,6 +16,7 @@ _EXPIRED: Final = (
     "inconsistent list - objects that were created, modified, or deleted between the time the "
     "first chunk was returned and now may show up in the list."
 )
+SERVICE_UNAVAILABLE: Final = HTTPStatus.SERVICE_UNAVAILABLE.value
 TOO_MANY_REQUESTS: Final = HTTPStatus.TOO_MANY_REQUESTS.value
 TOO_MANY_REQUESTS_TEXT: Final = b"Too many requests, please try again later.\n"
 """What is said to those for whom there is no room: no Status, as it must cost nothing."""
@@ -43,6 +44,14 @@ def from_storage_error(
             return st.service_unavailable(f"storage of {name} is not available: {error}")
         case _:
             return st.service_unavailable(f"storage is not available: {error}")
+
+
+def backend_failed(text: str) -> st.StatusError:
+    """503: whom a request was to be passed on to has not answered.
+
+    Upstream makes of it a 500 at places: this server is well, though, and so is the request.
+    """
+    return st.service_unavailable(text, retry_after_s=0)
 
 
 def out_of_space(alarm: Alarm, resource: str) -> st.StatusError:

@@ -9,7 +9,14 @@ ASGI server they go through `send`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import parse_qs
@@ -263,6 +270,21 @@ class Exchange:
             raise self._too_large()
         return b"".join(chunks)
 
+    async def body_parts(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes, however long it is.
+
+        Raises:
+            ClientGone: the connection closed before the body was whole.
+        """
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            more = message.get("more_body", False)
+            if message["body"]:
+                yield message["body"]
+
     def _too_large(self) -> st.StatusError:
         # What is left of the body would be read as the next request: close after the answer.
         self.headers.append((b"connection", b"close"))
@@ -348,22 +370,31 @@ class Exchange:
         Each part is compressed by itself then, so that a reader has all of it when it has come;
         what was framed before has to be already.
         """
-        self.code = code
         if gzips_parts and accepts_gzip(self.accept_encoding):
             self.gzips_parts = True
             self.headers.extend(GZIP_HEADERS)
-        headers = [
-            (b"content-type", content_type),
-            (b"cache-control", b"no-cache, private"),
-            *self._flow_headers(),
-            *(self._extra_headers() if self.warnings or self.headers else ()),
-        ]
+        headers = [(b"content-type", content_type), (b"cache-control", b"no-cache, private")]
+        await self.start_as(code, headers)
+
+    async def start_as(self, code: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Begin a streamed answer with headers that somebody else has made.
+
+        Its length, if it is among them, must be that of what follows.
+        """
+        self.code = code
+        sent = [*headers, *self._flow_headers()]
+        if self.warnings or self.headers:
+            sent += self._extra_headers()
         cycle = getattr(self._send, "__self__", None)
-        if self.scope["http_version"] == "1.0" and isinstance(cycle, RequestResponseCycle):
+        if (
+            self.scope["http_version"] == "1.0"
+            and isinstance(cycle, RequestResponseCycle)
+            and not any(name == b"content-length" for name, _ in headers)
+        ):
             # No chunks there: the end of the connection is the end of the answer.
             cycle.chunked_encoding = False
             cycle.expected_content_length = sys.maxsize
-        await self._send({"type": "http.response.start", "status": code, "headers": headers})
+        await self._send({"type": "http.response.start", "status": code, "headers": sent})
 
     async def write(self, chunk: bytes) -> None:
         """Write a part of a streamed answer, waiting while the client is slow.

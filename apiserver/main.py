@@ -16,6 +16,7 @@ import uvloop
 from uvicorn.server import Server as HttpServer
 
 from apiserver import assembly
+from apiserver.aggregation.parts import Aggregation
 from apiserver.app import add_dumps, make_app
 from apiserver.audit.log import AuditLog
 from apiserver.audit.router import AuditingRouter
@@ -26,6 +27,8 @@ from apiserver.metrics_merge import render_merged
 from apiserver.oidc.keys import IssuerKeys
 from apiserver.peers import Peers
 from apiserver.protocol import ApiProtocol
+from apiserver.proxying.kubelets import Kubelets
+from apiserver.proxying.wire import Backends
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.index import STORAGES
 from apiserver.rbac.reconcile import reconcile_policy
@@ -33,10 +36,9 @@ from apiserver.readiness import make_health
 from apiserver.router import Router
 from apiserver.server import Server
 from apiserver.settings import ServerSettings
+from apiserver.verbs.node_parts import NodeParts
 from apiserver.verbs.reviews import Reviews
 from journal.connect import make_journal
-from kube.discovery import Discovery
-from kube.openapi import OpenApi
 from kube.status import StatusError
 from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
@@ -159,6 +161,8 @@ class _ApiServer:
             settings, self._store, self._catalog, self._watch, self._clock
         )
         self._fairness = make_fairness(self._server)
+        self._backends = Backends()
+        self._aggregation = Aggregation(self._server, self._backends)
         self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
         self._issuers: list[IssuerKeys] = []
         self._webhook = assembly.make_webhook(settings, self._clock)
@@ -187,6 +191,7 @@ class _ApiServer:
                 for task in background:
                     task.cancel()
         finally:
+            self._backends.close()
             self._peers.stop()
             await self._store.stop()
             await self._journal.close()
@@ -220,6 +225,7 @@ class _ApiServer:
             try:
                 await bootstrap(self._server)
                 await reconcile_policy(self._server)
+                await self._aggregation.keeper.start()
                 await self._fairness.keeper.ensure()
                 break
             except StatusError as error:
@@ -242,7 +248,9 @@ class _ApiServer:
         # rarely: what lives long must not end in circles (ApiProtocol.forget).
         gc.set_threshold(10_000, 5, 100)
         _log.info("ready at https://%s:%d", self._settings.bind, self._settings.port)
-        await self._fairness.keeper.run()
+        async with TaskScope("keepers") as scope:
+            scope.spawn(self._aggregation.keeper.run(), name="aggregation")
+            scope.spawn(self._fairness.keeper.run(), name="fairness")
 
     def _http_config(self) -> uvicorn.Config:
         settings = self._settings
@@ -276,16 +284,17 @@ class _ApiServer:
             settings, self._store, self._clock, authorizer
         )
         authenticator, tokens, self._issuers = authentication
-        verbs = assembly.make_verbs(Reviews(authenticator, authorizer, rbac), tokens)
-        registry = self._catalog.registry
+        reviews = Reviews(authenticator, authorizer, rbac)
+        node_parts = NodeParts(Kubelets(settings.kubelet), self._backends)
+        verbs = assembly.make_verbs(reviews, tokens, node_parts)
         checks = {}
         if self._sealers is not None:
             self._server.metrics.gauges.append(self._sealers.collect)
             if self._sealers.kms:
                 checks["kms-providers"] = self._sealers.unhealthy
         app = make_app(
-            Discovery(registry, server_address=f"{settings.bind}:{settings.port}"),
-            OpenApi(registry),
+            self._aggregation.discovery,
+            self._aggregation.openapi,
             self._render_metrics,
             make_health(self._server, self._watch, lambda: self._is_bootstrapped, checks),
             lambda: assembly.cluster_status(self._store, self._watch),
@@ -297,11 +306,13 @@ class _ApiServer:
             add_dumps(app, self._fairness.dumps)
         parts = (self._server, authenticator, authorizer, verbs, app, self._fairness.gate)
         audit = assembly.make_audit(settings, authorizer, self._clock)
+        router: Router
         if audit is None:
-            return Router(*parts)
-        auditor, self._audit_log = audit
-        router = AuditingRouter(*parts)
-        router.auditor = auditor
+            router = Router(*parts)
+        else:
+            router = AuditingRouter(*parts)
+            router.auditor, self._audit_log = audit
+        router.extensions = self._aggregation.extensions
         return router
 
     async def _render_metrics(self) -> bytes:

@@ -13,7 +13,9 @@ What it adds to uvicorn, and why:
 - connections over the limit are closed at once, and idle ones cost one timer, which outlives the
   requests in between: setting one after each answer costs more than looking at the clock;
 - the TLS client certificate is read once a connection, when first asked for;
-- whoever streams an answer can be told at once that the client has gone.
+- whoever streams an answer can be told at once that the client has gone;
+- a request for an upgrade is served as any other until somebody takes the connection over
+  (`take_over`); what the client sends meanwhile waits, and is little.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ HEAD_BYTES_MAX: Final = (1 << 20) + 4096
 """Go's limit of a request's head: DefaultMaxHeaderBytes and its slop."""
 PROGRESS_BYTES_MIN: Final = 64 << 10
 """Whoever takes less than this in `write_timeout_s` while more waits takes nothing."""
+_EARLY_BYTES_MAX: Final = 64 << 10
+"""What a client may send after a request for an upgrade, before it is answered."""
 _RESET: Final = struct.pack("ii", 1, 0)
 _BAD_ESCAPE: Final = re.compile("%(?![0-9a-fA-F]{2})")
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -80,6 +84,8 @@ class ApiProtocol(HttpToolsProtocol):
         self._read_timer: asyncio.TimerHandle | None = None
         self._is_reading = False
         self._is_in_head = False
+        self._is_unhurried = False
+        self._early: bytearray | None = None
         self._is_over = False
         self._is_lost = False
         self._refusal_code = 400
@@ -127,20 +133,63 @@ class ApiProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_over:
             return
+        if self._early is not None:
+            self._keep_early(data)
+            return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
             self.send_400_response("")
-        except httptools.HttpParserUpgrade:
-            pass  # anybody may ask for an upgrade; the answer just does not grant it
+        except httptools.HttpParserUpgrade as upgrade:
+            # Anybody may ask for one; most answers just do not grant it.
+            self._early = bytearray()
+            self._keep_early(data[upgrade.args[0] :])
         # A request that came whole, as most do, needs no timer.
         if self._is_reading:
             self._overhead_bytes += len(data)
             if self._overhead_bytes > HEAD_BYTES_MAX:
                 self._refusal_code = 431
                 self.send_400_response("")
-            elif self._read_timer is None:
+            elif self._read_timer is None and not self._is_unhurried:
                 self._arm_read_timer()
+
+    def _keep_early(self, data: bytes) -> None:
+        assert self._early is not None
+        self._early += data
+        if len(self._early) > _EARLY_BYTES_MAX:
+            self.flow.pause_reading()
+
+    def take_over(self, successor: asyncio.Protocol) -> bytes:
+        """Hand the connection to another protocol; return what the client has sent since its head.
+
+        The successor has to call `connection_lost` here when its own is called: until then the
+        connection counts, and its request is under way. Only for a request for an upgrade, all of
+        whose answer is the successor's to write.
+        """
+        assert self._early is not None, "only a request for an upgrade ends the requests"
+        early, self._early = bytes(self._early), bytearray()
+        self._disarm_read_timer()
+        for timer in (self.timeout_keep_alive_task, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
+        self.timeout_keep_alive_task = self._stall_timer = None
+        self._is_over = True
+        # For whoever waits for answers, when the server stops, this one has been given.
+        self.cycle.response_started = self.cycle.response_complete = True
+        self.transport.set_protocol(successor)
+        self.flow.read_paused = True
+        self.flow.resume_reading()
+        return early
+
+    @property
+    def is_upgrade(self) -> bool:
+        """Whether the present request asks for an upgrade, so that it may be taken over."""
+        return self._early is not None
+
+    def let_body_take_time(self) -> None:
+        """Let the present request's body come as slowly as whoever reads it allows."""
+        self._is_unhurried = True
+        self._disarm_read_timer()
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -158,6 +207,7 @@ class ApiProtocol(HttpToolsProtocol):
             "extensions": self._extensions,
         }
         self._is_reading = self._is_in_head = True
+        self._is_unhurried = False
         self._overhead_bytes = 0
         # Blank lines between requests do not end the idle time, but a request does.
         self._idle_since_s = None

@@ -11,17 +11,19 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
+from apiserver.aggregation.extensions import DOCUMENTS, Delegated, Extensions
 from apiserver.asked import attributes_of
 from apiserver.authn import Authenticator, NotYet
 from apiserver.authz import Attributes, Authorizer
 from apiserver.errors import TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_TEXT, from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
-from apiserver.fairness.gate import Gate, Refused, Ticket
+from apiserver.fairness.gate import LONG_RUNNING, Gate, Refused, Ticket
 from apiserver.fairness.requests import WAITING
 from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
 from apiserver.resources import COLLECTION_LENGTH_MAX, Target
 from apiserver.server import Server
+from apiserver.verb_table import PROXY, Handler, Verbs
 from apiserver.verbs.answer import respond_error
 from kube import status as st
 from kube.field import quote
@@ -30,7 +32,6 @@ from kube.kinds import Registry
 from kube.media import negotiate
 from storage.errors import StorageError
 
-Handler = Callable[[Server, Exchange, Target], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log: Final = logging.getLogger(__name__)
 _access: Final = logging.getLogger("apiserver.access")
@@ -57,41 +58,6 @@ _SHOWN_VERBS: Final = {"create": "POST", "update": "PUT", "": "other"}
 _PAGE_NOT_FOUND: Final = b"404 page not found\n"
 
 
-class Verbs:
-    """Handlers by what is asked for.
-
-    Attributes:
-        main: of the resource itself, by verb.
-        parts: of subresources, by (storage resource or "*", subresource, verb).
-        virtual: create handlers of resources that are not stored, by storage resource.
-    """
-
-    def __init__(
-        self,
-        main: dict[str, Handler],
-        parts: dict[tuple[str, str, str], Handler],
-        virtual: dict[tuple[str, str], Handler],
-    ) -> None:
-        self.main = main
-        self.parts = parts
-        self.virtual = virtual
-
-    def find(self, target: Target, verb: str) -> Handler | None:
-        """Return the handler, None if this resource does not have the verb."""
-        resource = target.resource
-        if target.subresource:
-            info = target.subresource_info
-            if info is None or verb not in info.verbs:
-                return None
-            key = (resource.storage, target.subresource, verb)
-            return self.parts.get(key) or self.parts.get(("*", target.subresource, verb))
-        if verb not in resource.info.verbs:
-            return None
-        if resource.info.virtual:
-            return self.virtual.get((resource.storage, verb))
-        return self.main.get(verb)
-
-
 class Plan(NamedTuple):
     """How a request is served: what its path, method and query decide."""
 
@@ -106,6 +72,7 @@ class Router:
     """The ASGI application that uvicorn calls."""
 
     _exchange: Callable[[Scope, Receive, Send, int], Exchange] = Exchange
+    extensions: Extensions | None = None
 
     def __init__(
         self,
@@ -143,6 +110,14 @@ class Router:
                     plan = self._plan(exchange)
                 except st.StatusError as error:
                     return self._fail(exchange, error)
+        extensions = self.extensions
+        if extensions is not None and (plan is None or extensions.shadows):
+            try:
+                found = extensions.find(exchange)
+            except st.StatusError as error:
+                return self._fail(exchange, error)
+            if found is not None:
+                return self._serve_extension(exchange, found)
         if plan is not None:
             return self._serve_resource(exchange, plan)
         return self._serve_path(exchange, scope, receive, send)
@@ -176,8 +151,10 @@ class Router:
         target, verb, _, attributes, series = plan
         ticket: Ticket | None = None
         started_s = server.clock.monotonic_s()
-        # Neither where it is a watch, which may last for an hour.
+        # Neither where it is a watch, or a session, which may last for hours.
         is_read, is_write = verb in _SHORT_READS, verb not in READ_VERBS
+        if target.subresource and target.subresource in LONG_RUNNING:
+            is_read = is_write = False
         metrics.inflight_read += is_read
         metrics.inflight_write += is_write
         try:
@@ -187,7 +164,9 @@ class Router:
                 exchange.user = await self._authenticate_later(exchange, cause)
             # Whatever is wrong with a limit is told before anybody waits.
             limit_s = self._request_timeout_s
-            if exchange.scope["query_string"]:
+            has_limit = verb in _TIMED
+            if exchange.scope["query_string"] and target.subresource not in LONG_RUNNING:
+                has_limit = True
                 limit_s = self._limit_s(exchange, verb)
             ticket = self._gate.arrive(exchange, attributes, target.resource.storage, started_s)
             if ticket is not None and ticket.phase is WAITING:
@@ -195,7 +174,7 @@ class Router:
             handler = self._admit(exchange, plan) or await self._admit_later(exchange, plan)
             if target.resource.deprecation:
                 exchange.warn(target.resource.deprecation)
-            if exchange.scope["query_string"] or verb in _TIMED:
+            if has_limit:
                 await self._run_in_time(handler, exchange, target, verb, started_s + limit_s)
             else:
                 await handler(server, exchange, target)
@@ -235,7 +214,7 @@ class Router:
     @staticmethod
     def _serving(exchange: Exchange, plan: Plan) -> Handler:
         target, verb, handler, _, _ = plan
-        if handler is None or exchange.method == "HEAD":
+        if handler is None or (exchange.method == "HEAD" and target.subresource != PROXY):
             raise _no_method(exchange, target, verb)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
             negotiate(exchange.accept)
@@ -298,7 +277,47 @@ class Router:
     async def _serve_path(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        path = exchange.path
+        attributes = Attributes(exchange.method.lower(), path=exchange.path)
+        await self._serve_admitted(
+            exchange, attributes, lambda: self._answer_path(exchange, scope, receive, send)
+        )
+
+    async def _serve_extension(self, exchange: Exchange, found: Delegated) -> None:
+        assert self.extensions is not None
+        asked, ending = found.attributes, self._server.shutting_down
+        if asked.verb == "watch":
+            ending.add(exchange.abort)  # it has no end by itself
+        serve = self.extensions.serve
+        try:
+            if asked.verb == "watch" or asked.subresource in LONG_RUNNING:
+                await self._serve_admitted(exchange, asked, lambda: serve(exchange, found))
+            else:
+                await self._serve_admitted(
+                    exchange, asked, lambda: self._in_time(exchange, serve(exchange, found))
+                )
+        finally:
+            ending.discard(exchange.abort)
+
+    async def _in_time(self, exchange: Exchange, serving: Awaitable[None]) -> None:
+        """Have another server answer within the limit that ours have.
+
+        Raises:
+            StatusError: 504, it has not.
+        """
+        try:
+            async with asyncio.timeout(self._request_timeout_s):
+                await serving
+        except TimeoutError as error:
+            if exchange.code:
+                exchange.abort()
+                raise ClientGone from error
+            text = "request did not complete within the allotted timeout"
+            raise st.timeout(text) from error
+
+    async def _serve_admitted(
+        self, exchange: Exchange, attributes: Attributes, serve: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Serve what is for none of our types, if its user may ask for that."""
         clock = self._server.clock
         ticket: Ticket | None = None
         started_s = clock.monotonic_s()
@@ -307,19 +326,19 @@ class Router:
                 exchange.user = self._authenticate(exchange)
             except NotYet as cause:
                 exchange.user = await self._authenticate_later(exchange, cause)
-            attributes = Attributes(exchange.method.lower(), path=path)
-            limit_s = self._limit_s(exchange, "")
+            limit_s = self._request_timeout_s
+            if not attributes.resource:
+                limit_s = self._limit_s(exchange, "")
             ticket = self._gate.arrive(exchange, attributes, "", started_s)
             if ticket is not None and ticket.phase is WAITING:
                 await self._gate.wait(ticket, limit_s)
             if not self._authorizer.check(exchange.user, attributes):
                 await self._authorizer.ask(exchange.user, attributes)
-            if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
-                if path.startswith("/api/") or path.split("/")[2] in self._groups:
-                    raise st.nothing_there()
-                await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
-            else:
-                await self._behind(scope, receive, exchange.naming_flow(send))
+            if ticket is not None and attributes.verb == "watch":
+                # It lasts, and what it costs is another server's.
+                leaving, ticket = ticket, None
+                self._gate.leave(leaving, started_s, clock.monotonic_s())
+            await serve()
         except st.StatusError as error:
             await self._fail(exchange, error)
         except Refused as refusal:
@@ -330,10 +349,29 @@ class Router:
             if ticket is not None:
                 self._gate.leave(ticket, started_s, clock.monotonic_s())
 
+    async def _answer_path(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        path = exchange.path
+        extensions = self.extensions
+        if extensions is not None and path.startswith(DOCUMENTS):
+            found = extensions.find_document(path)
+            if found is not None:
+                await extensions.serve(exchange, found)
+                return
+        if path.startswith(("/apis/", "/api/")) and not self._is_discovery(path):
+            if path.startswith("/api/") or path.split("/")[2] in self._groups:
+                raise st.nothing_there()
+            await exchange.respond(404, _PAGE_NOT_FOUND, b"text/plain; charset=utf-8")
+        else:
+            await self._behind(scope, receive, exchange.naming_flow(send))
+
     def _is_discovery(self, path: str) -> bool:
         parts = path.strip("/").split("/")
         if parts[0] == "api":
             return len(parts) == 1 or parts[1:] == ["v1"]
+        if len(parts) == 2 and self.extensions is not None and self.extensions.has_group(parts[1]):
+            return True
         return len(parts) == 1 or (len(parts) <= 3 and "/".join(parts[1:]) in self._groups)
 
     async def _explain(self, exchange: Exchange, target: Target, error: Exception) -> None:

@@ -12,13 +12,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 STATUS_PATH: Final = "/ultraplane/status"
 """Where `ultraplane status` asks: {"partitions": [{"name", "revision", "state_hash", "objects",
 "bytes", "lag", ...}], "alarms", "journal", "disks", "quotas"}; lag is in records not applied yet;
 bytes are those of the files, of the objects' pages, and of the objects when not compressed;
 state_hash is the same for all replicas at the same revision."""
+
+
+_T = TypeVar("_T")
 
 
 class SettingsError(ValueError):
@@ -109,6 +112,45 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KubeletSettings:
+    """How kubelets are spoken to.
+
+    Attributes:
+        certificate_authority_file: who has signed their certificates, PEM; None: that is not
+            checked, as upstream.
+        client_certificate_file, client_key_file: what the server shows them, PEM; None: nothing.
+        address_types: of a node's addresses, the first kind that it has is used.
+    """
+
+    certificate_authority_file: Path | None = None
+    client_certificate_file: Path | None = None
+    client_key_file: Path | None = None
+    address_types: tuple[str, ...] = (
+        "InternalIP",
+        "ExternalIP",
+        "Hostname",
+        "InternalDNS",
+        "ExternalDNS",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregationSettings:
+    """How extension API servers are spoken to.
+
+    Attributes:
+        client_certificate_file, client_key_file: what the server shows them, PEM; None: nothing.
+        client_ca_file: who has signed that, PEM: what they are told to check it by.
+        client_names: the common names that they are told to believe.
+    """
+
+    client_certificate_file: Path | None = None
+    client_key_file: Path | None = None
+    client_ca_file: Path | None = None
+    client_names: tuple[str, ...] = ("front-proxy-client",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """How the API server works.
 
@@ -150,6 +192,8 @@ class ServerSettings:
         storage: how the replica works.
         auth: who is let in.
         audit: what is put on record.
+        kubelet: how kubelets are spoken to.
+        aggregation: how extension API servers are.
     """
 
     data_dir: Path
@@ -186,6 +230,8 @@ class ServerSettings:
     storage: StorageSettings
     auth: AuthSettings = field(default_factory=AuthSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    kubelet: KubeletSettings = field(default_factory=KubeletSettings)
+    aggregation: AggregationSettings = field(default_factory=AggregationSettings)
 
     @property
     def is_mapped(self) -> bool:
@@ -238,6 +284,9 @@ def decode_settings(content: Any) -> ServerSettings:
     audit = _checked(values["audit"], AuditSettings, "settings.audit")
     audit["log_path"] = audit["log_path"] and Path(audit["log_path"])
     values["audit"] = AuditSettings(**audit)
+    values["kubelet"] = _plain_part(values["kubelet"], KubeletSettings, "settings.kubelet")
+    aggregation = values["aggregation"]
+    values["aggregation"] = _plain_part(aggregation, AggregationSettings, "settings.aggregation")
     for key in _PATHS:
         if values[key] is not None:
             values[key] = Path(values[key])
@@ -267,6 +316,30 @@ def encode_settings(settings: ServerSettings) -> dict[str, Any]:
     audit = {entry.name: getattr(settings.audit, entry.name) for entry in fields(settings.audit)}
     audit["log_path"] = audit["log_path"] and str(audit["log_path"])
     content["audit"] = audit
+    content["kubelet"] = _plain_content(settings.kubelet)
+    content["aggregation"] = _plain_content(settings.aggregation)
+    return content
+
+
+def _plain_part(content: Any, shape: type[_T], where: str) -> _T:
+    """Return a part that holds paths, which are named `..._file`, and tuples of strings only."""
+    values = _checked(content, shape, where)
+    for key, value in values.items():
+        if key.endswith("_file"):
+            values[key] = value and Path(value)
+        else:
+            values[key] = tuple(value)
+    return shape(**values)
+
+
+def _plain_content(part: KubeletSettings | AggregationSettings) -> dict[str, Any]:
+    """Return such a part as a JSON object."""
+    content: dict[str, Any] = {}
+    for entry in fields(part):
+        value = getattr(part, entry.name)
+        content[entry.name] = str(value) if isinstance(value, Path) else value
+        if isinstance(value, tuple):
+            content[entry.name] = list(value)
     return content
 
 

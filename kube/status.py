@@ -244,9 +244,60 @@ def timeout(
 
 
 def service_unavailable(message: str, retry_after_s: int = 1) -> StatusError:
-    """503: a part that this request needs is away."""
-    headers = [(b"retry-after", str(retry_after_s).encode())]
+    """503: a part that this request needs is away; 0: nobody knows for how long."""
+    headers = [(b"retry-after", str(retry_after_s).encode())] if retry_after_s else []
     return StatusError(503, "ServiceUnavailable", message, headers=headers)
+
+
+_FOREIGN: Final = {
+    400: ("BadRequest", "the server rejected our request for an unknown reason"),
+    401: ("Unauthorized", "the server has asked for the client to provide credentials"),
+    404: ("NotFound", "the server could not find the requested resource"),
+    405: (
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+    ),
+    409: ("Conflict", "the server reported a conflict"),
+    422: ("Invalid", "the server rejected our request due to an error in our request"),
+    429: (
+        "TooManyRequests",
+        "the server has received too many requests and has asked us to try again later",
+    ),
+    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+    504: (
+        "Timeout",
+        "the server was unable to return a response in the time allotted, but may still be "
+        "processing the request",
+    ),
+}
+"""What upstream says of a code that another server has answered with."""
+
+
+def foreign_answer(code: int, group: str, resource: str, name: str, text: str) -> StatusError:
+    """Return the refusal that a server behind this one has answered with.
+
+    Args:
+        code: its status code.
+        group, resource, name: what the client has asked for.
+        text: what it said.
+    """
+    if code == 403:
+        reason, message = "Forbidden", text
+    elif code in _FOREIGN:
+        reason, message = _FOREIGN[code]
+    elif code >= 500:
+        reason = "InternalError"
+        message = (
+            f"an error on the server ({quote(text)}) has prevented the request from succeeding"
+        )
+    else:
+        reason = ""
+        message = (
+            f"the server responded with the status code {code} but did not return more information"
+        )
+    # Upstream's verb has no name here, but its place.
+    message = f"{message} ( {qualified(group, resource)} {name})"
+    return StatusError(code, reason, message, details=_details(group, resource, name))
 
 
 def insufficient_storage(

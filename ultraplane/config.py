@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from journal.nats_options import is_nats_address, parse_servers
 from ultraplane.access_config import AuditSection, AuthSection
+from ultraplane.backend_config import AggregationSection, KubeletSection
 from ultraplane.config_nats import NatsSection
 from ultraplane.sections import Location, Section
 
@@ -421,6 +422,12 @@ class Config(Section):
     storage: StorageSection = Field(default_factory=StorageSection, description="The replica.")
     auth: AuthSection = Field(default_factory=AuthSection, description="Who is let in.")
     audit: AuditSection = Field(default_factory=AuditSection, description="The audit log.")
+    kubelet: KubeletSection = Field(
+        default_factory=KubeletSection, description="How kubelets are spoken to."
+    )
+    aggregation: AggregationSection = Field(
+        default_factory=AggregationSection, description="How extension API servers are."
+    )
     supervisor: SupervisorSection = Field(
         default_factory=SupervisorSection, description="How `ultraplane up` treats its processes."
     )

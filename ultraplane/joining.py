@@ -1,6 +1,7 @@
 """Becoming one more API server of a cluster that exists: what has to be alike is copied, once.
 
     pki/ca.crt, ca.key        so that clients and certificates of one server hold at all
+    pki/front-proxy-ca.*      the same for extension API servers
     pki/service-account.key   so that tokens that one server gives are good at all
     pki/admin.token           so that one kubeconfig's token is
     checkpoints/<partition>   the newest: the journal may no longer have what is before it
@@ -21,6 +22,9 @@ from ultraplane.files import private_directory, write_private
 
 SHARED: Final = ("ca.crt", "ca.key", "service-account.key", "admin.token")
 """What all credentials of a cluster come from, in `pki/`."""
+SHARED_IF_THERE: Final = ("front-proxy-ca.crt", "front-proxy-ca.key")
+"""The same, which clusters made before did not have; each server makes what is missing, and that of
+all of them is believed."""
 _COPY_ATTEMPTS: Final = 5
 _CHECKPOINTS: Final = (".ckpt", ".mdb")
 
@@ -45,10 +49,11 @@ def join_cluster(source: Path, data_dir: Path) -> None:
     own = data_dir / "pki"
     if not source.exists() and all((own / name).exists() for name in SHARED):
         return  # it has joined, and needs nothing of the other any more
-    wanted = {name: _read(source / "pki" / name) for name in SHARED}
+    names = [*SHARED, *(one for one in SHARED_IF_THERE if (source / "pki" / one).exists())]
+    wanted = {name: _read(source / "pki" / name) for name in names}
     for name, content in wanted.items():
         path = own / name
-        if path.exists() and path.read_bytes() != content:
+        if name in SHARED and path.exists() and path.read_bytes() != content:
             raise CannotJoin(
                 f"join: {path} is not the one in {source}: they belong to different clusters. Use "
                 "another data_dir, or delete that file if nobody needs it"

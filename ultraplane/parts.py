@@ -15,8 +15,10 @@ from pathlib import Path
 
 from apiserver.peers import socket_path
 from apiserver.settings import (
+    AggregationSettings,
     AuditSettings,
     AuthSettings,
+    KubeletSettings,
     ServerSettings,
     StorageSettings,
     encode_settings,
@@ -96,13 +98,40 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             bootstrap_tokens=config.auth.bootstrap_tokens,
             webhook_config_file=config.auth.authorization_webhook_config_file,
         ),
-        audit=AuditSettings(
-            policy=audit_policy(config.audit),
-            log_path=config.audit.log_path,
-            log_bytes_max=config.audit.log_mib_max << 20,
-            log_backups_max=config.audit.log_backups_max,
-            log_age_days_max=config.audit.log_age_days_max,
-        ),
+        audit=_audit_settings(config),
+        kubelet=_kubelet_settings(config, pki),
+        aggregation=_aggregation_settings(config, pki),
+    )
+
+
+def _audit_settings(config: Config) -> AuditSettings:
+    audit = config.audit
+    return AuditSettings(
+        policy=audit_policy(audit),
+        log_path=audit.log_path,
+        log_bytes_max=audit.log_mib_max << 20,
+        log_backups_max=audit.log_backups_max,
+        log_age_days_max=audit.log_age_days_max,
+    )
+
+
+def _kubelet_settings(config: Config, pki: Pki) -> KubeletSettings:
+    kubelet = config.kubelet
+    return KubeletSettings(
+        certificate_authority_file=kubelet.certificate_authority,
+        client_certificate_file=kubelet.client_certificate or pki.kubelet_client_certificate,
+        client_key_file=kubelet.client_key or pki.kubelet_client_key,
+        address_types=kubelet.preferred_address_types,
+    )
+
+
+def _aggregation_settings(config: Config, pki: Pki) -> AggregationSettings:
+    aggregation = config.aggregation
+    return AggregationSettings(
+        client_certificate_file=aggregation.proxy_client_cert_file or pki.front_proxy_certificate,
+        client_key_file=aggregation.proxy_client_key_file or pki.front_proxy_key,
+        client_ca_file=aggregation.requestheader_client_ca_file or pki.front_proxy_ca,
+        client_names=aggregation.requestheader_allowed_names,
     )
 
 

@@ -1,9 +1,11 @@
 """The cluster's certificates, keys and tokens: made once, kept, renewed before they expire.
 
-In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin and controllers as .crt and .key,
-the service account key, the admin's bearer token, and two bundles made of ours and the configured
-ones: client CAs and tokens. A leaf is made anew when it expires within `RENEW_DAYS`, was not signed
-by the present CA, lacks a name, or does not belong to its key (a crash between writing the two).
+In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin, controllers and what the API server
+shows to kubelets as .crt and .key; a CA of its own with what it shows to extension API servers, who
+are to believe nobody else of our CA that way; the service account key, the admin's bearer token,
+and two bundles made of ours and the configured ones: client CAs and tokens. A leaf is made anew
+when it expires within `RENEW_DAYS`, was not signed by the present CA, lacks a name, or does not
+belong to its key (a crash between writing the two).
 Keys are EC P-256: 0.1 ms to make where RSA takes 100 ms. Nothing here is ever logged.
 """
 
@@ -29,6 +31,8 @@ from runtime.clock import Clock
 from ultraplane.errors import UserError
 from ultraplane.files import private_directory, write_private
 
+FRONT_PROXY: Final = "front-proxy-client"
+"""Whom extension API servers believe when it says who asks."""
 CA_DAYS: Final = 3650
 LEAF_DAYS: Final = 365
 RENEW_DAYS: Final = 30
@@ -84,6 +88,11 @@ class Pki:
     client_ca_bundle: Path
     token_bundle: Path
     service_account_key: Path
+    kubelet_client_certificate: Path
+    kubelet_client_key: Path
+    front_proxy_ca: Path
+    front_proxy_certificate: Path
+    front_proxy_key: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,7 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
     private_directory(directory)
     now = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC)
     pki = locate_pki(directory)
-    authority = _ensure_authority(directory, now)
+    authority = _ensure_authority(directory, "ca", now)
     server = _Leaf(
         "kube-apiserver", None, ExtendedKeyUsageOID.SERVER_AUTH, _general_names(server_names(plan))
     )
@@ -121,6 +130,12 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
     _ensure_leaf(pki.server_certificate, pki.server_key, server, authority, now)
     _ensure_leaf(pki.admin_certificate, pki.admin_key, admin, authority, now)
     _ensure_leaf(pki.controllers_certificate, pki.controllers_key, controllers, authority, now)
+    # kubeadm's names. Kubelets ask the API server whether that user may do what it asks.
+    kubelets = _Leaf("kube-apiserver-kubelet-client", "system:masters", client, ())
+    _ensure_leaf(pki.kubelet_client_certificate, pki.kubelet_client_key, kubelets, authority, now)
+    front = _ensure_authority(directory, "front-proxy-ca", now)
+    proxy = _Leaf(FRONT_PROXY, None, client, ())
+    _ensure_leaf(pki.front_proxy_certificate, pki.front_proxy_key, proxy, front, now)
     if _load_key(pki.service_account_key) is None:
         _write_key(pki.service_account_key, ec.generate_private_key(ec.SECP256R1()))
     if not _is_token(pki.admin_token):
@@ -155,6 +170,11 @@ def locate_pki(directory: Path) -> Pki:
         client_ca_bundle=directory / "client-ca.crt",
         token_bundle=directory / "tokens.csv",
         service_account_key=directory / "service-account.key",
+        kubelet_client_certificate=directory / "apiserver-kubelet-client.crt",
+        kubelet_client_key=directory / "apiserver-kubelet-client.key",
+        front_proxy_ca=directory / "front-proxy-ca.crt",
+        front_proxy_certificate=directory / "front-proxy-client.crt",
+        front_proxy_key=directory / "front-proxy-client.key",
     )
 
 
@@ -168,13 +188,13 @@ def _general_names(names: Sequence[str]) -> tuple[x509.GeneralName, ...]:
     return tuple(result)
 
 
-def _ensure_authority(directory: Path, now: datetime.datetime) -> _Authority:
-    certificate_path, key_path = directory / "ca.crt", directory / "ca.key"
+def _ensure_authority(directory: Path, stem: str, now: datetime.datetime) -> _Authority:
+    certificate_path, key_path = directory / f"{stem}.crt", directory / f"{stem}.key"
     certificate, key = _load_certificate(certificate_path), _load_key(key_path)
     if certificate is not None and key is not None and _is_current(certificate, key, now):
         return _Authority(certificate, key)
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ultraplane-ca")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"ultraplane-{stem}")])
     builder = (
         _certificate_builder(name, name, key, now, CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

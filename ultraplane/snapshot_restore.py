@@ -39,7 +39,7 @@ from storage.snapshot_state import (
 )
 from ultraplane.config import Config
 from ultraplane.files import private_directory, write_private
-from ultraplane.joining import SHARED
+from ultraplane.joining import SHARED, SHARED_IF_THERE
 from ultraplane.snapshot_work import (
     SnapshotUseless,
     Steps,
@@ -249,6 +249,7 @@ async def _begin_log(engine: LocalEngine, facts: PartitionFacts, sequence: int) 
 
 def _take_pki(source: Path, target: Path) -> None:
     private_directory(target)
-    for name in SHARED:
+    present = [name for name in SHARED_IF_THERE if (source / name).exists()]
+    for name in (*SHARED, *present):
         write_private(target / name, (source / name).read_bytes())
     sync_directory(target)

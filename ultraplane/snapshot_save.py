@@ -49,7 +49,7 @@ from storage.snapshot_state import (
 )
 from ultraplane.config import Config
 from ultraplane.files import DirectoryInUse, DirectoryLock
-from ultraplane.joining import SHARED
+from ultraplane.joining import SHARED, SHARED_IF_THERE
 from ultraplane.parts import settings_path
 from ultraplane.snapshot_work import (
     SnapshotUseless,
@@ -317,4 +317,5 @@ def _keys_in_memory(copy: Path | None) -> Path | None:
 
 
 def _read_pki(data_dir: Path) -> dict[str, bytes]:
-    return {name: (data_dir / PKI / name).read_bytes() for name in SHARED}
+    present = [name for name in SHARED_IF_THERE if (data_dir / PKI / name).exists()]
+    return {name: (data_dir / PKI / name).read_bytes() for name in (*SHARED, *present)}

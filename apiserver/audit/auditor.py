@@ -27,6 +27,7 @@ from apiserver.audit.policy import (
 from apiserver.authn import ANONYMOUS, User
 from apiserver.authz import Attributes, Authorizer
 from apiserver.documents import media_type_of, parse
+from apiserver.fairness.gate import LONG_RUNNING
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
@@ -70,7 +71,7 @@ class Auditor:
             record.base["impersonatedUser"] = _shown_user(user)
         self._emit(record, RECEIVED)
         self._annotate(record, user)
-        if asked.verb == "watch":
+        if asked.verb == "watch" or asked.subresource in LONG_RUNNING:
             exchange.when_started = lambda: self._emit(record, STARTED, _code(exchange.code))
 
     def end(self, exchange: AuditedExchange) -> None:

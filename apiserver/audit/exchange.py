@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from apiserver.authz import Attributes
@@ -72,9 +72,9 @@ class AuditedExchange(Exchange):
             self.response_body = body + end
         await super().respond(code, body, content_type, end)
 
-    async def start(self, code: int, content_type: bytes, *, gzips_parts: bool = False) -> None:
+    async def start_as(self, code: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """See Exchange."""
-        await super().start(code, content_type, gzips_parts=gzips_parts)
+        await super().start_as(code, headers)
         if self.when_started is not None:
             self.when_started()
 

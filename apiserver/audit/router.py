@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from apiserver.aggregation.extensions import Delegated
 from apiserver.audit.auditor import Auditor
 from apiserver.audit.exchange import AuditedExchange
 from apiserver.authz import Attributes
@@ -26,6 +27,10 @@ class AuditingRouter(Router):
         asked = Attributes(exchange.method.lower(), path=exchange.path)
         serving = super()._serve_path(exchange, scope, receive, send)
         await self._on_record(exchange, asked, serving)
+
+    async def _serve_extension(self, exchange: Exchange, found: Delegated) -> None:
+        serving = super()._serve_extension(exchange, found)
+        await self._on_record(exchange, found.attributes, serving)
 
     async def _on_record(self, exchange: Exchange, asked: Attributes, serving: Any) -> None:
         audited = cast("AuditedExchange", exchange)

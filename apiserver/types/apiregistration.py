@@ -35,7 +35,8 @@ def default(obj: JsonObject) -> None:
 def prepare_create(obj: JsonObject) -> None:
     """Start without a status; what this server serves itself is available at once."""
     local = obj.get("spec", {}).get("service") is None
-    obj["status"] = {"conditions": [dict(_LOCAL)]} if local else {}
+    since = obj["metadata"].get("creationTimestamp")
+    obj["status"] = {"conditions": [{**_LOCAL, "lastTransitionTime": since}]} if local else {}
 
 
 def _priority_errors(spec: JsonObject, key: str, highest: int) -> list[FieldError]:

@@ -16,7 +16,8 @@ from apiserver.exchange import _parse_known, parse_query
 from apiserver.fairness.inflight import InflightGate
 from apiserver.metrics import Metrics
 from apiserver.resources import Catalog
-from apiserver.router import Router, Verbs
+from apiserver.router import Router
+from apiserver.verb_table import Verbs
 from kube.builtin_kinds import builtin_registry
 from runtime.clock import SystemClock
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from apiserver.settings import (
+    AggregationSettings,
+    KubeletSettings,
     ServerSettings,
     SettingsError,
     StorageSettings,
@@ -49,6 +51,10 @@ SETTINGS = ServerSettings(
     log_level="info",
     workers=3,
     worker_index=2,
+    kubelet=KubeletSettings(
+        certificate_authority_file=Path("/etc/kubelets.crt"), address_types=("Hostname",)
+    ),
+    aggregation=AggregationSettings(client_key_file=Path("/d/pki/front.key"), client_names=()),
     storage=StorageSettings(
         partitions={"pods": ("pods",)},
         compaction_age_s=300.0,

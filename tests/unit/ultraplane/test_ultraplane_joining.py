@@ -37,7 +37,7 @@ def test_a_joined_server_shares_what_all_must_have_alike(tmp_path: Path, first: 
     second.mkdir(mode=0o700)
     join_cluster(first, second)
     pki = ensure_pki(second / "pki", PkiPlan("127.0.0.2", "10.96.0.0/12"), SystemClock())
-    for name in _SHARED:
+    for name in (*_SHARED, "front-proxy-ca.crt", "front-proxy-ca.key"):
         path = second / "pki" / name
         assert path.read_bytes() == (first / "pki" / name).read_bytes()
         assert path.stat().st_mode & 0o777 == 0o600
@@ -47,6 +47,21 @@ def test_a_joined_server_shares_what_all_must_have_alike(tmp_path: Path, first: 
     join_cluster(first, second)
     ensure_pki(second / "pki", PkiPlan("127.0.0.2", "10.96.0.0/12"), SystemClock())
     assert pki.server_certificate.read_bytes() == before
+
+
+def test_servers_that_made_a_front_proxy_ca_each_may_go_on(tmp_path: Path, first: Path) -> None:
+    """As those do that have joined before there was one: extensions are told to believe all."""
+    second = tmp_path / "second"
+    second.mkdir(mode=0o700)
+    for name in ("front-proxy-ca.crt", "front-proxy-ca.key"):
+        (first / "pki" / name).rename(tmp_path / name)
+    join_cluster(first, second)
+    ensure_pki(second / "pki", PkiPlan("127.0.0.2", "10.96.0.0/12"), SystemClock())
+    own = (second / "pki/front-proxy-ca.crt").read_bytes()
+    for name in ("front-proxy-ca.crt", "front-proxy-ca.key"):
+        (tmp_path / name).rename(first / "pki" / name)
+    join_cluster(first, second)
+    assert (second / "pki/front-proxy-ca.crt").read_bytes() == own
 
 
 def test_the_newest_checkpoints_are_copied_once(tmp_path: Path, first: Path) -> None:

@@ -1,0 +1,1 @@
+"""Extension API servers: whom APIServices name, and what of the API they serve."""
