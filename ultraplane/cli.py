@@ -57,6 +57,8 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
         ),
     ] = None,
     workers: flags.Workers = None,
+    nodes: flags.Nodes = None,
+    without: flags.Without = None,
     config: ConfigFile = None,
     journal: flags.JournalAddress = None,
     join: flags.Join = None,
@@ -75,8 +77,8 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
 
-    Starts the journal, the API server and the controllers, waits until they are ready, restarts
-    what dies.
+    Starts the journal, the API server, the controllers and a small fleet of simulated nodes, waits
+    until they are ready, restarts what dies.
     Everything is stored in one directory and is there again after the next `up`.
 
     Examples:
@@ -87,6 +89,8 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
 
         ultraplane up --workers 4
 
+        ultraplane up --nodes 1000
+
         ultraplane up --config ultraplane.yaml --kubeconfig ./kubeconfig
 
         ultraplane up --port 7443 --data-dir /b --join /a --journal unix:/a/journal.sock
@@ -94,6 +98,8 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     given = {
         "server.port": port,
         "server.workers": workers,
+        "fleet.nodes": nodes,
+        "supervisor.without": None if without is None else without.split(","),
         "storage.encryption_provider_config": encryption_provider_config,
         "join": join,
         **_journal_settings(journal),

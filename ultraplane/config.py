@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from journal.nats_options import is_nats_address, parse_servers
 from ultraplane.access_config import AuditSection, AuthSection
 from ultraplane.backend_config import AggregationSection, KubeletSection
+from ultraplane.config_fleet import FleetSection
 from ultraplane.config_nats import NatsSection
 from ultraplane.sections import Location, Section
 
@@ -374,6 +375,9 @@ class SupervisorSection(Section):
         description="Whether `up` runs the controllers; one `up` of a cluster must, no more may. "
         "Unset: unless it joined another.",
     )
+    without: tuple[Literal["controllers", "fleet"], ...] = Field(
+        default=(), description="What `up` is not to run."
+    )
     ready_timeout_s: float = Field(
         default=300.0,
         gt=0,
@@ -428,6 +432,7 @@ class Config(Section):
     aggregation: AggregationSection = Field(
         default_factory=AggregationSection, description="How extension API servers are."
     )
+    fleet: FleetSection = Field(default_factory=FleetSection, description="Simulated nodes.")
     supervisor: SupervisorSection = Field(
         default_factory=SupervisorSection, description="How `ultraplane up` treats its processes."
     )
@@ -451,12 +456,24 @@ class Config(Section):
     def runs_controllers(self) -> bool:
         """Whether `up` runs the controllers."""
         chosen = self.supervisor.controllers
-        return self.join is None if chosen is None else chosen
+        wanted = self.join is None if chosen is None else chosen
+        return wanted and "controllers" not in self.supervisor.without
+
+    @property
+    def runs_fleet(self) -> bool:
+        """Whether `up` runs simulated nodes."""
+        is_first = self.join is None
+        return is_first and self.fleet.nodes > 0 and "fleet" not in self.supervisor.without
 
     @property
     def controllers_address(self) -> str:
         """Where the controllers accept connections when they are ready."""
         return self._socket_address("controllers.sock")
+
+    @property
+    def fleet_address(self) -> str:
+        """Where the fleet accepts connections when it is ready."""
+        return self._socket_address("fleet.sock")
 
     def storage_address(self, name: str) -> str:
         """Where a storage process accepts connections when it is ready."""

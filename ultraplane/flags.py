@@ -17,6 +17,22 @@ Workers = Annotated[
         help="Processes that serve on the port; more than 1 share one replica. [1]",
     ),
 ]
+Nodes = Annotated[
+    int | None,
+    typer.Option(
+        "--nodes",
+        metavar="N",
+        help="Simulated nodes to have, on which pods live as if they ran; 0: none. [3]",
+    ),
+]
+Without = Annotated[
+    str | None,
+    typer.Option(
+        "--without",
+        metavar="PARTS",
+        help="What not to run, with commas between: controllers, fleet.",
+    ),
+]
 JournalAddress = Annotated[
     str | None,
     typer.Option(

@@ -1,0 +1,87 @@
+"""Tasks with a pipe each that take objects off a queue and write them.
+
+An object is on a queue at most once, as whoever puts it there notes that, so a queue is never
+longer than there are objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from controllers.fleet.pipe import Pipe
+from kube.access import Access
+from kube.client import Unreachable
+from runtime.tasks import TaskScope
+
+T = TypeVar("T")
+_FAILED_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Writers(Generic[T]):
+    """See the module's head.
+
+    Args of the constructor:
+        access: how to reach the server.
+        name: of its tasks.
+        count: how many write at once.
+        write: writes one object by a pipe; Unreachable is for `on_failure`.
+        on_failure: is told of objects that could not be written.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        name: str,
+        count: int,
+        write: Callable[[Pipe, T], Awaitable[None]],
+        on_failure: Callable[[T], None],
+    ) -> None:
+        self._access = access
+        self._name = name
+        self._count = count
+        self._write = write
+        self._on_failure = on_failure
+        self._queue: deque[T] = deque()
+        self._idle: deque[asyncio.Future[None]] = deque()
+
+    def __len__(self) -> int:
+        """Return how many wait to be written."""
+        return len(self._queue)
+
+    def start(self, scope: TaskScope) -> None:
+        """Start the tasks."""
+        for number in range(self._count):
+            scope.spawn(self._run(), name=f"{self._name} {number}")
+
+    def put(self, item: T) -> None:
+        """Have an object written."""
+        self._queue.append(item)
+        while self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    async def _run(self) -> None:
+        pipe = Pipe(self._access)
+        queue, loop = self._queue, asyncio.get_running_loop()
+        try:
+            while True:
+                while not queue:
+                    waiter = loop.create_future()
+                    self._idle.append(waiter)
+                    await waiter
+                item = queue.popleft()
+                try:
+                    await self._write(pipe, item)
+                except Unreachable as error:
+                    _log.info("%s: %s", self._name, error)
+                    self._on_failure(item)
+                    await asyncio.sleep(_FAILED_S)
+        finally:
+            pipe.close()
