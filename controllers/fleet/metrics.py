@@ -103,8 +103,8 @@ class Metrics:
             case ["nodes"]:
                 # A copy, as it changes between two parts of an answer.
                 nodes = [one for one in self._book.nodes.values() if one.is_alive]
-                items = (self._node(one, now_s) for one in nodes if selector.matches(one.labels))
-                await _answer_list(request, "NodeMetricsList", items)
+                found = (self._node(one, now_s) for one in nodes if selector.matches(one.labels))
+                await _answer_list(request, "NodeMetricsList", found)
             case ["pods"]:
                 await _answer_list(request, "PodMetricsList", self._found(selector, "", now_s))
             case ["nodes", name] if (node := self._book.nodes.get(name)) and node.is_alive:

@@ -33,7 +33,8 @@ class Narrator:
         for one, (state, restarts) in zip(pod.containers, before, strict=True):
             if one.state is state and one.restarts == restarts:
                 continue
-            if not self._admits():
+            # A start is told in three events.
+            if not self._admits(3 if one.state is State.RUNNING else 1):
                 return
             self._tell_one(pod, one, restarts)
         if pod.verdict is not None and pod.is_over and pod.phase == "Failed" and self._admits():
@@ -64,13 +65,13 @@ class Narrator:
             text = f'Failed to pull image "{image}": {text}'
             self._recorder.warn(about, "Failed", text)
 
-    def _admits(self) -> bool:
+    def _admits(self, count: int = 1) -> bool:
         now_s = self._clock.monotonic_s()
         self._left = min(BURST, self._left + (now_s - self._at_s) * EVENTS_PER_S)
         self._at_s = now_s
-        if self._left < 1:
+        if self._left < count:
             return False
-        self._left -= 1
+        self._left -= count
         return True
 
 

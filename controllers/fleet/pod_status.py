@@ -50,10 +50,10 @@ def _conditions(pod: Pod) -> list[JsonObject]:
             "type": _NAMES[kind],
             "status": "True" if holds else "False",
             "lastTransitionTime": _time(since_s),
-            # What it said when it did not hold must go.
-            "reason": None,
-            "message": None,
         }
+        if pod.sent:
+            # What it said when it did not hold must go.
+            condition |= {"reason": None, "message": None}
         if pod.generation:
             condition["observedGeneration"] = pod.generation
         if not holds or (kind is Condition.INITIALIZED and pod.phase == "Succeeded"):

@@ -263,14 +263,13 @@ class Pods:
         try:
             sent = pod.fingerprint()
             if sent != pod.sent:
-                self._check(pod, await self._patch(pipe, pod))
-                if pod.is_gone:
+                if not self._is_taken(pod, await self._patch(pipe, pod)):
                     return
                 if pod.phase == "Running" and not pod.sent:
                     self.started += 1
                 pod.sent = sent
             if pod.is_leaving and pod.is_over and sent == pod.fingerprint():
-                self._check(pod, await self._delete(pipe, pod))
+                self._is_taken(pod, await self._delete(pipe, pod))
                 # Only finalizers of others may hold it now.
                 pod.is_gone = True
         finally:
@@ -286,16 +285,18 @@ class Pods:
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod.uid}}
         return await pipe.request("DELETE", _path(pod), orjson.dumps(options), JSON)
 
-    def _check(self, pod: Pod, answer: Answer) -> None:
-        """Take note of an answer.
+    def _is_taken(self, pod: Pod, answer: Answer) -> bool:
+        """Tell whether the server has taken what was told of a pod, which is gone else.
 
         Raises:
             Unreachable: it is to be tried again.
         """
         if answer.code in _GONE:
             pod.is_gone = True
-        elif answer.code >= 300:
+            return False
+        if answer.code >= 300:
             raise refusal(f"what is told of pod {pod.key}", answer)
+        return True
 
     def _retry_later(self, pod: Pod) -> None:
         pod.failures += 1

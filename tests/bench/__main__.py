@@ -28,6 +28,7 @@ from tests.bench import (
     bench_authorization,
     bench_fairness,
     cbor_scenarios,
+    fleet_scenario,
     informer_scenario,
     jetstream_load,
     list_memory,
@@ -67,11 +68,12 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "authorization": bench_authorization.authorization,
     "fairness": bench_fairness.fairness,
     "informers": informer_scenario.informers,
+    "fleet": fleet_scenario.fleet,
     "jetstream": jetstream_load.jetstream,
     "recovery": recovery.recovery,
 }
 _OWN_CLUSTERS: Final = frozenset(
-    {"partitions", "workers", "fairness", "informers", "jetstream", "recovery"}
+    {"partitions", "workers", "fairness", "informers", "fleet", "jetstream", "recovery"}
 )
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
@@ -116,7 +118,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--scale",
         action="store_true",
-        help="200,000 listed pods, a million objects recovered: minutes",
+        help="200,000 listed pods, 100,000 nodes, a million objects recovered: minutes",
     )
     parser.add_argument("--json", help="also write the figures to this file")
     return parser.parse_args()
