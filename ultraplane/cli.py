@@ -83,13 +83,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
 
     Examples:
 
-        ultraplane up
-
-        ultraplane up --data-dir /tmp/try --port 7443
-
-        ultraplane up --workers 4
-
-        ultraplane up --nodes 1000
+        ultraplane up --workers 4 --nodes 1000
 
         ultraplane up --config ultraplane.yaml --kubeconfig ./kubeconfig
 

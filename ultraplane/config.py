@@ -372,8 +372,8 @@ class SupervisorSection(Section):
 
     controllers: bool | None = Field(
         default=None,
-        description="Whether `up` runs the controllers; one `up` of a cluster must, no more may. "
-        "Unset: unless it joined another.",
+        description="Whether `up` runs the controllers and the fleet; one `up` of a cluster must, "
+        "no more may. Unset: unless it joined another.",
     )
     without: tuple[Literal["controllers", "fleet"], ...] = Field(
         default=(), description="What `up` is not to run."
@@ -455,15 +455,17 @@ class Config(Section):
     @property
     def runs_controllers(self) -> bool:
         """Whether `up` runs the controllers."""
-        chosen = self.supervisor.controllers
-        wanted = self.join is None if chosen is None else chosen
-        return wanted and "controllers" not in self.supervisor.without
+        return self._acts and "controllers" not in self.supervisor.without
 
     @property
     def runs_fleet(self) -> bool:
         """Whether `up` runs simulated nodes."""
-        is_first = self.join is None
-        return is_first and self.fleet.nodes > 0 and "fleet" not in self.supervisor.without
+        return self._acts and self.fleet.nodes > 0 and "fleet" not in self.supervisor.without
+
+    @property
+    def _acts(self) -> bool:
+        chosen = self.supervisor.controllers
+        return self.join is None if chosen is None else chosen
 
     @property
     def controllers_address(self) -> str:

@@ -54,9 +54,10 @@ class FleetSection(Section):
         le=1_000_000,
         description="How many are registered at the start; 0: there is no fleet.",
     )
-    templates: Annotated[tuple[TemplateSection, ...], Field(min_length=1)] = Field(
-        default=(TemplateSection(name="node"),),
-        description="What they are: name, instance_type, weight, labels, taints, zones.",
+    templates: tuple[TemplateSection, ...] = Field(
+        default=(),
+        description="What they are: name, instance_type, weight, labels, taints, zones. None: all "
+        "are called node, of instance type standard-8.",
     )
     instance_types: dict[str, dict[str, str]] = Field(
         default_factory=dict,

@@ -200,7 +200,7 @@ def fleet_plan(config: Config, pki: Pki, kubelet_port: int) -> FleetPlan:
     front = config.aggregation.requestheader_client_ca_file or pki.front_proxy_ca
     return FleetPlan(
         nodes=fleet.nodes,
-        templates=templates,
+        templates=templates or FleetPlan().templates,
         instance_types=fleet.instance_types,
         pod_cidrs=fleet.pod_cidrs,
         lease_interval_s=fleet.lease_interval_s,

@@ -217,7 +217,8 @@ def _read_container(pod: Pod, one: Container, said: JsonObject, slow: float, now
     last = (said.get("lastState") or {}).get("terminated")
     one.has_run = bool(one.restarts or last or "running" in state or "terminated" in state)
     if last:
-        one.ended = _read_ended(last, one.restarts - 1, now_s)
+        # One that waits to be restarted has not been counted yet.
+        one.ended = _read_ended(last, one.restarts - ("running" in state), now_s)
     if (running := state.get("running")) is not None:
         one.started_s = _seconds(running.get("startedAt"), pod.started_s)
         one.go_on(
