@@ -36,7 +36,12 @@ _NOT_FOUND: Final = 127
 
 
 class Session:
-    """A granted session: what comes, with the headers of streams, and what is sent."""
+    """A granted session.
+
+    Attributes:
+        events: what the client opens and sends, until it goes; to be read on by whoever comes next.
+        headers: of the streams that are open.
+    """
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -44,6 +49,8 @@ class Session:
         self._inflater = zlib.decompressobj(zdict=header_dictionary())
         self._deflater = zlib.compressobj()
         self.headers: dict[int, dict[str, str]] = {}
+        # One for all who read on: what has come in one piece must not be lost between two of them.
+        self.events = self._read()
 
     async def grant(self, protocol: str) -> None:
         """Grant the upgrade."""
@@ -52,7 +59,7 @@ class Session:
             + f"X-Stream-Protocol-Version: {protocol}\r\n\r\n".encode()
         )
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def _read(self) -> AsyncIterator[Event]:
         """Yield what the client opens and sends, until it goes.
 
         Raises:
@@ -131,7 +138,7 @@ async def run_command(
         return
     words, wanted = request.query.get("command", []), _wanted(request)
     streams: dict[str, int] = {}
-    async for event in session.events():
+    async for event in session.events:
         if event.kind is Kind.SYN_STREAM:
             streams[session.headers[event.stream].get("streamtype", "")] = event.stream
             if wanted <= streams.keys():
@@ -159,7 +166,7 @@ def _wanted(request: Request) -> set[str]:
 
 async def _copy(session: Session, streams: dict[str, int]) -> None:
     """Give back what comes, until its end."""
-    async for event in session.events():
+    async for event in session.events:
         if event.kind is None and event.stream == streams["stdin"]:
             if event.data and "stdout" in streams:
                 await session.send(streams["stdout"], event.data)
@@ -217,7 +224,7 @@ async def _finish(session: Session, streams: dict[str, int], result: Result) -> 
             await session.send(streams[name], b"", ends=True)
     await session.send(streams["error"], _outcome(result.code), ends=True)
     # What is not read would have the kernel reset the connection before all is taken.
-    async for _ in session.events():
+    async for _ in session.events:
         pass
 
 
@@ -262,7 +269,7 @@ async def forward_ports(request: Request, pod: Pod) -> None:
     if session is None:
         return
     ports = _Ports(session, pod)
-    async for event in session.events():
+    async for event in session.events:
         if event.kind is Kind.SYN_STREAM:
             ports.open(event.stream)
         elif event.kind is Kind.RST_STREAM:
