@@ -118,9 +118,9 @@ def _annotation_text(annotation: Any) -> str:
             return f"{name} {limits}" if limits else name
         case _ if annotation is NoneType:
             return "null"
-        case _ if isinstance(annotation, type) and issubclass(annotation, Section):
-            return "settings"
     names = {bool: "true | false", str: "text", int: "integer", float: "number", Path: "path"}
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "settings"
     return names[annotation]
 
 

@@ -24,6 +24,7 @@ from runtime.tasks import TaskScope
 _MASTERS: Final = "system:masters"
 _TEXT: Final = "text/plain"
 _FOLLOW_S: Final = 1.0
+_PART_BYTES: Final = 32 << 10
 
 
 class KubeletServer:
@@ -110,8 +111,14 @@ class KubeletServer:
         run = Run(pod, one, previous=previous)
         await request.begin(_TEXT)
         now_s = self._clock.now_s()
+        part = bytearray()
         for line in run.lines(now_s, options):
-            await request.chunk(line)
+            part += line
+            if len(part) >= _PART_BYTES:
+                await request.chunk(bytes(part))
+                part.clear()
+        if part:
+            await request.chunk(bytes(part))
         if request.value("follow") == "true" and not previous:
             await self._follow(request, pod, one, run.count(now_s), options)
         await request.chunk(b"")

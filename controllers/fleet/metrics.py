@@ -237,9 +237,17 @@ async def _ensure(client: ApiClient, path: str, obj: JsonObject) -> bool:
         except StatusError as error:
             if error.reason != "AlreadyExists":
                 raise
-            change = Patch({"spec": obj["spec"]}, MERGE_PATCH)
-            await client.request("PATCH", f"{path}/{obj['metadata']['name']}", change)
+            await _renew(client, f"{path}/{obj['metadata']['name']}", obj)
     except (StatusError, Unreachable) as error:
         _log.info("%s is not told yet: %s", obj["metadata"]["name"], error)
         return False
     return True
+
+
+async def _renew(client: ApiClient, path: str, obj: JsonObject) -> None:
+    """Have an object say this now, unless it has become somebody else's."""
+    present = (await client.request("GET", path))["spec"].get("service") or {}
+    if present.get("name", SERVICE) != SERVICE:
+        _log.info("%s is served by %s", obj["metadata"]["name"], present["name"])
+        return
+    await client.request("PATCH", path, Patch({"spec": obj["spec"]}, MERGE_PATCH))

@@ -63,10 +63,12 @@ class NodeBook:
         self._resources: dict[str, Resources] = {}
         self._labels: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
         self._told: set[str] = set()
+        self._is_initial = True
 
     def begin(self) -> None:
         """See Sink."""
         self._told = set()
+        self._is_initial = True
 
     def take(self, events: Sequence[Told]) -> None:
         """See Sink."""
@@ -74,13 +76,18 @@ class NodeBook:
             name: str = told.object["metadata"]["name"]
             if told.change is Change.DELETED:
                 self._forget(name)
-            else:
-                if told.change is Change.ADDED:
-                    self._told.add(name)
+                continue
+            if self._is_initial:
+                self._told.add(name)
+            try:
                 self._observe(name, told.object)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                # One node that is not as nodes are must not stop all others.
+                _log.exception("node %s cannot be kept alive", name)
 
     def sweep(self) -> Iterator[None]:
         """See Sink."""
+        self._is_initial = False
         for name in [name for name, node in self.nodes.items() if node.is_alive]:
             if name not in self._told:
                 self._forget(name)

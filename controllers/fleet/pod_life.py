@@ -99,6 +99,17 @@ class Pod:
         """Its other containers."""
         return self.containers[self.shape.inits :]
 
+    def reshape(self, shape: PodShape, now_s: float, slow: float) -> None:
+        """Take over a spec that was changed: resources as they are, images by a restart."""
+        if len(shape.containers) != len(self.containers):
+            return
+        self.shape = shape
+        for one, now in zip(self.containers, shape.containers, strict=True):
+            is_other, one.shape = one.shape.image != now.image, now
+            if is_other and one.state is State.RUNNING and self.kill_s == NEVER:
+                one.end(now_s, 0)
+                one.come_back(self.life, slow)
+
     def fingerprint(self) -> int:
         """Return a number that changes with what a status tells."""
         shown = tuple(

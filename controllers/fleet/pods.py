@@ -35,8 +35,8 @@ from runtime.tasks import TaskScope
 PATH: Final = "/api/v1/pods"
 QUERY: Final = {"fieldSelector": "spec.nodeName!="}
 _RETRY_S: Final = 1.0
-_GONE: Final = frozenset({404, 409})
-"""Deleted, or another pod of that name by now."""
+_STRAYS_MAX: Final = 100_000
+_NOT_FOUND: Final = 404
 _log = logging.getLogger(__name__)
 
 
@@ -101,17 +101,13 @@ class Pods:
                 continue
             if self._is_initial:
                 self._told.add(key)
-            try:
-                self._observe(key, told.object)
-            except (KeyError, TypeError, ValueError, AttributeError):
-                # One pod that is not as pods are must not stop all others.
-                _log.exception("pod %s cannot be run", key)
+            self._observe(key, told.object)
 
     def sweep(self) -> Iterator[None]:
         """See Sink."""
         self._is_initial = False
-        for key in [key for key in self.pods if key not in self._told]:
-            self._forget(key, self.pods[key].uid)
+        for pod in [pod for key, pod in self.pods.items() if key not in self._told]:
+            self._forget(pod.key, pod.uid)
             yield
         self._told = set()
 
@@ -129,6 +125,13 @@ class Pods:
             node.free_address(pod.address)
 
     def _observe(self, key: str, obj: JsonObject) -> None:
+        try:
+            self._look_at(key, obj)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            # One pod that is not as pods are must not stop all others.
+            _log.exception("pod %s cannot be run", key)
+
+    def _look_at(self, key: str, obj: JsonObject) -> None:
         metadata = obj["metadata"]
         pod = self.pods.get(key)
         if pod is not None and pod.uid != metadata["uid"]:
@@ -138,12 +141,17 @@ class Pods:
             name: str = obj["spec"]["nodeName"]
             node = self._around.nodes.get(name)
             if node is None or not node.is_alive:
-                self._strays.add(name)
+                self._note_stray(name)
                 return
             pod = self._admit(key, obj, node)
             self._follow(pod, obj, is_news=True)
         else:
             self._follow(pod, obj, is_news=False)
+
+    def _note_stray(self, node: str) -> None:
+        """Remember a node that is not there and has pods."""
+        if len(self._strays) < _STRAYS_MAX:
+            self._strays.add(node)
 
     def _admit(self, key: str, obj: JsonObject, node: Node) -> Pod:
         """Take a pod that is new here, as the API says it is."""
@@ -173,6 +181,8 @@ class Pods:
         metadata = obj["metadata"]
         generation = metadata.get("generation") or 0
         if generation != pod.generation:
+            if pod.generation:
+                pod.reshape(shape_of(obj["spec"]), self._clock.now_s(), pod.node.slow)
             pod.generation = generation
             is_news = True
         if pod.shape.gates:
@@ -241,6 +251,7 @@ class Pods:
             self._fetchers.put(node)
         for pod in tuple(node.pods):
             if not node.is_alive:
+                self._note_stray(node.name)
                 self._forget(pod.key, pod.uid)
                 continue
             if pod.is_leaving and pod.kill_s == NEVER and not node.is_lost:
@@ -291,10 +302,11 @@ class Pods:
         Raises:
             Unreachable: it is to be tried again.
         """
-        if answer.code in _GONE:
+        if answer.code == _NOT_FOUND:
             pod.is_gone = True
             return False
         if answer.code >= 300:
+            # Another pod of that name is told of by the watch.
             raise refusal(f"what is told of pod {pod.key}", answer)
         return True
 

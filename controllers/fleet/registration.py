@@ -21,6 +21,7 @@ from runtime.tasks import TaskScope
 _CREATED: Final = 201
 _PRESENT: Final = 409
 _PAUSE_S: Final = 1.0
+_PAUSE_S_MAX: Final = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -61,8 +62,10 @@ class Registration:
         pipe = Pipe(self._access)
         try:
             for machine in machines:
+                pause_s = _PAUSE_S
                 while not await self._register(pipe, machine):
-                    await self._clock.sleep(_PAUSE_S)
+                    await self._clock.sleep(pause_s)
+                    pause_s = min(_PAUSE_S_MAX, pause_s * 2)
         finally:
             pipe.close()
         self._running -= 1

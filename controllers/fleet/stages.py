@@ -52,10 +52,11 @@ class StageBook:
         """See Sink."""
         for told in events:
             name = told.object["metadata"]["name"]
-            self._told.add(name)
             if told.change is Change.DELETED:
                 self._own.pop(name, None)
+                self._told.discard(name)
                 continue
+            self._told.add(name)
             try:
                 stage = read_stage(told.object)
             except ValueError as error:
@@ -126,7 +127,8 @@ def definition() -> JsonObject:
         "annotations": pairs,
         "share": {"type": "number", "minimum": 0, "maximum": 1},
     }
-    failure = {"reason": text, "message": text, "exitCode": {"type": "integer", "maximum": 255}}
+    code = {"type": "integer", "minimum": 0, "maximum": 255}
+    failure = {"reason": text, "message": text, "exitCode": code}
     spec: dict[str, Any] = {
         "step": {"type": "string", "enum": [step.value for step in Step]},
         "priority": {"type": "integer", "format": "int32"},

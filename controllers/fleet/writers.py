@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from controllers.fleet.pipe import Pipe
 from kube.access import Access
@@ -18,7 +18,7 @@ from kube.client import Unreachable
 from runtime.tasks import TaskScope
 
 T = TypeVar("T")
-_FAILED_S = 1.0
+_FAILED_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -83,5 +83,7 @@ class Writers(Generic[T]):
                     _log.info("%s: %s", self._name, error)
                     self._on_failure(item)
                     await asyncio.sleep(_FAILED_S)
+                except Exception:  # noqa: BLE001 - one object must not keep all others from the API
+                    _log.exception("%s: one cannot be written", self._name)
         finally:
             pipe.close()
