@@ -81,7 +81,7 @@ class FleetSection(Section):
         default=300.0, ge=1, description="Between two reports of a node on which nothing changes."
     )
     writes_max: int = Field(
-        default=64, ge=1, le=1024, description="Writes of pods that may be under way at once."
+        default=32, ge=1, le=1024, description="Writes of pods that may be under way at once."
     )
     kubelet_port: int = Field(
         default=0,

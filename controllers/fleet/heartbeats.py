@@ -1,7 +1,7 @@
 """What keeps nodes alive in the API: Leases, renewed evenly over their interval, and statuses.
 
 Nodes are in a ring, and a hand goes round it once in an interval: no moment has more renewals than
-another. A node whose renewal still waits when the hand comes by again is not put twice. What is
+another. Where the server cannot keep up, pods wait (`is_behind`). A node whose renewal still waits when the hand comes by again is not put twice. What is
 written of Leases and statuses goes by connections of its own, so that no flood of pods delays it.
 """
 
@@ -27,7 +27,7 @@ from runtime.tasks import TaskScope
 LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _TICK_S: Final = 0.05
 _REPORT_S: Final = 60.0
-_LEASE_WRITERS: Final = 16
+_LEASE_WRITERS: Final = 32
 _STATUS_WRITERS: Final = 8
 _HELD_FOR: Final = 4
 """A Lease holds for so many intervals, as of kubelets."""
@@ -113,6 +113,13 @@ class Heartbeats:
     def interval_s(self) -> float:
         """The interval between two renewals of a Lease, for as many nodes as there are now."""
         return self._plan.lease_s(len(self._leases))
+
+    def is_behind(self) -> bool:
+        """Tell whether more renewals wait than are due in a second: nothing else is as urgent.
+
+        Pods can be late; a node whose Lease is, is taken for dead.
+        """
+        return len(self._renewals) > max(_LEASE_WRITERS, len(self._leases) / self.interval_s)
 
     async def _run(self) -> None:
         clock = self._clock

@@ -91,6 +91,7 @@ class Fleet:
             plan.host,
             clock,
             Narrator(self._recorder, clock),
+            self._beats.is_behind,
         )
         self._pods = Pods(client.access, around, plan.writes_max)
         self._evictions = Evictions(self._pods, clock)

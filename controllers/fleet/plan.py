@@ -69,7 +69,7 @@ class FleetPlan:
     pod_cidrs: tuple[str, ...] = ("10.128.0.0/9", "240.0.0.0/4")
     lease_interval_s: float = 0.0
     status_interval_s: float = 300.0
-    writes_max: int = 64
+    writes_max: int = 32
     host: str = "127.0.0.1"
     kubelet_port: int = 0
     client_ca: str = ""

@@ -47,6 +47,7 @@ class Surroundings(NamedTuple):
         nodes: the fleet's, by name.
         stages: those that count now.
         host: the address of all nodes.
+        must_wait: whether nodes have more urgent things to tell now.
     """
 
     nodes: Mapping[str, Node]
@@ -54,6 +55,7 @@ class Surroundings(NamedTuple):
     host: str
     clock: Clock
     narrator: Narrator
+    must_wait: Callable[[], bool]
 
 
 class Pods:
@@ -71,7 +73,12 @@ class Pods:
         self._clock = around.clock
         self._timers: Timers[Pod] = Timers(around.clock, self._wake)
         self._writers: Writers[Pod] = Writers(
-            access, "pods", writes_max, self._write, self._retry_later
+            access,
+            "pods",
+            writes_max,
+            self._write,
+            self._retry_later,
+            must_wait=around.must_wait,
         )
         self._strays: set[str] = set()
         self._fetchers: Writers[Node] = Writers(

@@ -19,6 +19,7 @@ from runtime.tasks import TaskScope
 
 T = TypeVar("T")
 _FAILED_S: Final = 1.0
+_WAIT_S: Final = 0.02
 _log = logging.getLogger(__name__)
 
 
@@ -31,6 +32,7 @@ class Writers(Generic[T]):
         count: how many write at once.
         write: writes one object by a pipe; Unreachable is for `on_failure`.
         on_failure: is told of objects that could not be written.
+        must_wait: whether what others write goes first now.
     """
 
     def __init__(
@@ -40,12 +42,15 @@ class Writers(Generic[T]):
         count: int,
         write: Callable[[Pipe, T], Awaitable[None]],
         on_failure: Callable[[T], None],
+        *,
+        must_wait: Callable[[], bool] = lambda: False,
     ) -> None:
         self._access = access
         self._name = name
         self._count = count
         self._write = write
         self._on_failure = on_failure
+        self._must_wait = must_wait
         self._queue: deque[T] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
 
@@ -76,6 +81,10 @@ class Writers(Generic[T]):
                     waiter = loop.create_future()
                     self._idle.append(waiter)
                     await waiter
+                while self._must_wait():
+                    await asyncio.sleep(_WAIT_S)
+                if not queue:
+                    continue  # somebody else has taken it meanwhile
                 item = queue.popleft()
                 try:
                     await self._write(pipe, item)
