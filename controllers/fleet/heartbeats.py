@@ -1,8 +1,9 @@
 """What keeps nodes alive in the API: Leases, renewed evenly over their interval, and statuses.
 
 Nodes are in a ring, and a hand goes round it once in an interval: no moment has more renewals than
-another. Where the server cannot keep up, pods wait (`is_behind`). A node whose renewal still waits when the hand comes by again is not put twice. What is
-written of Leases and statuses goes by connections of its own, so that no flood of pods delays it.
+another. Where the server cannot keep up, pods wait (`is_behind`). A node whose renewal still waits
+when the hand comes by again is not put twice. What is written of Leases and statuses goes by
+connections of its own, so that no flood of pods delays it.
 """
 
 from __future__ import annotations

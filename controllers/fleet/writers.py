@@ -81,10 +81,9 @@ class Writers(Generic[T]):
                     waiter = loop.create_future()
                     self._idle.append(waiter)
                     await waiter
-                while self._must_wait():
+                if self._must_wait():
                     await asyncio.sleep(_WAIT_S)
-                if not queue:
-                    continue  # somebody else has taken it meanwhile
+                    continue
                 item = queue.popleft()
                 try:
                     await self._write(pipe, item)

@@ -20,9 +20,11 @@ from controllers.fleet.plan import FleetPlan, Template, encode_plan, read_plan
 from controllers.fleet.pod_life import Pod
 from controllers.fleet.sessions import answer_of
 from controllers.fleet.shapes import shape_of
+from controllers.fleet.writers import Writers
 from kube.access import Access
 from kube.client import Unreachable
 from kube.spdy import DICTIONARY_SUM, header_dictionary
+from runtime.tasks import TaskScope
 
 START = 1_000_000.0
 
@@ -147,6 +149,42 @@ def test_a_few_commands_are_understood(words: list[str], output: bytes, code: in
 
 def test_headers_are_packed_with_the_dictionary_of_the_draft() -> None:
     assert zlib.adler32(header_dictionary()) == DICTIONARY_SUM
+
+
+def test_what_must_wait_is_written_when_it_need_not_any_more_and_failures_are_told() -> None:
+    written: list[int] = []
+    failed: list[int] = []
+    waits = True
+
+    async def write(_pipe: Pipe, item: int) -> None:
+        if item == 13:
+            raise Unreachable("no")
+        if item == 14:
+            raise KeyError(item)
+        written.append(item)
+        if len(written) == 3:
+            all_written.set()
+
+    all_written = asyncio.Event()
+
+    async def run() -> None:
+        nonlocal waits
+        access = Access("http://127.0.0.1:1")
+        writers = Writers(access, "w", 2, write, failed.append, must_wait=lambda: waits)
+        async with TaskScope("test") as scope:
+            writers.start(scope)
+            for item in (1, 13, 14, 2, 3):
+                writers.put(item)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert (written, len(writers)) == ([], 5)
+            waits = False
+            await all_written.wait()
+            await scope.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert sorted(written) == [1, 2, 3]
+    assert failed == [13]
 
 
 Answerer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
