@@ -20,6 +20,7 @@ from runtime.tasks import TaskScope
 T = TypeVar("T")
 _FAILED_S: Final = 1.0
 _WAIT_S: Final = 0.02
+_NEVER_WAIT_PART: Final = 8
 _log = logging.getLogger(__name__)
 
 
@@ -32,7 +33,7 @@ class Writers(Generic[T]):
         count: how many write at once.
         write: writes one object by a pipe; Unreachable is for `on_failure`.
         on_failure: is told of objects that could not be written.
-        must_wait: whether what others write goes first now.
+        must_wait: whether what others write goes first now; an eighth of the tasks goes on.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class Writers(Generic[T]):
     def start(self, scope: TaskScope) -> None:
         """Start the tasks."""
         for number in range(self._count):
-            scope.spawn(self._run(), name=f"{self._name} {number}")
+            # Some never wait: what is less urgent must go on, if slowly.
+            can_wait = number >= max(1, self._count // _NEVER_WAIT_PART)
+            scope.spawn(self._run(can_wait=can_wait), name=f"{self._name} {number}")
 
     def put(self, item: T) -> None:
         """Have an object written."""
@@ -72,7 +75,7 @@ class Writers(Generic[T]):
                 waiter.set_result(None)
                 return
 
-    async def _run(self) -> None:
+    async def _run(self, *, can_wait: bool) -> None:
         pipe = Pipe(self._access)
         queue, loop = self._queue, asyncio.get_running_loop()
         try:
@@ -81,7 +84,7 @@ class Writers(Generic[T]):
                     waiter = loop.create_future()
                     self._idle.append(waiter)
                     await waiter
-                if self._must_wait():
+                if can_wait and self._must_wait():
                     await asyncio.sleep(_WAIT_S)
                     continue
                 item = queue.popleft()

@@ -151,21 +151,25 @@ def test_headers_are_packed_with_the_dictionary_of_the_draft() -> None:
     assert zlib.adler32(header_dictionary()) == DICTIONARY_SUM
 
 
-def test_what_must_wait_is_written_when_it_need_not_any_more_and_failures_are_told() -> None:
+def test_what_must_wait_is_written_by_few_and_then_by_all_and_failures_are_told() -> None:
     written: list[int] = []
     failed: list[int] = []
     waits = True
 
     async def write(_pipe: Pipe, item: int) -> None:
+        if item == 0:
+            blocked.append(item)
+            await never.wait()
         if item == 13:
             raise Unreachable("no")
         if item == 14:
             raise KeyError(item)
         written.append(item)
-        if len(written) == 3:
-            all_written.set()
+        if item == 2:
+            is_taken.set()
 
-    all_written = asyncio.Event()
+    never, is_taken = asyncio.Event(), asyncio.Event()
+    blocked: list[int] = []
 
     async def run() -> None:
         nonlocal waits
@@ -173,17 +177,18 @@ def test_what_must_wait_is_written_when_it_need_not_any_more_and_failures_are_to
         writers = Writers(access, "w", 2, write, failed.append, must_wait=lambda: waits)
         async with TaskScope("test") as scope:
             writers.start(scope)
-            for item in (1, 13, 14, 2, 3):
+            for item in (0, 1, 13, 14, 2):
                 writers.put(item)
             for _ in range(20):
                 await asyncio.sleep(0)
-            assert (written, len(writers)) == ([], 5)
+            # The one that never waits is held up by the first.
+            assert (written, blocked, len(writers)) == ([], [0], 4)
             waits = False
-            await all_written.wait()
+            await is_taken.wait()
             await scope.stop()
 
     asyncio.run(asyncio.wait_for(run(), 10))
-    assert sorted(written) == [1, 2, 3]
+    assert sorted(written) == [1, 2]
     assert failed == [13]
 
 
