@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import signal
 import socket
 import sys
@@ -38,6 +37,7 @@ from controllers.nodes.options import DEFAULTS as NODE_DEFAULTS
 from controllers.nodes.options import NodeOptions, add_arguments, options_of
 from controllers.parts import EVERYTHING, Context, Part, choose
 from controllers.policy import assembly as policy
+from controllers.readiness import accept_connections, socket_path
 from controllers.volumes import assembly as volumes
 from controllers.workloads import assembly as workloads
 from kube.access import Access, AccessError, read_access
@@ -47,7 +47,6 @@ from runtime import collection
 from runtime.tasks import TaskCrashed, TaskScope
 
 USER_AGENT = "ultraplane-controllers"
-_SOCKET_MASK = 0o177
 _log = logging.getLogger(__name__)
 
 
@@ -113,7 +112,7 @@ async def _run_elected(
 ) -> None:
     """Run the controllers while this process leads; one that waits for that is ready."""
     if plan.listen is not None:
-        scope.spawn(_accept_connections(plan.listen), name="readiness")
+        scope.spawn(accept_connections(plan.listen), name="readiness")
     await election.acquire()
     scope.spawn(_run(client, stack, scope, replace(plan, listen=None)), name="start")
     await election.keep()
@@ -135,7 +134,7 @@ async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan:
         controller.start(scope)
     _log.info("controllers are ready")
     if plan.listen is not None:
-        scope.spawn(_accept_connections(plan.listen), name="readiness")
+        scope.spawn(accept_connections(plan.listen), name="readiness")
     if GARBAGE in chosen:
         # The watches of all types are many, and who waits for the cluster need not wait for them.
         collector = _make_collector(context)
@@ -162,28 +161,10 @@ PARTS = (
 )
 
 
-async def _accept_connections(path: Path) -> None:
-    path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, at the start
-    mask = os.umask(_SOCKET_MASK)
-    try:
-        server = await asyncio.start_unix_server(lambda _reader, writer: writer.close(), path)
-    finally:
-        os.umask(mask)
-    async with server:
-        await server.serve_forever()
-
-
-def _socket(text: str) -> Path:
-    kind, _, path = text.partition(":")
-    if kind != "unix" or not path:
-        raise argparse.ArgumentTypeError(f"{text!r} is not unix:/path")
-    return Path(path)
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="controllers.main", description="Run the controllers.")
     parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the server")
-    parser.add_argument("--listen", type=_socket, help="unix:/path to accept at when ready")
+    parser.add_argument("--listen", type=socket_path, help="unix:/path to accept at when ready")
     for name in ("cert", "key"):
         flag = f"--cluster-signing-{name}-file"
         parser.add_argument(flag, type=Path, help="of the CA (PEM) that signs requests")

@@ -127,6 +127,10 @@ class Recorder:
         self._queue: BoundedQueue[Said] = BoundedQueue(_QUEUED_MAX)
         self._numbers = itertools.count()
 
+    def __len__(self) -> int:
+        """Return how many wait to be written."""
+        return len(self._queue)
+
     def start(self, scope: TaskScope) -> None:
         """Write what is said, from now on."""
         scope.spawn(self._run(), name=f"events of {self._component}")

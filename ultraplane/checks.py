@@ -45,6 +45,8 @@ def check_settings(config: Config) -> None:
         _check_runtime_config(config)
     if config.storage.partitions != StorageSection().partitions:
         _check_partitions(config.storage.partitions)
+    if config.fleet.instance_types:
+        _check_instance_types(config.fleet.instance_types)
     _check_limits(config)
 
 
@@ -198,6 +200,17 @@ def _check_resources(setting: str, resources: Iterable[str]) -> None:
             near += get_close_matches(resource, stored, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise SettingUseless(f"{setting}: no resource {resource!r} is stored{hint}")
+
+
+def _check_instance_types(types: Mapping[str, Mapping[str, str]]) -> None:
+    # As above.
+    from controllers.fleet.machines import resources_of  # noqa: PLC0415
+
+    for name in types:
+        try:
+            resources_of(name, types)
+        except (ValueError, KeyError) as error:
+            raise SettingUseless(f"fleet.instance_types.{name}: {error}") from error
 
 
 def _check_limits(config: Config) -> None:

@@ -49,6 +49,8 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     kubeconfig: flags.Kubeconfig = None,
     workers: flags.Workers = None,
     controllers: flags.ControllerList = None,
+    nodes: flags.Nodes = None,
+    without: flags.Without = None,
     config: ConfigFile = None,
     journal: flags.JournalAddress = None,
     join: flags.Join = None,
@@ -70,17 +72,13 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
 
-    Starts the journal, the API server and the controllers, waits until they are ready, restarts
-    what dies.
+    Starts the journal, the API server, the controllers and a small fleet of simulated nodes, waits
+    until they are ready, restarts what dies.
     Everything is stored in one directory and is there again after the next `up`.
 
     Examples:
 
-        ultraplane up
-
-        ultraplane up --data-dir /tmp/try --port 7443
-
-        ultraplane up --workers 4
+        ultraplane up --workers 4 --nodes 1000
 
         ultraplane up --config ultraplane.yaml --kubeconfig ./kubeconfig
 
@@ -90,6 +88,8 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
         "server.port": port,
         "server.workers": workers,
         "controllers.run": controllers,
+        "fleet.nodes": nodes,
+        "supervisor.without": None if without is None else without.split(","),
         "storage.encryption_provider_config": encryption_provider_config,
         "join": join,
         **_journal_settings(journal),

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from journal.nats_options import is_nats_address, parse_servers
 from ultraplane.access_config import AdmissionSection, AuditSection, AuthSection
 from ultraplane.backend_config import AggregationSection, KubeletSection
+from ultraplane.config_fleet import FleetSection
 from ultraplane.config_nats import NatsSection
 from ultraplane.controllers_config import ControllersSection
 from ultraplane.sections import Location, Section
@@ -372,8 +373,11 @@ class SupervisorSection(Section):
 
     controllers: bool | None = Field(
         default=None,
-        description="Whether `up` runs the controllers; one `up` of a cluster must, no more may. "
-        "Unset: unless it joined another.",
+        description="Whether `up` runs the controllers and the fleet; one `up` of a cluster must, "
+        "no more may. Unset: unless it joined another.",
+    )
+    without: tuple[Literal["controllers", "fleet"], ...] = Field(
+        default=(), description="What `up` is not to run."
     )
     ready_timeout_s: float = Field(
         default=300.0,
@@ -435,6 +439,7 @@ class Config(Section):
     controllers: ControllersSection = Field(
         default_factory=ControllersSection, description="How the controllers act."
     )
+    fleet: FleetSection = Field(default_factory=FleetSection, description="Simulated nodes.")
     supervisor: SupervisorSection = Field(
         default_factory=SupervisorSection, description="How `ultraplane up` treats its processes."
     )
@@ -457,6 +462,15 @@ class Config(Section):
     @property
     def runs_controllers(self) -> bool:
         """Whether `up` runs the controllers."""
+        return self._acts and "controllers" not in self.supervisor.without
+
+    @property
+    def runs_fleet(self) -> bool:
+        """Whether `up` runs simulated nodes."""
+        return self._acts and self.fleet.nodes > 0 and "fleet" not in self.supervisor.without
+
+    @property
+    def _acts(self) -> bool:
         chosen = self.supervisor.controllers
         return self.join is None if chosen is None else chosen
 
@@ -464,6 +478,11 @@ class Config(Section):
     def controllers_address(self) -> str:
         """Where the controllers accept connections when they are ready."""
         return self._socket_address("controllers.sock")
+
+    @property
+    def fleet_address(self) -> str:
+        """Where the fleet accepts connections when it is ready."""
+        return self._socket_address("fleet.sock")
 
     def storage_address(self, name: str) -> str:
         """Where a storage process accepts connections when it is ready."""

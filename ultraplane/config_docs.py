@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from journal.nats_options import public_address
 from ultraplane.config import Config, default_data_dir
 from ultraplane.config_reader import Key, keys, sections
+from ultraplane.sections import Section
 
 _WIDTH = 96
 
@@ -118,6 +119,8 @@ def _annotation_text(annotation: Any) -> str:
         case _ if annotation is NoneType:
             return "null"
     names = {bool: "true | false", str: "text", int: "integer", float: "number", Path: "path"}
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "settings"
     return names[annotation]
 
 

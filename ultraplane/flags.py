@@ -25,6 +25,22 @@ ControllerList = Annotated[
         help="Which controllers run, as upstream's flag says it: '*,-job' for all but one. [*]",
     ),
 ]
+Nodes = Annotated[
+    int | None,
+    typer.Option(
+        "--nodes",
+        metavar="N",
+        help="Simulated nodes to have, on which pods live as if they ran; 0: none. [3]",
+    ),
+]
+Without = Annotated[
+    str | None,
+    typer.Option(
+        "--without",
+        metavar="PARTS",
+        help="What not to run, with commas between: controllers, fleet.",
+    ),
+]
 JournalAddress = Annotated[
     str | None,
     typer.Option(

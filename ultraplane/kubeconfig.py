@@ -47,9 +47,18 @@ def write_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> Non
 
 def write_controllers_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> None:
     """Write the kubeconfig of the controllers to `path`, which is ours."""
-    content = _config(server, ca_file)
     pair = _pair(pki.controllers_certificate, pki.controllers_key)
-    _add_user(content, CLUSTER, "system:kube-controller-manager", pair)
+    _write_part(path, _config(server, ca_file), "system:kube-controller-manager", pair)
+
+
+def write_fleet_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> None:
+    """Write the kubeconfig of the fleet to `path`, which is ours."""
+    pair = _pair(pki.fleet_certificate, pki.fleet_key)
+    _write_part(path, _config(server, ca_file), "ultraplane-fleet", pair)
+
+
+def _write_part(path: Path, content: dict[str, Any], user: str, pair: dict[str, str]) -> None:
+    _add_user(content, CLUSTER, user, pair)
     write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 

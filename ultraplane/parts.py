@@ -24,6 +24,7 @@ from apiserver.settings import (
     StorageSettings,
     encode_settings,
 )
+from controllers.fleet.plan import FleetPlan, Template, encode_plan
 from journal.nats_options import NatsOptions, options_to_json
 from storage.partition_map import PartitionMap
 from ultraplane.access_config import AdmissionSection, AuditSection
@@ -201,6 +202,55 @@ def _signing_arguments(config: Config) -> list[str]:
     ]
 
 
+def fleet_plan(config: Config, pki: Pki, kubelet_port: int) -> FleetPlan:
+    """Return what the fleet is told; its nodes answer on a port of loopback."""
+    fleet = config.fleet
+    templates = tuple(
+        Template(one.name, one.instance_type, one.weight, one.labels, one.taints, one.zones)
+        for one in fleet.templates
+    )
+    front = config.aggregation.requestheader_client_ca_file or pki.front_proxy_ca
+    return FleetPlan(
+        nodes=fleet.nodes,
+        templates=templates or FleetPlan().templates,
+        instance_types=fleet.instance_types,
+        pod_cidrs=fleet.pod_cidrs,
+        lease_interval_s=fleet.lease_interval_s,
+        status_interval_s=fleet.status_interval_s,
+        writes_max=fleet.writes_max,
+        kubelet_port=kubelet_port,
+        client_ca=str(pki.client_ca_bundle),
+        proxy_ca=str(front),
+    )
+
+
+def write_fleet_plan(config: Config, pki: Pki, kubelet_port: int) -> Path:
+    """Write what the fleet is told; it holds no secrets."""
+    path = fleet_plan_path(config)
+    write_private(path, encode_plan(fleet_plan(config, pki, kubelet_port)))
+    return path
+
+
+def fleet_plan_path(config: Config) -> Path:
+    """Return where the fleet's plan is written."""
+    return config.data_dir / "run" / "fleet.json"
+
+
+def fleet_kubeconfig(config: Config) -> Path:
+    """Return where the fleet's kubeconfig is written."""
+    return config.data_dir / "run" / "fleet.kubeconfig"
+
+
+def fleet_arguments(config: Config) -> list[str]:
+    """Return what the fleet is told, as arguments of `controllers.fleet`."""
+    return [
+        f"--kubeconfig={fleet_kubeconfig(config)}",
+        f"--plan={fleet_plan_path(config)}",
+        f"--listen={config.fleet_address}",
+        f"--log-level={config.log_level}",
+    ]
+
+
 def controllers_kubeconfig(config: Config) -> Path:
     """Return where the controllers' kubeconfig is written."""
     return config.data_dir / "run" / "controllers.kubeconfig"
@@ -256,7 +306,19 @@ def process_table(config: Config, port: int, context: ssl.SSLContext) -> list[Pr
     ]
     if not config.runs_controllers:
         parts = [part for part in parts if part.name != "controllers"]
+    if config.runs_fleet:
+        parts.append(_fleet(config))
     return parts if config.journal.external else [journal, *parts]
+
+
+def _fleet(config: Config) -> ProcessSpec:
+    return ProcessSpec(
+        name="fleet",
+        argv=_python("controllers.fleet", *fleet_arguments(config)),
+        probe=accepts_connections(config.fleet_address),
+        after=_after_journal(config),
+        address=config.fleet_address,
+    )
 
 
 def _after_journal(config: Config) -> tuple[str, ...]:

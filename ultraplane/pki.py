@@ -1,12 +1,11 @@
 """The cluster's certificates, keys and tokens: made once, kept, renewed before they expire.
 
-In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin, controllers and what the API server
-shows to kubelets as .crt and .key; a CA of its own with what it shows to extension API servers, who
-are to believe nobody else of our CA that way; the service account key, the admin's bearer token,
-and two bundles made of ours and the configured ones: client CAs and tokens. A leaf is made anew
-when it expires within `RENEW_DAYS`, was not signed by the present CA, lacks a name, or does not
-belong to its key (a crash between writing the two).
-Keys are EC P-256: 0.1 ms to make where RSA takes 100 ms. Nothing here is ever logged.
+In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin, controllers, fleet and what the API
+server shows to kubelets as .crt and .key; a CA of its own with what it shows to extension API
+servers, who are to believe nobody else of our CA that way; the service account key, the admin's
+bearer token, and two bundles made of ours and the configured ones: client CAs and tokens. A leaf is
+made anew when it expires within `RENEW_DAYS`, was not signed by the present CA, lacks a name, or
+does not belong to its key (a crash between writing the two).
 """
 
 from __future__ import annotations
@@ -85,6 +84,8 @@ class Pki:
     admin_token: Path
     controllers_certificate: Path
     controllers_key: Path
+    fleet_certificate: Path
+    fleet_key: Path
     client_ca_bundle: Path
     token_bundle: Path
     service_account_key: Path
@@ -130,6 +131,9 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
     _ensure_leaf(pki.server_certificate, pki.server_key, server, authority, now)
     _ensure_leaf(pki.admin_certificate, pki.admin_key, admin, authority, now)
     _ensure_leaf(pki.controllers_certificate, pki.controllers_key, controllers, authority, now)
+    # All nodes at once, which no role of upstream's is for.
+    fleet = _Leaf("ultraplane-fleet", "system:masters", client, ())
+    _ensure_leaf(pki.fleet_certificate, pki.fleet_key, fleet, authority, now)
     # kubeadm's names. Kubelets ask the API server whether that user may do what it asks.
     kubelets = _Leaf("kube-apiserver-kubelet-client", "system:masters", client, ())
     _ensure_leaf(pki.kubelet_client_certificate, pki.kubelet_client_key, kubelets, authority, now)
@@ -167,6 +171,8 @@ def locate_pki(directory: Path) -> Pki:
         admin_token=directory / "admin.token",
         controllers_certificate=directory / "controllers.crt",
         controllers_key=directory / "controllers.key",
+        fleet_certificate=directory / "fleet.crt",
+        fleet_key=directory / "fleet.key",
         client_ca_bundle=directory / "client-ca.crt",
         token_bundle=directory / "tokens.csv",
         service_account_key=directory / "service-account.key",

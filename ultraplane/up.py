@@ -10,7 +10,9 @@ import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
+from controllers.fleet.plan import read_plan
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskScope
 from ultraplane.checks import check_settings, read_encryption
@@ -19,19 +21,28 @@ from ultraplane.display import Display, LastingConsole
 from ultraplane.errors import UserError
 from ultraplane.files import DirectoryLock, private_directory, write_private
 from ultraplane.joining import join_cluster
-from ultraplane.kubeconfig import write_controllers_kubeconfig, write_kubeconfig
+from ultraplane.kubeconfig import (
+    write_controllers_kubeconfig,
+    write_fleet_kubeconfig,
+    write_kubeconfig,
+)
 from ultraplane.parts import (
     client_context,
     controllers_kubeconfig,
     encryption_copy,
+    fleet_kubeconfig,
+    fleet_plan_path,
     part_environment,
     process_table,
     server_url,
+    write_fleet_plan,
     write_server_settings,
 )
 from ultraplane.pki import Pki, PkiPlan, ensure_pki
 from ultraplane.run_state import RunState, state_path, write_state
 from ultraplane.supervisor import Limits, ProcessSpec, ProcessState, Supervisor
+
+LOOPBACK: Final = "127.0.0.1"
 
 
 class PortInUse(UserError):
@@ -102,7 +113,7 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     if plain_port is not None:
         if plain_port == port:
             raise PortInUse(f"server.port and server.plain_http_port are both {port}")
-        free_port("127.0.0.1", plain_port, setting="server.plain_http_port")
+        free_port(LOOPBACK, plain_port, setting="server.plain_http_port")
     forget_deleted_cluster(config)
     for name in ("run", "logs"):
         private_directory(config.data_dir / name)
@@ -116,6 +127,9 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     write_kubeconfig(path, server=server, ca_file=ca_file, pki=pki)
     own = controllers_kubeconfig(config)
     write_controllers_kubeconfig(own, server=server, ca_file=ca_file, pki=pki)
+    if config.runs_fleet:
+        write_fleet_kubeconfig(fleet_kubeconfig(config), server=server, ca_file=ca_file, pki=pki)
+        write_fleet_plan(config, pki, _kubelet_port(config))
     write_server_settings(config, pki, port)
     if encryption is None:
         encryption_copy(config).unlink(missing_ok=True)
@@ -181,6 +195,17 @@ def free_port(bind: str, port: int, *, setting: str = "") -> int:
             ) from error
         chosen: int = probe.getsockname()[1]
         return chosen
+
+
+def _kubelet_port(config: Config) -> int:
+    """Return where the fleet's nodes answer: where they did, if that can be, as they all say so."""
+    wanted = config.fleet.kubelet_port
+    if wanted:
+        return free_port(LOOPBACK, wanted, setting="fleet.kubelet_port")
+    try:
+        return free_port(LOOPBACK, read_plan(fleet_plan_path(config)).kubelet_port)
+    except (OSError, ValueError, PortInUse):
+        return free_port(LOOPBACK, 0)
 
 
 def stop_signals() -> list[signal.Signals]:

@@ -15,14 +15,14 @@ from typing import Final, NamedTuple
 import orjson
 
 from apiserver.exchange import ClientGone, Exchange
-from apiserver.proxying import spdy
 from apiserver.proxying.client_socket import ClientSocket, check_handshake
 from apiserver.proxying.forward import Onward, request_head
-from apiserver.proxying.spdy import Kind, SpdyDecoder, SpdyEncoder, SpdyFault
 from apiserver.proxying.takeover import close_soon, keep_alive, until_one_ends
 from apiserver.proxying.wire import BackendConnection, BackendFailed, Backends
+from kube import spdy
 from kube import status as st
 from kube.json_types import JsonObject
+from kube.spdy import Kind, SpdyDecoder, SpdyEncoder, SpdyFault
 
 PROTOCOL: Final = "v5.channel.k8s.io"
 _SPOKEN: Final = b"v4.channel.k8s.io"

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Final
 
 from apiserver.exchange import Exchange
-from apiserver.proxying import spdy
 from apiserver.proxying.client_socket import ClientSocket, check_handshake
 from apiserver.proxying.forward import Onward, open_upgrade, refuse_upgrade
 from apiserver.proxying.takeover import close_soon, until_one_ends
 from apiserver.proxying.websocket import CloseCode, Opcode
 from apiserver.proxying.wire import BackendConnection, BackendFailed, Backends
+from kube import spdy
 
 PREFIX: Final = "SPDY/3.1+"
 _SUFFIX: Final = ".k8s.io"

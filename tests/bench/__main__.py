@@ -31,6 +31,7 @@ from tests.bench import (
     bench_fairness,
     cbor_scenarios,
     definition_scenarios,
+    fleet_scenario,
     informer_scenario,
     jetstream_load,
     list_memory,
@@ -75,11 +76,22 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "fairness": bench_fairness.fairness,
     "informers": informer_scenario.informers,
     "nodes": node_scenario.nodes,
+    "fleet": fleet_scenario.fleet,
     "jetstream": jetstream_load.jetstream,
     "recovery": recovery.recovery,
 }
 _OWN_CLUSTERS: Final = frozenset(
-    {"daemons", "partitions", "workers", "fairness", "informers", "nodes", "jetstream", "recovery"}
+    {
+        "daemons",
+        "fairness",
+        "fleet",
+        "informers",
+        "jetstream",
+        "nodes",
+        "partitions",
+        "recovery",
+        "workers",
+    }
 )
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
@@ -124,7 +136,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--scale",
         action="store_true",
-        help="200,000 listed pods, a million objects recovered: minutes",
+        help="200,000 listed pods, 100,000 nodes, a million objects recovered: minutes",
     )
     parser.add_argument("--json", help="also write the figures to this file")
     return parser.parse_args()

@@ -77,6 +77,7 @@ def start_ultraplane(directory: Path, more: Mapping[str, Any] | None = None) -> 
             "server": {"port": 0, "plain_http_port": endpoint.port},
             "auth": {"token_file": str(tokens)},
             "memory_dir": memory,
+            "fleet": {"nodes": 0},
         }
         for section, values in (more or {}).items():
             settings[section] = {**settings.get(section, {}), **values}
@@ -99,6 +100,8 @@ def _parts_of(parent: int) -> dict[str, int]:
     for pid in children_of(parent):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
         name = next((w.removesuffix(".main") for w in words if w.endswith(".main")), f"pid {pid}")
+        if "controllers.fleet" in words:
+            name = "fleet"
         if _SERVE in words:
             name, *rest = words[words.index(_SERVE) + 1 :]
             if name == "apiserver" and rest[1] != "1":

@@ -246,6 +246,8 @@ def run_cluster(
     settings["auth"] = {"token_file": str(tokens), **settings.get("auth", {})}
     memory = Path(tempfile.mkdtemp(prefix="ultraplane-test-", dir="/dev/shm"))
     settings.setdefault("memory_dir", str(memory))
+    # Nobody acts on nodes and pods but the test itself, unless it asks for that.
+    settings["fleet"] = {"nodes": 0, **settings.get("fleet", {})}
     path = directory / "config.yaml"
     path.write_text(yaml.safe_dump(settings))
     data = directory / "data"
@@ -309,6 +311,8 @@ def _names(words: list[str]) -> set[str]:
         part, *rest = filter(None, words[words.index("ultraplane.serve") + 1 :])
         # A worker's number, or a storage process's partition, comes last.
         return {part, f"{part}-{rest[-1]}"}
+    if "controllers.fleet" in words:
+        return {"fleet"}
     return {word.removesuffix(".main") for word in words if word.endswith(".main")}
 
 

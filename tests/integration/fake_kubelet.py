@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from apiserver.proxying import websocket
-from apiserver.proxying.spdy import Kind, SpdyDecoder, SpdyEncoder
 from apiserver.proxying.websocket import Decoder, Opcode
+from kube.spdy import Kind, SpdyDecoder, SpdyEncoder
 from tests.integration.fake_backends import Request
 
 LOG = b"first line\nsecond line\n"

@@ -146,3 +146,30 @@ def test_a_value_that_would_only_fail_later_is_refused_with_its_key(key: str, va
 def test_names_of_certificates_are_host_names_or_addresses() -> None:
     names = ("*.example.org", "10.0.0.1", "fd00::1", "my_host")
     assert load_config(None, {}, {"server.tls_names": names}).server.tls_names == names
+
+
+@pytest.mark.parametrize("resources", [{"cpu": "4"}, {"cpu": "many", "memory": "1Gi"}])
+def test_an_instance_type_must_have_cpus_and_memory(
+    tmp_path: Path, resources: dict[str, str]
+) -> None:
+    config = _config(tmp_path, fleet__instance_types={"odd": resources})
+    with pytest.raises(SettingUseless, match=r"fleet\.instance_types\.odd"):
+        check_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("fleet.templates", [{"name": "a", "instance_type": "absent"}]),
+        ("fleet.templates", [{"name": "a"}, {"name": "a"}]),
+        ("fleet.templates", [{"name": "A_"}]),
+        ("fleet.pod_cidrs", ["10.0.0.0/25"]),
+        ("fleet.pod_cidrs", ["fd00::/16"]),
+        ("fleet.nodes", -1),
+    ],
+)
+def test_a_fleet_that_cannot_be_is_refused_with_its_key(
+    tmp_path: Path, setting: str, value: object
+) -> None:
+    with pytest.raises(ConfigError, match="fleet"):
+        _config(tmp_path, **{setting: value})

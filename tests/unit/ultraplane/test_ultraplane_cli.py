@@ -191,3 +191,32 @@ def test_flags_make_up_one_more_server_of_a_cluster(
     assert (alone.journal.external, alone.join, alone.runs_controllers) == (False, None, True)
     assert (joined.journal.external, joined.journal_address) == (True, "tcp:127.0.0.1:7000")
     assert (joined.join, joined.runs_controllers) == (tmp_path / "a", False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "runs"),
+    [
+        ([], (3, True, True)),
+        (["--nodes", "1000"], (1000, True, True)),
+        (["--nodes", "0"], (0, True, False)),
+        (["--without", "fleet"], (3, True, False)),
+        (["--without", "controllers,fleet"], (3, False, False)),
+    ],
+)
+def test_flags_say_how_many_nodes_there_are_and_what_is_not_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    runs: tuple[int, bool, bool],
+) -> None:
+    given: list[Config] = []
+    monkeypatch.setattr("ultraplane.up.run_up", lambda config, *_: given.append(config))
+    result = CliRunner().invoke(cli.app, ["up", "--data-dir", str(tmp_path), *flags])
+    assert result.exit_code == 0, result.output
+    (config,) = given
+    assert (config.fleet.nodes, config.runs_controllers, config.runs_fleet) == runs
+
+
+def test_a_part_that_there_is_not_cannot_be_left_out(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli.app, ["up", "--data-dir", str(tmp_path), "--without", "x"])
+    assert result.exit_code

@@ -113,12 +113,15 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, first: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        ({}, ["journal", "apiserver", "controllers"]),
+        ({}, ["journal", "apiserver", "controllers", "fleet"]),
         (
             {"journal.address": "unix:/a/s", "journal.external": True},
-            ["apiserver", "controllers"],
+            ["apiserver", "controllers", "fleet"],
         ),
         ({"supervisor.controllers": False}, ["journal", "apiserver"]),
+        ({"supervisor.without": ["fleet"]}, ["journal", "apiserver", "controllers"]),
+        ({"supervisor.without": ["controllers", "fleet"]}, ["journal", "apiserver"]),
+        ({"fleet.nodes": 0}, ["journal", "apiserver", "controllers"]),
         (
             {"journal.address": "unix:/a/s", "journal.external": True, "join": Path("/a")},
             ["apiserver"],
@@ -132,6 +135,6 @@ def test_up_starts_what_is_not_run_by_others(
     config = load_config(None, {}, {"data_dir": first, "memory_dir": tmp_path / "m", **flags})
     specs = process_table(config, 6443, ssl.create_default_context())
     names = [spec.name for spec in specs]
-    assert names == (parts or ["journal", "apiserver", "controllers"])
+    assert names == (parts or ["journal", "apiserver", "controllers", "fleet"])
     # Nobody waits for what is not there.
     assert all(set(spec.after) <= set(names) for spec in specs)

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from apiserver.proxying.spdy import DATA_BYTES_MAX, Event, Kind, SpdyDecoder, SpdyEncoder, SpdyFault
+from kube.spdy import DATA_BYTES_MAX, Event, Kind, SpdyDecoder, SpdyEncoder, SpdyFault
 
 
 def test_streams_get_odd_numbers_and_share_one_compressor() -> None:

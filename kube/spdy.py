@@ -1,4 +1,4 @@
-"""What an exec or attach needs of SPDY/3.1 as its client, without I/O.
+"""What exec, attach and port-forward need of SPDY/3.1, mostly as its client, without I/O.
 
 The frames, as the draft draws them:
 
@@ -6,7 +6,8 @@ The frames, as the draft draws them:
     control    1 | version (15) | type (16) | flags (8) | length (24) | payload
 
 Invariants: header blocks are written without the preset dictionary, which zlib's own format allows;
-those that come are skipped, as nothing in them is needed. Kubelets keep no windows, and neither do
+those that come are given as they are, packed: whoever needs them unpacks them, with the dictionary
+of `header_dictionary` where others have used it. Kubelets keep no windows, and neither do
 we: a stream's pace is that of its connection.
 """
 
@@ -79,6 +80,16 @@ class SpdyEncoder:
         return head + len(data).to_bytes(3, "big") + data
 
     @staticmethod
+    def reply(stream: int, packed: bytes) -> bytes:
+        """Return the answer to the opening of a stream.
+
+        Args:
+            stream: which.
+            packed: a block of headers, packed with all before it.
+        """
+        return _control(Kind.SYN_REPLY, stream.to_bytes(4, "big") + packed, 0)
+
+    @staticmethod
     def ping(number: int) -> bytes:
         """Return a ping, or the answer to one of that number."""
         return _control(Kind.PING, number.to_bytes(4, "big"), 0)
@@ -147,6 +158,36 @@ class SpdyDecoder:
 
 
 _SKIPPED: Final = Event(None, -1)
+
+
+_COMMON_NAMES: Final = (
+    "options head post put delete trace accept accept-charset accept-encoding accept-language "
+    "accept-ranges age allow authorization cache-control connection content-base content-encoding "
+    "content-language content-length content-location content-md5 content-range content-type date "
+    "etag expect expires from host if-match if-modified-since if-none-match if-range "
+    "if-unmodified-since last-modified location max-forwards pragma proxy-authenticate "
+    "proxy-authorization range referer retry-after server te trailer transfer-encoding upgrade "
+    "user-agent vary via warning www-authenticate method get status 200_OK version HTTP/1.1 url "
+    "public set-cookie keep-alive origin"
+)
+_COMMON_TEXTS: Final = (
+    "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505203"
+    " Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request401 "
+    "Unauthorized403 Forbidden404 Not Found500 Internal Server Error501 Not Implemented503 Service "
+    "UnavailableJan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec 00:00:00 Mon, Tue, Wed, Thu, Fri, "
+    "Sat, Sun, GMTchunked,text/html,image/png,image/jpg,image/gif,application/xml,application/xhtml"
+    "+xml,text/plain,text/javascript,publicprivatemax-age=gzip,deflate,sdchcharset=utf-8charset="
+    "iso-8859-1,utf-,*,enq=0."
+)
+DICTIONARY_SUM: Final = 0xE3C6A7C2
+"""By which zlib knows the dictionary: its Adler-32."""
+
+
+def header_dictionary() -> bytes:
+    """Return the dictionary with which SPDY/3 packs headers: names, then what is common."""
+    names = [name.replace("_", " ").encode() for name in _COMMON_NAMES.split(" ")]
+    words = b"".join(len(name).to_bytes(4, "big") + name for name in names)
+    return words + _COMMON_TEXTS.encode()
 
 
 def _words(held: bytearray) -> tuple[int, int]:

@@ -1,0 +1,170 @@
+"""What a pod's spec says of its life, shared by all pods of a template."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from kube.json_types import JsonObject
+
+_SHAPES_MAX: Final = 8192
+CRITICAL: Final = 2_000_000_000
+"""Pods of this priority are not evicted, as upstream's critical ones."""
+
+
+class ContainerShape(NamedTuple):
+    """A container of a spec.
+
+    Attributes:
+        image, image_id: as a runtime names them.
+        is_init: whether it runs before others; is_sidecar: and then beside them.
+        policy: whether it is restarted: Always, OnFailure, Never.
+        ready_s, started_s: when its probes are first asked, after it runs.
+        resources: as the spec has them.
+    """
+
+    name: str
+    image: str
+    image_id: str
+    is_init: bool
+    is_sidecar: bool
+    policy: str
+    ready_s: float
+    started_s: float
+    resources: JsonObject | None
+
+
+class PodShape(NamedTuple):
+    """A spec.
+
+    Attributes:
+        containers: init containers first.
+        inits: how many of those there are.
+        gates: the conditions that readiness waits for.
+    """
+
+    containers: tuple[ContainerShape, ...]
+    inits: int
+    gates: tuple[str, ...]
+    uses_host_network: bool
+    deadline_s: float | None
+    priority: int
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """What is pulled."""
+        return tuple(one.image for one in self.containers)
+
+
+_shapes: dict[bytes, PodShape] = {}
+
+
+def shape_of(spec: JsonObject) -> PodShape:
+    """Return what a spec says; pods of one template get the same."""
+    inits, mains = spec.get("initContainers") or (), spec["containers"]
+    # What is different in each pod of a template, names of token volumes, is not looked at.
+    key = orjson.dumps(
+        [
+            [_brief(one) for one in inits],
+            [_brief(one) for one in mains],
+            spec.get("restartPolicy"),
+            spec.get("readinessGates"),
+            spec.get("hostNetwork"),
+            spec.get("activeDeadlineSeconds"),
+            spec.get("priority"),
+        ]
+    )
+    shape = _shapes.get(key)
+    if shape is None:
+        if len(_shapes) >= _SHAPES_MAX:
+            _shapes.clear()
+        shape = _shapes[key] = _shape(spec)
+    return shape
+
+
+_labels: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+
+
+def shared_labels(labels: dict[str, str]) -> dict[str, str]:
+    """Return what is equal to `labels`, and the same for all pods of a template."""
+    key = tuple(labels.items())
+    found = _labels.get(key)
+    if found is None:
+        if len(_labels) >= _SHAPES_MAX:
+            _labels.clear()
+        found = _labels[key] = labels
+    return found
+
+
+def _brief(container: JsonObject) -> list[Any]:
+    return [
+        container["name"],
+        container.get("image"),
+        container.get("resources"),
+        container.get("restartPolicy"),
+        container.get("readinessProbe"),
+        container.get("startupProbe"),
+    ]
+
+
+def _shape(spec: JsonObject) -> PodShape:
+    policy = spec.get("restartPolicy") or "Always"
+    inits = [_container(one, policy, is_init=True) for one in spec.get("initContainers") or ()]
+    mains = [_container(one, policy, is_init=False) for one in spec["containers"]]
+    deadline = spec.get("activeDeadlineSeconds")
+    return PodShape(
+        (*inits, *mains),
+        len(inits),
+        tuple(one["conditionType"] for one in spec.get("readinessGates") or ()),
+        bool(spec.get("hostNetwork")),
+        None if deadline is None else float(deadline),
+        int(spec.get("priority") or 0),
+    )
+
+
+def _container(container: JsonObject, policy: str, *, is_init: bool) -> ContainerShape:
+    own = container.get("restartPolicy")
+    is_sidecar = is_init and own == "Always"
+    if is_init and not is_sidecar and policy == "Always":
+        policy = "OnFailure"
+    image = full_image_name(container.get("image") or "")
+    return ContainerShape(
+        container["name"],
+        image,
+        _image_id(image),
+        is_init,
+        is_sidecar,
+        own or policy,
+        _first_s(container.get("readinessProbe")),
+        _first_s(container.get("startupProbe")),
+        container.get("resources") or None,
+    )
+
+
+def _first_s(probe: JsonObject | None) -> float:
+    return float(probe.get("initialDelaySeconds") or 0) if probe else 0.0
+
+
+@lru_cache(maxsize=_SHAPES_MAX)
+def full_image_name(image: str) -> str:
+    """Return an image's name with registry and tag, as a runtime tells it."""
+    first, slash, _ = image.partition("/")
+    if not slash:
+        image = f"docker.io/library/{image}"
+    elif not ("." in first or ":" in first or first == "localhost"):
+        image = f"docker.io/{image}"
+    if "@" in image or ":" in image.rpartition("/")[2]:
+        return image
+    return f"{image}:latest"
+
+
+def _image_id(image: str) -> str:
+    name, at, digest = image.partition("@")
+    if at:
+        return f"{name}@{digest}"
+    head, slash, tail = name.rpartition("/")
+    digest = hashlib.sha256(image.encode()).hexdigest()
+    return f"{head}{slash}{tail.partition(':')[0]}@sha256:{digest}"

@@ -1,0 +1,251 @@
+"""The parts of a fleet: machines, plans, rings, pipes, logs, commands."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import zlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from controllers.fleet.container_logs import Options, Run
+from controllers.fleet.fleet_node import Node
+from controllers.fleet.heartbeats import Ring
+from controllers.fleet.lives import Life
+from controllers.fleet.machines import FixedFleet, node_of, resources_of
+from controllers.fleet.pipe import Pipe
+from controllers.fleet.plan import FleetPlan, Template, encode_plan, read_plan
+from controllers.fleet.pod_life import Pod
+from controllers.fleet.sessions import answer_of
+from controllers.fleet.shapes import shape_of
+from controllers.fleet.writers import Writers
+from kube.access import Access
+from kube.client import Unreachable
+from kube.spdy import DICTIONARY_SUM, header_dictionary
+from runtime.tasks import TaskScope
+
+START = 1_000_000.0
+
+
+def _pod(life: Life | None = None) -> Pod:
+    spec = {"containers": [{"name": "main", "image": "nginx"}]}
+    pod = Pod("ns/p", "uid", shape_of(spec), life or Life(), START)
+    pod.advance(START, 1.0)
+    return pod
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    taint = {"key": "gpu", "effect": "NoSchedule"}
+    plan = FleetPlan(nodes=7, templates=(Template("a", "gpu-8", 2, {"x": "y"}, (taint,)),))
+    (tmp_path / "plan").write_bytes(encode_plan(plan))
+    assert read_plan(tmp_path / "plan") == plan
+    (tmp_path / "plan").write_bytes(b'{"nodes": 1, "templates": [], "pod_cidrs": [], "x": 1}')
+    with pytest.raises(ValueError, match="no plan"):
+        read_plan(tmp_path / "plan")
+
+
+def test_leases_are_renewed_less_often_in_a_large_fleet_but_in_time() -> None:
+    plan = FleetPlan()
+    assert [plan.lease_s(count) for count in (3, 10_000, 20_000, 100_000)] == [10, 10, 20, 40]
+    assert dataclasses.replace(plan, lease_interval_s=5.0).lease_s(100_000) == 5
+
+
+def test_machines_are_the_same_ones_each_time_and_share_no_network() -> None:
+    plan = FleetPlan(
+        nodes=40_000, templates=(Template("a", "standard-4", 3), Template("b", "gpu-8"))
+    )
+    machines = list(FixedFleet(plan).machines())
+    assert machines == list(FixedFleet(plan).machines())
+    assert len({one.name for one in machines}) == len({one.network for one in machines}) == 40_000
+    assert sum(one.template.name == "a" for one in machines) == 30_000
+    assert {one.zone for one in machines} == {"zone-a", "zone-b", "zone-c"}
+    node = node_of(machines[32_768], {})
+    assert node["spec"]["podCIDR"] == "240.0.0.0/24"
+
+
+def test_a_node_leaves_something_to_itself() -> None:
+    found = resources_of("standard-8", {})
+    assert (found.capacity["cpu"], found.allocatable["cpu"]) == ("8", "7900m")
+    assert found.allocatable["memory"] == "32668Mi"
+    assert resources_of("tiny", {"tiny": {"cpu": "1", "memory": "1Gi"}}).capacity["pods"] == "110"
+
+
+def test_a_ring_comes_by_each_node_once_in_a_turn_and_drops_those_that_are_gone() -> None:
+    ring, seen = Ring(), []
+    nodes = [Node(str(number)) for number in range(100)]
+    for node in nodes:
+        node.is_alive = True
+        ring.add(node)
+    for _ in range(400):
+        ring.turn(1 / 400, lambda node: seen.append(node.name))
+    assert sorted(seen) == sorted(node.name for node in nodes)
+    for node in nodes[::2]:
+        node.is_alive = False
+    for _ in range(4):
+        ring.turn(1.0, lambda _node: None)
+    assert len(ring) == 50
+    seen.clear()
+    ring.turn(1.0, lambda node: seen.append(node.name))
+    assert sorted(seen) == sorted(node.name for node in nodes[1::2])
+
+
+def test_a_ring_that_was_held_up_does_not_owe_more_than_one_turn() -> None:
+    ring, seen = Ring(), []
+    node = Node("n")
+    node.is_alive = True
+    ring.add(node)
+    ring.turn(1000.0, lambda one: seen.append(one.name))
+    assert seen == ["n"]
+
+
+def test_a_log_has_a_line_at_the_start_every_ten_seconds_and_at_the_end() -> None:
+    pod = _pod(Life(run_s=25, exit_code=3, message="no more"))
+    (one,) = pod.containers
+    lines = list(Run(pod, one).lines(START + 21, Options()))
+    assert lines == [
+        b"main of ns/p, run 0: started from docker.io/library/nginx:latest\n",
+        b"main of ns/p, run 0: alive for 10 s\n",
+        b"main of ns/p, run 0: alive for 20 s\n",
+    ]
+    one.end(START + 25, 3)
+    last = list(Run(pod, one).lines(START + 99, Options(tail=1, has_times=True)))
+    assert last == [
+        b"1970-01-12T13:47:05.000000000Z main of ns/p, run 0: exits with code 3 no more\n"
+    ]
+
+
+def test_log_options_choose_lines() -> None:
+    pod = _pod()
+    run = Run(pod, pod.containers[0])
+    now_s = START + 1000
+    assert len(list(run.lines(now_s, Options()))) == 101
+    assert len(list(run.lines(now_s, Options(tail=0)))) == 0
+    assert len(list(run.lines(now_s, Options(since_s=now_s - 30)))) == 4
+    assert len(b"".join(run.lines(now_s, Options(limit_bytes=77)))) == 77
+    assert len(list(run.lines(now_s + 10_000_000, Options()))) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("words", "output", "code"),
+    [
+        (["echo", "a", "b"], b"a b\n", 0),
+        (["/bin/sh", "-c", "exit 3"], b"", 3),
+        (["sh", "-c", "echo 'a b'"], b"a b\n", 0),
+        (["sh", "-c", "'"], b"", 2),
+        (["hostname"], b"p\n", 0),
+        (["false"], b"", 1),
+        (["exit", "x"], b"", 0),
+        (["rm", "-rf", "/"], b"", 127),
+        ([], b"", 0),
+        (["sh", "-c"], b"", 0),
+    ],
+)
+def test_a_few_commands_are_understood(words: list[str], output: bytes, code: int) -> None:
+    result = answer_of(words, _pod(), START)
+    assert (result.output, result.code) == (output, code)
+
+
+def test_headers_are_packed_with_the_dictionary_of_the_draft() -> None:
+    assert zlib.adler32(header_dictionary()) == DICTIONARY_SUM
+
+
+def test_what_must_wait_is_written_by_few_and_then_by_all_and_failures_are_told() -> None:
+    written: list[int] = []
+    failed: list[int] = []
+    waits = True
+
+    async def write(_pipe: Pipe, item: int) -> None:
+        if item == 0:
+            blocked.append(item)
+            await never.wait()
+        if item == 13:
+            raise Unreachable("no")
+        if item == 14:
+            raise KeyError(item)
+        written.append(item)
+        if item == 2:
+            is_taken.set()
+
+    never, is_taken = asyncio.Event(), asyncio.Event()
+    blocked: list[int] = []
+
+    async def run() -> None:
+        nonlocal waits
+        access = Access("http://127.0.0.1:1")
+        writers = Writers(access, "w", 2, write, failed.append, must_wait=lambda: waits)
+        async with TaskScope("test") as scope:
+            writers.start(scope)
+            for item in (0, 1, 13, 14, 2):
+                writers.put(item)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            # The one that never waits is held up by the first.
+            assert (written, blocked, len(writers)) == ([], [0], 4)
+            waits = False
+            await is_taken.wait()
+            await scope.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert sorted(written) == [1, 2]
+    assert failed == [13]
+
+
+Answerer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def _ask(answerer: Answerer, count: int = 1) -> list[tuple[int, bytes, float]]:
+    async def run() -> list[tuple[int, bytes, float]]:
+        server = await asyncio.start_server(answerer, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            pipe = Pipe(Access(f"http://127.0.0.1:{port}", token="t"))
+            try:
+                return [
+                    tuple(await pipe.request("PUT", "/x", b"body", "text/plain"))
+                    for _ in range(count)
+                ]
+            finally:
+                pipe.close()
+
+    return asyncio.run(asyncio.wait_for(run(), 10))
+
+
+def test_a_pipe_takes_answers_in_any_pieces_and_is_used_again() -> None:
+    connections = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        for code in (b"201", b"409"):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"Authorization: Bearer t" in head
+            assert await reader.readexactly(4) == b"body"
+            text = b"HTTP/1.1 %b X\r\nContent-Length: 3\r\nRetry-After: 2\r\n\r\nabc" % code
+            for at in range(len(text)):
+                writer.write(text[at : at + 1])
+                await writer.drain()
+        writer.close()
+
+    assert _ask(answer, 2) == [(201, b"abc", 2.0), (409, b"abc", 2.0)]
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n",
+    ],
+)
+def test_what_is_no_whole_answer_is_unreachable(text: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"body")
+        writer.write(text)
+        writer.close()
+
+    with pytest.raises(Unreachable):
+        _ask(answer)
