@@ -60,6 +60,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     config: ConfigFile = None,
     journal: flags.JournalAddress = None,
     join: flags.Join = None,
+    without: flags.Without = None,
     token_auth_file: flags.TokenAuthFile = None,
     authentication_config: flags.AuthenticationConfig = None,
     oidc_issuer_url: flags.OidcIssuerUrl = None,
@@ -75,8 +76,8 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
 
-    Starts the journal, the API server and the controllers, waits until they are ready, restarts
-    what dies.
+    Starts the journal, the API server, the controllers and the scheduler, waits until they are
+    ready, restarts what dies.
     Everything is stored in one directory and is there again after the next `up`.
 
     Examples:
@@ -96,6 +97,7 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
         "server.workers": workers,
         "storage.encryption_provider_config": encryption_provider_config,
         "join": join,
+        "supervisor.without": without or None,
         **_journal_settings(journal),
         "auth.token_file": token_auth_file,
         "auth.authentication_config": authentication_config,

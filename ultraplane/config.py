@@ -373,6 +373,16 @@ class SupervisorSection(Section):
         description="Whether `up` runs the controllers; one `up` of a cluster must, no more may. "
         "Unset: unless it joined another.",
     )
+    without: tuple[Literal["scheduler"], ...] = Field(
+        default=(),
+        description="What `up` does not run, though it runs the controllers: scheduler, where "
+        "another one binds the pods.",
+    )
+    scheduler_config: Location | None = Field(
+        default=None,
+        description="A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1): profiles, "
+        "weights and arguments of plugins.",
+    )
     ready_timeout_s: float = Field(
         default=300.0,
         gt=0,
@@ -450,6 +460,16 @@ class Config(Section):
     def controllers_address(self) -> str:
         """Where the controllers accept connections when they are ready."""
         return self._socket_address("controllers.sock")
+
+    @property
+    def runs_scheduler(self) -> bool:
+        """Whether `up` runs the scheduler."""
+        return self.runs_controllers and "scheduler" not in self.supervisor.without
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where the scheduler accepts connections when it is ready."""
+        return self._socket_address("scheduler.sock")
 
     def storage_address(self, name: str) -> str:
         """Where a storage process accepts connections when it is ready."""

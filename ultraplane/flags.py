@@ -34,6 +34,14 @@ Join = Annotated[
         help="Be one more API server, without controllers, of the cluster whose data is in DIR.",
     ),
 ]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="PART",
+        help="Do not run this part: scheduler. Repeatable.",
+    ),
+]
 TokenAuthFile = Annotated[
     Path | None,
     typer.Option(

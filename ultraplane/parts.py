@@ -160,6 +160,22 @@ def _signing_arguments(config: Config) -> list[str]:
     ]
 
 
+def scheduler_arguments(config: Config) -> list[str]:
+    """Return what the scheduler is told, as arguments of `controllers.scheduler`."""
+    chosen = config.supervisor.scheduler_config
+    return [
+        f"--kubeconfig={scheduler_kubeconfig(config)}",
+        f"--listen={config.scheduler_address}",
+        *([] if chosen is None else [f"--config={chosen}"]),
+        f"--log-level={config.log_level}",
+    ]
+
+
+def scheduler_kubeconfig(config: Config) -> Path:
+    """Return where the scheduler's kubeconfig is written."""
+    return config.data_dir / "run" / "scheduler.kubeconfig"
+
+
 def controllers_kubeconfig(config: Config) -> Path:
     """Return where the controllers' kubeconfig is written."""
     return config.data_dir / "run" / "controllers.kubeconfig"
@@ -213,6 +229,16 @@ def process_table(config: Config, port: int, context: ssl.SSLContext) -> list[Pr
             address=config.controllers_address,
         ),
     ]
+    if config.runs_scheduler:
+        parts.append(
+            ProcessSpec(
+                name="scheduler",
+                argv=_python("controllers.scheduler", *scheduler_arguments(config)),
+                probe=accepts_connections(config.scheduler_address),
+                after=_after_journal(config),
+                address=config.scheduler_address,
+            )
+        )
     if not config.runs_controllers:
         parts = [part for part in parts if part.name != "controllers"]
     return parts if config.journal.external else [journal, *parts]

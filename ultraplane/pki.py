@@ -1,6 +1,6 @@
 """The cluster's certificates, keys and tokens: made once, kept, renewed before they expire.
 
-In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin and controllers as .crt and .key,
+In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin, controllers and scheduler as .crt and .key,
 the service account key, the admin's bearer token, and two bundles made of ours and the configured
 ones: client CAs and tokens. A leaf is made anew when it expires within `RENEW_DAYS`, was not signed
 by the present CA, lacks a name, or does not belong to its key (a crash between writing the two).
@@ -81,6 +81,8 @@ class Pki:
     admin_token: Path
     controllers_certificate: Path
     controllers_key: Path
+    scheduler_certificate: Path
+    scheduler_key: Path
     client_ca_bundle: Path
     token_bundle: Path
     service_account_key: Path
@@ -120,7 +122,9 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
     controllers = _Leaf("system:kube-controller-manager", None, client, ())
     _ensure_leaf(pki.server_certificate, pki.server_key, server, authority, now)
     _ensure_leaf(pki.admin_certificate, pki.admin_key, admin, authority, now)
+    scheduler = _Leaf("system:kube-scheduler", None, client, ())
     _ensure_leaf(pki.controllers_certificate, pki.controllers_key, controllers, authority, now)
+    _ensure_leaf(pki.scheduler_certificate, pki.scheduler_key, scheduler, authority, now)
     if _load_key(pki.service_account_key) is None:
         _write_key(pki.service_account_key, ec.generate_private_key(ec.SECP256R1()))
     if not _is_token(pki.admin_token):
@@ -152,6 +156,8 @@ def locate_pki(directory: Path) -> Pki:
         admin_token=directory / "admin.token",
         controllers_certificate=directory / "controllers.crt",
         controllers_key=directory / "controllers.key",
+        scheduler_certificate=directory / "scheduler.crt",
+        scheduler_key=directory / "scheduler.key",
         client_ca_bundle=directory / "client-ca.crt",
         token_bundle=directory / "tokens.csv",
         service_account_key=directory / "service-account.key",

@@ -19,13 +19,18 @@ from ultraplane.display import Display, LastingConsole
 from ultraplane.errors import UserError
 from ultraplane.files import DirectoryLock, private_directory, write_private
 from ultraplane.joining import join_cluster
-from ultraplane.kubeconfig import write_controllers_kubeconfig, write_kubeconfig
+from ultraplane.kubeconfig import (
+    write_controllers_kubeconfig,
+    write_kubeconfig,
+    write_scheduler_kubeconfig,
+)
 from ultraplane.parts import (
     client_context,
     controllers_kubeconfig,
     encryption_copy,
     part_environment,
     process_table,
+    scheduler_kubeconfig,
     server_url,
     write_server_settings,
 )
@@ -116,6 +121,8 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     write_kubeconfig(path, server=server, ca_file=ca_file, pki=pki)
     own = controllers_kubeconfig(config)
     write_controllers_kubeconfig(own, server=server, ca_file=ca_file, pki=pki)
+    path_of_scheduler = scheduler_kubeconfig(config)
+    write_scheduler_kubeconfig(path_of_scheduler, server=server, ca_file=ca_file, pki=pki)
     write_server_settings(config, pki, port)
     if encryption is None:
         encryption_copy(config).unlink(missing_ok=True)

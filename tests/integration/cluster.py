@@ -136,7 +136,8 @@ class Cluster:
         """Return the pid of a part that the supervisor runs.
 
         Args:
-            part: journal, apiserver (any worker), apiserver-2 (that one), storage, controllers.
+            part: journal, apiserver (any worker), apiserver-2 (that one), storage, controllers,
+                scheduler.
         """
         deadline_s = time.monotonic() + START_S_MAX
         while time.monotonic() < deadline_s:
@@ -297,6 +298,8 @@ def _names(words: list[str]) -> set[str]:
         part, *rest = filter(None, words[words.index("ultraplane.serve") + 1 :])
         # A worker's number, or a storage process's partition, comes last.
         return {part, f"{part}-{rest[-1]}"}
+    if "controllers.scheduler" in words:
+        return {"scheduler"}
     return {word.removesuffix(".main") for word in words if word.endswith(".main")}
 
 

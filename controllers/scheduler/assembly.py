@@ -1,0 +1,75 @@
+"""The scheduler's parts, put together: what is watched, who decides, who is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from controllers.recorder import Recorder
+from controllers.scheduler.configuration import Configuration
+from controllers.scheduler.contest import Extras
+from controllers.scheduler.engine import Engine
+from controllers.scheduler.intake import Intake
+from controllers.scheduler.plugins import Plugins
+from controllers.scheduler.queue import PodQueue, Waiting
+from controllers.scheduler.scheduler import Scheduler
+from controllers.scheduler.shapes import DEFAULT_SCHEDULER
+from kube.client import ApiClient
+from kube.informers.informer import Informers
+from runtime.tasks import TaskScope
+
+NODES: Final = "/api/v1/nodes"
+PODS: Final = "/api/v1/pods"
+NAMESPACES: Final = "/api/v1/namespaces"
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A scheduler that is not started yet.
+
+    Attributes:
+        informers: to be started, and waited for, first.
+    """
+
+    informers: Informers
+    scheduler: Scheduler
+    recorder: Recorder
+
+    def start(self, scope: TaskScope) -> None:
+        """Start to decide, once all there is is known."""
+        self.recorder.start(scope)
+        self.scheduler.start(scope)
+        self.scheduler.wake()
+
+
+def assemble(client: ApiClient, configuration: Configuration) -> Assembled:
+    """Return the scheduler of a configuration."""
+    informers = Informers(client)
+    queue = PodQueue(client.clock, configuration.backoff_s_min, configuration.backoff_s_max)
+    engine = _engine(configuration)
+    recorder = Recorder(client, DEFAULT_SCHEDULER)
+    scheduler = Scheduler(client, engine, queue, recorder)
+    intake = Intake(engine, queue, lambda _pod: (), scheduler.wake)
+    informers.of(NODES).on_changes(intake.take_nodes)
+    informers.of(NAMESPACES, metadata_only=True).on_changes(intake.take_namespaces)
+    pods = informers.of(PODS)
+    pods.on_changes(intake.take_pods)
+
+    def reread(pod: Waiting) -> Waiting | None:
+        known = pods.store.get(pod.key)
+        if known is None or known["metadata"]["uid"] != pod.uid:
+            return None
+        if known["spec"].get("nodeName") or known["metadata"].get("deletionTimestamp"):
+            return None
+        return intake.read(pod.key, known)
+
+    scheduler.reread = reread
+    return Assembled(informers, scheduler, recorder)
+
+
+def _engine(configuration: Configuration) -> Engine:
+    engine = Engine(configuration.profiles)
+    if configuration.plugins:
+        asked = Plugins(configuration.plugins, configuration.profiles, engine.state.columns)
+        engine.extras = Extras(checks=asked.checks, scores=asked.scores)
+    return engine
