@@ -46,16 +46,7 @@ def _journal_settings(address: str | None) -> dict[str, Any]:
 def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     data_dir: DataDir = None,
     port: Port = None,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            "--kubeconfig",
-            parser=path_argument,
-            metavar="FILE",
-            help="Where to write the kubeconfig. A file with other clusters in it is never "
-            "touched. Default: DIR/kubeconfig",
-        ),
-    ] = None,
+    kubeconfig: flags.WrittenKubeconfig = None,
     workers: flags.Workers = None,
     config: ConfigFile = None,
     journal: flags.JournalAddress = None,

@@ -9,6 +9,16 @@ import typer
 
 from ultraplane.options import path_argument
 
+WrittenKubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        parser=path_argument,
+        metavar="FILE",
+        help="Where to write the kubeconfig. A file with other clusters in it is never "
+        "touched. Default: DIR/kubeconfig",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

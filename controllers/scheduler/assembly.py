@@ -11,16 +11,21 @@ from controllers.scheduler.contest import Extras
 from controllers.scheduler.engine import Engine
 from controllers.scheduler.intake import Intake
 from controllers.scheduler.plugins import Plugins
+from controllers.scheduler.preemption import Preemption
 from controllers.scheduler.queue import PodQueue, Waiting
 from controllers.scheduler.scheduler import Scheduler
 from controllers.scheduler.shapes import DEFAULT_SCHEDULER
+from controllers.scheduler.terms import parse_selector
+from controllers.scheduler.victims import Budget
 from kube.client import ApiClient
 from kube.informers.informer import Informers
+from kube.json_types import JsonObject
 from runtime.tasks import TaskScope
 
 NODES: Final = "/api/v1/nodes"
 PODS: Final = "/api/v1/pods"
 NAMESPACES: Final = "/api/v1/namespaces"
+BUDGETS: Final = "/apis/policy/v1/poddisruptionbudgets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,13 @@ class Assembled:
 
     informers: Informers
     scheduler: Scheduler
+    preemption: Preemption
     recorder: Recorder
 
     def start(self, scope: TaskScope) -> None:
         """Start to decide, once all there is is known."""
         self.recorder.start(scope)
+        self.preemption.start(scope)
         self.scheduler.start(scope)
         self.scheduler.wake()
 
@@ -64,7 +71,29 @@ def assemble(client: ApiClient, configuration: Configuration) -> Assembled:
         return intake.read(pod.key, known)
 
     scheduler.reread = reread
-    return Assembled(informers, scheduler, recorder)
+    budgets = informers.of(BUDGETS, indexers={"namespace": _namespace})
+    preemption = Preemption(
+        client,
+        engine,
+        recorder,
+        lambda namespace: [_budget(one) for one in budgets.store.find("namespace", namespace)],
+    )
+    scheduler.make_room = preemption.make_room
+    return Assembled(informers, scheduler, preemption, recorder)
+
+
+def _namespace(obj: JsonObject) -> str:
+    return str(obj["metadata"].get("namespace", ""))
+
+
+def _budget(obj: JsonObject) -> Budget:
+    status = obj.get("status") or {}
+    return Budget(
+        _namespace(obj),
+        parse_selector((obj.get("spec") or {}).get("selector")),
+        int(status.get("disruptionsAllowed") or 0),
+        frozenset(status.get("disruptedPods") or ()),
+    )
 
 
 def _engine(configuration: Configuration) -> Engine:

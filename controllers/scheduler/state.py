@@ -130,6 +130,18 @@ class ClusterState:
         self.columns.release(pod.slot)
         return pod
 
+    def lift(self, pod: Placed) -> None:
+        """Reckon for a moment as if a pod were not there; `restore` has to follow."""
+        self.columns.add_pod(pod.slot, pod.shape.requests, pod.shape.nonzero, -1)
+        if pod.shape.ports:
+            self._count_ports(pod, -1)
+
+    def restore(self, pod: Placed) -> None:
+        """Reckon with a pod again."""
+        self.columns.add_pod(pod.slot, pod.shape.requests, pod.shape.nonzero, 1)
+        if pod.shape.ports:
+            self._count_ports(pod, 1)
+
     def nominate(self, pod: Placed) -> None:
         """Keep room on a node for a pod, from those that are not more important."""
         self.forget_nomination(pod.uid)

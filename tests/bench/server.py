@@ -77,6 +77,8 @@ def start_ultraplane(directory: Path, more: Mapping[str, Any] | None = None) -> 
             "server": {"port": 0, "plain_http_port": endpoint.port},
             "auth": {"token_file": str(tokens)},
             "memory_dir": memory,
+            # Pods stay as they are; the scheduler's own scenario says that it wants one.
+            "supervisor": {"without": ["scheduler"]},
         }
         for section, values in (more or {}).items():
             settings[section] = {**settings.get(section, {}), **values}

@@ -233,6 +233,8 @@ def run_cluster(
         **settings.get("server", {}),
     }
     settings["auth"] = {"token_file": str(tokens), **settings.get("auth", {})}
+    # Most tests want their pods to stay as they are; those of the scheduler say so.
+    settings["supervisor"] = {"without": ["scheduler"], **settings.get("supervisor", {})}
     memory = Path(tempfile.mkdtemp(prefix="ultraplane-test-", dir="/dev/shm"))
     settings.setdefault("memory_dir", str(memory))
     path = directory / "config.yaml"

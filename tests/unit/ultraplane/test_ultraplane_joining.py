@@ -98,10 +98,11 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, first: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        ({}, ["journal", "apiserver", "controllers"]),
+        ({}, None),
+        ({"supervisor.without": ["scheduler"]}, ["journal", "apiserver", "controllers"]),
         (
             {"journal.address": "unix:/a/s", "journal.external": True},
-            ["apiserver", "controllers"],
+            ["apiserver", "controllers", "scheduler"],
         ),
         ({"supervisor.controllers": False}, ["journal", "apiserver"]),
         (
@@ -117,6 +118,6 @@ def test_up_starts_what_is_not_run_by_others(
     config = load_config(None, {}, {"data_dir": first, "memory_dir": tmp_path / "m", **flags})
     specs = process_table(config, 6443, ssl.create_default_context())
     names = [spec.name for spec in specs]
-    assert names == (parts or ["journal", "apiserver", "controllers"])
+    assert names == (parts or ["journal", "apiserver", "controllers", "scheduler"])
     # Nobody waits for what is not there.
     assert all(set(spec.after) <= set(names) for spec in specs)

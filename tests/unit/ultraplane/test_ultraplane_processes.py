@@ -56,11 +56,15 @@ def test_first_restart_is_at_once_and_further_delays_double_up_to_their_limit() 
 
 def test_prepared_cluster_has_each_part_s_files(tmp_path: Path) -> None:
     cluster = prepare(_config(tmp_path, port=0), None, SystemClock())
-    journal, apiserver, controllers = in_order(cluster.specs)
+    journal, apiserver, controllers, scheduler = in_order(cluster.specs)
     assert (journal.name, apiserver.name) == ("journal", "apiserver")
     assert (controllers.name, controllers.after) == ("controllers", ("journal",))
     kubeconfig = tmp_path / "run" / "controllers.kubeconfig"
     assert f"--kubeconfig={kubeconfig}" in controllers.argv
+    assert kubeconfig.stat().st_mode & 0o777 == 0o600
+    assert (scheduler.name, scheduler.after) == ("scheduler", ("journal",))
+    kubeconfig = tmp_path / "run" / "scheduler.kubeconfig"
+    assert f"--kubeconfig={kubeconfig}" in scheduler.argv
     assert kubeconfig.stat().st_mode & 0o777 == 0o600
     assert apiserver.after == ("journal",)
     assert apiserver.address == f"https://127.0.0.1:{cluster.port}"
