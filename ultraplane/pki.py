@@ -2,8 +2,8 @@
 
 In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin, controllers and scheduler as .crt
 and .key, the service account key, the admin's bearer token, and two bundles made of ours and the
-configured ones: client CAs and tokens. A leaf is made anew when it expires within `RENEW_DAYS`, was not signed
-by the present CA, lacks a name, or does not belong to its key (a crash between writing the two).
+configured ones: client CAs and tokens. A leaf is made anew when it expires within `RENEW_DAYS`, was
+not signed by the present CA, lacks a name, or does not belong to its key (a crash in between).
 Keys are EC P-256: 0.1 ms to make where RSA takes 100 ms. Nothing here is ever logged.
 """
 

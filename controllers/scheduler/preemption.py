@@ -2,8 +2,8 @@
 
 Which nodes could help is worked out over arrays: what less important pods take is kept for each
 priority. Of those, as many as upstream would (a tenth, at least 100) are tried one by one
-(`victims.py`), and the one that hurts least is taken. Its victims are deleted by workers; the pod keeps its claim on
-the node (`nominated`) until it is bound, found elsewhere, or gone.
+(`victims.py`), and the one that hurts least is taken. Its victims are deleted by workers; the pod
+keeps its claim on the node (`nominated`) until it is bound, found elsewhere, or gone.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ from tests.bench import (
     recovery,
     report,
     scenarios,
+    scheduler_scenario,
     watch_scenarios,
     worker_scenario,
     wrk,
@@ -67,11 +68,12 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "authorization": bench_authorization.authorization,
     "fairness": bench_fairness.fairness,
     "informers": informer_scenario.informers,
+    "scheduler": scheduler_scenario.scheduler,
     "jetstream": jetstream_load.jetstream,
     "recovery": recovery.recovery,
 }
 _OWN_CLUSTERS: Final = frozenset(
-    {"partitions", "workers", "fairness", "informers", "jetstream", "recovery"}
+    {"partitions", "workers", "fairness", "informers", "scheduler", "jetstream", "recovery"}
 )
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
 _JOURNAL_LINE: Final = "64 writers"
