@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,15 +18,18 @@ from controllers.scheduler.scheduler import Scheduler
 from controllers.scheduler.shapes import DEFAULT_SCHEDULER
 from controllers.scheduler.terms import parse_selector
 from controllers.scheduler.victims import Budget
-from kube.client import ApiClient
+from kube.client import ApiClient, Unreachable
 from kube.informers.informer import Informers
 from kube.json_types import JsonObject
+from kube.status import StatusError
 from runtime.tasks import TaskScope
 
 NODES: Final = "/api/v1/nodes"
 PODS: Final = "/api/v1/pods"
+_SCHEDULING: Final = "/apis/scheduling.k8s.io"
 NAMESPACES: Final = "/api/v1/namespaces"
 BUDGETS: Final = "/apis/policy/v1/poddisruptionbudgets"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +53,20 @@ class Assembled:
         self.scheduler.wake()
 
 
-def assemble(client: ApiClient, configuration: Configuration) -> Assembled:
-    """Return the scheduler of a configuration."""
+def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -> Assembled:
+    """Return the scheduler of a configuration.
+
+    Args:
+        client: of the scheduler.
+        configuration: what it is told.
+        groups_api: path of the version of the API that has pod groups; empty: none has.
+    """
     informers = Informers(client)
     queue = PodQueue(client.clock, configuration.backoff_s_min, configuration.backoff_s_max)
     engine = _engine(configuration)
     recorder = Recorder(client, DEFAULT_SCHEDULER)
     scheduler = Scheduler(client, engine, queue, recorder)
-    intake = Intake(engine, queue, lambda _pod: (), scheduler.wake)
+    intake = Intake(engine, queue, scheduler.gangs, lambda _pod: (), scheduler.wake)
     informers.of(NODES).on_changes(intake.take_nodes)
     informers.of(NAMESPACES, metadata_only=True).on_changes(intake.take_namespaces)
     pods = informers.of(PODS)
@@ -79,6 +89,10 @@ def assemble(client: ApiClient, configuration: Configuration) -> Assembled:
         lambda namespace: [_budget(one) for one in budgets.store.find("namespace", namespace)],
     )
     scheduler.make_room = preemption.make_room
+    scheduler.make_room_for_all = preemption.make_room_for_all
+    if groups_api:
+        scheduler.watch_groups(groups_api)
+        informers.of(f"{groups_api}/podgroups").on_changes(scheduler.gangs.take)
     return Assembled(informers, scheduler, preemption, recorder)
 
 
@@ -94,6 +108,30 @@ def _budget(obj: JsonObject) -> Budget:
         int(status.get("disruptionsAllowed") or 0),
         frozenset(status.get("disruptedPods") or ()),
     )
+
+
+async def find_groups_api(client: ApiClient) -> str:
+    """Return the path of the API's version that has pod groups; empty: none has."""
+    while True:
+        try:
+            found = await client.request("GET", _SCHEDULING)
+            for version in found.get("versions") or ():
+                path = f"/apis/{version['groupVersion']}"
+                served = await client.request("GET", path)
+                if any(one["name"] == "podgroups" for one in served.get("resources") or ()):
+                    # One who may not read them would wait for them for ever.
+                    await client.request("GET", f"{path}/podgroups", query={"limit": "1"})
+                    return path
+        except StatusError as error:
+            if error.code in (403, 404):
+                return ""
+            reason = str(error)
+        except Unreachable as error:
+            reason = str(error)
+        else:
+            return ""
+        _log.info("what the API has is not known yet: %s", reason)
+        await client.clock.sleep(client.pause_s(5))
 
 
 def _engine(configuration: Configuration) -> Engine:

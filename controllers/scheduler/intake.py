@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from controllers.scheduler.engine import Engine
+from controllers.scheduler.gangs import Gangs
 from controllers.scheduler.queue import PodQueue, Waiting
 from controllers.scheduler.shapes import DEFAULT_SCHEDULER
 from controllers.scheduler.state import Placed
@@ -21,6 +22,7 @@ from kube.json_types import JsonObject
 
 SCHEDULED: Final = "PodScheduled"
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
+Wake = Callable[[], None]
 Defaults = Callable[[JsonObject], tuple[Spread, ...]]
 
 
@@ -28,16 +30,17 @@ class Intake:
     """See the module's head.
 
     Args of the constructor:
-        engine, queue: what is kept up to date.
+        engine, queue, gangs: what is kept up to date.
         defaults: gives the spread constraints of a pod that has none.
         wake: called when there may be something to decide.
     """
 
     def __init__(
-        self, engine: Engine, queue: PodQueue, defaults: Defaults, wake: Callable[[], None]
+        self, engine: Engine, queue: PodQueue, gangs: Gangs, defaults: Defaults, wake: Wake
     ) -> None:
         self._engine = engine
         self._queue = queue
+        self._gangs = gangs
         self._defaults = defaults
         self._wake = wake
 
@@ -70,6 +73,7 @@ class Intake:
             phase = (pod.get("status") or {}).get("phase")
             if delta.change is Change.DELETED or phase in _FINISHED:
                 self._forget(uid)
+                self._gangs.gone(_gang_of(pod), uid)
             elif pod["spec"].get("nodeName"):
                 self._take_bound(delta.key, pod)
             elif uid not in self._engine.state.placed:
@@ -87,6 +91,7 @@ class Intake:
         uid = metadata["uid"]
         self._queue.remove(uid)
         engine.assumed.discard(uid)
+        self._gangs.placed(_gang_of(pod), uid)
         slot = engine.state.columns.slot(pod["spec"]["nodeName"])
         known = engine.state.placed.get(uid)
         group = engine.shapes.group_of(metadata)
@@ -107,13 +112,14 @@ class Intake:
         if name not in self._engine.profiles or pod["metadata"].get("deletionTimestamp"):
             self._queue.remove(uid)
             self._engine.state.forget_nomination(uid)
+            self._gangs.gone(_gang_of(pod), uid)
             return
         seen = self.read(key, pod)
         known = self._queue.pods.get(uid)
-        is_same = known is not None and (known.shape, known.group, known.is_gated) == (
+        is_same = known is not None and (known.shape, known.group, known.has_gates) == (
             seen.shape,
             seen.group,
-            seen.is_gated,
+            seen.has_gates,
         )
         if known is not None and is_same:
             self._queue.refresh(known, seen)
@@ -124,6 +130,7 @@ class Intake:
                 self._engine.state.nominate(
                     Placed(uid, key, slot, seen.shape, seen.group, seen.created)
                 )
+        seen.is_gated = not self._gangs.put(seen) or seen.has_gates
         self._queue.add(seen)
 
     def read(self, key: str, pod: JsonObject) -> Waiting:
@@ -137,7 +144,6 @@ class Intake:
             if condition.get("type") == SCHEDULED:
                 told = (condition.get("reason", ""), condition.get("message", ""))
                 told_status = condition.get("status", "")
-        gang = (spec.get("schedulingGroup") or {}).get("podGroupName")
         namespace = metadata.get("namespace", "")
         return Waiting(
             uid=metadata["uid"],
@@ -157,9 +163,14 @@ class Intake:
             told=told,
             told_status=told_status,
             nominated=status.get("nominatedNodeName", ""),
-            gang=f"{namespace}/{gang}" if gang else "",
-            is_gated=bool(spec.get("schedulingGates")),
+            gang=_gang_of(pod),
+            has_gates=bool(spec.get("schedulingGates")),
         )
+
+
+def _gang_of(pod: JsonObject) -> str:
+    name = (pod["spec"].get("schedulingGroup") or {}).get("podGroupName")
+    return f"{pod['metadata'].get('namespace', '')}/{name}" if name else ""
 
 
 def _default_of(pod: Placed | None) -> tuple[Spread, ...]:

@@ -23,7 +23,7 @@ from pathlib import Path
 import uvloop
 
 from controllers.leader_election import ElectionPlan, LeaderElection
-from controllers.scheduler.assembly import assemble
+from controllers.scheduler.assembly import assemble, find_groups_api
 from controllers.scheduler.configuration import (
     Configuration,
     ConfigurationError,
@@ -96,7 +96,8 @@ async def _run_elected(
 
 async def _run(client: ApiClient, scope: TaskScope, plan: Plan) -> None:
     collection.look_at_new()
-    assembled = assemble(client, plan.configuration)
+    groups_api = await find_groups_api(client)
+    assembled = assemble(client, plan.configuration, groups_api)
     assembled.informers.start(scope)
     await assembled.informers.wait_synced()
     assembled.start(scope)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 from controllers.scheduler.columns import Bools, Ints
 from controllers.scheduler.diagnosis import NO_VICTIMS, NOT_HELPFUL, Diagnosis, unavailable
 from controllers.scheduler.engine import Engine
+from controllers.scheduler.gangs import plan_preemption
 from controllers.scheduler.queue import Waiting
 from controllers.scheduler.resources import PODS
 from controllers.scheduler.scheduler import Events
@@ -88,6 +90,27 @@ class Preemption:
             self._engine.state.forget_nomination(pod.uid)
             return Outcome(f"preemption: {message}", "")
         return self._take(pod, candidate)
+
+    def make_room_for_all(self, pods: Sequence[Waiting], needed: int) -> bool:
+        """Try to make room for so many of a gang; tell whether that is under way."""
+        engine = self._engine
+        if not engine.profiles[pods[0].shape.scheduler].preempts:
+            return False
+        if any(pod.uid in self._evicting for pod in pods):
+            return True
+        if any(self._not_eligible(pod) is not None for pod in pods):
+            return any(engine.state.nominated_slot(pod.uid) is not None for pod in pods)
+        plan = plan_preemption(engine, pods, lambda pod: self.find(pod, engine.explain(pod))[0])
+        if len(plan.slots) < needed or not plan.evictions:
+            return False
+        for pod, candidate in plan.evictions:
+            self._take(pod, candidate)
+        for pod, slot in plan.slots:
+            if engine.state.nominated_slot(pod.uid) is None:
+                engine.state.nominate(
+                    Placed(pod.uid, pod.key, slot, pod.shape, pod.group, pod.created)
+                )
+        return True
 
     def _not_eligible(self, pod: Waiting) -> str | None:
         """Return why a pod may not preempt now, in upstream's words; None: it may."""

@@ -48,6 +48,7 @@ class Waiting:
         told: reason and message of its condition PodScheduled, as the API has it.
         nominated: status.nominatedNodeName, as the API has it.
         gang: "namespace/name" of its pod group; empty: it has none.
+        is_gated: it does not enter the queue, by its own gates (`has_gates`) or its gang's.
         attempts: how often it was tried.
         since_s: since when it waits where it is.
         refused_by: the plugins that found no node.
@@ -65,6 +66,7 @@ class Waiting:
     nominated: str = ""
     gang: str = ""
     is_gated: bool = False
+    has_gates: bool = False
     attempts: int = 0
     since_s: float = 0.0
     is_error: bool = False
@@ -141,12 +143,22 @@ class PodQueue:
             ready_s, _, pod = self._backoff[0]
             if not self._backs_off(pod):
                 heapq.heappop(self._backoff)
-            elif pod.is_error and ready_s > self.clock.monotonic_s():
+            elif (pod.is_error or pod.gang) and ready_s > self.clock.monotonic_s():
                 return None
             else:
                 heapq.heappop(self._backoff)
                 return self._taken(pod)
         return None
+
+    def open(self, pod: Waiting) -> None:
+        """Let a gated pod in."""
+        self._leave(pod)
+        pod.is_gated = False
+        self._activate(pod)
+
+    def take(self, pod: Waiting) -> None:
+        """Take a pod out, wherever it waits, to be decided now."""
+        self._taken(pod)
 
     def fail(self, pod: Waiting, plugins: frozenset[str]) -> None:
         """Put back a pod for which there is no node."""

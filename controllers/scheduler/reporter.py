@@ -12,6 +12,7 @@ import logging
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
+from controllers.scheduler.gangs import PodGroup
 from controllers.scheduler.intake import SCHEDULED
 from controllers.scheduler.queue import Waiting
 from kube import times
@@ -41,11 +42,17 @@ class Report(NamedTuple):
 
 
 class Reporter:
-    """See the module's head."""
+    """See the module's head.
+
+    Attributes:
+        groups_api: path of the version of the API that has pod groups.
+    """
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
+        self.groups_api = ""
         self._waiting: OrderedDict[str, Report] = OrderedDict()
+        self._groups: OrderedDict[str, tuple[PodGroup, str, str, str]] = OrderedDict()
         self._has_some = asyncio.Event()
 
     def start(self, scope: TaskScope) -> None:
@@ -67,9 +74,26 @@ class Reporter:
         """Do not say any more what was to be said: the pod has its node."""
         self._waiting.pop(uid, None)
 
+    def tell_group(self, group: PodGroup, status: str, reason: str, message: str) -> None:
+        """Have a pod group told; one that was scheduled once stays so."""
+        if group.told == (status, reason, message) or group.told[0] == "True":
+            self._groups.pop(group.key, None)
+            return
+        self._groups[group.key] = (group, status, reason, message)
+        if len(self._groups) > _WAITING_MAX:
+            self._groups.popitem(last=False)
+        self._has_some.set()
+
     async def _run(self) -> None:
         while True:
             await self._has_some.wait()
+            if self._groups:
+                key, told = self._groups.popitem(last=False)
+                try:
+                    await self._write_group(*told)
+                except (StatusError, Unreachable) as error:
+                    _log.info("pod group %s is not told: %s", key, error)
+                continue
             if not self._waiting:
                 self._has_some.clear()
                 continue
@@ -78,6 +102,20 @@ class Reporter:
                 await self._write(report)
             except (StatusError, Unreachable) as error:
                 _log.info("pod %s is not told: %s", report.pod.key, error)
+
+    async def _write_group(self, group: PodGroup, status: str, reason: str, message: str) -> None:
+        condition: JsonObject = {
+            "type": "PodGroupScheduled",
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "observedGeneration": group.generation,
+            "lastTransitionTime": times.format_seconds(int(self._client.clock.now_s())),
+        }
+        namespace, _, name = group.key.partition("/")
+        path = f"{self.groups_api}/namespaces/{namespace}/podgroups/{name}/status"
+        patch = {"status": {"conditions": [condition]}}
+        await self._client.request("PATCH", path, Patch(patch, STRATEGIC_PATCH))
 
     async def _write(self, report: Report) -> None:
         pod = report.pod

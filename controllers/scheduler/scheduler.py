@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Final, Protocol
 
 from controllers.scheduler.binder import Binder, Binding
 from controllers.scheduler.diagnosis import Diagnosis
 from controllers.scheduler.engine import Engine
+from controllers.scheduler.gangs import Gangs
 from controllers.scheduler.queue import Place, PodQueue, Waiting
 from controllers.scheduler.reporter import SCHEDULER_ERROR, UNSCHEDULABLE, Report, Reporter
+from controllers.scheduler.settings import GANG
 from kube.client import ApiClient
 from kube.json_types import JsonObject
 from runtime.tasks import TaskScope
@@ -29,6 +31,8 @@ from runtime.tasks import TaskScope
 _SLICE_S: Final = 0.02
 _TICK_S: Final = 0.1
 _MOVED_MAX: Final = 1024
+NOT_ENOUGH: Final = "waiting for minCount pods from a gang to be waiting on permit"
+PREEMPTING: Final = "pod group is waiting for preemption to complete"
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +63,7 @@ class Verdict(Protocol):
 
 
 Reread = Callable[[Waiting], Waiting | None]
+MakeRoomForAll = Callable[[Sequence[Waiting], int], bool]
 MakeRoom = Callable[[Waiting, Diagnosis], Verdict | None]
 
 
@@ -75,7 +80,9 @@ class Scheduler:
     def __init__(self, client: ApiClient, engine: Engine, queue: PodQueue, events: Events) -> None:
         self.engine = engine
         self.queue = queue
+        self.gangs = Gangs(engine, queue)
         self.make_room: MakeRoom | None = None
+        self.make_room_for_all: MakeRoomForAll | None = None
         self.reread: Reread = lambda pod: pod
         self._client = client
         self._events = events
@@ -91,6 +98,11 @@ class Scheduler:
         self._reporter.start(scope)
         scope.spawn(self._run(), name="decisions")
         scope.spawn(self._run_ticks(), name="queue")
+
+    def watch_groups(self, path: str) -> None:
+        """Heed pod groups, which a version of the API at this path has."""
+        self.gangs.is_on = True
+        self._reporter.groups_api = path
 
     def wake(self) -> None:
         """Have the loop look whether there is something to decide."""
@@ -125,23 +137,66 @@ class Scheduler:
             pod = self.queue.pop()
             if pod is None:
                 break
+            if self.gangs.group(pod) is not None:
+                decided += self._decide_gang(pod)
+                continue
             slot = self.engine.choose(pod)
             if slot is None:
                 self._refuse(pod)
                 continue
             self.engine.place(pod, slot)
-            self.queue.remove(pod.uid)
-            self._reporter.forget(pod.uid)
-            decided.append(Binding(pod, names[slot]))
+            decided.append(self._decided(pod, names[slot]))
         return decided
+
+    def _decided(self, pod: Waiting, node: str) -> Binding:
+        self.queue.remove(pod.uid)
+        self.gangs.placed(pod.gang, pod.uid)
+        self._reporter.forget(pod.uid)
+        return Binding(pod, node)
+
+    def _decide_gang(self, first: Waiting) -> list[Binding]:
+        """Decide all of a gang that wait; return what is to be bound: enough of it, or none."""
+        group = self.gangs.group(first)
+        assert group is not None
+        names, needed = self.engine.state.columns.names, self.gangs.missing(group)
+        pods = self.gangs.take_waiting(first)
+        placed, left = self.gangs.try_all(pods)
+        if len(placed) >= needed:
+            decided = [self._decided(pod, names[slot]) for pod, slot in placed]
+            for pod in left:
+                self._refuse(pod)
+            self._reporter.tell_group(group, "True", "Scheduled", "")
+            return decided
+        diagnoses = {pod.uid: self.engine.explain(pod) for pod in left}
+        self.gangs.take_back(placed)
+        is_waiting = self.make_room_for_all is not None and self.make_room_for_all(pods, needed)
+        for pod in pods:
+            diagnosis = diagnoses.get(pod.uid)
+            message = PREEMPTING if is_waiting else NOT_ENOUGH
+            if diagnosis is not None and not is_waiting:
+                message = diagnosis.message()
+            plugins = frozenset({GANG}) if diagnosis is None else diagnosis.plugins
+            self._tell_refused(pod, plugins, message, self._promised(pod))
+        message = PREEMPTING if is_waiting else ""
+        self._reporter.tell_group(group, "False", UNSCHEDULABLE, message)
+        return []
+
+    def _promised(self, pod: Waiting) -> str:
+        slot = self.engine.state.nominated_slot(pod.uid)
+        return "" if slot is None else self.engine.state.columns.names[slot]
 
     def _refuse(self, pod: Waiting) -> None:
         diagnosis = self.engine.explain(pod)
         verdict = self.make_room(pod, diagnosis) if self.make_room is not None else None
         message = diagnosis.message(verdict.message if verdict is not None else "")
-        self.queue.fail(pod, diagnosis.plugins)
-        self._events.warn(pod.reference, "FailedScheduling", message)
         nominated = verdict.nominated if verdict is not None else None
+        self._tell_refused(pod, diagnosis.plugins, message, nominated)
+
+    def _tell_refused(
+        self, pod: Waiting, plugins: frozenset[str], message: str, nominated: str | None
+    ) -> None:
+        self.queue.fail(pod, plugins)
+        self._events.warn(pod.reference, "FailedScheduling", message)
         self._reporter.tell(Report(pod, UNSCHEDULABLE, message, nominated))
 
     def _ask_again(self) -> None:
@@ -178,6 +233,7 @@ class Scheduler:
         if pod is None:
             return
         pod.attempts = binding.pod.attempts
+        self.gangs.put(pod)
         self.queue.retry(pod)
         self._events.warn(pod.reference, "FailedScheduling", reason)
         self._reporter.tell(Report(pod, SCHEDULER_ERROR, reason))

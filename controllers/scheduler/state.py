@@ -161,6 +161,11 @@ class ClusterState:
         self._log(Moved(slot))
         return slot
 
+    def promise(self, uid: str) -> Placed | None:
+        """Return the room that is kept for a pod."""
+        slot = self._nominated_at.get(uid)
+        return None if slot is None else self.nominated[slot][uid]
+
     def nominated_slot(self, uid: str) -> int | None:
         """Return where room is kept for a pod."""
         return self._nominated_at.get(uid)

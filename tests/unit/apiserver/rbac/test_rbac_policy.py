@@ -15,6 +15,8 @@ from kube.builtin_kinds import builtin_registry
 REFERENCE = Path(__file__).parents[5] / "shared" / "reference" / "bootstrap-objects.json"
 NOT_UPSTREAMS = frozenset({"service-ca-cert-publisher", "public-info-viewer"})
 """What the distribution adds that the reference was read off."""
+SWITCHED_OFF = "podgroups"
+"""What the reference's server did not serve, so its scheduler may not read it."""
 Json = dict[str, Any]
 
 
