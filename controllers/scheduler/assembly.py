@@ -9,6 +9,7 @@ from typing import Final
 from controllers.recorder import Recorder
 from controllers.scheduler.configuration import Configuration
 from controllers.scheduler.contest import Extras
+from controllers.scheduler.defaults import OWNERS, SERVICES, Defaults
 from controllers.scheduler.engine import Engine
 from controllers.scheduler.intake import Intake
 from controllers.scheduler.plugins import Plugins
@@ -66,7 +67,10 @@ def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -
     engine = _engine(configuration)
     recorder = Recorder(client, DEFAULT_SCHEDULER)
     scheduler = Scheduler(client, engine, queue, recorder)
-    intake = Intake(engine, queue, scheduler.gangs, lambda _pod: (), scheduler.wake)
+    owners = {kind: informers.of(path).store for kind, path in OWNERS.items()}
+    defaults = Defaults(configuration.profiles, owners)
+    informers.of(SERVICES).on_changes(defaults.take_services)
+    intake = Intake(engine, queue, scheduler.gangs, defaults.of, scheduler.wake)
     informers.of(NODES).on_changes(intake.take_nodes)
     informers.of(NAMESPACES, metadata_only=True).on_changes(intake.take_namespaces)
     pods = informers.of(PODS)

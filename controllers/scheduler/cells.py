@@ -69,10 +69,17 @@ class Cells:
         """Return the cell of each of many nodes by their coordinates, one array a dimension."""
         combined = np.zeros(size, np.int64)
         for column in coordinates:
+            if not size or column.min() == column.max():
+                continue  # sorting is what takes time, and many are alike everywhere
             values, codes = np.unique(column, return_inverse=True)
-            if len(values) > 1:
+            if combined.any():
                 _, combined = np.unique(combined * len(values) + codes, return_inverse=True)
-        _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
+            else:
+                combined = codes
+        if not combined.any():
+            first, inverse = np.zeros(min(size, 1), np.int64), combined
+        else:
+            _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
         known = [self.cell(tuple(int(column[at]) for column in coordinates)) for at in first]
         found: Ints = np.array(known, np.int64)[inverse] if size else combined
         return found

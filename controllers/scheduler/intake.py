@@ -96,7 +96,7 @@ class Intake:
         known = engine.state.placed.get(uid)
         group = engine.shapes.group_of(metadata)
         # A default constraint is of no matter once the pod has its node.
-        shape = engine.shapes.of(pod, _default_of(known))
+        shape = engine.shapes.of(pod, _default_of(known, pod))
         if known is not None:
             if (known.slot, known.shape, known.group) == (slot, shape, group):
                 return
@@ -173,7 +173,7 @@ def _gang_of(pod: JsonObject) -> str:
     return f"{pod['metadata'].get('namespace', '')}/{name}" if name else ""
 
 
-def _default_of(pod: Placed | None) -> tuple[Spread, ...]:
-    if pod is None:
+def _default_of(known: Placed | None, pod: JsonObject) -> tuple[Spread, ...]:
+    if known is None or pod["spec"].get("topologySpreadConstraints"):
         return ()
-    return tuple(spread for spread in pod.shape.spreads if spread.is_default)
+    return known.shape.spreads

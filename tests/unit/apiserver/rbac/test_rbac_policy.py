@@ -72,6 +72,7 @@ def test_roles_and_bindings_are_upstreams() -> None:
         for field in ("labels", "annotations"):
             assert mine["metadata"][field] == item["metadata"][field], key
         if "aggregationRule" not in mine:
-            assert mine.get("rules") == item.get("rules"), key
+            rules = [rule for rule in mine.get("rules") or () if SWITCHED_OFF not in str(rule)]
+            assert rules == (item.get("rules") or []), key
     extra = {name for _, _, name in ours.keys() - theirs.keys()}
     assert all(name.rpartition(":")[2] in NOT_UPSTREAMS for name in extra), extra
