@@ -29,6 +29,7 @@ T = TypeVar("T", bound=np.generic)
 _ROOM: Final = 64
 _GOLDEN: Final = 2_654_435_761
 _GOLDEN_INVERSE: Final = pow(_GOLDEN, -1, 1 << 32)
+_UNUSED_MAX: Final = 1024
 ABSENT: Final = -1
 
 
@@ -178,6 +179,7 @@ class NodeColumns:
         if self.facts[slot] == facts:
             return slot, False
         self.facts[slot] = facts
+        self._forget_unused()
         self.version += 1
         self.valid[slot] = True
         self.unschedulable[slot] = facts.unschedulable
@@ -270,6 +272,25 @@ class NodeColumns:
             amounts_of(status.get("allocatable") or status.get("capacity")),
             self.image_sets.number_of(images),
         )
+
+    def _forget_unused(self) -> None:
+        """Begin anew to number what has mostly belonged to nodes that are gone."""
+        most = 2 * self.count + _UNUSED_MAX
+        if len(self.image_sets.sets) > most:
+            old, self.image_sets = self.image_sets.sets, ImageSets()
+            for slot, facts in enumerate(self.facts):
+                if facts is not None:
+                    images = tuple(old[facts.images].items())
+                    facts.images = self.image_sets.number_of(images)
+                    self.images[slot] = facts.images
+        if len(self.taint_sets) > most:
+            self.taint_sets, self._taint_numbers = [()], {(): 0}
+            self.taints[:] = 0
+            for slot, facts in enumerate(self.facts):
+                if facts is not None:
+                    self.taints[slot] = self._taint_set(facts.taints)
+        for key in [key for key, column in self.labels.items() if len(column.values) > most]:
+            del self.labels[key]  # made again when it is asked for
 
     def _put_labels(self, slot: int, labels: dict[str, str]) -> None:
         for key, column in self.labels.items():

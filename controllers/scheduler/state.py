@@ -92,6 +92,7 @@ class ClusterState:
         self.changed = 0
         self._changes: deque[Moved] = deque(maxlen=_CHANGES_MAX)
         self._nominated_at: dict[str, int] = {}
+        self._of_priority: dict[int, int] = {}
 
     def since(self, position: int) -> list[Moved] | None:
         """Return the changes from a position on; None: they are not known any more."""
@@ -107,8 +108,11 @@ class ClusterState:
         return self.columns.put(node)[1]
 
     def drop_node(self, name: str) -> None:
-        """Forget a node."""
-        self.columns.drop(name)
+        """Forget a node, and what room was kept there."""
+        slot = self.columns.drop(name)
+        if slot is not None:
+            for uid in list(self.nominated.get(slot, {})):
+                self.forget_nomination(uid)
 
     def place(self, pod: Placed) -> None:
         """Put a pod on its node."""
@@ -190,10 +194,6 @@ class ClusterState:
                 return False
         return term.selector.matches(dict(group.labels))
 
-    def priority_columns(self, priority: int) -> dict[str, Ints]:
-        """Return what pods of a priority take, by resource; "pods" is how many they are."""
-        return self.by_priority.get(priority, {})
-
     def _count(self, pod: Placed, sign: int) -> None:
         shape, slot = pod.shape, pod.slot
         self.columns.add_pod(slot, shape.requests, shape.nonzero, sign)
@@ -214,6 +214,11 @@ class ClusterState:
         columns = self.by_priority.get(shape.priority)
         if columns is None:
             columns = self.by_priority[shape.priority] = {}
+        left = self._of_priority.get(shape.priority, 0) + sign
+        self._of_priority[shape.priority] = left
+        if not left:
+            del self.by_priority[shape.priority], self._of_priority[shape.priority]
+            return
         room = len(self.columns.pods)
         for name, amount in ((PODS, 1), *shape.requests.items()):
             column = columns.get(name)
