@@ -126,6 +126,7 @@ class Recorder:
         self._written: OrderedDict[tuple[str, ...], _Written] = OrderedDict()
         self._queue: BoundedQueue[Said] = BoundedQueue(_QUEUED_MAX)
         self._numbers = itertools.count()
+        self._dropped = 0
 
     def __len__(self) -> int:
         """Return how many wait to be written."""
@@ -147,7 +148,14 @@ class Recorder:
         try:
             self._queue.offer(said)
         except QueueFull:
-            _log.warning("an event is dropped: %s %s", said.reason, said.message)
+            # Told once for each time that it happens: thousands may be dropped a second.
+            if not self._dropped:
+                _log.warning("events are dropped, first: %s %s", said.reason, said.message)
+            self._dropped += 1
+            return
+        if self._dropped:
+            _log.warning("%d events were dropped", self._dropped)
+            self._dropped = 0
 
     async def _run(self) -> None:
         while True:

@@ -46,7 +46,7 @@ def _journal_settings(address: str | None) -> dict[str, Any]:
 def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     data_dir: DataDir = None,
     port: Port = None,
-    kubeconfig: flags.Kubeconfig = None,
+    kubeconfig: flags.WrittenKubeconfig = None,
     workers: flags.Workers = None,
     controllers: flags.ControllerList = None,
     nodes: flags.Nodes = None,
@@ -72,8 +72,8 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
 ) -> None:
     """Start a cluster here and keep it running until Ctrl-C.
 
-    Starts the journal, the API server, the controllers and a small fleet of simulated nodes, waits
-    until they are ready, restarts what dies.
+    Starts the journal, the API server, the controllers, the scheduler and a small fleet of
+    simulated nodes, waits until they are ready, restarts what dies.
     Everything is stored in one directory and is there again after the next `up`.
 
     Examples:

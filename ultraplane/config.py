@@ -23,6 +23,7 @@ from ultraplane.config_fleet import FleetSection
 from ultraplane.config_nats import NatsSection
 from ultraplane.controllers_config import ControllersSection
 from ultraplane.sections import Location, Section
+from ultraplane.supervisor_config import SupervisorSection
 
 _PARTITION_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _RESOURCE: Final = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[a-z][a-z0-9-]*")
@@ -368,36 +369,6 @@ class StorageSection(Section):
         return self
 
 
-class SupervisorSection(Section):
-    """How `ultraplane up` treats its processes."""
-
-    controllers: bool | None = Field(
-        default=None,
-        description="Whether `up` runs the controllers and the fleet; one `up` of a cluster must, "
-        "no more may. Unset: unless it joined another.",
-    )
-    without: tuple[Literal["controllers", "fleet"], ...] = Field(
-        default=(), description="What `up` is not to run."
-    )
-    ready_timeout_s: float = Field(
-        default=300.0,
-        gt=0,
-        description="A process not ready by then is restarted. Recovery of a large cluster counts.",
-    )
-    stop_timeout_s: float = Field(
-        default=10.0, gt=0, description="A process still running this long after SIGTERM is killed."
-    )
-    restart_delay_s_max: float = Field(
-        default=10.0,
-        ge=0,
-        description="A process that died is started again at once, and one that keeps dying after "
-        "1, 2, 4, ... seconds, but never more than this.",
-    )
-    log_bytes_max: int = Field(
-        default=64 * 1024 * 1024, ge=1 << 16, description="A log file larger than this starts anew."
-    )
-
-
 class Config(Section):
     """The whole configuration."""
 
@@ -483,6 +454,16 @@ class Config(Section):
     def fleet_address(self) -> str:
         """Where the fleet accepts connections when it is ready."""
         return self._socket_address("fleet.sock")
+
+    @property
+    def runs_scheduler(self) -> bool:
+        """Whether `up` runs the scheduler."""
+        return self._acts and "scheduler" not in self.supervisor.without
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where the scheduler accepts connections when it is ready."""
+        return self._socket_address("scheduler.sock")
 
     def storage_address(self, name: str) -> str:
         """Where a storage process accepts connections when it is ready."""

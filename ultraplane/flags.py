@@ -9,7 +9,7 @@ import typer
 
 from ultraplane.options import path_argument
 
-Workers = Annotated[
+WrittenWorkers = Annotated[
     int | None,
     typer.Option(
         "--workers",
@@ -38,7 +38,7 @@ Without = Annotated[
     typer.Option(
         "--without",
         metavar="PARTS",
-        help="What not to run, with commas between: controllers, fleet.",
+        help="What not to run, with commas between: controllers, scheduler, fleet.",
     ),
 ]
 JournalAddress = Annotated[
@@ -256,15 +256,5 @@ AdmissionControl = Annotated[
         parser=path_argument,
         metavar="FILE",
         help="How plugins are configured (AdmissionConfiguration).",
-    ),
-]
-Kubeconfig = Annotated[
-    Path | None,
-    typer.Option(
-        "--kubeconfig",
-        parser=path_argument,
-        metavar="FILE",
-        help="Where to write the kubeconfig. A file with other clusters in it is never "
-        "touched. Default: DIR/kubeconfig",
     ),
 ]

@@ -62,6 +62,14 @@ def _write_part(path: Path, content: dict[str, Any], user: str, pair: dict[str, 
     write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
+def write_scheduler_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> None:
+    """Write the kubeconfig of the scheduler to `path`, which is ours."""
+    content = _config(server, ca_file)
+    pair = _pair(pki.scheduler_certificate, pki.scheduler_key)
+    _add_user(content, CLUSTER, "system:kube-scheduler", pair)
+    write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
+
+
 def _config(server: str, ca_file: Path) -> dict[str, Any]:
     cluster = {"server": server, "certificate-authority-data": _data(ca_file)}
     return {

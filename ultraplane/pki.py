@@ -1,11 +1,11 @@
 """The cluster's certificates, keys and tokens: made once, kept, renewed before they expire.
 
-In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin, controllers, fleet and what the API
-server shows to kubelets as .crt and .key; a CA of its own with what it shows to extension API
-servers, who are to believe nobody else of our CA that way; the service account key, the admin's
-bearer token, and two bundles made of ours and the configured ones: client CAs and tokens. A leaf is
-made anew when it expires within `RENEW_DAYS`, was not signed by the present CA, lacks a name, or
-does not belong to its key (a crash between writing the two).
+In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin, controllers, scheduler, fleet and
+what the API server shows to kubelets as .crt and .key; a CA of its own with what it shows to
+extension API servers, who are to believe nobody else of our CA that way; the service account key,
+the admin's bearer token, and two bundles made of ours and the configured ones: client CAs and
+tokens. A leaf is made anew when it expires within `RENEW_DAYS`, was not signed by the present CA,
+lacks a name, or does not belong to its key (a crash between writing the two).
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ class Pki:
     controllers_key: Path
     fleet_certificate: Path
     fleet_key: Path
+    scheduler_certificate: Path
+    scheduler_key: Path
     client_ca_bundle: Path
     token_bundle: Path
     service_account_key: Path
@@ -130,6 +132,7 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
     controllers = _Leaf("system:kube-controller-manager", None, client, ())
     _ensure_leaf(pki.server_certificate, pki.server_key, server, authority, now)
     _ensure_leaf(pki.admin_certificate, pki.admin_key, admin, authority, now)
+    scheduler = _Leaf("system:kube-scheduler", None, client, ())
     _ensure_leaf(pki.controllers_certificate, pki.controllers_key, controllers, authority, now)
     # All nodes at once, which no role of upstream's is for.
     fleet = _Leaf("ultraplane-fleet", "system:masters", client, ())
@@ -140,6 +143,7 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
     front = _ensure_authority(directory, "front-proxy-ca", now)
     proxy = _Leaf(FRONT_PROXY, None, client, ())
     _ensure_leaf(pki.front_proxy_certificate, pki.front_proxy_key, proxy, front, now)
+    _ensure_leaf(pki.scheduler_certificate, pki.scheduler_key, scheduler, authority, now)
     if _load_key(pki.service_account_key) is None:
         _write_key(pki.service_account_key, ec.generate_private_key(ec.SECP256R1()))
     if not _is_token(pki.admin_token):
@@ -173,6 +177,8 @@ def locate_pki(directory: Path) -> Pki:
         controllers_key=directory / "controllers.key",
         fleet_certificate=directory / "fleet.crt",
         fleet_key=directory / "fleet.key",
+        scheduler_certificate=directory / "scheduler.crt",
+        scheduler_key=directory / "scheduler.key",
         client_ca_bundle=directory / "client-ca.crt",
         token_bundle=directory / "tokens.csv",
         service_account_key=directory / "service-account.key",

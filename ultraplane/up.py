@@ -25,6 +25,7 @@ from ultraplane.kubeconfig import (
     write_controllers_kubeconfig,
     write_fleet_kubeconfig,
     write_kubeconfig,
+    write_scheduler_kubeconfig,
 )
 from ultraplane.parts import (
     client_context,
@@ -34,6 +35,7 @@ from ultraplane.parts import (
     fleet_plan_path,
     part_environment,
     process_table,
+    scheduler_kubeconfig,
     server_url,
     write_fleet_plan,
     write_server_settings,
@@ -130,6 +132,8 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     if config.runs_fleet:
         write_fleet_kubeconfig(fleet_kubeconfig(config), server=server, ca_file=ca_file, pki=pki)
         write_fleet_plan(config, pki, _kubelet_port(config))
+    path_of_scheduler = scheduler_kubeconfig(config)
+    write_scheduler_kubeconfig(path_of_scheduler, server=server, ca_file=ca_file, pki=pki)
     write_server_settings(config, pki, port)
     if encryption is None:
         encryption_copy(config).unlink(missing_ok=True)

@@ -123,6 +123,8 @@ system:kube-scheduler
   read resource.k8s.io resourceslices
   create,delete resource.k8s.io resourceclaims
   patch,update resource.k8s.io resourceclaims/binding
+  read scheduling.k8s.io podgroups
+  patch,update scheduling.k8s.io podgroups/status
 system:kubelet-api-admin
   read core nodes
   proxy core nodes

@@ -42,6 +42,7 @@ from tests.bench import (
     recovery,
     report,
     scenarios,
+    scheduler_scenario,
     watch_scenarios,
     worker_scenario,
     wrk,
@@ -77,6 +78,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "informers": informer_scenario.informers,
     "nodes": node_scenario.nodes,
     "fleet": fleet_scenario.fleet,
+    "scheduler": scheduler_scenario.scheduler,
     "jetstream": jetstream_load.jetstream,
     "recovery": recovery.recovery,
 }
@@ -90,6 +92,7 @@ _OWN_CLUSTERS: Final = frozenset(
         "nodes",
         "partitions",
         "recovery",
+        "scheduler",
         "workers",
     }
 )

@@ -78,6 +78,8 @@ def start_ultraplane(directory: Path, more: Mapping[str, Any] | None = None) -> 
             "auth": {"token_file": str(tokens)},
             "memory_dir": memory,
             "fleet": {"nodes": 0},
+            # Pods stay as they are; the scheduler's own scenario says that it wants one.
+            "supervisor": {"without": ["scheduler"]},
         }
         for section, values in (more or {}).items():
             settings[section] = {**settings.get(section, {}), **values}

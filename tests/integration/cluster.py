@@ -148,7 +148,8 @@ class Cluster:
         """Return the pid of a part that the supervisor runs.
 
         Args:
-            part: journal, apiserver (any worker), apiserver-2 (that one), storage, controllers.
+            part: journal, apiserver (any worker), apiserver-2 (that one), storage, controllers,
+                scheduler.
         """
         deadline_s = time.monotonic() + START_S_MAX
         while time.monotonic() < deadline_s:
@@ -244,6 +245,8 @@ def run_cluster(
         **settings.get("server", {}),
     }
     settings["auth"] = {"token_file": str(tokens), **settings.get("auth", {})}
+    # Most tests want their pods to stay as they are; those of the scheduler say so.
+    settings["supervisor"] = {"without": ["scheduler"], **settings.get("supervisor", {})}
     memory = Path(tempfile.mkdtemp(prefix="ultraplane-test-", dir="/dev/shm"))
     settings.setdefault("memory_dir", str(memory))
     # Nobody acts on nodes and pods but the test itself, unless it asks for that.
@@ -313,6 +316,8 @@ def _names(words: list[str]) -> set[str]:
         return {part, f"{part}-{rest[-1]}"}
     if "controllers.fleet" in words:
         return {"fleet"}
+    if "controllers.scheduler" in words:
+        return {"scheduler"}
     return {word.removesuffix(".main") for word in words if word.endswith(".main")}
 
 

@@ -126,6 +126,7 @@ def test_status_tells_what_runs_and_ctrl_c_stops_it_in_order(tmp_path: Path) -> 
             "journal",
             "apiserver",
             "controllers",
+            "scheduler",
             "fleet",
         ]
         assert {part["state"] for part in status["processes"]} == {"ready"}

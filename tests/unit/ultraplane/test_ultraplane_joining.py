@@ -113,15 +113,19 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, first: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        ({}, ["journal", "apiserver", "controllers", "fleet"]),
+        ({}, ["journal", "apiserver", "controllers", "scheduler", "fleet"]),
+        (
+            {"supervisor.without": ["scheduler"]},
+            ["journal", "apiserver", "controllers", "fleet"],
+        ),
         (
             {"journal.address": "unix:/a/s", "journal.external": True},
-            ["apiserver", "controllers", "fleet"],
+            ["apiserver", "controllers", "scheduler", "fleet"],
         ),
         ({"supervisor.controllers": False}, ["journal", "apiserver"]),
-        ({"supervisor.without": ["fleet"]}, ["journal", "apiserver", "controllers"]),
-        ({"supervisor.without": ["controllers", "fleet"]}, ["journal", "apiserver"]),
-        ({"fleet.nodes": 0}, ["journal", "apiserver", "controllers"]),
+        ({"supervisor.without": ["fleet"]}, ["journal", "apiserver", "controllers", "scheduler"]),
+        ({"supervisor.without": ["controllers", "fleet", "scheduler"]}, ["journal", "apiserver"]),
+        ({"fleet.nodes": 0}, ["journal", "apiserver", "controllers", "scheduler"]),
         (
             {"journal.address": "unix:/a/s", "journal.external": True, "join": Path("/a")},
             ["apiserver"],
@@ -135,6 +139,6 @@ def test_up_starts_what_is_not_run_by_others(
     config = load_config(None, {}, {"data_dir": first, "memory_dir": tmp_path / "m", **flags})
     specs = process_table(config, 6443, ssl.create_default_context())
     names = [spec.name for spec in specs]
-    assert names == (parts or ["journal", "apiserver", "controllers", "fleet"])
+    assert names == (parts or ["journal", "apiserver", "controllers", "scheduler", "fleet"])
     # Nobody waits for what is not there.
     assert all(set(spec.after) <= set(names) for spec in specs)

@@ -52,7 +52,7 @@ def test_every_file_is_private(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "pki").stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "pki").iterdir()}
     assert set(modes.values()) == {0o600}
-    assert len(modes) == 20
+    assert len(modes) == 22
 
 
 def test_second_start_keeps_everything(tmp_path: Path) -> None:

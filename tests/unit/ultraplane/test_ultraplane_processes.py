@@ -56,7 +56,7 @@ def test_first_restart_is_at_once_and_further_delays_double_up_to_their_limit() 
 
 def test_prepared_cluster_has_each_part_s_files(tmp_path: Path) -> None:
     cluster = prepare(_config(tmp_path, port=0), None, SystemClock())
-    journal, apiserver, controllers, fleet = in_order(cluster.specs)
+    journal, apiserver, controllers, scheduler, fleet = in_order(cluster.specs)
     assert (journal.name, apiserver.name) == ("journal", "apiserver")
     assert (controllers.name, controllers.after) == ("controllers", ("journal",))
     kubeconfig = tmp_path / "run" / "controllers.kubeconfig"
@@ -66,6 +66,10 @@ def test_prepared_cluster_has_each_part_s_files(tmp_path: Path) -> None:
     for name in ("fleet.kubeconfig", "fleet.json"):
         assert str(tmp_path / "run" / name) in "".join(fleet.argv)
         assert (tmp_path / "run" / name).stat().st_mode & 0o777 == 0o600
+    assert (scheduler.name, scheduler.after) == ("scheduler", ("journal",))
+    kubeconfig = tmp_path / "run" / "scheduler.kubeconfig"
+    assert f"--kubeconfig={kubeconfig}" in scheduler.argv
+    assert kubeconfig.stat().st_mode & 0o777 == 0o600
     assert apiserver.after == ("journal",)
     assert apiserver.address == f"https://127.0.0.1:{cluster.port}"
     assert journal.argv[:4] == (sys.executable, "-P", "-m", "journal.main")

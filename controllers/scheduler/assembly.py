@@ -1,0 +1,146 @@
+"""The scheduler's parts, put together: what is watched, who decides, who is told."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from controllers.recorder import Recorder
+from controllers.scheduler.configuration import Configuration
+from controllers.scheduler.contest import Extras
+from controllers.scheduler.defaults import OWNERS, SERVICES, Defaults
+from controllers.scheduler.engine import Engine
+from controllers.scheduler.intake import Intake
+from controllers.scheduler.plugins import Plugins
+from controllers.scheduler.preemption import Preemption
+from controllers.scheduler.queue import PodQueue, Waiting
+from controllers.scheduler.scheduler import Scheduler
+from controllers.scheduler.shapes import DEFAULT_SCHEDULER
+from controllers.scheduler.terms import parse_selector
+from controllers.scheduler.victims import Budget
+from kube.client import ApiClient, Unreachable
+from kube.informers.informer import Informers
+from kube.json_types import JsonObject
+from kube.status import StatusError
+from runtime.tasks import TaskScope
+
+NODES: Final = "/api/v1/nodes"
+PODS: Final = "/api/v1/pods"
+_SCHEDULING: Final = "/apis/scheduling.k8s.io"
+NAMESPACES: Final = "/api/v1/namespaces"
+BUDGETS: Final = "/apis/policy/v1/poddisruptionbudgets"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A scheduler that is not started yet.
+
+    Attributes:
+        informers: to be started, and waited for, first.
+    """
+
+    informers: Informers
+    scheduler: Scheduler
+    preemption: Preemption
+    recorder: Recorder
+
+    def start(self, scope: TaskScope) -> None:
+        """Start to decide, once all there is is known."""
+        self.recorder.start(scope)
+        self.preemption.start(scope)
+        self.scheduler.start(scope)
+        self.scheduler.wake()
+
+
+def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -> Assembled:
+    """Return the scheduler of a configuration.
+
+    Args:
+        client: of the scheduler.
+        configuration: what it is told.
+        groups_api: path of the version of the API that has pod groups; empty: none has.
+    """
+    informers = Informers(client)
+    queue = PodQueue(client.clock, configuration.backoff_s_min, configuration.backoff_s_max)
+    engine = _engine(configuration)
+    recorder = Recorder(client, DEFAULT_SCHEDULER)
+    scheduler = Scheduler(client, engine, queue, recorder)
+    owners = {kind: informers.of(path).store for kind, path in OWNERS.items()}
+    defaults = Defaults(configuration.profiles, owners)
+    informers.of(SERVICES).on_changes(defaults.take_services)
+    intake = Intake(engine, queue, scheduler.gangs, defaults.of, scheduler.wake)
+    informers.of(NODES).on_changes(intake.take_nodes)
+    informers.of(NAMESPACES, metadata_only=True).on_changes(intake.take_namespaces)
+    pods = informers.of(PODS)
+    pods.on_changes(intake.take_pods)
+
+    def reread(pod: Waiting) -> Waiting | None:
+        known = pods.store.get(pod.key)
+        if known is None or known["metadata"]["uid"] != pod.uid:
+            return None
+        if known["spec"].get("nodeName") or known["metadata"].get("deletionTimestamp"):
+            return None
+        return intake.read(pod.key, known)
+
+    scheduler.reread = reread
+    budgets = informers.of(BUDGETS, indexers={"namespace": _namespace})
+    preemption = Preemption(
+        client,
+        engine,
+        recorder,
+        lambda namespace: [_budget(one) for one in budgets.store.find("namespace", namespace)],
+    )
+    scheduler.make_room = preemption.make_room
+    scheduler.make_room_for_all = preemption.make_room_for_all
+    if groups_api:
+        scheduler.watch_groups(groups_api)
+        informers.of(f"{groups_api}/podgroups").on_changes(scheduler.gangs.take)
+    return Assembled(informers, scheduler, preemption, recorder)
+
+
+def _namespace(obj: JsonObject) -> str:
+    return str(obj["metadata"].get("namespace", ""))
+
+
+def _budget(obj: JsonObject) -> Budget:
+    status = obj.get("status") or {}
+    return Budget(
+        _namespace(obj),
+        parse_selector((obj.get("spec") or {}).get("selector")),
+        int(status.get("disruptionsAllowed") or 0),
+        frozenset(status.get("disruptedPods") or ()),
+    )
+
+
+async def find_groups_api(client: ApiClient) -> str:
+    """Return the path of the API's version that has pod groups; empty: none has."""
+    while True:
+        try:
+            found = await client.request("GET", _SCHEDULING)
+            for version in found.get("versions") or ():
+                path = f"/apis/{version['groupVersion']}"
+                served = await client.request("GET", path)
+                if any(one["name"] == "podgroups" for one in served.get("resources") or ()):
+                    # One who may not read them would wait for them for ever.
+                    await client.request("GET", f"{path}/podgroups", query={"limit": "1"})
+                    return path
+        except StatusError as error:
+            if error.code in (403, 404):
+                return ""
+            reason = str(error)
+        except Unreachable as error:
+            reason = str(error)
+        else:
+            return ""
+        _log.info("what the API has is not known yet: %s", reason)
+        await client.clock.sleep(client.pause_s(5))
+
+
+def _engine(configuration: Configuration) -> Engine:
+    engine = Engine(configuration.profiles)
+    if configuration.plugins:
+        asked = Plugins(configuration.plugins, configuration.profiles, engine.state.columns)
+        engine.extras = Extras(checks=asked.checks, scores=asked.scores)
+    return engine

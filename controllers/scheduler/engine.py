@@ -1,0 +1,114 @@
+"""Decisions, without input or output: which node a pod gets, or why none.
+
+One contest (`contest.py`) for each kind of pods is kept, the 64 used last. Equals among the best
+nodes are taken in turn, by a cursor that goes on from pod to pod; upstream picks at random. So a
+row of pods gets the same nodes whether they are decided together or one by one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from controllers.scheduler.contest import Contest, Extras
+from controllers.scheduler.diagnosis import Diagnosis, diagnose
+from controllers.scheduler.node_rules import pinned_slot
+from controllers.scheduler.queue import Waiting
+from controllers.scheduler.settings import Profile
+from controllers.scheduler.shapes import Group, Shape, Shapes
+from controllers.scheduler.state import ClusterState, Placed
+
+_CONTESTS_MAX: Final = 64
+
+
+@dataclass(slots=True)
+class _Told:
+    contest: Contest
+    changed: int
+    version: int
+    diagnosis: Diagnosis
+
+
+class Engine:
+    """See the module's head.
+
+    Attributes:
+        state: what there is.
+        shapes: finds what pods are alike.
+        assumed: pods that are placed, but not known to be bound.
+    """
+
+    def __init__(
+        self, profiles: Mapping[str, Profile], *, seed: int = 0, extras: Extras | None = None
+    ) -> None:
+        self.state = ClusterState(seed)
+        self.shapes = Shapes()
+        self.profiles = dict(profiles)
+        self.extras = extras or Extras()
+        self.assumed: set[str] = set()
+        self._contests: OrderedDict[tuple[int, int], Contest] = OrderedDict()
+        self._cursor = 0
+        self._told: _Told | None = None
+
+    def contest(self, shape: Shape, group: Group) -> Contest:
+        """Return the contest of a kind of pods."""
+        looks_at_pods = shape.looks_at_pods or bool(self.state.termed)
+        key = (shape.number, group.number if looks_at_pods else 0)
+        found = self._contests.get(key)
+        if found is not None:
+            self._contests.move_to_end(key)
+            return found
+        made = Contest(self.state, shape, group, self.profiles[shape.scheduler], self.extras)
+        if pinned_slot(self.state.columns, shape.nodes) is None:
+            self._contests[key] = made
+            if len(self._contests) > _CONTESTS_MAX:
+                self._contests.popitem(last=False)
+        return made
+
+    def choose(self, pod: Waiting) -> int | None:
+        """Return the slot of the node that a pod is to have; None: there is none for it."""
+        contest = self.contest(pod.shape, pod.group)
+        promised = self.state.nominated_slot(pod.uid)
+        if promised is not None and contest.is_feasible(promised, despite=pod.uid):
+            return promised
+        found = contest.pick(self._cursor)
+        if found is None:
+            return None
+        slot, self._cursor = found
+        return slot
+
+    def place(self, pod: Waiting, slot: int) -> Placed:
+        """Take a pod for placed, before the API knows."""
+        self.state.forget_nomination(pod.uid)
+        placed = Placed(pod.uid, pod.key, slot, pod.shape, pod.group, pod.created)
+        self.state.place(placed)
+        self.assumed.add(pod.uid)
+        return placed
+
+    def unplace(self, uid: str) -> bool:
+        """Take back what was assumed; tell whether it still was."""
+        if uid not in self.assumed:
+            return False
+        self.assumed.discard(uid)
+        return self.state.remove(uid) is not None
+
+    def explain(self, pod: Waiting) -> Diagnosis:
+        """Return why there is no node for a pod; the same for the next one like it."""
+        contest = self.contest(pod.shape, pod.group)
+        state, told = self.state, self._told
+        now = (state.changed, state.columns.version)
+        if told is None or told.contest is not contest or (told.changed, told.version) != now:
+            columns = state.columns
+            diagnosis = diagnose(columns.valid[: columns.count], contest.checks())
+            told = self._told = _Told(contest, *now, diagnosis)
+        return told.diagnosis
+
+    def has_node(self, pod: Waiting) -> bool:
+        """Tell whether there would be a node for a pod now."""
+        contest = self.contest(pod.shape, pod.group)
+        promised = self.state.nominated_slot(pod.uid)
+        if promised is not None and contest.is_feasible(promised, despite=pod.uid):
+            return True
+        return contest.pick(self._cursor) is not None

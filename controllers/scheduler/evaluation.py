@@ -1,0 +1,142 @@
+"""What topology and normalized scores say, over cells or over nodes alike.
+
+`Seen` is how a table looks from there: whether each has the key, and the count of its domain.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from controllers.scheduler.columns import ABSENT, Bools, Ints
+from controllers.scheduler.domains import MISSING, Role, Table, Topology
+from controllers.scheduler.node_rules import Check
+from controllers.scheduler.settings import POD_AFFINITY, SCORE_MAX, SPREAD
+
+_FAR = np.iinfo(np.int64).max
+
+
+class Seen(NamedTuple):
+    """A table, seen from cells or nodes.
+
+    Attributes:
+        has: whether there is such a domain.
+        values: its count, where there is.
+        codes: the domain, where they are told apart by it.
+    """
+
+    has: Bools
+    values: Ints
+    codes: Ints
+
+
+def seen_by_value(values: Ints) -> Seen:
+    """Return a table as cells see it that know its counts."""
+    return Seen(values != MISSING, values, values)
+
+
+def seen_by_code(table: Table, codes: Ints) -> Seen:
+    """Return a table as those see it that know their domains."""
+    return Seen(codes != ABSENT, table.counts[codes], codes)
+
+
+def topology_checks(topology: Topology, seen: list[Seen]) -> list[Check]:
+    """Return what PodTopologySpread and InterPodAffinity say, in their order."""
+    checks = []
+    for number, table in topology.of(Role.HARD):
+        one = seen[number]
+        assert table.spread is not None
+        text = "node(s) didn't match pod topology spread constraints"
+        checks.append(
+            Check(SPREAD, f"{text} (missing required label)", is_final=True, passed=one.has)
+        )
+        skew = one.values + (table.own - table.least())
+        passed = skew <= table.spread.max_skew
+        checks.append(Check(SPREAD, text, is_final=False, passed=passed))
+    checks += _affinity_checks(topology, seen)
+    return checks
+
+
+def _affinity_checks(topology: Topology, seen: list[Seen]) -> list[Check]:
+    checks = []
+    wanted = list(topology.of(Role.WITH))
+    if wanted:
+        has = np.ones(len(seen[0].has), np.bool_)
+        found = has.copy()
+        for number, _ in wanted:
+            has &= seen[number].has
+            found &= seen[number].has & (seen[number].values > 0)
+        is_first = not any(table.counts.any() for _, table in wanted)
+        if is_first and topology.matches_itself():
+            found = has
+        text = "node(s) didn't match pod affinity rules"
+        checks.append(Check(POD_AFFINITY, text, is_final=True, passed=found))
+    for role, text in (
+        (Role.APART, "node(s) didn't match pod anti-affinity rules"),
+        (Role.SHUNNED, "node(s) didn't satisfy existing pods anti-affinity rules"),
+    ):
+        for number, _ in topology.of(role):
+            clear = ~(seen[number].has & (seen[number].values > 0))
+            checks.append(Check(POD_AFFINITY, text, is_final=False, passed=clear))
+    return checks
+
+
+def default_normalized(raw: Ints, feasible: Bools, *, is_reversed: bool) -> Ints:
+    """Return scores of 0 to 100 by the highest one (DefaultNormalizeScore)."""
+    most = int(raw[feasible].max(initial=0))
+    if not most:
+        return np.full(len(raw), SCORE_MAX if is_reversed else 0, np.int64)
+    scaled = raw * SCORE_MAX // most
+    return SCORE_MAX - scaled if is_reversed else scaled
+
+
+def affinity_scores(topology: Topology, seen: list[Seen], feasible: Bools) -> Ints | None:
+    """Return InterPodAffinity's normalized scores; None: nothing is preferred."""
+    raw: Ints | None = None
+    for number, _ in topology.of(Role.WEIGHT):
+        one = np.where(seen[number].has, seen[number].values, 0)
+        raw = one if raw is None else raw + one
+    if raw is None or not feasible.any():
+        return None
+    least, most = int(raw[feasible].min()), int(raw[feasible].max())
+    if most == least:
+        return None
+    scaled = float(SCORE_MAX) * ((raw - least) / float(most - least))
+    return scaled.astype(np.int64)
+
+
+def spread_scores(
+    topology: Topology, seen: list[Seen], feasible: Bools, sizes: Ints
+) -> Ints | None:
+    """Return PodTopologySpread's normalized scores; None: there are no soft constraints.
+
+    Args:
+        topology: of the shape.
+        seen: its tables.
+        feasible: which cells (nodes) have feasible nodes.
+        sizes: how many.
+    """
+    soft = list(topology.of(Role.SOFT))
+    if not soft:
+        return None
+    scored = feasible.copy()
+    for number, table in soft:
+        assert table.spread is not None
+        if not table.spread.is_default:
+            scored &= seen[number].has
+    raw = np.zeros(len(feasible), np.float64)
+    for number, table in soft:
+        assert table.spread is not None
+        one = seen[number]
+        domains = int(sizes[scored].sum()) if table.by_value else len(np.unique(one.codes[scored]))
+        weight = math.log(domains + 2)
+        raw += np.where(one.has, one.values * weight + (table.spread.max_skew - 1), 0.0)
+    rounded = np.floor(raw + 0.5).astype(np.int64)
+    if not scored.any():
+        return np.zeros(len(feasible), np.int64)
+    least, most = int(rounded[scored].min()), max(0, int(rounded[scored].max()))
+    if not most:
+        return np.where(scored, SCORE_MAX, 0)
+    return np.where(scored, SCORE_MAX * (most + least - rounded) // most, 0)

@@ -1,0 +1,240 @@
+"""The loop: take the next pods, decide, assume, bind; tell those for which there is no node.
+
+    watches ──► intake ──► queue ──► engine ──► assumed ──► binder ──► API
+                             ▲          │ none                │ refused
+                             └──────────┴─────────────────────┘
+
+Decisions are made in slices of time, between which the event loop serves watches and bindings.
+Whether something that happened gives an unschedulable pod a node is not guessed from what kind of
+event it was: its contest, moved along, is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Final, Protocol
+
+from controllers.scheduler.binder import Binder, Binding
+from controllers.scheduler.diagnosis import Diagnosis
+from controllers.scheduler.engine import Engine
+from controllers.scheduler.gangs import Gangs
+from controllers.scheduler.queue import Place, PodQueue, Waiting
+from controllers.scheduler.reporter import SCHEDULER_ERROR, UNSCHEDULABLE, Report, Reporter
+from controllers.scheduler.settings import GANG
+from kube.client import ApiClient
+from kube.json_types import JsonObject
+from runtime.tasks import TaskScope
+
+_SLICE_S: Final = 0.02
+_TICK_S: Final = 0.1
+_MOVED_MAX: Final = 1024
+NOT_ENOUGH: Final = "waiting for minCount pods from a gang to be waiting on permit"
+PREEMPTING: Final = "pod group is waiting for preemption to complete"
+_log = logging.getLogger(__name__)
+
+
+class Events(Protocol):
+    """Who tells events."""
+
+    def warn(self, involved: JsonObject, reason: str, message: str) -> None:
+        """Say that something is wrong."""
+        ...
+
+    def note(self, involved: JsonObject, reason: str, message: str) -> None:
+        """Say what was done."""
+        ...
+
+
+class Verdict(Protocol):
+    """What comes of trying to make room."""
+
+    @property
+    def message(self) -> str:
+        """What to add to the pod's message."""
+        ...
+
+    @property
+    def nominated(self) -> str | None:
+        """The node where room is made; empty: none any more; None: as before."""
+        ...
+
+
+Reread = Callable[[Waiting], Waiting | None]
+MakeRoomForAll = Callable[[Sequence[Waiting], int], bool]
+MakeRoom = Callable[[Waiting, Diagnosis], Verdict | None]
+
+
+class Scheduler:
+    """See the module's head.
+
+    Args of the constructor:
+        client: who binds and tells.
+        engine: decides.
+        queue: who waits.
+        events: where events go.
+    """
+
+    def __init__(self, client: ApiClient, engine: Engine, queue: PodQueue, events: Events) -> None:
+        self.engine = engine
+        self.queue = queue
+        self.gangs = Gangs(engine, queue)
+        self.make_room: MakeRoom | None = None
+        self.make_room_for_all: MakeRoomForAll | None = None
+        self.reread: Reread = lambda pod: pod
+        self._client = client
+        self._events = events
+        self._binder = Binder(client, self._on_bound, self._on_failed)
+        self._reporter = Reporter(client)
+        self._woken = asyncio.Event()
+        self._asked_at = (-1, -1)
+        self._asked: set[tuple[int, int]] = set()
+
+    def start(self, scope: TaskScope) -> None:
+        """Start to decide."""
+        self._binder.start(scope)
+        self._reporter.start(scope)
+        scope.spawn(self._run(), name="decisions")
+        scope.spawn(self._run_ticks(), name="queue")
+
+    def watch_groups(self, path: str) -> None:
+        """Heed pod groups, which a version of the API at this path has."""
+        self.gangs.is_on = True
+        self._reporter.groups_api = path
+
+    def wake(self) -> None:
+        """Have the loop look whether there is something to decide."""
+        self._woken.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            while True:
+                decided = self._decide()
+                for binding in decided:
+                    await self._binder.put(binding)
+                if not decided and not self.queue.count(Place.ACTIVE):
+                    break
+                await asyncio.sleep(0)
+
+    async def _run_ticks(self) -> None:
+        while True:
+            await self._client.clock.sleep(_TICK_S)
+            self.queue.flush()
+            self._ask_again()
+            if self.queue.count(Place.ACTIVE) or self.queue.count(Place.BACKOFF):
+                self._woken.set()
+
+    def _decide(self) -> list[Binding]:
+        """Decide what a slice of time allows; return what is to be bound."""
+        until_s = perf_counter() + _SLICE_S
+        decided: list[Binding] = []
+        names = self.engine.state.columns.names
+        while perf_counter() < until_s:
+            pod = self.queue.pop()
+            if pod is None:
+                break
+            if self.gangs.group(pod) is not None:
+                decided += self._decide_gang(pod)
+                continue
+            slot = self.engine.choose(pod)
+            if slot is None:
+                self._refuse(pod)
+                continue
+            self.engine.place(pod, slot)
+            decided.append(self._decided(pod, names[slot]))
+        return decided
+
+    def _decided(self, pod: Waiting, node: str) -> Binding:
+        self.queue.remove(pod.uid)
+        self.gangs.placed(pod.gang, pod.uid)
+        self._reporter.forget(pod.uid)
+        return Binding(pod, node)
+
+    def _decide_gang(self, first: Waiting) -> list[Binding]:
+        """Decide all of a gang that wait; return what is to be bound: enough of it, or none."""
+        group = self.gangs.group(first)
+        assert group is not None
+        names, needed = self.engine.state.columns.names, self.gangs.missing(group)
+        pods = self.gangs.take_waiting(first)
+        placed, left = self.gangs.try_all(pods)
+        if len(placed) >= needed:
+            decided = [self._decided(pod, names[slot]) for pod, slot in placed]
+            for pod in left:
+                self._refuse(pod)
+            self._reporter.tell_group(group, "True", "Scheduled", "")
+            return decided
+        diagnoses = {pod.uid: self.engine.explain(pod) for pod in left}
+        self.gangs.take_back(placed)
+        is_waiting = self.make_room_for_all is not None and self.make_room_for_all(pods, needed)
+        for pod in pods:
+            diagnosis = diagnoses.get(pod.uid)
+            message = PREEMPTING if is_waiting else NOT_ENOUGH
+            if diagnosis is not None and not is_waiting:
+                message = diagnosis.message()
+            plugins = frozenset({GANG}) if diagnosis is None else diagnosis.plugins
+            self._tell_refused(pod, plugins, message, self._promised(pod))
+        message = PREEMPTING if is_waiting else ""
+        self._reporter.tell_group(group, "False", UNSCHEDULABLE, message)
+        return []
+
+    def _promised(self, pod: Waiting) -> str:
+        slot = self.engine.state.nominated_slot(pod.uid)
+        return "" if slot is None else self.engine.state.columns.names[slot]
+
+    def _refuse(self, pod: Waiting) -> None:
+        diagnosis = self.engine.explain(pod)
+        verdict = self.make_room(pod, diagnosis) if self.make_room is not None else None
+        message = diagnosis.message(verdict.message if verdict is not None else "")
+        nominated = verdict.nominated if verdict is not None else None
+        self._tell_refused(pod, diagnosis.plugins, message, nominated)
+
+    def _tell_refused(
+        self, pod: Waiting, plugins: frozenset[str], message: str, nominated: str | None
+    ) -> None:
+        self.queue.fail(pod, plugins)
+        self._events.warn(pod.reference, "FailedScheduling", message)
+        self._reporter.tell(Report(pod, UNSCHEDULABLE, message, nominated))
+
+    def _ask_again(self) -> None:
+        """Move the unschedulable pods for which there is a node now."""
+        state = self.engine.state
+        now = (state.changed, state.columns.version)
+        if now != self._asked_at:
+            self._asked_at = now
+            self._asked.clear()
+        until_s = perf_counter() + _SLICE_S
+        for kind, pods in list(self.queue.stuck.items()):
+            if kind in self._asked:
+                continue
+            if perf_counter() > until_s:
+                break  # the others are asked at the next tick
+            self._asked.add(kind)
+            first = [pod for _, pod in zip(range(_MOVED_MAX), pods.values(), strict=False)]
+            if self.engine.has_node(first[0]):
+                self.queue.move(first)
+                continue
+            promised = [pod for pod in first if state.nominated_slot(pod.uid) is not None]
+            self.queue.move([pod for pod in promised if self.engine.has_node(pod)])
+
+    def _on_bound(self, binding: Binding) -> None:
+        message = f"Successfully assigned {binding.pod.key} to {binding.node}"
+        self._events.note(binding.pod.reference, "Scheduled", message)
+
+    def _on_failed(self, binding: Binding, reason: str) -> None:
+        if not self.engine.unplace(binding.pod.uid):
+            return  # it is gone, or known to be bound, meanwhile
+        _log.info("pod %s is not bound: %s", binding.pod.key, reason)
+        # It may have changed while it was taken for placed.
+        pod = self.reread(binding.pod)
+        if pod is None:
+            return
+        pod.attempts = binding.pod.attempts
+        self.gangs.put(pod)
+        self.queue.retry(pod)
+        self._events.warn(pod.reference, "FailedScheduling", reason)
+        self._reporter.tell(Report(pod, SCHEDULER_ERROR, reason))
+        self.wake()

@@ -1,0 +1,239 @@
+"""Pods of equal requirements are one shape, so that what is true of one is worked out once.
+
+A shape is everything of a pod's spec that a decision looks at. Labels are not part of it unless the
+pod has spread constraints, as pods of one template often differ in a label that says which of them
+it is; labels and namespace together are a pod's group. Whatever has namespaced terms or claims has
+its namespace in its shape.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import orjson
+
+from controllers.scheduler import terms
+from controllers.scheduler.resources import (
+    CPU,
+    MEMORY,
+    NONZERO_DEFAULTS,
+    Amounts,
+    pod_requests,
+)
+from kube.json_types import JsonObject
+
+_KNOWN_MAX: Final = 65_536
+_ALIKE: Final = (
+    "affinity",
+    "nodeSelector",
+    "overhead",
+    "preemptionPolicy",
+    "priority",
+    "resourceClaims",
+    "resources",
+    "schedulerName",
+    "tolerations",
+    "topologySpreadConstraints",
+)
+_VOLUMES: Final = (
+    "persistentVolumeClaim",
+    "ephemeral",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "azureDisk",
+    "iscsi",
+    "rbd",
+)
+DEFAULT_SCHEDULER: Final = "default-scheduler"
+
+
+class Port(NamedTuple):
+    """A port of a host that a container takes."""
+
+    address: str
+    protocol: str
+    number: int
+
+    def clashes(self, other: Port) -> bool:
+        """Tell whether two cannot be on one host."""
+        if self.number != other.number or self.protocol != other.protocol:
+            return False
+        return self.address == other.address or "0.0.0.0" in (self.address, other.address)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """What a decision looks at; equal ones are the same object.
+
+    Attributes:
+        number: of the shape; never used again.
+        namespace: empty where it does not matter.
+        requests: amounts by resource, without zeros.
+        nonzero: milli-cpu and bytes of memory that scores reckon with.
+        preempts: whether it may take others' places.
+        volumes: those that have a say in where the pod may run.
+    """
+
+    number: int
+    namespace: str
+    scheduler: str
+    priority: int
+    preempts: bool
+    requests: Amounts
+    nonzero: tuple[int, int]
+    ports: tuple[Port, ...]
+    images: tuple[str, ...]
+    tolerations: tuple[terms.Toleration, ...]
+    nodes: terms.NodeRules
+    spreads: tuple[terms.Spread, ...]
+    affinity: terms.PodTerms
+    anti: terms.PodTerms
+    volumes: tuple[JsonObject, ...] = ()
+    claims: tuple[JsonObject, ...] = ()
+
+    @property
+    def has_pod_terms(self) -> bool:
+        """Whether others must look at this pod's terms."""
+        return any((*self.affinity, *self.anti))
+
+    @property
+    def looks_at_pods(self) -> bool:
+        """Whether the pod's labels and those of others matter to itself."""
+        return bool(self.spreads) or self.has_pod_terms
+
+
+class Group(NamedTuple):
+    """What others' selectors look at; equal ones are the same object.
+
+    Attributes:
+        number: of the group.
+        is_leaving: the pod is being deleted, and does not count for spreading.
+    """
+
+    number: int
+    namespace: str
+    labels: tuple[tuple[str, str], ...]
+    is_leaving: bool = False
+
+
+@dataclass(slots=True)
+class Shapes:
+    """Finds the shape and the group of a pod; what was not seen for long is made anew."""
+
+    default_spreads: bool = True
+    _shapes: OrderedDict[bytes, Shape] = field(default_factory=OrderedDict)
+    _groups: OrderedDict[tuple[object, ...], Group] = field(default_factory=OrderedDict)
+    _numbers: int = 0
+
+    def of(self, pod: JsonObject, default: tuple[terms.Spread, ...] = ()) -> Shape:
+        """Return a pod's shape.
+
+        Args:
+            pod: decoded.
+            default: constraints that it is given if it has none.
+        """
+        spec, metadata = pod["spec"], pod["metadata"]
+        parts: list[object] = [spec.get(name) for name in _ALIKE]
+        volumes = tuple(
+            volume
+            for volume in spec.get("volumes") or ()
+            if any(volume.get(kind) is not None for kind in _VOLUMES)
+        )
+        if volumes:
+            # The claim of an ephemeral volume is called after the pod.
+            own = metadata["name"] if any(v.get("ephemeral") for v in volumes) else ""
+            parts += (volumes, own)
+        for kind in ("containers", "initContainers"):
+            parts.append([_container(one) for one in spec.get(kind) or ()])
+        if default:
+            parts.append(str(default))
+        namespace = ""
+        if spec.get("affinity") or spec.get("topologySpreadConstraints") or default or volumes:
+            namespace = metadata.get("namespace", "")
+        if spec.get("resourceClaims"):
+            namespace = metadata.get("namespace", "")
+            parts.append((pod.get("status") or {}).get("resourceClaimStatuses"))
+        if spec.get("topologySpreadConstraints"):
+            parts.append(metadata.get("labels"))
+        parts.append(namespace)
+        key = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
+        shape = self._shapes.get(key)
+        if shape is None:
+            self._numbers += 1
+            shape = _make(self._numbers, pod, namespace, volumes, default)
+            self._shapes[key] = shape
+            if len(self._shapes) > _KNOWN_MAX:
+                self._shapes.popitem(last=False)
+        return shape
+
+    def group_of(self, metadata: JsonObject) -> Group:
+        """Return a pod's group."""
+        labels = tuple(sorted((metadata.get("labels") or {}).items()))
+        is_leaving = bool(metadata.get("deletionTimestamp"))
+        key = (metadata.get("namespace", ""), labels, is_leaving)
+        group = self._groups.get(key)
+        if group is None:
+            self._numbers += 1
+            group = self._groups[key] = Group(self._numbers, *key)
+            if len(self._groups) > _KNOWN_MAX:
+                self._groups.popitem(last=False)
+        return group
+
+
+def _container(container: JsonObject) -> tuple[object, ...]:
+    ports = [port for port in container.get("ports") or () if port.get("hostPort")]
+    return (
+        (container.get("resources") or {}).get("requests"),
+        ports,
+        container.get("image"),
+        container.get("restartPolicy"),
+    )
+
+
+def _make(
+    number: int,
+    pod: JsonObject,
+    namespace: str,
+    volumes: tuple[JsonObject, ...],
+    default: tuple[terms.Spread, ...],
+) -> Shape:
+    spec = pod["spec"]
+    own = pod["metadata"].get("namespace", "")
+    requests = {name: amount for name, amount in pod_requests(spec).items() if amount}
+    nonzero = pod_requests(spec, NONZERO_DEFAULTS)
+    spreads = terms.parse_spreads(spec, pod["metadata"].get("labels") or {})
+    containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    return Shape(
+        number=number,
+        namespace=namespace,
+        scheduler=spec.get("schedulerName") or DEFAULT_SCHEDULER,
+        priority=int(spec.get("priority") or 0),
+        preempts=spec.get("preemptionPolicy") != "Never",
+        requests=requests,
+        nonzero=(nonzero.get(CPU, 0), nonzero.get(MEMORY, 0)),
+        ports=host_ports(spec),
+        images=tuple(one.get("image") or "" for one in containers),
+        tolerations=terms.parse_tolerations(spec),
+        nodes=terms.parse_node_rules(spec),
+        spreads=spreads or default,
+        affinity=terms.parse_pod_terms(spec, "podAffinity", own),
+        anti=terms.parse_pod_terms(spec, "podAntiAffinity", own),
+        volumes=volumes,
+        claims=tuple(spec.get("resourceClaims") or ()),
+    )
+
+
+def host_ports(spec: JsonObject) -> tuple[Port, ...]:
+    """Return the ports of the host that a pod takes, those of sidecars included."""
+    sidecars = [
+        one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"
+    ]
+    found = {
+        Port(port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", port["hostPort"])
+        for container in (*(spec.get("containers") or ()), *sidecars)
+        for port in container.get("ports") or ()
+        if port.get("hostPort")
+    }
+    return tuple(sorted(found))

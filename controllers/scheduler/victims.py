@@ -1,0 +1,146 @@
+"""Which pods would have to go from a node for a more important one: DefaultPreemption's dry run.
+
+All that are less important are taken away; if the pod fits then, they are given back one by one,
+those first whose going would violate a disruption budget, then by importance, as long as the pod
+still fits. Who cannot be given back is a victim. Nothing of the state is changed in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from controllers.scheduler.contest import Contest
+from controllers.scheduler.queue import Waiting
+from controllers.scheduler.state import ClusterState, Placed
+from kube.selectors import LabelSelector
+
+_PRIORITY_SHIFT: Final = 2**31
+_NEVER: Final = "9999"
+
+
+@dataclass(slots=True)
+class Budget:
+    """What a PodDisruptionBudget says.
+
+    Attributes:
+        allowed: how many more may go.
+        disrupted: names of pods that are going, and counted already.
+    """
+
+    namespace: str
+    selector: LabelSelector
+    allowed: int
+    disrupted: frozenset[str]
+
+
+Budgets = Callable[[str], list[Budget]]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A node and who would have to go.
+
+    Attributes:
+        victims: the most important first.
+        violations: how many of them a budget would keep.
+    """
+
+    slot: int
+    victims: tuple[Placed, ...]
+    violations: int
+
+    @property
+    def cost(self) -> tuple[object, ...]:
+        """What makes one candidate better than another: the smaller the better."""
+        first = self.victims[0].shape.priority
+        # Of the most important ones, those that started late have least to lose.
+        started = min(pod.started or _NEVER for pod in self.victims if pod.shape.priority == first)
+        return (
+            self.violations,
+            first,
+            sum(pod.shape.priority + _PRIORITY_SHIFT for pod in self.victims),
+            len(self.victims),
+            _Later(started),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A time; the later comes first."""
+
+    text: str
+
+    def __lt__(self, other: _Later) -> bool:
+        return self.text > other.text
+
+
+def importance(pod: Placed) -> tuple[int, str]:
+    """Return an order in which the most important pod comes first (MoreImportantPod)."""
+    return -pod.shape.priority, pod.started or _NEVER
+
+
+def select_victims(
+    state: ClusterState, contest: Contest, pod: Waiting, slot: int, budgets: Budgets
+) -> Candidate | None:
+    """Return who would have to go from a node; None: it would be of no use, or nobody."""
+    lower = [
+        other
+        for other in state.pods_of.get(slot, {}).values()
+        if other.shape.priority < pod.shape.priority
+    ]
+    if not lower:
+        return None
+    lower.sort(key=importance)
+    gone: dict[str, Placed] = {}
+    for other in lower:
+        state.lift(other)
+        gone[other.uid] = other
+    try:
+        if not contest.feasible_without(slot, tuple(gone.values())):
+            return None
+        protected, free = split_by_budgets(lower, budgets)
+        violations = 0
+        for other in (*protected, *free):
+            state.restore(other)
+            del gone[other.uid]
+            if not contest.feasible_without(slot, tuple(gone.values())):
+                state.lift(other)
+                gone[other.uid] = other
+                violations += other in protected
+        victims = tuple(sorted(gone.values(), key=importance))
+    finally:
+        for other in gone.values():
+            state.restore(other)
+    # Fits with everybody there: something else changed meanwhile.
+    return Candidate(slot, victims, violations) if victims else None
+
+
+def split_by_budgets(pods: Sequence[Placed], budgets: Budgets) -> tuple[list[Placed], list[Placed]]:
+    """Return the pods whose going would violate a budget, and the others."""
+    known: dict[str, list[Budget]] = {}
+    left: dict[int, int] = {}
+    protected: list[Placed] = []
+    free: list[Placed] = []
+    for pod in pods:
+        namespace = pod.group.namespace
+        if namespace not in known:
+            known[namespace] = budgets(namespace)
+        is_protected = False
+        for budget in _matching(known[namespace], pod):
+            left[id(budget)] = left.get(id(budget), budget.allowed) - 1
+            is_protected |= left[id(budget)] < 0
+        (protected if is_protected else free).append(pod)
+    return protected, free
+
+
+def _matching(budgets: Iterable[Budget], pod: Placed) -> Iterable[Budget]:
+    labels = dict(pod.group.labels)
+    if not labels:
+        return
+    name = pod.key.partition("/")[2]
+    for budget in budgets:
+        is_empty = budget.selector.is_empty or budget.selector.selects_nothing
+        if not is_empty and name not in budget.disrupted and budget.selector.matches(labels):
+            yield budget

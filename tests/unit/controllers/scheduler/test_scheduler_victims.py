@@ -1,0 +1,140 @@
+"""Who has to go for a more important pod, and what is said when nobody can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controllers.scheduler.diagnosis import NO_NODES, Diagnosis
+from controllers.scheduler.engine import Engine
+from controllers.scheduler.preemption import Preemption
+from controllers.scheduler.queue import Waiting
+from controllers.scheduler.settings import Profile
+from controllers.scheduler.shapes import DEFAULT_SCHEDULER
+from controllers.scheduler.state import Placed
+from controllers.scheduler.terms import parse_selector
+from controllers.scheduler.victims import Budget
+from kube.access import Access
+from kube.client import ApiClient
+
+
+class Cluster:
+    """Nodes, pods on them and budgets, and whom preemption would choose."""
+
+    def __init__(self, **nodes: str) -> None:
+        self.engine = Engine({DEFAULT_SCHEDULER: Profile()})
+        self.budgets: list[Budget] = []
+        for name, cpu in nodes.items():
+            status = {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "9"}}
+            metadata = {"name": name, "labels": {"kubernetes.io/hostname": name}}
+            self.engine.state.put_node({"metadata": metadata, "spec": {}, "status": status})
+
+    def pod(self, name: str, priority: int, cpu: str, **more: Any) -> dict[str, Any]:
+        """Return a pod."""
+        requests = {"requests": {"cpu": cpu}}
+        spec = {"priority": priority, "containers": [{"name": "c", "resources": requests}], **more}
+        metadata = {"name": name, "namespace": "n", "uid": name, "labels": {"app": name[0]}}
+        return {"metadata": metadata, "spec": spec}
+
+    def put(self, node: str, name: str, priority: int, cpu: str, started: str = "1") -> None:
+        """Put a pod on a node."""
+        pod = self.pod(name, priority, cpu)
+        shape = self.engine.shapes.of(pod)
+        group = self.engine.shapes.group_of(pod["metadata"])
+        slot = self.engine.state.columns.slot_of[node]
+        self.engine.state.place(Placed(name, f"n/{name}", slot, shape, group, started))
+
+    def waiting(self, priority: int, cpu: str, **more: Any) -> Waiting:
+        """Return a pod that wants a node."""
+        pod = self.pod("wanting", priority, cpu, **more)
+        shape = self.engine.shapes.of(pod)
+        group = self.engine.shapes.group_of(pod["metadata"])
+        return Waiting("wanting", "n/wanting", shape, group, {})
+
+    def victims(self, pod: Waiting) -> tuple[str, list[str]]:
+        """Return the node that is chosen and who has to go, or why nobody would."""
+        assert self.engine.choose(pod) is None
+        client = ApiClient(Access("http://nowhere"))
+        events: Any = None
+        preemption = Preemption(client, self.engine, events, lambda _namespace: self.budgets)
+        found, message = preemption.find(pod, self.engine.explain(pod))
+        self.engine.state.check()
+        if found is None:
+            return message, []
+        names = self.engine.state.columns.names
+        return names[found.slot], sorted(victim.uid for victim in found.victims)
+
+
+def test_only_as_many_go_as_have_to_the_least_important_first() -> None:
+    cluster = Cluster(n1="4")
+    for name, priority in (("a", 3), ("b", 1), ("c", 2), ("d", 1)):
+        cluster.put("n1", name, priority, "1", started=name)
+    # Of b and d, who are as important, the one that started later goes.
+    assert cluster.victims(cluster.waiting(10, "1")) == ("n1", ["d"])
+    assert cluster.victims(cluster.waiting(10, "3")) == ("n1", ["b", "c", "d"])
+
+
+def test_the_node_is_taken_whose_most_important_victim_is_least_important() -> None:
+    cluster = Cluster(n1="2", n2="2")
+    cluster.put("n1", "a", 5, "2")
+    cluster.put("n2", "b", 3, "1")
+    cluster.put("n2", "c", 3, "1")
+    assert cluster.victims(cluster.waiting(10, "2")) == ("n2", ["b", "c"])
+
+
+def test_a_budget_that_would_be_violated_weighs_most() -> None:
+    cluster = Cluster(n1="1", n2="1")
+    cluster.put("n1", "a", 1, "1")
+    cluster.put("n2", "b", 9, "1")
+    selector = parse_selector({"matchLabels": {"app": "a"}})
+    cluster.budgets = [Budget("n", selector, 0, frozenset())]
+    assert cluster.victims(cluster.waiting(10, "1")) == ("n2", ["b"])
+    cluster.budgets = [Budget("n", selector, 1, frozenset())]
+    assert cluster.victims(cluster.waiting(10, "1")) == ("n1", ["a"])
+
+
+def test_who_a_budget_protects_is_given_back_first() -> None:
+    cluster = Cluster(n1="2")
+    cluster.put("n1", "a", 1, "1")
+    cluster.put("n1", "b", 2, "1")
+    selector = parse_selector({"matchLabels": {"app": "a"}})
+    cluster.budgets = [Budget("n", selector, 0, frozenset())]
+    assert cluster.victims(cluster.waiting(10, "1")) == ("n1", ["b"])
+
+
+def test_anti_affinity_of_a_victim_goes_with_it() -> None:
+    cluster = Cluster(n1="4", n2="1")
+    cluster.put("n1", "a", 1, "1")
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {"app": "a"}},
+    }
+    apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    assert cluster.victims(cluster.waiting(10, "2", affinity=apart)) == ("n1", ["a"])
+
+
+def test_nobody_goes_for_a_pod_that_is_no_more_important_or_would_not_fit_at_all() -> None:
+    cluster = Cluster(n1="2", n2="1")
+    cluster.put("n1", "a", 5, "2")
+    message, victims = cluster.victims(cluster.waiting(5, "2"))
+    assert victims == []
+    assert message == (
+        "0/2 nodes are available: 1 No preemption victims found for incoming pod, "
+        "1 Preemption is not helpful for scheduling."
+    )
+
+
+def test_room_that_is_kept_for_a_pod_is_there_for_it_and_more_important_ones_alone() -> None:
+    cluster = Cluster(n1="2")
+    pod = cluster.waiting(5, "2")
+    kept = Placed("other", "n/other", 0, pod.shape, pod.group)
+    cluster.engine.state.nominate(kept)
+    assert cluster.engine.choose(cluster.waiting(5, "1")) is None
+    assert cluster.engine.choose(cluster.waiting(6, "1")) == 0
+    cluster.engine.state.forget_nomination("other")
+    assert cluster.engine.choose(cluster.waiting(5, "1")) == 0
+
+
+def test_a_cluster_without_nodes_is_told_so() -> None:
+    cluster = Cluster()
+    diagnosis: Diagnosis = cluster.engine.explain(cluster.waiting(0, "1"))
+    assert diagnosis.message() == NO_NODES
