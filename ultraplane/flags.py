@@ -9,7 +9,17 @@ import typer
 
 from ultraplane.options import path_argument
 
-WrittenWorkers = Annotated[
+WrittenKubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        parser=path_argument,
+        metavar="FILE",
+        help="Where to write the kubeconfig. A file with other clusters in it is never "
+        "touched. Default: DIR/kubeconfig",
+    ),
+]
+Workers = Annotated[
     int | None,
     typer.Option(
         "--workers",
