@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.cluster import Cluster, run_cluster
+from tests.integration.kubectl.kubectl_runner import Kubectl
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster, shared by the session's tests of controllers."""
     with run_cluster(tmp_path_factory.mktemp("controllers")) as running:
         yield running
+
+
+@pytest.fixture
+def kubectl(cluster: Cluster, namespace: str) -> Kubectl:
+    """Real kubectl, bound to a new namespace."""
+    return Kubectl(cluster, namespace)
