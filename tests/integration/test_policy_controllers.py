@@ -16,7 +16,7 @@ from tests.integration.api_calls import (
     pod,
 )
 from tests.integration.cluster import Cluster
-from tests.integration.test_endpoints import ready_status, until
+from tests.integration.controllers.test_endpoints import ready_status, until
 
 
 class Pods:

@@ -9,8 +9,8 @@ import pytest
 
 from tests.integration.api_calls import collection
 from tests.integration.cluster import Cluster
-from tests.integration.test_nodes import end, until
-from tests.integration.test_volumes import Storage
+from tests.integration.controllers.test_nodes import end, until
+from tests.integration.controllers.test_volumes import Storage
 
 NODES = "/api/v1/nodes"
 ATTACHMENTS = "/apis/storage.k8s.io/v1/volumeattachments"

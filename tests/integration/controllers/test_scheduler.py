@@ -43,13 +43,17 @@ def make_node(cluster: Cluster, name: str, *, cpu: str = "4", **more: Any) -> No
             "labels": {"kubernetes.io/hostname": name, **more.get("labels", {})},
         },
         "spec": {"taints": more.get("taints", [])},
-        "status": {"allocatable": allocatable, "capacity": allocatable},
     }
     answer = cluster.call("POST", "/api/v1/nodes", node)
     assert answer.code == 201, answer.body
-    # What a node has is its status.
+    # What a node has is its status; its taint goes when it is ready.
+    ready = {"type": "Ready", "status": "True"}
+    status = {"allocatable": allocatable, "capacity": allocatable, "conditions": [ready]}
     answer = cluster.call(
-        "PUT", f"/api/v1/nodes/{name}/status", {**answer.json, "status": node["status"]}
+        "PATCH",
+        f"/api/v1/nodes/{name}/status",
+        {"status": status},
+        content_type="application/merge-patch+json",
     )
     assert answer.code == 200, answer.body
 

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from tests.integration.cluster import Cluster, run_cluster
-from tests.integration.test_scheduler import is_bound, make_node, make_pod, wait_pod, why_not
+from tests.integration.controllers.test_scheduler import (
+    is_bound,
+    make_node,
+    make_pod,
+    wait_pod,
+    why_not,
+)
 
 _GROUPS = "/apis/scheduling.k8s.io/v1beta1/namespaces/default/podgroups"
 

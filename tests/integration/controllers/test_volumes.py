@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.api_calls import collection
 from tests.integration.cluster import Cluster
-from tests.integration.test_nodes import end, until
+from tests.integration.controllers.test_nodes import end, until
 
 _numbers = itertools.count(1)
 VOLUMES = "/api/v1/persistentvolumes"
