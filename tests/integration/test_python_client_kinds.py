@@ -49,7 +49,7 @@ def renamed_samples(tmp_path: Path) -> list[Path]:
     for sample in SAMPLES:
         path = tmp_path / sample.name
         text = sample.read_text().replace("shop", "py-shop").replace("30080", "30081")
-        path.write_text(text.replace("sample-node", "py-node"))
+        path.write_text(text)
         paths.append(path)
     return paths
 
