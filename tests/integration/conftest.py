@@ -26,6 +26,7 @@ SETTINGS = {"controllers": {"run": _CONTROLLERS}}
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster, shared by the session."""
     with run_cluster(tmp_path_factory.mktemp("cluster"), SETTINGS) as running:
+        running.wait_started()  # else accounts that pods need may be late
         yield running
 
 

@@ -14,6 +14,7 @@ from tests.integration.kubectl.kubectl_runner import Kubectl
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster, shared by the session's tests of controllers."""
     with run_cluster(tmp_path_factory.mktemp("controllers")) as running:
+        running.wait_started()
         yield running
 
 
