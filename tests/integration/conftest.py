@@ -38,14 +38,6 @@ def bare_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def still_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A running cluster without controllers, for tests that write what those would change back."""
-    settings = {"supervisor": {"controllers": False}}
-    with run_cluster(tmp_path_factory.mktemp("still"), settings) as running:
-        yield running
-
-
 @pytest.fixture
 def namespace(cluster: Cluster) -> str:
     """The name of a new namespace."""

@@ -20,12 +20,6 @@ def partial(kind: str, version: str = "v1") -> dict[str, str]:
     return {"Accept": f"application/json;as={kind};g=meta.k8s.io;v={version}"}
 
 
-@pytest.fixture(scope="module")
-def cluster(still_cluster: Cluster) -> Cluster:
-    """A cluster where nobody acts on what the tests make."""
-    return still_cluster
-
-
 @pytest.fixture
 def secrets(cluster: Cluster, namespace: str) -> Collection:
     """Secrets a, b and c; a and c labelled x=y."""

@@ -24,12 +24,6 @@ SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Succ
 OVER_BUDGET = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
-@pytest.fixture(scope="module")
-def cluster(still_cluster: Cluster) -> Cluster:
-    """A cluster where nobody acts on what the tests make."""
-    return still_cluster
-
-
 @pytest.fixture
 def pods(cluster: Cluster, namespace: str) -> Collection:
     """Pods of a new namespace."""

@@ -25,12 +25,6 @@ INITIAL = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchB
 END = {"k8s.io/initial-events-end": "true"}
 
 
-@pytest.fixture(scope="module")
-def cluster(still_cluster: Cluster) -> Cluster:
-    """A cluster where nobody acts on what the tests make."""
-    return still_cluster
-
-
 @pytest.fixture
 def secrets(cluster: Cluster, namespace: str) -> Collection:
     """Secrets with one among them: a."""

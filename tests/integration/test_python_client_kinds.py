@@ -24,12 +24,6 @@ MERGE: Final = "application/merge-patch+json"
 
 
 @pytest.fixture(scope="module")
-def cluster(still_cluster: Cluster) -> Cluster:
-    """A cluster where nobody acts on what the tests make."""
-    return still_cluster
-
-
-@pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[client.ApiClient]:
     """A client made from the kubeconfig."""
     with config.new_client_from_config(str(cluster.kubeconfig)) as made:
