@@ -13,9 +13,7 @@ import argparse
 import asyncio
 import logging
 import signal
-import socket
 import sys
-import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -37,7 +35,7 @@ from controllers.nodes.options import DEFAULTS as NODE_DEFAULTS
 from controllers.nodes.options import NodeOptions, add_arguments, options_of
 from controllers.parts import EVERYTHING, Context, Part, choose
 from controllers.policy import assembly as policy
-from controllers.readiness import accept_connections, socket_path
+from controllers.process import accept_connections, identity, make_parser, start_logging
 from controllers.volumes import assembly as volumes
 from controllers.workloads import assembly as workloads
 from kube.access import Access, AccessError, read_access
@@ -162,9 +160,7 @@ PARTS = (
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="controllers.main", description="Run the controllers.")
-    parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the server")
-    parser.add_argument("--listen", type=socket_path, help="unix:/path to accept at when ready")
+    parser = make_parser("controllers.main", "Run the controllers.")
     for name in ("cert", "key"):
         flag = f"--cluster-signing-{name}-file"
         parser.add_argument(flag, type=Path, help="of the CA (PEM) that signs requests")
@@ -184,32 +180,25 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="which to run: '*' for all, 'foo' for foo, '-foo' for not foo, with commas between",
     )
     add_arguments(parser)
-    parser.add_argument(
-        "--log-level", default="info", choices=["debug", "info", "warning", "error"]
-    )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the controllers; return the process's exit code."""
     options = _parse(arguments)
-    logging.basicConfig(
-        level=options.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    start_logging(options.log_level)
     try:
         access = read_access(options.kubeconfig)
         authority = read_authority(
             options.cluster_signing_cert_file, options.cluster_signing_key_file
         )
         separate = options.use_service_account_credentials
-        identity = f"{socket.gethostname()}_{uuid.uuid4()}" if options.leader_elect else ""
+        who = identity(elects=options.leader_elect)
         wanted = tuple(options.controllers.split(","))
         choose((*PARTS, GARBAGE), wanted)  # a wrong name is told at once
         of_nodes = options_of(options)
         cidr_sets(of_nodes)  # and so is a range without such parts
-        plan = Plan(options.listen, authority, separate, identity, wanted, of_nodes)
+        plan = Plan(options.listen, authority, separate, who, wanted, of_nodes)
         uvloop.run(run_controllers(access, plan))
     except (AccessError, OSError, ValueError, TaskCrashed) as error:
         _log.critical("the controllers do not run: %s", error)

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import logging
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -32,7 +31,7 @@ from controllers.fleet.plan import FleetPlan, read_plan
 from controllers.fleet.pods import Pods, Surroundings
 from controllers.fleet.registration import Registration
 from controllers.fleet.stages import StageBook, StageWatch
-from controllers.readiness import accept_connections, socket_path
+from controllers.process import accept_connections, make_parser, start_logging
 from controllers.recorder import Recorder
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
@@ -138,24 +137,15 @@ class Fleet:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="controllers.fleet", description="Run simulated nodes.")
-    parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the server")
+    parser = make_parser("controllers.fleet", "Run simulated nodes.")
     parser.add_argument("--plan", type=Path, required=True, help="what the fleet is, in JSON")
-    parser.add_argument("--listen", type=socket_path, help="unix:/path to accept at when ready")
-    parser.add_argument(
-        "--log-level", default="info", choices=["debug", "info", "warning", "error"]
-    )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a fleet; return the process's exit code."""
     options = _parse(arguments)
-    logging.basicConfig(
-        level=options.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    start_logging(options.log_level)
     try:
         access, plan = read_access(options.kubeconfig), read_plan(options.plan)
         uvloop.run(run_fleet(access, plan, options.listen))

@@ -13,28 +13,25 @@ from typing import Final
 
 from controllers.network import backends
 from controllers.network.nodes import Zones
+from controllers.network.selected import SelectedServices
 from controllers.network.slice_planner import SlicePlanner, Snapshot
 from controllers.network.slice_tracker import SliceTracker
 from controllers.network.slice_writer import SliceWriter, service_key
 from controllers.network.slices import (
     MANAGER,
 )
-from controllers.paced_queue import PacedQueue
 from controllers.recorder import Recorder
 from controllers.selections import PodGroups
 from controllers.workloads.claims import Kind
 from controllers.workloads.pod_control import reference_of
-from controllers.workloads.pods import PodBrief, epoch_s
-from controllers.workqueue import run_worker
+from controllers.workloads.pods import epoch_s
 from kube.client import ApiClient, Unreachable
-from kube.informers.changes import Change
 from kube.informers.informer import Delta, Informer
 from kube.json_types import JsonObject
 from kube.status import StatusError
 from runtime.tasks import TaskScope
 
 SERVICE: Final = Kind("v1", "Service", "services")
-_WORKERS: Final = 5
 _STALE_S: Final = 0.05
 _NAMED_MAX: Final = 10
 
@@ -66,53 +63,25 @@ class EndpointSlicesController:
         self._services = services.store
         self._pieces = pieces.store
         self._zones = zones
-        self._paced = PacedQueue(client.clock)
-        self._times = backends.TriggerTimes()
+        self._selected = selected = SelectedServices(client.clock, services, groups)
         self._tracker = SliceTracker(client.clock)
         self._writer = SliceWriter(client, self._tracker)
-        self._selections = groups.selections(self._observe_pod)
-        self._planner = SlicePlanner(self._selections, self._pieces, zones)
-        services.on_changes(self._observe)
+        self._planner = SlicePlanner(selected.selections, self._pieces, zones)
         pieces.on_changes(self._observe_pieces)
         zones.listen(self._observe_zones)
 
     def start(self, scope: TaskScope) -> None:
         """Start the workers, once all watches are synced."""
-        for number in range(_WORKERS):
-            worker = run_worker(self._paced.queue, self._sync_timed)
-            scope.spawn(worker, name=f"endpoint slices {number}")
-
-    def _observe(self, deltas: Sequence[Delta]) -> None:
-        for change, key, obj, _ in deltas:
-            selector = None if change is Change.DELETED else backends.selector_of(obj)
-            if selector is not None:
-                self._selections.put(key, selector)
-            else:
-                self._selections.drop(key)
-            self._paced.add(key)
-
-    def _observe_pod(
-        self,
-        old: PodBrief | None,
-        new: PodBrief | None,
-        before: frozenset[str],
-        after: frozenset[str],
-    ) -> None:
-        self._times.note(after, old, new)
-        for key in backends.to_update(old, new, before, after):
-            self._paced.add_for_pod(key)
+        self._selected.start(scope, self.sync, "endpoint slices")
 
     def _observe_pieces(self, deltas: Sequence[Delta]) -> None:
         for delta in deltas:
             for key in self._writer.surprised(delta, MANAGER):
-                self._paced.add_for_pod(key)
+                self._selected.paced.add_for_pod(key)
 
     def _observe_zones(self) -> None:
         for key in self._planner.hinted.overloaded(self._zones.shares()):
-            self._paced.add(key)
-
-    async def _sync_timed(self, key: str) -> float | None:
-        return await self._paced.timed(key, self.sync)
+            self._selected.paced.add(key)
 
     async def sync(self, key: str) -> float | None:
         """Bring the slices of a Service to what they should be; return when to look again.
@@ -123,20 +92,19 @@ class EndpointSlicesController:
         """
         service = self._services.get(key)
         if service is None:
-            self._times.forget(key)
+            self._selected.forget(key)
             self._tracker.forget(key)
-            self._paced.forget(key)
             self._planner.forget(key)
             self._planner.hinted.drop(key)
             return None
-        if key not in self._selections:
+        if key not in self._selected.selections:
             return None
         raw = self._services.raw(key)
         assert raw is not None
         snapshot = self._planner.look(key, service, raw)
         if self._tracker.is_stale(key, snapshot.versions()):
             return _STALE_S
-        since_s = self._times.take(key, epoch_s(service["metadata"]["creationTimestamp"]))
+        since_s = self._selected.times.take(key, epoch_s(service["metadata"]["creationTimestamp"]))
         try:
             await self._reconcile(key, service, snapshot, since_s)
         except (NodesMissing, StatusError, Unreachable) as error:

@@ -14,14 +14,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from controllers.network import backends
+from controllers.network.selected import SelectedServices
 from controllers.network.subsets import render, subsets_of, truncate
-from controllers.paced_queue import PacedQueue
 from controllers.recorder import Recorder
 from controllers.selections import PodGroups
 from controllers.workloads.claims import Kind
 from controllers.workloads.pod_control import has_cause, reference_of
-from controllers.workloads.pods import PodBrief, epoch_s
-from controllers.workqueue import run_worker
+from controllers.workloads.pods import epoch_s
 from kube import times
 from kube.client import ApiClient, Unreachable
 from kube.informers.changes import Change
@@ -35,7 +34,6 @@ OVER_CAPACITY: Final = "endpoints.kubernetes.io/over-capacity"
 MANAGED_BY: Final = "endpoints.kubernetes.io/managed-by"
 LEADER: Final = "control-plane.alpha.kubernetes.io/leader"
 CONTROLLER: Final = "endpoint-controller"
-_WORKERS: Final = 5
 _STALE_S: Final = 0.05
 _log = logging.getLogger(__name__)
 
@@ -61,41 +59,16 @@ class EndpointsController:
         self._recorder = recorder
         self._services = services.store
         self._endpoints = endpoints.store
-        self._paced = PacedQueue(client.clock)
-        self._times = backends.TriggerTimes()
-        self._selections = groups.selections(self._observe_pod)
+        self._selected = SelectedServices(client.clock, services, groups)
         self._is_started = False
         self._written: dict[str, str] = {}
         """By key, the revision that a write replaced: a cache that has it is stale."""
-        services.on_changes(self._observe)
         endpoints.on_changes(self._observe_endpoints)
 
     def start(self, scope: TaskScope) -> None:
         """Start the workers, once all watches are synced."""
         self._is_started = True
-        for number in range(_WORKERS):
-            worker = run_worker(self._paced.queue, self._sync_timed)
-            scope.spawn(worker, name=f"endpoints {number}")
-
-    def _observe(self, deltas: Sequence[Delta]) -> None:
-        for change, key, obj, _ in deltas:
-            selector = None if change is Change.DELETED else backends.selector_of(obj)
-            if selector is not None:
-                self._selections.put(key, selector)
-            else:
-                self._selections.drop(key)
-            self._paced.add(key)
-
-    def _observe_pod(
-        self,
-        old: PodBrief | None,
-        new: PodBrief | None,
-        before: frozenset[str],
-        after: frozenset[str],
-    ) -> None:
-        self._times.note(after, old, new)
-        for key in backends.to_update(old, new, before, after):
-            self._paced.add_for_pod(key)
+        self._selected.start(scope, self.sync, "endpoints")
 
     def _observe_endpoints(self, deltas: Sequence[Delta]) -> None:
         for change, key, obj, _ in deltas:
@@ -105,10 +78,7 @@ class EndpointsController:
             if change is Change.DELETED:
                 self._written.pop(key, None)
             if change is Change.DELETED or is_left:
-                self._paced.add(key)
-
-    async def _sync_timed(self, key: str) -> float | None:
-        return await self._paced.timed(key, self.sync)
+                self._selected.paced.add(key)
 
     async def sync(self, key: str) -> float | None:
         """Bring the Endpoints of a Service to what they should be; return when to look again."""
@@ -119,14 +89,14 @@ class EndpointsController:
             if current is not None and not _is_election(current):
                 await self._delete(key)
             return None
-        if key not in self._selections:
+        if key not in self._selected.selections:
             return None
         if current is not None:
             if self._written.get(key) == current["metadata"]["resourceVersion"]:
                 return _STALE_S
             self._written.pop(key, None)
-        since_s = self._times.take(key, epoch_s(service["metadata"]["creationTimestamp"]))
-        chosen, is_cut = truncate(subsets_of(service, self._selections.pods(key)))
+        since_s = self._selected.times.take(key, epoch_s(service["metadata"]["creationTimestamp"]))
+        chosen, is_cut = truncate(subsets_of(service, self._selected.selections.pods(key)))
         subsets = render(chosen, service)
         if current is not None and _is_as_it_should_be(current, service, subsets, is_cut=is_cut):
             return None
@@ -140,8 +110,7 @@ class EndpointsController:
         return None
 
     def _forget(self, key: str) -> None:
-        self._times.forget(key)
-        self._paced.forget(key)
+        self._selected.forget(key)
         self._written.pop(key, None)
 
     async def _delete(self, key: str) -> None:

@@ -11,11 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import signal
-import socket
-import sys
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +19,7 @@ from pathlib import Path
 import uvloop
 
 from controllers.leader_election import ElectionPlan, LeaderElection
+from controllers.process import accept_connections, identity, make_parser, start_logging
 from controllers.scheduler.assembly import assemble, find_groups_api
 from controllers.scheduler.configuration import (
     Configuration,
@@ -35,7 +32,6 @@ from runtime import collection
 from runtime.tasks import TaskCrashed, TaskScope
 
 USER_AGENT = "ultraplane-scheduler"
-_SOCKET_MASK = 0o177
 _log = logging.getLogger(__name__)
 
 
@@ -88,7 +84,7 @@ async def _run_elected(
 ) -> None:
     """Schedule while this process leads; one that waits for that is ready."""
     if plan.listen is not None:
-        scope.spawn(_accept_connections(plan.listen), name="readiness")
+        scope.spawn(accept_connections(plan.listen), name="readiness")
     await election.acquire()
     scope.spawn(_run(client, scope, replace(plan, listen=None)), name="start")
     await election.keep()
@@ -104,31 +100,11 @@ async def _run(client: ApiClient, scope: TaskScope, plan: Plan) -> None:
     _log.info("the scheduler is ready")
     collection.freeze()
     if plan.listen is not None:
-        scope.spawn(_accept_connections(plan.listen), name="readiness")
-
-
-async def _accept_connections(path: Path) -> None:
-    path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, at the start
-    mask = os.umask(_SOCKET_MASK)
-    try:
-        server = await asyncio.start_unix_server(lambda _reader, writer: writer.close(), path)
-    finally:
-        os.umask(mask)
-    async with server:
-        await server.serve_forever()
-
-
-def _socket(text: str) -> Path:
-    kind, _, path = text.partition(":")
-    if kind != "unix" or not path:
-        raise argparse.ArgumentTypeError(f"{text!r} is not unix:/path")
-    return Path(path)
+        scope.spawn(accept_connections(plan.listen), name="readiness")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="controllers.scheduler", description="Run the scheduler.")
-    parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the server")
-    parser.add_argument("--listen", type=_socket, help="unix:/path to accept at when ready")
+    parser = make_parser("controllers.scheduler", "Run the scheduler.")
     parser.add_argument("--config", type=Path, help="a KubeSchedulerConfiguration (v1)")
     parser.add_argument(
         "--plugin",
@@ -142,25 +118,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="act only while holding the lease kube-system/kube-scheduler",
     )
-    parser.add_argument(
-        "--log-level", default="info", choices=["debug", "info", "warning", "error"]
-    )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the scheduler; return the process's exit code."""
     options = _parse(arguments)
-    logging.basicConfig(
-        level=options.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    start_logging(options.log_level)
     try:
         access = read_access(options.kubeconfig)
         configuration = read_configuration(options.config, options.plugin)
-        identity = f"{socket.gethostname()}_{uuid.uuid4()}" if options.leader_elect else ""
-        uvloop.run(run_scheduler(access, Plan(configuration, options.listen, identity)))
+        who = identity(elects=options.leader_elect)
+        uvloop.run(run_scheduler(access, Plan(configuration, options.listen, who)))
     except (AccessError, ConfigurationError, OSError, ValueError, TaskCrashed) as error:
         _log.critical("the scheduler does not run: %s", error)
         return 1
