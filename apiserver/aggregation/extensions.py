@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -66,7 +66,12 @@ class Delegated(NamedTuple):
 
 
 class Extensions:
-    """The table, and what requests need."""
+    """The table, and what requests need.
+
+    Attributes:
+        shadows: groups' versions that are served elsewhere though we have types of them.
+        catch_up: takes on at once what has changed of APIServices.
+    """
 
     def __init__(
         self, settings: AggregationSettings, endpoints: Endpoints, backends: Backends
@@ -77,6 +82,7 @@ class Extensions:
         self._table: dict[tuple[str, str], Extension] = {}
         self._groups: frozenset[str] = frozenset()
         self.shadows: frozenset[tuple[str, str]] = frozenset()
+        self.catch_up: Callable[[], None] = lambda: None
 
     def replace(self, apis: Iterable[ApiService], local: Iterable[tuple[str, str]]) -> None:
         """Take on the APIServices that there are.
@@ -160,6 +166,11 @@ class Extensions:
             ClientGone: there is nobody to answer.
         """
         extension = found.extension
+        if not extension.api.is_available:
+            # Whoever has seen that it is available by now is not to hear otherwise.
+            self.catch_up()
+            api = extension.api
+            extension = self._table.get((api.group, api.version), extension)
         if not extension.api.is_available:
             await _refuse(exchange, _UNAVAILABLE)
             return

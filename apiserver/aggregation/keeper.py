@@ -104,6 +104,7 @@ class AggregationKeeper:
         self._served = registry
         self._registry: Registry | None = None
         self._looks = asyncio.Semaphore(_LOOKS_MAX)
+        extensions.catch_up = self._catch_up
         aggregation = server.settings.aggregation
         context = unverified_context()
         with suppress(OSError):
@@ -207,6 +208,12 @@ class AggregationKeeper:
             if watched.due_s <= now_s and not watched.is_looked_at:
                 watched.is_looked_at = True
                 scope.spawn(self._look(extension, watched), name=extension.api.name)
+
+    def _catch_up(self) -> None:
+        """Take on what was told of already, and waits for more to be taken on together."""
+        if self._changed.is_set():
+            with suppress(StorageError):
+                self._digest()
 
     def _digest(self) -> None:
         """Take on the APIServices as the replica has them now."""

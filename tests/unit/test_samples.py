@@ -23,7 +23,6 @@ COMMON: Final = frozenset(
         "Lease",
         "Namespace",
         "NetworkPolicy",
-        "Node",
         "PersistentVolumeClaim",
         "Pod",
         "PodDisruptionBudget",
