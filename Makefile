@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 INSTALL := $(PIP) install --no-deps --no-compile
 WARM := $(BIN)/python -c 'import apiserver.main, controllers.main, journal.main, ultraplane.cli, ultraplane.up'
 ARGS ?=
+# Most tests wait for processes, so a few at a time are quicker than the cores tell.
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test conformance faults check format bench lock clean
@@ -20,7 +22,7 @@ run: .venv/.run ## Set up and start the cluster. Options: make run ARGS="--port 
 
 test: .venv/.dev ## Run every test; some of them: make test ARGS="tests/unit -k journal"
 	@tools/test-tools
-	@timeout --kill-after=10 1500 $(BIN)/python -m pytest $(ARGS)
+	@timeout --kill-after=10 1500 $(BIN)/python -m pytest $(or $(ARGS),-n $(JOBS) --dist loadfile)
 
 conformance: .venv/.run ## Test a cluster by upstream's conformance specs: make conformance ARGS="--help"
 	@tools/test-tools

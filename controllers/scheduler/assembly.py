@@ -114,8 +114,12 @@ def _budget(obj: JsonObject) -> Budget:
     )
 
 
+_REFUSALS_MAX: Final = 10
+
+
 async def find_groups_api(client: ApiClient) -> str:
     """Return the path of the API's version that has pod groups; empty: none has."""
+    refusals = 0
     while True:
         try:
             found = await client.request("GET", _SCHEDULING)
@@ -127,7 +131,9 @@ async def find_groups_api(client: ApiClient) -> str:
                     await client.request("GET", f"{path}/podgroups", query={"limit": "1"})
                     return path
         except StatusError as error:
-            if error.code in (403, 404):
+            # A server that has just started knows no roles yet, and refuses everybody.
+            refusals += error.code == 403
+            if error.code == 404 or refusals > _REFUSALS_MAX:
                 return ""
             reason = str(error)
         except Unreachable as error:
