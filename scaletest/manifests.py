@@ -248,33 +248,37 @@ def fill_namespace(number: int) -> str:
 
 
 def filling(number: int) -> Filling:
-    """Return the object of a number: of ten, four ConfigMaps, three Events, three Secrets.
+    """Return the object of a number: of ten, five ConfigMaps, three Secrets, two EndpointSlices.
 
-    Their contents differ, and Secrets' are random to a compressor, as real ones are.
+    Their contents differ, and Secrets' are random to a compressor, as real ones are. There are no
+    Events: those of a long run would expire while it lasts.
     """
     space, name, turn = fill_namespace(number), f"object-{number:08d}", number % 10
     digest = hashlib.sha256(name.encode()).digest()
     metadata = {"name": name, "namespace": space}
     obj: dict[str, Any]
-    if turn < 4:
+    version = "v1"
+    if turn < 5:
         values = {f"key-{at}": digest.hex() for at in range(4)}
         plural, obj = "configmaps", {"kind": "ConfigMap", "data": values}
-    elif turn < 7:
-        plural, obj = "events", _event(number, space)
-    else:
+    elif turn < 8:
         secret = base64.b64encode(hashlib.shake_256(digest).digest(300)).decode()
         plural, obj = "secrets", {"kind": "Secret", "type": "Opaque", "data": {"key": secret}}
-    body = orjson.dumps({"apiVersion": "v1", "metadata": metadata, **obj})
-    return Filling(f"/api/v1/namespaces/{space}/{plural}", body)
+    else:
+        version, plural, obj = "discovery.k8s.io/v1", "endpointslices", _slice(digest)
+    root = "/api/v1" if version == "v1" else f"/apis/{version}"
+    body = orjson.dumps({"apiVersion": version, "metadata": metadata, **obj})
+    return Filling(f"{root}/namespaces/{space}/{plural}", body)
 
 
-def _event(number: int, space: str) -> JsonObject:
+def _slice(digest: bytes) -> JsonObject:
+    """Return the content of a slice of four endpoints that is nobody's."""
     return {
-        "kind": "Event",
-        "involvedObject": {"kind": "Pod", "namespace": space, "name": f"trainer-{number}"},
-        "reason": "Pulled",
-        "type": "Normal",
-        "message": f"Container image is on machine {number} already",
-        "source": {"component": "kubelet", "host": node_name(number)},
-        "count": 1,
+        "kind": "EndpointSlice",
+        "addressType": "IPv4",
+        "endpoints": [
+            {"addresses": [f"10.{digest[at]}.{digest[at + 1]}.{digest[at + 2]}"]}
+            for at in range(0, 12, 3)
+        ],
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
     }

@@ -10,7 +10,7 @@ from scaletest.processes import Use
 from scaletest.published import LIST_SLO_S, SCHEDULER_PODS_PER_S, SINGLE_OBJECT_SLO_S
 from scaletest.report.plots import Band, Line, Mark, Plot, Point
 from scaletest.samples import Record, Sample
-from scaletest.verdict import SINGLE_S_MAX, shown_bytes, shown_s
+from scaletest.verdict import SINGLE_S_MAX
 
 LINES_MAX: Final = 7
 """As many colours as a page has."""
@@ -25,46 +25,30 @@ def plots(record: Record) -> list[Plot]:
     """Return all plots, in their order on the page."""
     samples = record.samples
     return [
-        Plot(
+        _counts(
             "Nodes",
             "registered, and Ready",
-            [
-                _line("registered", samples, lambda one: one.nodes),
-                _line("Ready", samples, lambda one: one.ready_nodes),
-            ],
-            shown_count,
+            _line("registered", samples, lambda one: one.nodes),
+            _line("Ready", samples, lambda one: one.ready_nodes),
         ),
-        Plot(
+        _counts(
             "Pods",
             "in the API, and those of them without a node",
-            [
-                _line("in the API", samples, lambda one: one.pods),
-                _line("wait for a node", samples, lambda one: one.waiting),
-            ],
-            shown_count,
+            _line("in the API", samples, lambda one: one.pods),
+            _line("wait for a node", samples, lambda one: one.waiting),
         ),
         _latencies(samples),
-        Plot(
+        _counts(
             "Requests",
             "reads and writes a second, as the server counts them",
-            [
-                _line("reads", samples, lambda one: one.reads_s),
-                _line("writes", samples, lambda one: one.writes_s),
-            ],
-            shown_count,
+            _line("reads", samples, lambda one: one.reads_s),
+            _line("writes", samples, lambda one: one.writes_s),
         ),
-        Plot(
-            "Scheduler",
-            "pods bound a second",
-            [_line("bound", samples, lambda one: one.bound_s)],
-            shown_count,
-            marks=[Mark(f"published: {SCHEDULER_PODS_PER_S}", SCHEDULER_PODS_PER_S)],
-        ),
-        Plot(
+        _scheduled(samples),
+        _counts(
             "Watches",
             "events sent a second, to all watchers together",
-            [_line("events", samples, lambda one: one.events_s)],
-            shown_count,
+            _line("events", samples, lambda one: one.events_s),
         ),
         _objects(samples),
         Plot(
@@ -74,19 +58,9 @@ def plots(record: Record) -> list[Plot]:
                 _line("store", samples, lambda one: one.store_bytes),
                 _line("journal", samples, lambda one: one.journal_bytes),
             ],
-            shown_bytes,
+            shown_size,
         ),
-        Plot(
-            "Queues",
-            "what waits, and where",
-            [
-                _line("requests under way", samples, lambda one: one.inflight),
-                _line("requests queued by fairness", samples, lambda one: one.queued),
-                _line("appends to the journal", samples, lambda one: one.pending_appends),
-                _line("entries to apply", samples, lambda one: one.lag_entries),
-            ],
-            shown_count,
-        ),
+        _queues(samples),
         _by_process(
             samples, "CPU", "cores in use, by process", lambda use: use.cores, lambda x: f"{x:.2g}"
         ),
@@ -95,9 +69,41 @@ def plots(record: Record) -> list[Plot]:
             "Memory of its own",
             "by process; the replica, which is mapped, left out",
             lambda use: float(use.own_bytes),
-            shown_bytes,
+            shown_size,
+        ),
+        _by_process(
+            samples,
+            "Memory that is mapped",
+            "by process, the replica above all; several may have the same",
+            lambda use: float(use.mapped_bytes),
+            shown_size,
         ),
     ]
+
+
+def _counts(title: str, note: str, *lines: Line) -> Plot:
+    return Plot(title, note, lines, shown_count)
+
+
+def _scheduled(samples: Sequence[Sample]) -> Plot:
+    return Plot(
+        "Scheduler",
+        "pods bound a second",
+        [_line("bound", samples, lambda one: one.bound_s)],
+        shown_count,
+        marks=[Mark(f"published: {SCHEDULER_PODS_PER_S}", SCHEDULER_PODS_PER_S)],
+    )
+
+
+def _queues(samples: Sequence[Sample]) -> Plot:
+    return _counts(
+        "Queues",
+        "what waits, and where",
+        _line("requests under way", samples, lambda one: one.inflight),
+        _line("requests queued by fairness", samples, lambda one: one.queued),
+        _line("appends to the journal", samples, lambda one: one.pending_appends),
+        _line("entries to apply", samples, lambda one: one.lag_entries),
+    )
 
 
 def _line(name: str, samples: Sequence[Sample], value: Callable[[Sample], float]) -> Line:
@@ -113,7 +119,7 @@ def _latencies(samples: Sequence[Sample]) -> Plot:
         "Latency, p99",
         "of the last ten seconds, by the server's histograms; where there were enough requests",
         lines,
-        shown_s,
+        shown_time,
         marks=[
             Mark("bar for gets and writes: 250 ms", SINGLE_S_MAX),
             Mark("objective for gets and writes: 1 s", SINGLE_OBJECT_SLO_S),
@@ -163,3 +169,16 @@ def shown_count(count: float) -> str:
         if count >= 10 * factor or (unit == "M" and count >= factor):
             return f"{count / factor:.3g}{unit}"
     return f"{count:,.0f}" if count >= 10 or count == int(count) else f"{count:.1f}"
+
+
+def shown_size(count: float) -> str:
+    """Return a size as text, short enough for an axis."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count:.0f} B"
+
+
+def shown_time(seconds: float) -> str:
+    """Return a latency as text, short enough for an axis."""
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
