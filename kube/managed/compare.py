@@ -22,7 +22,7 @@ from kube.managed.atoms import (
 )
 from kube.managed.elements import SELF, field_element
 from kube.managed.sets import EMPTY, MEMBER, FieldSet, sorted_node
-from kube.schema.model import ATOMIC, MAP, Kind, Type
+from kube.schema.model import MAP, Kind, Type
 
 
 class Absent(Enum):
@@ -150,11 +150,13 @@ def _other_values(
     return sorted_node(found) if len(found) > 1 else found
 
 
-def _other_value(type_: Type, old: Any, new: Any) -> dict[str, Any] | None:
+def _other_value(type_: Type, old: Any, new: Any) -> FieldSet | None:
     """Return the node of a map or list that differs; None: it takes a closer look."""
-    if not old or not new:
+    if not old or not new or old.__class__ is not new.__class__:
         return None
     if type_.kind is Kind.LIST:
+        if is_atomic(type_, Shape.LIST):
+            return MEMBER
         pairs = _changed_pairs(type_, old, new)
         if pairs is None:
             return None
@@ -166,7 +168,9 @@ def _other_value(type_: Type, old: Any, new: Any) -> dict[str, Any] | None:
                 return None
             found[element_of(type_, after)] = inner
         return sorted_node(found) if found else None
-    if type_.kind in _BY_KEY and type_.map_type != ATOMIC:
+    if type_.kind in _BY_KEY:
+        if is_atomic(type_, Shape.MAP):
+            return MEMBER
         return _other_values(type_, old, new, _NONE) or None
     return None
 
