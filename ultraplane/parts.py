@@ -218,6 +218,7 @@ def fleet_plan(config: Config, pki: Pki, kubelet_port: int) -> FleetPlan:
         lease_interval_s=fleet.lease_interval_s,
         status_interval_s=fleet.status_interval_s,
         writes_max=fleet.writes_max,
+        storage_class=fleet.storage_class,
         kubelet_port=kubelet_port,
         client_ca=str(pki.client_ca_bundle),
         proxy_ca=str(front),
