@@ -200,6 +200,7 @@ class Scheduler:
         self, pod: Waiting, plugins: frozenset[str], message: str, nominated: str | None
     ) -> None:
         self.queue.fail(pod, plugins)
+        self._asked[pod.kind] = self.engine.moment(pod.shape)
         self._events.warn(pod.reference, "FailedScheduling", message)
         self._reporter.tell(Report(pod, UNSCHEDULABLE, message, nominated))
 
@@ -218,8 +219,11 @@ class Scheduler:
                 break  # the others are asked at the next tick
             self._asked[kind] = now
             some = [pod for _, pod in zip(range(_MOVED_MAX), pods.values(), strict=False)]
-            if self.engine.has_node(first):
+            # What became of its volumes or devices is told a pod in any case.
+            is_news = before is not None and before.things != now.things
+            if is_news or self.engine.has_node(first):
                 self.queue.move(some)
+                del self._asked[kind]  # there may be more of them
                 continue
             promised = [pod for pod in some if state.nominated_slot(pod.uid) is not None]
             self.queue.move([pod for pod in promised if self.engine.has_node(pod)])
