@@ -67,7 +67,7 @@ def _stateful_sets(context: Context) -> Controller:
     book = ClaimBook(queue.add)
     claims.on_changes(book.take)
     client, recorder = context.writer(_STATEFUL_SETS), context.recorder(_STATEFUL_SETS)
-    writer = StatefulPods(client, recorder, book, claims.store)
+    writer = StatefulPods(client, recorder, book, claims.store, context.completers)
     sets = context.informers.of(STATEFUL_SET.collection, indexers=INDEXERS)
     return StatefulSetController(writer, sets, _revisions(context), context.pods(), queue)
 
