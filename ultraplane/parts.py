@@ -97,6 +97,7 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         auth=AuthSettings(
             service_account_key_files=config.auth.service_account_key_files,
             authentication=authentication_document(config.auth),
+            authentication_file=config.auth.authentication_config,
             anonymous=config.auth.anonymous,
             bootstrap_tokens=config.auth.bootstrap_tokens,
             webhook_config_file=config.auth.authorization_webhook_config_file,
