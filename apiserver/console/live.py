@@ -96,7 +96,8 @@ class Live:
         rights = await self._rights(exchange.user)
         wants_cells = rights.nodes and exchange.parameter("cells") != "false"
         exchange.headers.append((b"x-content-type-options", b"nosniff"))
-        await exchange.start(200, _TYPE, gzips_parts=True)
+        # Not compressed part by part: browsers read no further than the first member.
+        await exchange.start(200, _TYPE)
         await exchange.write(_line(self._hello(exchange.user, rights)))
         clock = self._clock
         ends_s = clock.monotonic_s() + _LASTS_S_MAX
