@@ -106,6 +106,10 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         audit=_audit(config.audit),
         kubelet=_kubelet_settings(config, pki),
         aggregation=_aggregation_settings(config, pki),
+        console=server.console,
+        scheduler_socket=(
+            Path(config.scheduler_address.removeprefix("unix:")) if config.runs_scheduler else None
+        ),
     )
 
 
