@@ -140,7 +140,7 @@ def quantile_s(buckets: Buckets, share: float) -> float:
         if count and seen + count >= rank:
             if bound_s == float("inf"):
                 return lower_s
-            return lower_s + (bound_s - lower_s) * max(0.0, rank - seen) / count
+            return lower_s + (bound_s - lower_s) * (max(0.0, rank - seen) / count)
         seen += count
         lower_s = bound_s if bound_s != float("inf") else lower_s
     return 0.0
