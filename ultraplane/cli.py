@@ -303,6 +303,40 @@ def conformance(  # noqa: PLR0913, PLR0917 -- one for each flag
     raise typer.Exit(0 if command.run(wish, Console()) else 1)
 
 
+@app.command()
+def scaletest(
+    scale: flags.Scale = 0.01,
+    report: flags.ScaleReport = None,
+    objects: flags.ScaleObjects = None,
+    kubeconfig: flags.ScaleKubeconfig = None,
+    config: ConfigFile = None,
+) -> None:
+    """Replay the published experiments with 100,000-node clusters on this machine, and measure.
+
+    Adds objects, launches nodes, runs one training Job over all of them, ten side by side, then
+    fine-tuning and inference together, and takes everything down. Nodes are simulated. Without
+    --kubeconfig a cluster is started for the run, and removed afterwards; it gets the settings in
+    --config.
+
+    The table at the end compares with what was published. Exit code 1 means that a bar was missed.
+    Ctrl-C ends a run early; what was measured is reported.
+
+    Examples:
+
+        ultraplane scaletest --report ./report
+
+        ultraplane scaletest --scale 0.1 --report ./report
+
+        TMPDIR=/large/disk ultraplane scaletest --scale 1 --report ./report
+    """
+    from rich.console import Console
+
+    from ultraplane import scaletest_command as command
+
+    wish = command.Wish(scale, objects, kubeconfig, config, report)
+    raise typer.Exit(0 if command.run(wish, Console(), _version()) else 1)
+
+
 @app.command("config")
 def show_config(
     config: ConfigFile = None,
