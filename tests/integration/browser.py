@@ -1,7 +1,7 @@
 """A real headless Chromium, driven by the DevTools protocol over a websocket.
 
-It is the machine's own (Debian's package `chromium`), with a profile of its own that is thrown away.
-Waits are for facts of the page, asked for again until they hold.
+It is the machine's own (Debian's package `chromium`), with a profile that is thrown away. Waits
+are for facts of the page, asked for again until they hold.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ START_S_MAX = 30.0
 WAIT_S_MAX = 20.0
 _POLL_S = 0.05
 _FLAGS = (
-    *("--headless=new", "--no-first-run", "--disable-extensions", "--disable-background-networking"),
+    *(
+        "--headless=new",
+        "--no-first-run",
+        "--disable-extensions",
+        "--disable-background-networking",
+    ),
     *("--disable-component-update", "--disable-default-apps", "--disable-sync", "--mute-audio"),
     *("--disable-dev-shm-usage", "--hide-scrollbars", "--password-store=basic"),
     *("--ignore-certificate-errors", "--remote-debugging-port=0", "--no-proxy-server"),
