@@ -29,9 +29,10 @@ def quantile(bounds: Sequence[float], counts: Sequence[float], part: float) -> f
         counts: one more; the last bucket has no end, so its beginning stands for it.
         part: 0 to 1.
     """
-    left = part * sum(counts)
-    if not left:
+    total = sum(counts)
+    if not total:
         return None
+    left = part * total
     for place, count in enumerate(counts):
         if count and left <= count:
             low = bounds[place - 1] if place else 0.0
