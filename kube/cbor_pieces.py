@@ -24,7 +24,7 @@ PIECE_BYTES_MAX: Final = 16 << 10
 _ENTRY_BYTES: Final = 300
 _MEMBERS_MIN: Final = 2
 """Of less, the look costs what the writing does."""
-_CONTAINERS: Final[frozenset[type]] = frozenset({dict, list})
+_CONTAINERS: Final = (dict, list)
 
 
 class Pieces:
@@ -51,7 +51,7 @@ class Pieces:
         spec = obj.get("spec")
         if spec.__class__ is dict:
             for name, value in spec.items():
-                if value.__class__ in _CONTAINERS and len(value) >= _MEMBERS_MIN:
+                if isinstance(value, _CONTAINERS) and len(value) >= _MEMBERS_MIN:
                     spec[name] = self._of(value)
 
     def _of(self, value: Any) -> Any:
