@@ -19,6 +19,15 @@ WrittenKubeconfig = Annotated[
         "touched. Default: DIR/kubeconfig",
     ),
 ]
+WatchedKubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        parser=path_argument,
+        metavar="FILE",
+        help="Whose cluster to show, and as whom. Default: that in DIR.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
