@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from controllers.scheduler.binder import Binder, Binding
 from controllers.scheduler.diagnosis import Diagnosis
 from controllers.scheduler.engine import Engine
+from controllers.scheduler.figures import SchedulerFigures
 from controllers.scheduler.gangs import Gangs
 from controllers.scheduler.hints import Moment, is_worth_while
 from controllers.scheduler.preparation import Preparations
@@ -84,6 +85,7 @@ class Scheduler:
         self.engine = engine
         self.queue = queue
         self.gangs = Gangs(engine, queue)
+        self.figures = SchedulerFigures(queue)
         self.make_room: MakeRoom | None = None
         self.make_room_for_all: MakeRoomForAll | None = None
         self.reread: Reread = lambda pod: pod
@@ -153,6 +155,7 @@ class Scheduler:
         return decided
 
     def _decided(self, pod: Waiting, node: str) -> Binding:
+        self.figures.decided += 1
         self.queue.remove(pod.uid)
         self.gangs.placed(pod.gang, pod.uid)
         self._reporter.forget(pod.uid)
@@ -200,6 +203,7 @@ class Scheduler:
     def _tell_refused(
         self, pod: Waiting, plugins: frozenset[str], message: str, nominated: str | None
     ) -> None:
+        self.figures.refused += 1
         self.queue.fail(pod, plugins)
         self._asked[pod.kind] = self.engine.moment(pod.shape)
         self._events.warn(pod.reference, "FailedScheduling", message)
@@ -230,12 +234,14 @@ class Scheduler:
             self.queue.move([pod for pod in promised if self.engine.has_node(pod)])
 
     def _on_bound(self, binding: Binding) -> None:
+        self.figures.note_bound(binding.pod)
         message = f"Successfully assigned {binding.pod.key} to {binding.node}"
         self._events.note(binding.pod.reference, "Scheduled", message)
 
     def _on_failed(self, binding: Binding, reason: str) -> None:
         if not self.engine.unplace(binding.pod.uid):
             return  # it is gone, or known to be bound, meanwhile
+        self.figures.failed += 1
         _log.info("pod %s is not bound: %s", binding.pod.key, reason)
         # It may have changed while it was taken for placed.
         pod = self.reread(binding.pod)
