@@ -23,6 +23,7 @@ from apiserver.audit.log import AuditLog
 from apiserver.audit.router import AuditingRouter
 from apiserver.authorization.authorizers import Authorizers
 from apiserver.bootstrap import bootstrap
+from apiserver.console.parts import Console, figures_of
 from apiserver.custom.definition import DEFINITIONS
 from apiserver.custom.documents import Documents
 from apiserver.custom.parts import make_custom
@@ -172,7 +173,11 @@ class _ApiServer:
         documents = Documents(self._custom.served, f"{settings.bind}:{settings.port}")
         self._aggregation = Aggregation(self._server, documents, self._backends)
         self._custom.served.when_changed.append(self._aggregation.keeper.wake)
-        self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
+        figures = figures_of(self._server, self._fairness.flows)
+        self._peers = Peers(settings, self._server.metrics.export, figures, self._store.wait_for)
+        self._console: Console | None = None
+        if settings.console:
+            self._console = Console(self._server, self._peers, self._status)
         self._issuers: Issuers | None = None
         self._authorizers: Authorizers | None = None
         self._audit_log: AuditLog | None = None
@@ -267,6 +272,8 @@ class _ApiServer:
             scope.spawn(self._aggregation.keeper.run(), name="aggregation")
             scope.spawn(self._fairness.keeper.run(), name="fairness")
             scope.spawn(self._custom.run(), name="custom types")
+            if self._console is not None:
+                scope.spawn(self._console.follower.run(), name="console")
             await scope.wait()
 
     def _http_config(self) -> uvicorn.Config:
@@ -316,7 +323,7 @@ class _ApiServer:
             self._aggregation.openapi,
             self._render_metrics,
             make_health(self._server, self._watch, lambda: self._is_bootstrapped, checks),
-            lambda: assembly.cluster_status(self._store, self._watch),
+            self._status,
             self._clock,
         )
         add_issuer_documents(app, tokens.keys, tokens.issuer, address)
@@ -331,7 +338,13 @@ class _ApiServer:
             router = AuditingRouter(*parts)
             router.auditor, self._audit_log = audit
         router.extensions = self._aggregation.extensions
+        if self._console is not None:
+            self._console.open(authenticator, authorizer)
+            router.console = self._console
         return router
+
+    def _status(self) -> dict[str, Any]:
+        return assembly.cluster_status(self._store, self._watch)
 
     async def _render_metrics(self) -> bytes:
         if self._settings.workers == 1:

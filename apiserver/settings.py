@@ -220,6 +220,8 @@ class ServerSettings:
         admission: who looks at writes.
         kubelet: how kubelets are spoken to.
         aggregation: how extension API servers are.
+        console: whether /console is served.
+        scheduler_socket: where the scheduler tells its figures; None: it does not run here.
     """
 
     data_dir: Path
@@ -259,6 +261,8 @@ class ServerSettings:
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     aggregation: AggregationSettings = field(default_factory=AggregationSettings)
+    console: bool = True
+    scheduler_socket: Path | None = None
 
     @property
     def is_mapped(self) -> bool:
@@ -277,6 +281,7 @@ _PATHS: Final = frozenset(
         "token_file",
         "service_account_key_file",
         "encryption_config_file",
+        "scheduler_socket",
     }
 )
 

@@ -19,6 +19,15 @@ WrittenKubeconfig = Annotated[
         "touched. Default: DIR/kubeconfig",
     ),
 ]
+WatchedKubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        parser=path_argument,
+        metavar="FILE",
+        help="Whose cluster to show, and as whom. Default: that in DIR.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -268,6 +277,45 @@ E2eBinary = Annotated[
 ]
 OnlyBinary = Annotated[
     bool, typer.Option("--only-binary", help="Run the e2e binary alone, none of our cases.")
+]
+Scale = Annotated[
+    float,
+    typer.Option(
+        "--scale",
+        metavar="SHARE",
+        min=0.01,
+        max=1.0,
+        help="How much of the published sizes: 1 is 100,000 nodes, 300,000 pods and 10 million "
+        "objects, which wants 24 GiB of memory and hours; 0.01 takes a minute or two.",
+    ),
+]
+ScaleObjects = Annotated[
+    int | None,
+    typer.Option(
+        "--objects",
+        metavar="N",
+        min=0,
+        help="Objects at the peak. Default: 10 million times SHARE, as far as there is room.",
+    ),
+]
+ScaleReport = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        parser=path_argument,
+        metavar="DIR",
+        help="Write scaletest.html, a page with plots, and scaletest.json, all samples, there.",
+    ),
+]
+ScaleKubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        parser=path_argument,
+        metavar="FILE",
+        help="Use the cluster that this one's current context leads to, as its user, who has to be "
+        "allowed everything. It needs a fleet of one node, and gets, and loses, many objects.",
+    ),
 ]
 EnablePlugins = Annotated[
     str | None,
