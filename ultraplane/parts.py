@@ -31,7 +31,12 @@ from ultraplane.access_config import AdmissionSection, AuditSection
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
-from ultraplane.policy_files import audit_policy, authentication_document, pod_security
+from ultraplane.policy_files import (
+    audit_policy,
+    authentication_document,
+    authorization_document,
+    pod_security,
+)
 from ultraplane.probes import accepts_connections, answers_ok
 from ultraplane.supervisor import ProcessSpec
 
@@ -85,7 +90,8 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             authentication_file=config.auth.authentication_config,
             anonymous=config.auth.anonymous,
             bootstrap_tokens=config.auth.bootstrap_tokens,
-            webhook_config_file=config.auth.authorization_webhook_config_file,
+            authorization=authorization_document(config.auth),
+            authorization_file=config.auth.authorization_config,
         ),
         admission=_admission(config.admission),
         audit=_audit(config.audit),
