@@ -23,9 +23,7 @@ from apiserver.exchange import Exchange
 from apiserver.impersonation import Impersonator
 from apiserver.metrics import Metrics
 from apiserver.node_access.judge import NodeAuthorizer
-from apiserver.oidc.config import Issuer, parse_configuration
-from apiserver.oidc.keys import IssuerKeys
-from apiserver.oidc.tokens import OidcTokens
+from apiserver.oidc.issuers import Issuers
 from apiserver.quota import QuotaGate
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.escalation import make_guards
@@ -200,7 +198,7 @@ class Authentication(NamedTuple):
 
     authenticator: Authenticator
     tokens: ServiceAccountTokens
-    issuers: list[IssuerKeys]
+    issuers: Issuers
 
 
 def make_authentication(
@@ -220,20 +218,14 @@ def make_authentication(
     judges: list[TokenJudge] = [tokens]
     if auth.bootstrap_tokens:
         judges.append(BootstrapTokens((issuer,), store, clock))
-    trusted: list[Issuer] = []
-    anonymous = None
-    if auth.authentication:
-        trusted, anonymous = parse_configuration(auth.authentication)
-    issuers = []
-    for one in trusted:
-        issuers.append(IssuerKeys(one, clock))
-        judges.append(OidcTokens(one, issuers[-1], (issuer,), clock))
+    issuers = Issuers(auth.authentication, auth.authentication_file, (issuer,), clock)
+    judges.append(issuers)
     authenticator = Authenticator(
         known,
         judges,
         Impersonator(authorizer).impersonate,
         api_audiences=(issuer,),
-        anonymous=anonymous or AnonymousRule(auth.anonymous),
+        anonymous=issuers.anonymous or AnonymousRule(auth.anonymous),
     )
     return Authentication(authenticator, tokens, issuers)
 

@@ -29,7 +29,7 @@ from apiserver.custom.parts import make_custom
 from apiserver.fairness.parts import make_fairness
 from apiserver.issuer_documents import add_issuer_documents
 from apiserver.metrics_merge import render_merged
-from apiserver.oidc.keys import IssuerKeys
+from apiserver.oidc.issuers import Issuers
 from apiserver.peers import Peers
 from apiserver.protocol import ApiProtocol
 from apiserver.proxying.kubelets import Kubelets
@@ -177,7 +177,7 @@ class _ApiServer:
         self._console: Console | None = None
         if settings.console:
             self._console = Console(self._server, self._peers, self._status)
-        self._issuers: list[IssuerKeys] = []
+        self._issuers: Issuers | None = None
         self._webhook = assembly.make_webhook(settings, self._clock)
         self._audit_log: AuditLog | None = None
         self._is_bootstrapped = False
@@ -195,9 +195,8 @@ class _ApiServer:
                     scope.spawn(self._watch.run(), name="space"),
                     scope.spawn(self._watch.run_journal(), name="journal's counters"),
                 ]
-                background += [
-                    scope.spawn(keys.run(), name="issuer's keys") for keys in self._issuers
-                ]
+                if self._issuers is not None:
+                    background.append(scope.spawn(self._issuers.run(), name="issuers"))
                 if self._audit_log is not None:
                     background.append(scope.spawn(self._audit_log.run(), name="audit log"))
                 await http.serve()

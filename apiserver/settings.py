@@ -72,6 +72,7 @@ class AuthSettings:
     Attributes:
         service_account_key_files: PEM: more keys whose service account tokens are taken.
         authentication: upstream's AuthenticationConfiguration, decoded; {}: none.
+        authentication_file: where it is, as it may change; None: it is of settings.
         anonymous: whether requests without credentials are decided about, or refused at once.
         bootstrap_tokens: whether secrets of kube-system may be bootstrap tokens.
         webhook_config_file: a kubeconfig that names who is asked last what users may do; None:
@@ -80,6 +81,7 @@ class AuthSettings:
 
     service_account_key_files: tuple[Path, ...] = ()
     authentication: Mapping[str, Any] = field(default_factory=dict)
+    authentication_file: Path | None = None
     anonymous: bool = True
     bootstrap_tokens: bool = True
     webhook_config_file: Path | None = None
@@ -260,6 +262,7 @@ class ServerSettings:
         return self.workers > 1 or self.storage.process_per_partition
 
 
+_AUTH_PATHS: Final = ("authentication_file", "webhook_config_file")
 _PATHS: Final = frozenset(
     {
         "data_dir",
@@ -301,7 +304,8 @@ def decode_settings(content: Any) -> ServerSettings:
     values["storage"] = StorageSettings(**{**storage, "partitions": partitions})
     auth = _checked(values["auth"], AuthSettings, "settings.auth")
     auth["service_account_key_files"] = tuple(map(Path, auth["service_account_key_files"]))
-    auth["webhook_config_file"] = auth["webhook_config_file"] and Path(auth["webhook_config_file"])
+    for key in _AUTH_PATHS:
+        auth[key] = auth[key] and Path(auth[key])
     values["auth"] = AuthSettings(**auth)
     audit = _checked(values["audit"], AuditSettings, "settings.audit")
     audit["log_path"] = audit["log_path"] and Path(audit["log_path"])
@@ -337,7 +341,8 @@ def encode_settings(settings: ServerSettings) -> dict[str, Any]:
     content["storage"] = storage
     auth = {entry.name: getattr(settings.auth, entry.name) for entry in fields(settings.auth)}
     auth["service_account_key_files"] = [str(one) for one in auth["service_account_key_files"]]
-    auth["webhook_config_file"] = auth["webhook_config_file"] and str(auth["webhook_config_file"])
+    for key in _AUTH_PATHS:
+        auth[key] = auth[key] and str(auth[key])
     content["auth"] = auth
     audit = {entry.name: getattr(settings.audit, entry.name) for entry in fields(settings.audit)}
     audit["log_path"] = audit["log_path"] and str(audit["log_path"])

@@ -39,7 +39,8 @@ class AuthSection(Section):
     authentication_config: Location | None = Field(
         default=None,
         description="An AuthenticationConfiguration (apiserver.config.k8s.io/v1): OpenID issuers "
-        "whose tokens are accepted, and what anonymous requests may ask for.",
+        "whose tokens are accepted, and what anonymous requests may ask for. What it says of "
+        "issuers counts soon after the file has changed.",
     )
     oidc_issuer_url: str | None = Field(
         default=None,

@@ -97,6 +97,7 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         auth=AuthSettings(
             service_account_key_files=config.auth.service_account_key_files,
             authentication=authentication_document(config.auth),
+            authentication_file=config.auth.authentication_config,
             anonymous=config.auth.anonymous,
             bootstrap_tokens=config.auth.bootstrap_tokens,
             webhook_config_file=config.auth.authorization_webhook_config_file,
@@ -222,6 +223,7 @@ def fleet_plan(config: Config, pki: Pki, kubelet_port: int) -> FleetPlan:
         lease_interval_s=fleet.lease_interval_s,
         status_interval_s=fleet.status_interval_s,
         writes_max=fleet.writes_max,
+        storage_class=fleet.storage_class,
         kubelet_port=kubelet_port,
         client_ca=str(pki.client_ca_bundle),
         proxy_ca=str(front),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -155,7 +155,9 @@ async def _maker(server: Server, exchange: Exchange, target: Target) -> _Maker:
     change.check_strictly(exchange, options)
 
     def patched(record: Record) -> JsonObject:
-        changed = change.apply(resource.decode_stored(record.body))
+        def changed() -> Any:
+            return change.apply(resource.decode_stored(record.body))
+
         return decode_patched(exchange, resource, changed, options)
 
     return _Maker(patched, options)

@@ -74,9 +74,10 @@ async def find(server: Server, resource: Resource, namespace: str, name: str) ->
     return record if record is not None else await server.read(resource, namespace, name)
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would take a microsecond of every write.
+@dataclass(slots=True)
 class Change:
-    """One write in progress.
+    """One write in progress; nothing of it changes.
 
     Attributes:
         produce: makes the wanted object of the stored one.
@@ -102,14 +103,19 @@ class Change:
     finish: Finish | None = None
     shown: Callable[[JsonObject], JsonObject] | None = None
 
-    async def apply(self, namespace: str, name: str) -> Updated:
+    async def apply(self, namespace: str, name: str, known: Record | None = None) -> Updated:
         """Change the object to what `produce` makes of it.
+
+        Args:
+            namespace: of the object.
+            name: of the object.
+            known: the object as the local replica has it, if that was looked for.
 
         Raises:
             StatusError: refused by `produce` or by the type's rules, absent, or in conflict.
         """
         server, resource = self.server, self.resource
-        record = await find(server, resource, namespace, name)
+        record = known or await find(server, resource, namespace, name)
         certain = False
         for _ in range(UPDATE_ATTEMPTS_MAX):
             try:

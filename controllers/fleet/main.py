@@ -19,6 +19,7 @@ import uvloop
 
 from controllers.fleet import nodes as node_paths
 from controllers.fleet import pods as pod_paths
+from controllers.fleet.disks import Disks
 from controllers.fleet.evictions import Evictions
 from controllers.fleet.fleet_node import Node
 from controllers.fleet.heartbeats import Heartbeats
@@ -35,10 +36,10 @@ from controllers.process import accept_connections, make_parser, start_logging
 from controllers.recorder import Recorder
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
+from kube.informers.informer import Informers
 from kube.informers.reflector import Reflector
 from runtime import collection
 from runtime.tasks import TaskCrashed, TaskScope
-from runtime.turns import Turns
 
 USER_AGENT: Final = "kubelet/ultraplane-fleet"
 _REGISTRATION_WRITERS: Final = 32
@@ -84,12 +85,15 @@ class Fleet:
         self._recorder = Recorder(client, "kubelet")
         self._book = NodeBook(plan, clock, self._stages.stages)
         self._beats = Heartbeats(client.access, self._book, plan, clock)
+        self._informers = Informers(client)
+        self._disks = Disks(client, self._informers, self._book.nodes, plan.storage_class)
         around = Surroundings(
             self._book.nodes,
             self._stages.stages,
             plan.host,
             clock,
             Narrator(self._recorder, clock),
+            self._disks.mounts,
             self._beats.is_behind,
         )
         self._pods = Pods(client.access, around, plan.writes_max)
@@ -111,7 +115,7 @@ class Fleet:
     async def run(self, scope: TaskScope, listen: Path | None) -> None:
         """Start everything."""
         client, plan, clock = self._client, self._plan, self._client.clock
-        turns = Turns(1)
+        turns = self._informers.turns
         self._recorder.start(scope)
         scope.spawn(StageWatch(client, self._stages).run(scope), name="stages")
         if plan.kubelet_port:
@@ -121,7 +125,11 @@ class Fleet:
         self._beats.start(scope)
         nodes = Reflector(client, node_paths.PATH, self._book, query=node_paths.QUERY, turns=turns)
         scope.spawn(nodes.run(), name="watch of nodes")
+        self._informers.start(scope)
         await nodes.synced.wait()
+        # What pods wait for is known before they are.
+        await self._informers.wait_synced()
+        self._disks.start(scope)
         self._pods.start(scope)
         pods = Reflector(client, pod_paths.PATH, self._pods, query=pod_paths.QUERY, turns=turns)
         scope.spawn(pods.run(), name="watch of pods")

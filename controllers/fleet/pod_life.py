@@ -17,6 +17,11 @@ from controllers.fleet.lives import Life
 from controllers.fleet.shapes import PodShape
 
 NEVER: Final = math.inf
+MOUNT_S: Final = 123.0
+"""A kubelet's patience with a pod's volumes before it complains (podAttachAndMountTimeout)."""
+
+
+_NO_MOUNTS: Final[dict[str, str]] = {}
 
 
 class Condition(IntEnum):
@@ -53,12 +58,15 @@ class Pod:
         is_gone: whether the API has it no more.
         sent: the fingerprint of what was written last.
         is_scheduled: whether somebody has said that it is scheduled.
+        mounts: claims that all of it waits for, each with the name of its volume.
+        mounted_s: when it had what it waited for.
     """
 
     __slots__ = (
         "address", "conditions", "containers", "due_s", "failures", "gates", "generation",
         "grace_s", "is_dirty", "is_gone", "is_leaving", "is_scheduled", "is_writing", "key",
-        "kill_s", "labels", "life", "node", "phase", "sent", "shape", "started_s", "uid", "verdict",
+        "kill_s", "labels", "life", "mounted_s", "mounts", "node", "phase", "sent", "shape",
+        "started_s", "uid", "verdict",
     )  # fmt: skip
 
     def __init__(self, key: str, uid: str, shape: PodShape, life: Life, started_s: float) -> None:
@@ -77,6 +85,8 @@ class Pod:
         self.verdict: Verdict | None = None
         self.address = ""
         self.labels: dict[str, str] = {}
+        self.mounts: dict[str, str] = _NO_MOUNTS
+        self.mounted_s = 0.0
         self.due_s = NEVER
         self.failures = 0
         self.is_dirty = self.is_gone = self.is_leaving = self.is_writing = False
@@ -156,7 +166,10 @@ class Pod:
 
     def _run(self, now_s: float, slow: float) -> float:
         """Run what may run now: init containers one by one, then the others."""
-        at_s, due_s = self.started_s, NEVER
+        if self.mounts:
+            waited_s = max(0.0, now_s - self.started_s)
+            return self.started_s + MOUNT_S * (waited_s // MOUNT_S + 1)
+        at_s, due_s = max(self.started_s, self.mounted_s), NEVER
         for one in self.inits:
             due_s = min(due_s, self._advance(one, at_s, now_s, slow))
             if one.shape.is_sidecar:

@@ -17,9 +17,10 @@ import orjson
 
 from controllers.fleet.fleet_node import DISK_PRESSURE, Node
 from controllers.fleet.lives import Stage, Subject, life_of
+from controllers.fleet.mounts import Mounts
 from controllers.fleet.narrator import Narrator
 from controllers.fleet.pipe import Answer, Pipe, refusal
-from controllers.fleet.pod_life import NEVER, Pod, Verdict
+from controllers.fleet.pod_life import MOUNT_S, NEVER, Pod, Verdict
 from controllers.fleet.pod_status import gates_of, read_status, status_patch
 from controllers.fleet.shapes import CRITICAL, shape_of, shared_labels
 from controllers.fleet.timers import Timers
@@ -47,6 +48,7 @@ class Surroundings(NamedTuple):
         nodes: the fleet's, by name.
         stages: those that count now.
         host: the address of all nodes.
+        mounts: who knows which pods wait for their claims.
         must_wait: whether nodes have more urgent things to tell now.
     """
 
@@ -55,6 +57,7 @@ class Surroundings(NamedTuple):
     host: str
     clock: Clock
     narrator: Narrator
+    mounts: Mounts
     must_wait: Callable[[], bool]
 
 
@@ -85,6 +88,7 @@ class Pods:
             access, "pods of new nodes", 1, self._fetch, self._fetch_later
         )
         self._told: set[str] = set()
+        around.mounts.on_bound = self._mounted
 
     def start(self, scope: TaskScope) -> None:
         """Start to let pods live."""
@@ -126,6 +130,8 @@ class Pods:
             return
         del self.pods[key]
         pod.is_gone = True
+        if pod.mounts:
+            self._around.mounts.forget(pod)
         node: Node = pod.node
         node.pods.discard(pod)
         if not pod.shape.uses_host_network:
@@ -181,7 +187,14 @@ class Pods:
         elif DISK_PRESSURE in node.faults and shape.priority < CRITICAL:
             text = "The node had condition: [DiskPressure]. "
             pod.fail(Verdict("Evicted", text), now_s)
+        if not any(one.has_run for one in pod.containers):
+            self._around.mounts.admit(pod, obj)
         return pod
+
+    def _mounted(self, pod: Pod) -> None:
+        """Let a pod run that has the volumes it waited for."""
+        pod.mounted_s = self._clock.now_s()
+        self._wake(pod)
 
     def _follow(self, pod: Pod, obj: JsonObject, *, is_news: bool) -> None:
         """Take note of what others have changed, and go on."""
@@ -237,6 +250,8 @@ class Pods:
         before = [(one.state, one.restarts) for one in pod.containers]
         due_s = pod.advance(now_s, node.slow)
         self._around.narrator.tell(pod, before)
+        if pod.mounts and not pod.is_over and now_s - pod.started_s >= MOUNT_S:
+            self._around.narrator.unmounted(pod)
         if due_s != pod.due_s:
             pod.due_s = due_s
             self._timers.at(due_s, pod)

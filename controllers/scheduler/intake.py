@@ -83,14 +83,14 @@ class Intake:
     def _forget(self, uid: str) -> None:
         self._queue.remove(uid)
         self._engine.state.forget_nomination(uid)
-        self._engine.assumed.discard(uid)
-        self._engine.state.remove(uid)
+        if not self._engine.unplace(uid):
+            self._engine.state.remove(uid)
 
     def _take_bound(self, key: str, pod: JsonObject) -> None:
         engine, metadata = self._engine, pod["metadata"]
         uid = metadata["uid"]
         self._queue.remove(uid)
-        engine.assumed.discard(uid)
+        engine.settle(uid)
         self._gangs.placed(_gang_of(pod), uid)
         slot = engine.state.columns.slot(pod["spec"]["nodeName"])
         known = engine.state.placed.get(uid)

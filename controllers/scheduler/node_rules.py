@@ -46,12 +46,14 @@ class Check(NamedTuple):
         text: what it says of those it refuses.
         is_final: whether no pod's going can change that (UnschedulableAndUnresolvable).
         passed: by slot.
+        is_whole: whether it is said of the pod, whatever the node (a PreFilter's refusal).
     """
 
     plugin: str
     text: str
     is_final: bool
     passed: Bools
+    is_whole: bool = False
 
 
 def untolerated(

@@ -21,6 +21,13 @@ def _named(type_name: str, last: str) -> CelType:
 
 _KIND: Final = _named("kubernetes.GroupVersionKind", "kind")
 _RESOURCE: Final = _named("kubernetes.GroupVersionResource", "resource")
+USER_INFO: Final = _object(
+    "kubernetes.UserInfo",
+    username=STRING,
+    uid=STRING,
+    groups=_TEXTS,
+    extra=map_of(STRING, _TEXTS),
+)
 REQUEST: Final = _object(
     "kubernetes.AdmissionRequest",
     kind=_KIND,
@@ -32,13 +39,7 @@ REQUEST: Final = _object(
     name=STRING,
     namespace=STRING,
     operation=STRING,
-    userInfo=_object(
-        "kubernetes.UserInfo",
-        username=STRING,
-        uid=STRING,
-        groups=_TEXTS,
-        extra=map_of(STRING, _TEXTS),
-    ),
+    userInfo=USER_INFO,
     dryRun=BOOL,
     options=DYN,
 )
