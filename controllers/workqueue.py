@@ -207,7 +207,7 @@ def note_worker(queue: WorkQueue[Any]) -> None:
     """Note that the present task works on a queue: "jobs 3" is one of those called "jobs"."""
     task = asyncio.current_task()
     assert task is not None, "workers are tasks"
-    _names[queue] = task.get_name().rstrip("0123456789 ")
+    _names[queue] = task.get_name().rstrip("0123456789 ").replace("_", " ")
 
 
 def queue_figures() -> dict[str, dict[str, int]]:
