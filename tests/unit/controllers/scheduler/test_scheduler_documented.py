@@ -179,6 +179,26 @@ def test_node_affinity_the_heavier_preference_wins() -> None:
     assert world.chosen(pod) == "two"
 
 
+def _pinned(*names: str) -> Obj:
+    fields = [{"key": "metadata.name", "operator": "In", "values": [name]} for name in names]
+    return {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchFields": fields}]}}}
+
+
+def test_node_affinity_a_daemons_pod_is_told_of_its_node_and_not_of_others() -> None:
+    world = World()
+    for name in ("a", "b", "c"):
+        world.node(name, {"key": "k", "value": "v", "effect": "NoSchedule"})
+    tolerant = [{"operator": "Exists"}]
+    pod = world.waiting("d", affinity=_pinned("b"), tolerations=tolerant, requests={"cpu": "9"})
+    assert world.engine.explain(pod).message() == (
+        "0/3 nodes are available: 1 Insufficient cpu, "
+        "2 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+    )
+    both = world.waiting("e", affinity=_pinned("a", "b"))
+    message = world.engine.explain(both).message()
+    assert message == "0/3 nodes are available: pod affinity terms conflict."
+
+
 def test_pod_affinity_zone_with_s1_and_rather_not_with_s2() -> None:
     world = World()
     for name, zone in (("a", "V"), ("b", "R"), ("c", "R")):
