@@ -33,7 +33,7 @@ LIVE_PATH: Final = "/console/api/live"
 VIEWERS_MAX: Final = 32
 """Of one worker."""
 TICK_S: Final = 1.0
-_RIGHTS_EACH_S: Final = 10.0
+_RIGHTS_EACH_S: Final = 5.0
 _LASTS_S_MAX: Final = 3600.0
 _ROWS_MAX: Final = 2000
 """Nodes in a line."""

@@ -1,7 +1,7 @@
 """A real headless Chromium, driven by the DevTools protocol over a websocket.
 
-It is the machine's own (Debian's package `chromium`), with a profile of its own, thrown away.
-Waits are for facts of the page, asked for again until they hold.
+It is the machine's own (Debian's package `chromium`), with a profile that is thrown away. Waits
+are for facts of the page, asked for again until they hold.
 """
 
 from __future__ import annotations
