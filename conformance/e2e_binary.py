@@ -61,9 +61,8 @@ def arguments(run: Run) -> list[str]:
         str(run.binary),
         f"--kubeconfig={run.kubeconfig}",
         "--provider=skeleton",
-        # No nodes, and no system Pods, are waited for. -1 is what says so where there are none;
-        # where there are some, it makes each spec of the scheduler wait for a minute in vain.
-        f"--allowed-not-ready-nodes={run.nodes or -1}",
+        # No nodes, and no system Pods, are waited for.
+        "--allowed-not-ready-nodes=-1",
         "--minStartupPods=0",
         "--node-schedulable-timeout=1s",
         f"--num-nodes={run.nodes}",

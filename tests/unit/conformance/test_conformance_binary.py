@@ -99,12 +99,8 @@ def test_workloads_are_asked_for_where_there_are_nodes(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(("nodes", "allowed"), [(0, -1), (3, 3)])
-def test_the_binary_is_told_how_many_nodes_there_are(
-    tmp_path: Path, nodes: int, allowed: int
-) -> None:
+@pytest.mark.parametrize("nodes", [0, 3])
+def test_the_binary_is_told_how_many_nodes_there_are(tmp_path: Path, nodes: int) -> None:
     # test/e2e/e2e.go looks for them if it is not told, and runs nothing where it finds none.
     words = arguments(Run(FAKE, Path("/kubeconfig"), tmp_path, nodes=nodes))
     assert f"--num-nodes={nodes}" in words
-    # framework/node/wait.go: a negative number means not to wait, but only in one of its places.
-    assert f"--allowed-not-ready-nodes={allowed}" in words
