@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -41,6 +42,14 @@ class ContainerShape(NamedTuple):
     reads: bool = False
 
 
+class HostPort(NamedTuple):
+    """A port of the node's that a pod wants; the address is 0.0.0.0 for all of them."""
+
+    protocol: str
+    address: str
+    port: int
+
+
 class PodShape(NamedTuple):
     """A spec.
 
@@ -48,6 +57,7 @@ class PodShape(NamedTuple):
         containers: init containers first.
         inits: how many of those there are.
         gates: the conditions that readiness waits for.
+        ports: those of the node that it wants.
     """
 
     containers: tuple[ContainerShape, ...]
@@ -56,6 +66,7 @@ class PodShape(NamedTuple):
     uses_host_network: bool
     deadline_s: float | None
     priority: int
+    ports: tuple[HostPort, ...]
 
     @property
     def has_commands(self) -> bool:
@@ -119,6 +130,7 @@ def _brief(container: JsonObject) -> list[Any]:
         container.get("command"),
         container.get("args"),
         container.get("stdin"),
+        container.get("ports"),
     ]
 
 
@@ -134,7 +146,19 @@ def _shape(spec: JsonObject) -> PodShape:
         bool(spec.get("hostNetwork")),
         None if deadline is None else float(deadline),
         int(spec.get("priority") or 0),
+        tuple(_host_ports(spec)),
     )
+
+
+def _host_ports(spec: JsonObject) -> Iterator[HostPort]:
+    inits = spec.get("initContainers") or ()
+    # Of init containers those have ports that stay, as the scheduler counts them.
+    sidecars = [one for one in inits if one.get("restartPolicy") == "Always"]
+    for container in (*sidecars, *spec["containers"]):
+        for entry in container.get("ports") or ():
+            if port := entry.get("hostPort"):
+                address = entry.get("hostIP") or "0.0.0.0"
+                yield HostPort(entry.get("protocol") or "TCP", address, port)
 
 
 def _container(container: JsonObject, policy: str, *, is_init: bool) -> ContainerShape:
