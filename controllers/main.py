@@ -28,6 +28,7 @@ from controllers.garbage.collector import GarbageCollector
 from controllers.identities import Identities
 from controllers.jobs import assembly as jobs
 from controllers.leader_election import ElectionPlan, LeaderElection
+from controllers.leader_workers import assembly as leader_workers
 from controllers.network import assembly as network
 from controllers.nodes import assembly as nodes
 from controllers.nodes.ipam import cidr_sets
@@ -151,6 +152,7 @@ GARBAGE = Part("garbage-collector-controller", ("generic-garbage-collector",), _
 PARTS = (
     *cluster.PARTS,
     *workloads.PARTS,
+    *leader_workers.PARTS,
     *jobs.PARTS,
     *network.PARTS,
     *policy.PARTS,

@@ -54,10 +54,21 @@ class MemoryEngine:
         resent_after: int | None = None,
     ) -> int:
         """See `Journal.append`."""
-        check_append(records, idempotency_key, self._append_bytes_max)
-        state = self._stream(stream)
         # A turn of the loop passes, as with every engine that waits for a disk.
         await asyncio.sleep(0)
+        return self.append_now(stream, records, idempotency_key, resent_after=resent_after)
+
+    def append_now(
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        idempotency_key: bytes,
+        *,
+        resent_after: int | None = None,
+    ) -> int:
+        """Append without a turn of the loop; see `Journal.append`."""
+        check_append(records, idempotency_key, self._append_bytes_max)
+        state = self._stream(stream)
         known = state.keys.get(idempotency_key)
         if known is not None:
             return known

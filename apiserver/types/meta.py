@@ -52,6 +52,7 @@ from apiserver.types.formats import (
 )
 from kube.field import FieldError, duplicate, forbidden, invalid, not_supported, required, too_long
 from kube.json_types import JsonObject
+from kube.text_cache import text_cache
 
 __all__ = [
     "FIELD_IMMUTABLE",
@@ -59,6 +60,7 @@ __all__ = [
     "NameCheck",
     "byte_length",
     "check_string",
+    "domain_prefixed_path_errors",
     "ip_family",
     "is_c_identifier",
     "is_condition_reason",
@@ -114,6 +116,8 @@ REASON_BYTES_MAX: Final = 1024
 MESSAGE_BYTES_MAX: Final = 32 * 1024
 MANAGER_BYTES_MAX: Final = 128
 SUBRESOURCE_BYTES_MAX: Final = 256
+_FIELDS_TYPE: Final = "FieldsV1"
+_OPERATIONS: Final = frozenset({"Apply", "Update"})
 
 # Beyond spec and status these metadata fields may never change by an update.
 _IMMUTABLE_TEXTS: Final = ("name", "namespace", "uid")
@@ -128,6 +132,17 @@ _IMMUTABLE_OPTIONALS: Final = (
 def check_string(value: str, path: str, check: Callable[[str], list[str]]) -> list[FieldError]:
     """Return what a string check finds, as errors of the field at `path`."""
     return [invalid(path, value, message) for message in check(value)]
+
+
+def domain_prefixed_path_errors(text: str, path: str) -> list[FieldError]:
+    """Check a name such as `acme.io/foo`."""
+    if not text:
+        return [required(path)]
+    host, _, rest = text.partition("/")
+    if not host or not rest:
+        example = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        return [invalid(path, text, example)]
+    return check_string(host, path, is_dns1123_subdomain) + check_string(rest, path, is_http_path)
 
 
 def validate_immutable(new: Any, old: Any, path: str) -> list[FieldError]:
@@ -254,20 +269,33 @@ def validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldError
 def _validate_managed_fields(entries: Sequence[JsonObject], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, entry in enumerate(entries):
+        get = entry.get
+        operation = get("operation", "")
+        if (
+            operation in _OPERATIONS
+            and get("fieldsType", _FIELDS_TYPE) == _FIELDS_TYPE
+            and _is_manager(get("manager", ""))
+            and len(get("subresource", "")) <= SUBRESOURCE_BYTES_MAX // 4
+        ):
+            continue  # as all are that the server itself has made
         where = f"{path}[{index}]"
-        operation = entry.get("operation", "")
         if not operation:
             errors.append(required(f"{where}.operation", "must not be empty"))
-        elif operation not in {"Apply", "Update"}:
+        elif operation not in _OPERATIONS:
             errors.append(not_supported(f"{where}.operation", operation, ("Apply", "Update")))
-        if entry.get("fieldsType", "FieldsV1") != "FieldsV1":
+        if get("fieldsType", _FIELDS_TYPE) != _FIELDS_TYPE:
             text = "must be `FieldsV1`"
             errors.append(invalid(f"{where}.fieldsType", entry["fieldsType"], text))
-        if manager := entry.get("manager", ""):
+        if manager := get("manager", ""):
             errors += validate_field_manager(manager, f"{where}.manager")
-        if byte_length(entry.get("subresource", "")) > SUBRESOURCE_BYTES_MAX:
+        if byte_length(get("subresource", "")) > SUBRESOURCE_BYTES_MAX:
             errors.append(too_long(f"{where}.subresource", SUBRESOURCE_BYTES_MAX))
     return errors
+
+
+@text_cache(maxsize=1024)
+def _is_manager(manager: str) -> bool:
+    return not validate_field_manager(manager)
 
 
 def validate_field_manager(manager: str, path: str = "fieldManager") -> list[FieldError]:

@@ -5,6 +5,7 @@ Server-side apply, which comes as a patch too, is in `apiserver.verbs.apply`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -124,11 +125,13 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
     part = Part.STATUS if target.subresource == "status" else Part.MAIN
 
     def produce(record: Record, _old: JsonObject) -> JsonObject:
-        current = resource.decode_stored(record.body)
-        if not change.names_managers:
-            # What is left as it is need not be checked again.
-            current["metadata"].pop("managedFields", None)
-        patched = change.apply(current)
+        def patched() -> Any:
+            current = resource.decode_stored(record.body)
+            if not change.names_managers:
+                # What is left as it is need not be checked again.
+                current["metadata"].pop("managedFields", None)
+            return change.apply(current)
+
         obj = decode_patched(exchange, resource, patched, options)
         check_name(obj, target.namespace, target.name)
         obj = resource.to_storage(obj)
@@ -143,25 +146,32 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
 def decode_patched(
     exchange: Exchange,
     resource: Resource,
-    patched: Any,
+    patched: Callable[[], Any],
     options: WriteOptions,
     part: SubresourceInfo | None = None,
 ) -> JsonObject:
     """Decode what a patch has made, of the kind of `part` where that has a kind of its own.
 
+    Args:
+        exchange: the request.
+        resource: the type, in the request's version.
+        patched: makes what is to be decoded; asked once more if it has to be shown.
+        options: of the request.
+        part: the subresource, where that has a kind of its own.
+
     Raises:
         StatusError: 422 with the field "patch", as upstream.
     """
-    shown = orjson.dumps(patched)
+    made = patched()
     try:
-        obj, decoded = decode_object(resource, patched, part)
+        obj, decoded = decode_object(resource, made, part)
     except st.StatusError as error:
-        raise _invalid(shown, error.message) from error
+        raise _invalid(orjson.dumps(patched()), error.message) from error
     unknown = decoded.unknown
     if unknown and options.field_validation == "Strict":
         wanted = part or resource
         text = strict_refusal(wanted.kind, wanted.version, unknown)
-        raise _invalid(shown, text.partition(": ")[2])
+        raise _invalid(orjson.dumps(patched()), text.partition(": ")[2])
     if options.field_validation == "Warn":
         for text in unknown:
             exchange.warn(text)

@@ -108,7 +108,10 @@ async def _wanted(
         change.check_strictly(exchange, options)
 
         def make(live: JsonObject) -> JsonObject:
-            return decode_patched(exchange, resource, change.apply(live), options, part)
+            before = orjson.dumps(live)
+            return decode_patched(
+                exchange, resource, lambda: change.apply(orjson.loads(before)), options, part
+            )
 
     else:
         options = write_options(exchange, "UpdateOptions")

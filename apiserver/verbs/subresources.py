@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -106,7 +106,6 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
     def finish(new: JsonObject, old: JsonObject) -> JsonObject:
         managers = new["metadata"].get("managedFields")
         check_revision(resource, new, old)
-        server.guard(exchange.user, resource, new, old, target.subresource)
         rules.prepare(new, old)
         if resource.hooks.stamp_status is not None:
             resource.hooks.stamp_status(new, old, writing.now)
@@ -155,7 +154,9 @@ async def _maker(server: Server, exchange: Exchange, target: Target) -> _Maker:
     change.check_strictly(exchange, options)
 
     def patched(record: Record) -> JsonObject:
-        changed = change.apply(resource.decode_stored(record.body))
+        def changed() -> Any:
+            return change.apply(resource.decode_stored(record.body))
+
         return decode_patched(exchange, resource, changed, options)
 
     return _Maker(patched, options)

@@ -164,11 +164,16 @@ def _matches(stage: Stage, subject: Subject) -> bool:
         return False
     if not _has(subject.labels, stage.labels) or not _has(subject.annotations, stage.annotations):
         return False
-    if stage.images and not any(
-        fnmatchcase(image, pattern) for image in subject.images for pattern in stage.images
-    ):
+    if stage.images and not any(_has_image(stage, image) for image in subject.images):
         return False
     return stage.share >= 1 or chance(subject.uid, stage.name) < stage.share
+
+
+def _has_image(stage: Stage, image: str) -> bool:
+    """Return whether a pattern matches an image's full name, or a name that people write for it."""
+    short = image.removeprefix("docker.io/").removeprefix("library/")
+    names = {image, short, short.removesuffix(":latest")}
+    return any(fnmatchcase(name, pattern) for name in names for pattern in stage.images)
 
 
 def _has(present: Mapping[str, str], wanted: Iterable[tuple[str, str]]) -> bool:

@@ -24,7 +24,7 @@ from controllers.fleet.evictions import Evictions
 from controllers.fleet.fleet_node import Node
 from controllers.fleet.heartbeats import Heartbeats
 from controllers.fleet.kubelet import KubeletServer
-from controllers.fleet.machines import FixedFleet
+from controllers.fleet.machines import USER_AGENT, FixedFleet
 from controllers.fleet.metrics import announce
 from controllers.fleet.narrator import Narrator
 from controllers.fleet.nodes import NodeBook
@@ -42,7 +42,6 @@ from kube.informers.reflector import Reflector
 from runtime import collection
 from runtime.tasks import TaskCrashed, TaskScope
 
-USER_AGENT: Final = "kubelet/ultraplane-fleet"
 _REGISTRATION_WRITERS: Final = 32
 _log = logging.getLogger(__name__)
 

@@ -20,7 +20,6 @@ from controllers.fleet.fleet_node import DISK_PRESSURE, Node
 from controllers.fleet.lives import Stage, Subject, life_of
 from controllers.fleet.mounts import Mounts
 from controllers.fleet.narrator import Narrator
-from controllers.fleet.pipe import Answer, Pipe, refusal
 from controllers.fleet.pod_life import MOUNT_S, NEVER, Pod, Verdict
 from controllers.fleet.pod_status import gates_of, read_status, status_patch
 from controllers.fleet.shapes import CRITICAL, shape_of, shared_labels
@@ -32,6 +31,7 @@ from kube.access import Access
 from kube.client import JSON, STRATEGIC_PATCH
 from kube.informers.changes import Change, Told, key_of
 from kube.json_types import JsonObject
+from kube.pipe import Answer, Pipe, refusal
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 

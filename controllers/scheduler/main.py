@@ -26,6 +26,7 @@ from controllers.scheduler.configuration import (
     ConfigurationError,
     read_configuration,
 )
+from controllers.scheduler.figures import SchedulerFigures
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient, ClientLimits
 from runtime import collection
@@ -71,7 +72,7 @@ async def run_scheduler(access: Access, plan: Plan) -> None:
             election = LeaderElection(client, ElectionPlan(plan.identity, name="kube-scheduler"))
             scope.spawn(_run_elected(election, client, scope, plan), name="election")
         else:
-            scope.spawn(_run(client, scope, plan), name="start")
+            scope.spawn(_run(client, scope, plan, []), name="start")
         await ended.wait()
         _log.info("the scheduler is stopping")
         await scope.stop()
@@ -83,14 +84,19 @@ async def _run_elected(
     election: LeaderElection, client: ApiClient, scope: TaskScope, plan: Plan
 ) -> None:
     """Schedule while this process leads; one that waits for that is ready."""
+    told: list[SchedulerFigures] = []
     if plan.listen is not None:
-        scope.spawn(accept_connections(plan.listen), name="readiness")
+        # One that waits for its turn has nothing to tell yet.
+        tell = lambda: told[-1].to_json() if told else b""  # noqa: E731
+        scope.spawn(accept_connections(plan.listen, tell), name="readiness")
     await election.acquire()
-    scope.spawn(_run(client, scope, replace(plan, listen=None)), name="start")
+    scope.spawn(_run(client, scope, replace(plan, listen=None), told), name="start")
     await election.keep()
 
 
-async def _run(client: ApiClient, scope: TaskScope, plan: Plan) -> None:
+async def _run(
+    client: ApiClient, scope: TaskScope, plan: Plan, told: list[SchedulerFigures]
+) -> None:
     collection.look_at_new()
     groups_api = await find_groups_api(client)
     assembled = assemble(client, plan.configuration, groups_api)
@@ -99,8 +105,10 @@ async def _run(client: ApiClient, scope: TaskScope, plan: Plan) -> None:
     assembled.start(scope)
     _log.info("the scheduler is ready")
     collection.freeze()
+    figures = assembled.scheduler.figures
+    told.append(figures)
     if plan.listen is not None:
-        scope.spawn(accept_connections(plan.listen), name="readiness")
+        scope.spawn(accept_connections(plan.listen, figures.to_json), name="readiness")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -46,12 +46,14 @@ class Check(NamedTuple):
         text: what it says of those it refuses.
         is_final: whether no pod's going can change that (UnschedulableAndUnresolvable).
         passed: by slot.
+        is_whole: whether it is said of the pod, whatever the node (a PreFilter's refusal).
     """
 
     plugin: str
     text: str
     is_final: bool
     passed: Bools
+    is_whole: bool = False
 
 
 def untolerated(
@@ -179,6 +181,11 @@ def image_scores(columns: NodeColumns, shape: Shape) -> Ints | None:
     table = SCORE_MAX * (bounded - IMAGE_BYTES_MIN) // (most - IMAGE_BYTES_MIN)
     found: Ints = table[numbers]
     return found
+
+
+def names_match(term: NodeTerm, name: str) -> bool:
+    """Tell whether a term's conditions on the node's name hold."""
+    return all(one.matches({_NAME_FIELD: name}) for one in term.names)
 
 
 def _has_rules(rules: NodeRules) -> bool:

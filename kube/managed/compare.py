@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from kube.json_types import JsonObject
 from kube.managed import sets
+from kube.managed.added import added_node
 from kube.managed.atoms import (
     Shape,
     element_of,
@@ -22,7 +23,7 @@ from kube.managed.atoms import (
 )
 from kube.managed.elements import SELF, field_element
 from kube.managed.sets import EMPTY, MEMBER, FieldSet, sorted_node
-from kube.schema.model import ATOMIC, MAP, Kind, Type
+from kube.schema.model import MAP, Kind, Type
 
 
 class Absent(Enum):
@@ -150,11 +151,13 @@ def _other_values(
     return sorted_node(found) if len(found) > 1 else found
 
 
-def _other_value(type_: Type, old: Any, new: Any) -> dict[str, Any] | None:
+def _other_value(type_: Type, old: Any, new: Any) -> FieldSet | None:
     """Return the node of a map or list that differs; None: it takes a closer look."""
-    if not old or not new:
+    if not old or not new or old.__class__ is not new.__class__:
         return None
     if type_.kind is Kind.LIST:
+        if is_atomic(type_, Shape.LIST):
+            return MEMBER
         pairs = _changed_pairs(type_, old, new)
         if pairs is None:
             return None
@@ -166,7 +169,9 @@ def _other_value(type_: Type, old: Any, new: Any) -> dict[str, Any] | None:
                 return None
             found[element_of(type_, after)] = inner
         return sorted_node(found) if found else None
-    if type_.kind in _BY_KEY and type_.map_type != ATOMIC:
+    if type_.kind in _BY_KEY:
+        if is_atomic(type_, Shape.MAP):
+            return MEMBER
         return _other_values(type_, old, new, _NONE) or None
     return None
 
@@ -201,12 +206,14 @@ def _root(node: FieldSet | None) -> FieldSet:
 
 
 def _compare(type_: Type, old: Any, new: Any) -> _Nodes:
+    if old is ABSENT:
+        return None, None, added_node(type_, new)
     if old is new or (old.__class__ is new.__class__ and old == new):
         return _NOTHING
     if new is ABSENT:
         return _by_shape(shape_of(type_, old), type_, old, new)
     shape = shape_of(type_, new)
-    if old is not ABSENT and (before := shape_of(type_, old)) is not shape:
+    if (before := shape_of(type_, old)) is not shape:
         # What has no type of its own may turn from one kind of thing into another.
         was = _by_shape(before, type_, old, new)
         return _together(was, _by_shape(shape, type_, old, new))
@@ -222,8 +229,6 @@ def _together(left: _Nodes, right: _Nodes) -> _Nodes:
 
 
 def _leaf(old: Any, new: Any) -> _Nodes:
-    if old is ABSENT:
-        return _ADDED
     if new is ABSENT:
         return _REMOVED
     return _NOTHING if old == new and _is_alike(old, new) else _MODIFIED
@@ -248,15 +253,9 @@ def _by_shape(shape: Shape, type_: Type, old: Any, new: Any) -> _Nodes:
     else:
         parts = _compare_keys(type_, before or {}, after or {})
     removed, modified, added = parts
-    if old is ABSENT:
-        added = _own(added)
-    elif new is ABSENT:
-        removed = _own(removed)
+    if new is ABSENT:
+        removed = {SELF: MEMBER, **removed} if removed else MEMBER
     return removed, modified, added
-
-
-def _own(node: FieldSet | None) -> FieldSet:
-    return {SELF: MEMBER, **node} if node else MEMBER
 
 
 class _Parts:

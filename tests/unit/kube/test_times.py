@@ -18,6 +18,29 @@ def test_micro_times_keep_six_decimals() -> None:
     assert times.canonical_micro_time(given) == "2024-01-02T04:04:05.000100Z"
 
 
+@pytest.mark.parametrize(
+    "text", ["2024-02-29T23:59:59.000001Z", "9999-12-31T00:00:00.999999Z", times.format_micros(7)]
+)
+def test_micro_times_that_are_canonical_stay_the_same_text(text: str) -> None:
+    assert times.canonical_micro_time(text) is text
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("2023-02-29T03:04:05.000000Z", "day"),
+        ("2023-13-01T03:04:05.000000Z", "month"),
+        ("2023-01-01T24:00:00.000000Z", "hour"),
+        ("2023-01-01T03:60:05.000000Z", "minute"),
+        ("2023-01-01T03:04:60.000000Z", "second"),
+        ("0000-01-01T03:04:05.000000Z", "day"),
+    ],
+)
+def test_micro_times_that_are_none_are_refused_in_whatever_form(text: str, what: str) -> None:
+    with pytest.raises(times.TimeError, match=f"{what} out of range"):
+        times.canonical_micro_time(text)
+
+
 def test_moments_are_formatted_from_the_epoch() -> None:
     assert times.format_seconds(0) == "1970-01-01T00:00:00Z"
     assert times.format_micros(1_704_164_645_000_123) == "2024-01-02T03:04:05.000123Z"

@@ -15,13 +15,13 @@ from controllers.fleet.fleet_node import Node
 from controllers.fleet.heartbeats import Ring
 from controllers.fleet.lives import Life
 from controllers.fleet.machines import FixedFleet, node_of, resources_of
-from controllers.fleet.pipe import Pipe
 from controllers.fleet.plan import FleetPlan, Template, encode_plan, read_plan
 from controllers.fleet.pod_life import Pod
 from controllers.fleet.shapes import shape_of
 from controllers.fleet.writers import Writers
 from kube.access import Access
 from kube.client import Unreachable
+from kube.pipe import Pipe
 from kube.spdy import DICTIONARY_SUM, header_dictionary
 from runtime.tasks import TaskScope
 
@@ -194,7 +194,7 @@ def _ask(answerer: Answerer, count: int = 1) -> list[tuple[int, bytes, float]]:
         server = await asyncio.start_server(answerer, "127.0.0.1", 0)
         async with server:
             port = server.sockets[0].getsockname()[1]
-            pipe = Pipe(Access(f"http://127.0.0.1:{port}", token="t"))
+            pipe = Pipe(Access(f"http://127.0.0.1:{port}", token="t"), "test")
             try:
                 return [
                     tuple(await pipe.request("PUT", "/x", b"body", "text/plain"))
