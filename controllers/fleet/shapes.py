@@ -61,9 +61,7 @@ class PodShape(NamedTuple):
         containers: init containers first.
         inits: how many of those there are.
         gates: the conditions that readiness waits for.
-<<<<<<< HEAD
         ports: those of the node that it wants.
-=======
         ephemerals: containers that were added later.
     """
 
