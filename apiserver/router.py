@@ -418,7 +418,11 @@ class Router:
         await respond_error(exchange, error)
 
     def _series_of(self, target: Target, verb: str) -> Series:
-        scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
+        # As upstream: a create is about one object, though it is sent to a collection.
+        if target.name or verb == "create":
+            scope = "resource"
+        else:
+            scope = "namespace" if target.namespace else "cluster"
         # Anybody may ask for any subresource: only those that there are may become labels.
         known = target.subresource if target.subresource_info else ""
         resource = target.resource

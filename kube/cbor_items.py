@@ -57,6 +57,10 @@ def map_head(count: int) -> bytes:
     return _MAPS[count] if count < _SHORT else _head(_MAP, count)
 
 
+class Ready(bytes):
+    """An item that stands, as it was written before, for what it was made of."""
+
+
 class _Known(dict[str, bytes]):
     """The items of short strings; it is emptied when it is full, and what is common returns."""
 
@@ -130,6 +134,9 @@ def _scalar(value: Any) -> bytes:
         return _float(value)
     if kind is str:
         return _VALUES[value]
+    if kind is Ready:
+        ready: bytes = value
+        return ready
     if kind is bytes:
         return b"".join((_BASE64_TAG, _head(_BYTES, len(value)), value))
     raise ValueError(f"cbor: {kind.__name__} has no JSON form")

@@ -64,6 +64,8 @@ device-taint-eviction-controller
   read resource.k8s.io resourceslices
   read resource.k8s.io deviceclasses
   events
+  read resource.k8s.io devicetaintrules
+  patch,update resource.k8s.io devicetaintrules/status
 disruption-controller
   read apps,extensions deployments
   read apps,extensions replicasets

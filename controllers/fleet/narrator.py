@@ -58,6 +58,17 @@ class Narrator:
         text += f"unattached volumes=[], failed to process volumes=[{names}]: {claims}"
         self._recorder.warn(_reference(pod), "FailedMount", text)
 
+    def unsupplied(self, pod: Pod) -> None:
+        """Tell that a pod waits for a ConfigMap or Secret."""
+        if not self._admits():
+            return
+        if pod.supply.reason:
+            self._recorder.warn(
+                _reference(pod, pod.containers[0]), "Failed", f"Error: {pod.supply.message}"
+            )
+        else:
+            self._recorder.warn(_reference(pod), "FailedMount", pod.supply.message)
+
     def _tell_one(self, pod: Pod, one: Container, restarts: int) -> None:
         name, image, about = one.shape.name, one.shape.image, _reference(pod, one)
         if one.has_run and one.state in (State.RUNNING, State.EXITED) and one.restarts >= restarts:

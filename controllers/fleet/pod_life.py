@@ -59,6 +59,7 @@ class Pod:
         sent: the fingerprint of what was written last.
         is_scheduled: whether somebody has said that it is scheduled.
         mounts: claims that all of it waits for, each with the name of its volume.
+        supply: ConfigMaps and Secrets that it waits for, as well; None: none.
         mounted_s: when it had what it waited for.
     """
 
@@ -66,7 +67,7 @@ class Pod:
         "address", "conditions", "containers", "due_s", "failures", "gates", "generation",
         "grace_s", "is_dirty", "is_gone", "is_leaving", "is_scheduled", "is_writing", "key",
         "kill_s", "labels", "life", "mounted_s", "mounts", "node", "phase", "sent", "shape",
-        "started_s", "uid", "verdict",
+        "started_s", "supply", "uid", "verdict",
     )  # fmt: skip
 
     def __init__(self, key: str, uid: str, shape: PodShape, life: Life, started_s: float) -> None:
@@ -87,6 +88,7 @@ class Pod:
         self.labels: dict[str, str] = {}
         self.mounts: dict[str, str] = _NO_MOUNTS
         self.mounted_s = 0.0
+        self.supply: Any = None
         self.due_s = NEVER
         self.failures = 0
         self.is_dirty = self.is_gone = self.is_leaving = self.is_writing = False
@@ -133,7 +135,13 @@ class Pod:
             )
             for one in self.containers
         )
-        return hash((self.phase, self.address, self.generation, *self.conditions, shown))
+        fault = "" if self.supply is None else self.supply.reason + self.supply.message
+        return hash((self.phase, self.address, self.generation, *self.conditions, shown, fault))
+
+    def replan(self) -> None:
+        """Have containers that run go by their commands from now on."""
+        for one in self.containers:
+            one.replan(self.life)
 
     def end(self, at_s: float, grace_s: float) -> None:
         """Have its containers end; a shorter grace than before counts."""
@@ -166,7 +174,7 @@ class Pod:
 
     def _run(self, now_s: float, slow: float) -> float:
         """Run what may run now: init containers one by one, then the others."""
-        if self.mounts:
+        if self.mounts or self.supply is not None:
             waited_s = max(0.0, now_s - self.started_s)
             return self.started_s + MOUNT_S * (waited_s // MOUNT_S + 1)
         at_s, due_s = max(self.started_s, self.mounted_s), NEVER

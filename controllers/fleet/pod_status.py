@@ -136,9 +136,15 @@ def _states(pod: Pod, one: Container) -> tuple[JsonObject, JsonObject]:
             return {"waiting": _crash_loop(pod, one)}, ended or {}
         case State.NO_IMAGE:
             return {"waiting": _no_image(pod, one)}, {}
+        case State.PENDING if pod.supply is not None and pod.supply.reason and _is_next(pod, one):
+            return {"waiting": {"reason": pod.supply.reason, "message": pod.supply.message}}, {}
         case _:
             starts = one.state is not State.PENDING or not pod.shape.inits
             return {"waiting": dict(_WAITING if starts else _INITIALIZING)}, ended or {}
+
+
+def _is_next(pod: Pod, one: Container) -> bool:
+    return one.shape.is_init or not pod.shape.inits
 
 
 def _ended(pod: Pod, one: Container, ended: Ended) -> JsonObject:
@@ -149,7 +155,9 @@ def _ended(pod: Pod, one: Container, ended: Ended) -> JsonObject:
         "finishedAt": _time(ended.finished_s),
         "containerID": container_id(pod.uid, one.shape.name, ended.number),
     }
-    if pod.life.message and ended.code:
+    if ended.message:
+        told["message"] = ended.message
+    elif pod.life.message and ended.code:
         told["message"] = pod.life.message
     return told
 
@@ -242,7 +250,8 @@ def _read_ended(said: JsonObject, number: int, now_s: float) -> Ended:
     finished_s = _seconds(said.get("finishedAt"), now_s)
     started_s = _seconds(said.get("startedAt"), finished_s)
     code = int(said.get("exitCode") or 0)
-    return Ended(code, said.get("reason") or "", started_s, finished_s, max(0, number))
+    reason, message = said.get("reason") or "", said.get("message") or ""
+    return Ended(code, reason, started_s, finished_s, max(0, number), message)
 
 
 def _seconds(text: Any, otherwise: float) -> float:

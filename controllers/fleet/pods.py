@@ -15,14 +15,15 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from controllers.fleet.containers import Container, State
 from controllers.fleet.fleet_node import DISK_PRESSURE, Node
 from controllers.fleet.lives import Stage, Subject, life_of
 from controllers.fleet.mounts import Mounts
 from controllers.fleet.narrator import Narrator
-from controllers.fleet.pipe import Answer, Pipe, refusal
 from controllers.fleet.pod_life import MOUNT_S, NEVER, Pod, Verdict
 from controllers.fleet.pod_status import gates_of, read_status, status_patch
 from controllers.fleet.shapes import CRITICAL, shape_of, shared_labels
+from controllers.fleet.supplies import Supplies
 from controllers.fleet.timers import Timers
 from controllers.fleet.writers import Writers
 from kube import times
@@ -30,6 +31,7 @@ from kube.access import Access
 from kube.client import JSON, STRATEGIC_PATCH
 from kube.informers.changes import Change, Told, key_of
 from kube.json_types import JsonObject
+from kube.pipe import Answer, Pipe, refusal
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 
@@ -48,7 +50,7 @@ class Surroundings(NamedTuple):
         nodes: the fleet's, by name.
         stages: those that count now.
         host: the address of all nodes.
-        mounts: who knows which pods wait for their claims.
+        mounts: who knows which pods wait for their claims; supplies: or for ConfigMaps and Secrets.
         must_wait: whether nodes have more urgent things to tell now.
     """
 
@@ -58,6 +60,7 @@ class Surroundings(NamedTuple):
     clock: Clock
     narrator: Narrator
     mounts: Mounts
+    supplies: Supplies
     must_wait: Callable[[], bool]
 
 
@@ -88,7 +91,8 @@ class Pods:
             access, "pods of new nodes", 1, self._fetch, self._fetch_later
         )
         self._told: set[str] = set()
-        around.mounts.on_bound = self._mounted
+        around.mounts.on_bound = around.supplies.on_supplied = self._supplied
+        around.supplies.on_fault = self._told_of_fault
 
     def start(self, scope: TaskScope) -> None:
         """Start to let pods live."""
@@ -132,6 +136,8 @@ class Pods:
         pod.is_gone = True
         if pod.mounts:
             self._around.mounts.forget(pod)
+        if pod.supply is not None:
+            self._around.supplies.forget(pod)
         node: Node = pod.node
         node.pods.discard(pod)
         if not pod.shape.uses_host_network:
@@ -189,11 +195,18 @@ class Pods:
             pod.fail(Verdict("Evicted", text), now_s)
         if not any(one.has_run for one in pod.containers):
             self._around.mounts.admit(pod, obj)
+        self._around.supplies.admit(pod, obj)
         return pod
 
-    def _mounted(self, pod: Pod) -> None:
-        """Let a pod run that has the volumes it waited for."""
-        pod.mounted_s = self._clock.now_s()
+    def _supplied(self, pod: Pod) -> None:
+        """Let a pod run that has what it waited for."""
+        if not pod.mounts and pod.supply is None:
+            pod.mounted_s = self._clock.now_s()
+        self._wake(pod)
+
+    def _told_of_fault(self, pod: Pod) -> None:
+        """Tell that a pod waits for what is not there."""
+        self._around.narrator.unsupplied(pod)
         self._wake(pod)
 
     def _follow(self, pod: Pod, obj: JsonObject, *, is_news: bool) -> None:
@@ -284,6 +297,12 @@ class Pods:
         """End a pod because its node has to."""
         pod.fail(verdict, self._clock.now_s())
         self._wake(pod)
+
+    def exit(self, pod: Pod, one: Container, code: int) -> None:
+        """Have a container end with a code: somebody has left what it runs."""
+        if one.state is State.RUNNING and not pod.is_gone:
+            one.exit(self._clock.now_s(), code, pod.life, pod.node.slow)
+            self._wake(pod)
 
     # What is written ---------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from controllers.fleet.scripts import Understood, understand
 from kube.json_types import JsonObject
 
 _SHAPES_MAX: Final = 8192
@@ -24,6 +25,7 @@ class ContainerShape(NamedTuple):
         policy: whether it is restarted: Always, OnFailure, Never.
         ready_s, started_s: when its probes are first asked, after it runs.
         resources: as the spec has them.
+        command: what it runs, if that is understood; reads: whether its standard input is open.
     """
 
     name: str
@@ -35,6 +37,8 @@ class ContainerShape(NamedTuple):
     ready_s: float
     started_s: float
     resources: JsonObject | None
+    command: Understood | None = None
+    reads: bool = False
 
 
 class PodShape(NamedTuple):
@@ -52,6 +56,11 @@ class PodShape(NamedTuple):
     uses_host_network: bool
     deadline_s: float | None
     priority: int
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether any container has a command that is understood."""
+        return any(one.command is not None for one in self.containers)
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -107,6 +116,9 @@ def _brief(container: JsonObject) -> list[Any]:
         container.get("restartPolicy"),
         container.get("readinessProbe"),
         container.get("startupProbe"),
+        container.get("command"),
+        container.get("args"),
+        container.get("stdin"),
     ]
 
 
@@ -141,6 +153,9 @@ def _container(container: JsonObject, policy: str, *, is_init: bool) -> Containe
         _first_s(container.get("readinessProbe")),
         _first_s(container.get("startupProbe")),
         container.get("resources") or None,
+        # What an image's entrypoint does is not known: its arguments are taken for a command.
+        understand((*(container.get("command") or ()), *(container.get("args") or ()))),
+        bool(container.get("stdin")),
     )
 
 

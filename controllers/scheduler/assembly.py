@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from controllers.recorder import Recorder
 from controllers.scheduler.configuration import Configuration
 from controllers.scheduler.defaults import OWNERS, SERVICES, Defaults
+from controllers.scheduler.devices.binding import DeviceStep
+from controllers.scheduler.devices.plugin import Devices
 from controllers.scheduler.engine import Engine
 from controllers.scheduler.intake import Intake
 from controllers.scheduler.plugins import Plugins
@@ -24,6 +26,7 @@ from controllers.scheduler.volumes.plugin import Volumes
 from controllers.volumes.facts import CLASSES, VOLUMES
 from kube.client import ApiClient, Unreachable
 from kube.informers.informer import Informers
+from kube.informers.store import Store
 from kube.json_types import JsonObject
 from kube.status import StatusError
 from runtime.tasks import TaskScope
@@ -35,7 +38,16 @@ NAMESPACES: Final = "/api/v1/namespaces"
 BUDGETS: Final = "/apis/policy/v1/poddisruptionbudgets"
 CLAIMS: Final = "/api/v1/persistentvolumeclaims"
 _STORAGE: Final = "/apis/storage.k8s.io/v1"
+_RESOURCE: Final = "/apis/resource.k8s.io/v1"
 _log = logging.getLogger(__name__)
+
+
+class Helper(Protocol):
+    """Who works beside decisions."""
+
+    def start(self, scope: TaskScope) -> None:
+        """Start to work."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +60,14 @@ class Assembled:
 
     informers: Informers
     scheduler: Scheduler
-    preemption: Preemption
+    helpers: Sequence[Helper]
     recorder: Recorder
 
     def start(self, scope: TaskScope) -> None:
         """Start to decide, once all there is is known."""
         self.recorder.start(scope)
-        self.preemption.start(scope)
+        for helper in self.helpers:
+            helper.start(scope)
         self.scheduler.start(scope)
         self.scheduler.wake()
 
@@ -91,10 +104,14 @@ def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -
 
     scheduler.reread = reread
     volumes = _watch_volumes(informers, engine, scheduler.wake)
-    engine.extensions = [volumes, Plugins(configuration.plugins, engine.state.columns)]
+    claims = informers.of(f"{_RESOURCE}/resourceclaims")
+    devices = _watch_devices(informers, engine, claims.store, scheduler.wake)
+    others = Plugins(configuration.plugins, engine.state.columns)
+    engine.extensions = [volumes, devices, others]
     stores = (informers.of(CLAIMS).store, informers.of(VOLUMES).store)
     step = VolumeStep(client, volumes, stores, configuration.profiles)
-    scheduler.preparations.steps = (step,)
+    device_step = DeviceStep(client, devices, claims.store)
+    scheduler.preparations.steps = (step, device_step)
     budgets = informers.of(BUDGETS, indexers={"namespace": _namespace})
     preemption = Preemption(
         client,
@@ -107,7 +124,7 @@ def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -
     if groups_api:
         scheduler.watch_groups(groups_api)
         informers.of(f"{groups_api}/podgroups").on_changes(scheduler.gangs.take)
-    return Assembled(informers, scheduler, preemption, recorder)
+    return Assembled(informers, scheduler, (preemption, device_step), recorder)
 
 
 def _watch_volumes(informers: Informers, engine: Engine, wake: Callable[[], None]) -> Volumes:
@@ -129,6 +146,21 @@ def _watch_volumes(informers: Informers, engine: Engine, wake: Callable[[], None
     informers.of(VOLUMES).on_changes(lambda deltas: attached.review_attachments(deltas, "volume"))
     informers.of(NODES).on_changes(lambda deltas: attached.review_attachments(deltas, "node"))
     return volumes
+
+
+def _watch_devices(
+    informers: Informers, engine: Engine, claims: Store, wake: Callable[[], None]
+) -> Devices:
+    """Return what device claims have to say, fed by all that they depend on."""
+    devices = Devices(engine.state.columns, claims.get)
+    for plural, take in (
+        ("deviceclasses", devices.book.take_classes),
+        ("resourceslices", devices.book.take_slices),
+        ("resourceclaims", devices.book.take_claims),
+    ):
+        informers.of(f"{_RESOURCE}/{plural}").on_changes(take)
+        informers.of(f"{_RESOURCE}/{plural}").on_changes(lambda _: wake())
+    return devices
 
 
 def _namespace(obj: JsonObject) -> str:

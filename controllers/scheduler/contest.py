@@ -219,6 +219,10 @@ class Contest:
             weight = profile.weights.get(plugin, 0)
             if weight and raw is not None:
                 self._raw.append((weight, is_reversed, raw))
+        for one in self._extensions:
+            preferred = one.preferences(shape, profile)
+            if preferred is not None:
+                self._raw.append((preferred[0], False, preferred[1]))
         self._fill()
 
     def _own_scores(self) -> Ints | None:

@@ -131,5 +131,12 @@ class Engine:
     def moment(self, shape: Shape) -> Moment:
         """Return what all depends on that a pod's decision is made from."""
         state = self.state
-        things = tuple(one.version(shape) for one in self.extensions if one.concerns(shape))
-        return Moment(state.columns.version, state.came, state.left, things)
+        asked = [one for one in self.extensions if one.concerns(shape)]
+        chances = tuple(one.chances(shape) for one in asked)
+        news = tuple(one.news(shape) for one in asked)
+        return Moment(state.columns.version, state.came, state.left, chances, news)
+
+    def unblock(self, shape: Shape) -> str:
+        """Do what else may help a pod without a node; return what it is told of that."""
+        told = (one.unblock(shape) for one in self.extensions if one.concerns(shape))
+        return ", ".join(filter(None, told))

@@ -48,6 +48,14 @@ class Extension:
         """Return a number that changes when `checks` or `scores` would say something else."""
         return 0
 
+    def news(self, shape: Shape) -> int:
+        """Return a number that changes when a pod is to be told anew, in any case."""
+        return self.version(shape)
+
+    def chances(self, shape: Shape) -> int:
+        """Return a number that changes when a pod may get a node that got none."""
+        return 0
+
     def checks(self, shape: Shape, profile: Profile) -> Iterable[Check]:
         """Yield what is said of nodes, whatever pods are on them."""
         return ()
@@ -55,6 +63,14 @@ class Extension:
     def scores(self, shape: Shape, profile: Profile) -> Ints | None:
         """Return weighted scores by slot; None: there are none."""
         return None
+
+    def preferences(self, shape: Shape, profile: Profile) -> tuple[int, Ints] | None:
+        """Return a weight and raw scores by slot, which the best node's makes 100; None: none."""
+        return None
+
+    def unblock(self, shape: Shape) -> str:
+        """Do what may help a pod without a node; return what it is told of that."""
+        return ""
 
     def occupancy(self, shape: Shape, profile: Profile) -> Occupancy | None:
         """Return what depends on the pods that are there; None: nothing does."""

@@ -51,13 +51,15 @@ class Moment(NamedTuple):
     Attributes:
         nodes: version of the columns.
         came, left: how many pods came and went.
-        things: versions of what volumes and device claims depend on.
+        chances: what may have made room for volumes and device claims.
+        news: what became of the pod's own.
     """
 
     nodes: int
     came: int
     left: int
-    things: tuple[int, ...]
+    chances: tuple[int, ...]
+    news: tuple[int, ...]
 
 
 def facets(plugins: Iterable[str]) -> Facet:
@@ -75,5 +77,5 @@ def is_worth_while(plugins: Iterable[str], before: Moment, now: Moment) -> bool:
         (matter & Facet.NODES and before.nodes != now.nodes)
         or (matter & Facet.CAME and before.came != now.came)
         or (matter & Facet.LEFT and before.left != now.left)
-        or (matter & Facet.THINGS and before.things != now.things)
+        or (matter & Facet.THINGS and (before.chances, before.news) != (now.chances, now.news))
     )

@@ -145,10 +145,11 @@ class Intake:
                 told = (condition.get("reason", ""), condition.get("message", ""))
                 told_status = condition.get("status", "")
         namespace = metadata.get("namespace", "")
+        shape = self._engine.shapes.of(pod, default)
         return Waiting(
             uid=metadata["uid"],
             key=key,
-            shape=self._engine.shapes.of(pod, default),
+            shape=shape,
             group=self._engine.shapes.group_of(metadata),
             reference={
                 "apiVersion": "v1",
@@ -164,7 +165,9 @@ class Intake:
             told_status=told_status,
             nominated=status.get("nominatedNodeName", ""),
             gang=_gang_of(pod),
-            has_gates=bool(spec.get("schedulingGates")),
+            # Claims that are made for a pod are waited for as gates are (PreEnqueue).
+            has_gates=bool(spec.get("schedulingGates"))
+            or any(name is None for name, _ in shape.claims),
         )
 
 

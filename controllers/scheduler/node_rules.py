@@ -183,6 +183,11 @@ def image_scores(columns: NodeColumns, shape: Shape) -> Ints | None:
     return found
 
 
+def names_match(term: NodeTerm, name: str) -> bool:
+    """Tell whether a term's conditions on the node's name hold."""
+    return all(one.matches({_NAME_FIELD: name}) for one in term.names)
+
+
 def _has_rules(rules: NodeRules) -> bool:
     return bool(rules.selector) or rules.required is not None
 

@@ -195,7 +195,8 @@ class Scheduler:
     def _refuse(self, pod: Waiting) -> None:
         diagnosis = self.engine.explain(pod)
         verdict = self.make_room(pod, diagnosis) if self.make_room is not None else None
-        message = diagnosis.message(verdict.message if verdict is not None else "")
+        tried = [self.engine.unblock(pod.shape), verdict.message if verdict is not None else ""]
+        message = diagnosis.message(", ".join(filter(None, tried)))
         nominated = verdict.nominated if verdict is not None else None
         self._tell_refused(pod, diagnosis.plugins, message, nominated)
 
@@ -224,7 +225,7 @@ class Scheduler:
             self._asked[kind] = now
             some = [pod for _, pod in zip(range(_MOVED_MAX), pods.values(), strict=False)]
             # What became of its volumes or devices is told a pod in any case.
-            is_news = before is not None and before.things != now.things
+            is_news = before is not None and before.news != now.news
             if is_news or self.engine.has_node(first):
                 self.queue.move(some)
                 del self._asked[kind]  # there may be more of them

@@ -38,6 +38,7 @@ DEFAULT_WEIGHTS: Final = {
     SPREAD: 2,
     POD_AFFINITY: 2,
     FIT: 1,
+    CLAIMS: 2,
     BINDING: 1,
     BALANCED: 1,
     IMAGES: 1,

@@ -22,6 +22,7 @@ from controllers.scheduler.resources import (
     Amounts,
     pod_requests,
 )
+from controllers.volumes.device_facts import claim_name
 from kube.json_types import JsonObject
 
 _KNOWN_MAX: Final = 65_536
@@ -76,7 +77,8 @@ class Shape:
         nonzero: milli-cpu and bytes of memory that scores reckon with.
         preempts: whether it may take others' places.
         volumes: those that have a say in where the pod may run.
-        claims: spec.resourceClaims.
+        claims: names of its device claims, None where one is not made yet, empty where none is
+            needed; and whether it is made for the pod.
         pod_name, pod_uid: of the pod, if something is made for it alone; else empty.
     """
 
@@ -95,7 +97,7 @@ class Shape:
     affinity: terms.PodTerms
     anti: terms.PodTerms
     volumes: tuple[JsonObject, ...] = ()
-    claims: tuple[JsonObject, ...] = ()
+    claims: tuple[tuple[str | None, bool], ...] = ()
     pod_name: str = ""
     pod_uid: str = ""
 
@@ -163,8 +165,8 @@ class Shapes:
             parts.append(metadata.get("labels"))
         parts.append(namespace)
         own = ("", "")
-        # The claim of an ephemeral volume is called after the pod, and is the pod's alone.
-        if any(volume.get("ephemeral") for volume in volumes):
+        # What is made for a pod is called after it and is its alone; devices are reserved for it.
+        if spec.get("resourceClaims") or any(volume.get("ephemeral") for volume in volumes):
             own = (metadata["name"], metadata.get("uid", ""))
         parts.append(own)
         key = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
@@ -230,7 +232,7 @@ def _make(
         affinity=terms.parse_pod_terms(spec, "podAffinity", own),
         anti=terms.parse_pod_terms(spec, "podAntiAffinity", own),
         volumes=volumes,
-        claims=tuple(spec.get("resourceClaims") or ()),
+        claims=tuple(claim_name(pod, one) for one in spec.get("resourceClaims") or ()),
         pod_name=whose[1],
         pod_uid=whose[2],
     )

@@ -43,6 +43,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         }
     ),
     "controllers": frozenset({"aiohttp", "cbor2", "cryptography", "numpy", "orjson", "uvloop"}),
+    "scaletest": frozenset({"orjson"}),
     "conformance": frozenset({"aiohttp", "cryptography", "orjson", "yaml"}),
     "ultraplane": frozenset(
         {"annotated_types", "cryptography", "pydantic", "rich", "typer", "uvloop", "yaml"}

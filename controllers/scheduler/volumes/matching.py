@@ -18,7 +18,7 @@ import numpy as np
 
 from controllers.scheduler.columns import ABSENT, Bools, Ints, NodeColumns
 from controllers.scheduler.fit import ratio_table
-from controllers.scheduler.node_rules import term_matches
+from controllers.scheduler.node_rules import names_match, term_matches
 from controllers.scheduler.settings import SCORE_MAX
 from controllers.scheduler.terms import NodeTerm
 from controllers.scheduler.volumes.book import Book
@@ -302,7 +302,7 @@ def reach_mask(columns: NodeColumns, volume: Volume) -> Bools:
     found = np.zeros(columns.count, np.bool_)
     for term in volume.terms or ():
         # Upstream looks at labels alone: names are those of no node.
-        if all(one.matches({"metadata.name": ""}) for one in term.names):
+        if names_match(term, ""):
             found |= term_matches(columns, NodeTerm(term.expressions, ()))
     return found
 

@@ -82,7 +82,15 @@ class Volumes(Extension):
 
     def version(self, shape: Shape) -> int:
         """Return a number that changes with what a pod's volumes depend on."""
-        marks = [NODES_MARK]
+        return self.news(shape) + self.chances(shape)
+
+    def chances(self, shape: Shape) -> int:
+        """Return a number that changes with what nodes attach, and may."""
+        return self.book.stamp((NODES_MARK,))
+
+    def news(self, shape: Shape) -> int:
+        """Return a number that changes with a pod's claims and what may be had for them."""
+        marks = []
         for use in uses_of(shape):
             marks.append(CLAIM_MARK + use.key)
             claim = self.book.claims.get(use.key)

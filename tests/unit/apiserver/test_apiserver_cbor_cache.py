@@ -12,6 +12,7 @@ from apiserver.cbor_cache import CborCache, CborForm
 from apiserver.resources import Catalog, Resource
 from kube import codec_cbor
 from kube.builtin_kinds import builtin_registry
+from kube.cbor_pieces import Pieces
 from storage.record import Record, splice
 from storage.scan_forms import revision_bytes
 
@@ -96,7 +97,7 @@ def test_each_version_of_a_type_is_kept_for_itself() -> None:
 
 @pytest.mark.parametrize("members", [0, 1, 20, 21, 22, 23, 24, 252, 253, 254, 255, 300, 65_534])
 def test_kind_and_version_come_back_whatever_the_number_of_members(members: int) -> None:
-    form = CborForm(resource_of())
+    form = CborForm(resource_of(), Pieces())
     rest = {f"m{number}": number for number in range(members)}
     obj = {"kind": "ConfigMap", "apiVersion": "v1", **rest}
     assert form.whole(form.item_of(dict(obj))) == codec_cbor.encode(obj)

@@ -68,3 +68,9 @@ def test_results_are_shown_with_their_reasons_and_added_up() -> None:
     assert text.count("…") == 0, "no column is cut off at 80 characters"
     row = next(line.split() for line in text.splitlines() if line.split()[:1] == ["sig-node"])
     assert row == ["sig-node", "104", "0", "0", "1", "103", "84"]
+
+
+def test_a_spec_that_the_binary_does_not_know_is_shown_with_its_group() -> None:
+    output = io.StringIO()
+    command.show_missing(Console(file=output, width=40), [SECRET])
+    assert output.getvalue() == f"not run by the binary: {SECRET}\n"
