@@ -3,7 +3,7 @@
 // nodes and for a hundred thousand, and a change costs its pixel. Where cells are large, lines of
 // the ground are drawn between them.
 
-import { colours, style } from "./colours.js";
+import { colours } from "./colours.js";
 import { layOut } from "./layout.js";
 import { HEALTH, health } from "./nodes.js";
 
@@ -316,5 +316,3 @@ export class HeatMap {
     canvas.addEventListener("dblclick", () => this.fit());
   }
 }
-
-export { style };
