@@ -103,10 +103,6 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
     )
 
 
-def _socket(address: str, *, is_run: bool) -> Path | None:
-    return Path(address.removeprefix("unix:")) if is_run else None
-
-
 def _storage(config: Config) -> StorageSettings:
     storage = config.storage
     return StorageSettings(
@@ -125,6 +121,10 @@ def _storage(config: Config) -> StorageSettings:
         memory_reserve_bytes=storage.memory_reserve_mib << 20,
         log_reserve_bytes=config.journal.reserve_mib << 20,
     )
+
+
+def _socket(address: str, *, is_run: bool) -> Path | None:
+    return Path(address.removeprefix("unix:")) if is_run else None
 
 
 def _admission(admission: AdmissionSection) -> AdmissionSettings:
