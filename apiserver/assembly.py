@@ -13,8 +13,8 @@ from apiserver.audit.auditor import Auditor
 from apiserver.audit.log import AuditLog, LogLimits
 from apiserver.audit.policy import parse_policy
 from apiserver.authn import AnonymousRule, Authenticator, TokenJudge, read_token_file
-from apiserver.authorization_webhook import AuthorizationWebhook
-from apiserver.authz import Authorizer
+from apiserver.authorization.authorizers import Authorizers
+from apiserver.authz import Authorizer, Judge
 from apiserver.bootstrap import ServerItself
 from apiserver.bootstrap_tokens import BootstrapTokens
 from apiserver.custom.definition import DEFINITIONS
@@ -169,28 +169,23 @@ def make_server(
     return server
 
 
-def make_webhook(settings: ServerSettings, clock: Clock) -> AuthorizationWebhook | None:
-    """Return who is asked last what users may do, None if nobody is.
+def make_authorizers(server: Server, rbac: RbacAuthorizer) -> Authorizers:
+    """Return who decides what users may do; the server's guards of writes go by the same.
 
     Raises:
-        AccessError: the server must not start.
+        ConfigurationUseless, AccessError: the server must not start.
     """
-    path = settings.auth.webhook_config_file
-    return None if path is None else AuthorizationWebhook(path, clock)
-
-
-def make_authorizer(
-    server: Server, rbac: RbacAuthorizer, webhook: AuthorizationWebhook | None
-) -> Authorizer:
-    """Return who decides what users may do; the server's guards of writes go by the same."""
-    authorizer = Authorizer([NodeAuthorizer(server.store), rbac], webhook)
+    auth = server.settings.auth
+    local: dict[str, Judge] = {"Node": NodeAuthorizer(server.store), "RBAC": rbac}
+    authorizers = Authorizers(auth.authorization, auth.authorization_file, local, server.clock)
+    authorizer = authorizers.authorizer
     server.authorizer = authorizer
     server.permit = authorizer.ask
     server.guards.update(make_guards(rbac, authorizer))
     facts = Facts(server.store)
     server.admission = make_chain(server, authorizer, facts, ServerItself())
     server.twin_profiles = TwinProfiles(server, facts)
-    return authorizer
+    return authorizers
 
 
 class Authentication(NamedTuple):

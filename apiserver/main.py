@@ -7,7 +7,7 @@ import gc
 import logging
 import ssl
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from apiserver.aggregation.parts import Aggregation
 from apiserver.app import add_dumps, make_app
 from apiserver.audit.log import AuditLog
 from apiserver.audit.router import AuditingRouter
+from apiserver.authorization.authorizers import Authorizers
 from apiserver.bootstrap import bootstrap
 from apiserver.console.parts import Console, figures_of
 from apiserver.custom.definition import DEFINITIONS
@@ -178,7 +179,7 @@ class _ApiServer:
         if settings.console:
             self._console = Console(self._server, self._peers, self._status)
         self._issuers: Issuers | None = None
-        self._webhook = assembly.make_webhook(settings, self._clock)
+        self._authorizers: Authorizers | None = None
         self._audit_log: AuditLog | None = None
         self._is_bootstrapped = False
         self._has_crashed = False
@@ -189,14 +190,15 @@ class _ApiServer:
         self._http = http = _Listeners(self._http_config(), self._server)
         await self._journal.start()
         try:
-            async with TaskScope("apiserver") as scope, self._webhook or nullcontext():
+            async with TaskScope("apiserver") as scope:
                 background = [
                     scope.spawn(self._open_store(), name="open store"),
                     scope.spawn(self._watch.run(), name="space"),
                     scope.spawn(self._watch.run_journal(), name="journal's counters"),
                 ]
-                if self._issuers is not None:
-                    background.append(scope.spawn(self._issuers.run(), name="issuers"))
+                for name, kept in (("issuers", self._issuers), ("authorizers", self._authorizers)):
+                    if kept is not None:
+                        background.append(scope.spawn(kept.run(), name=name))
                 if self._audit_log is not None:
                     background.append(scope.spawn(self._audit_log.run(), name="audit log"))
                 await http.serve()
@@ -301,7 +303,8 @@ class _ApiServer:
     def _make_router(self) -> Router:
         settings = self._settings
         rbac = RbacAuthorizer(self._store)
-        authorizer = assembly.make_authorizer(self._server, rbac, self._webhook)
+        self._authorizers = assembly.make_authorizers(self._server, rbac)
+        authorizer = self._authorizers.authorizer
         authentication = assembly.make_authentication(
             settings, self._store, self._clock, authorizer
         )

@@ -65,6 +65,13 @@ class StorageSettings:
     log_reserve_bytes: int
 
 
+DEFAULT_AUTHORIZATION: Final[Mapping[str, Any]] = {
+    "apiVersion": "apiserver.config.k8s.io/v1",
+    "kind": "AuthorizationConfiguration",
+    "authorizers": [{"type": "Node", "name": "node"}, {"type": "RBAC", "name": "rbac"}],
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
     """Who is let in, besides those of the token file and the client CA.
@@ -75,8 +82,8 @@ class AuthSettings:
         authentication_file: where it is, as it may change; None: it is of settings.
         anonymous: whether requests without credentials are decided about, or refused at once.
         bootstrap_tokens: whether secrets of kube-system may be bootstrap tokens.
-        webhook_config_file: a kubeconfig that names who is asked last what users may do; None:
-            nobody.
+        authorization: upstream's AuthorizationConfiguration, decoded.
+        authorization_file: where it is, as it may change; None: it is of settings.
     """
 
     service_account_key_files: tuple[Path, ...] = ()
@@ -84,7 +91,8 @@ class AuthSettings:
     authentication_file: Path | None = None
     anonymous: bool = True
     bootstrap_tokens: bool = True
-    webhook_config_file: Path | None = None
+    authorization: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULT_AUTHORIZATION))
+    authorization_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +221,8 @@ class ServerSettings:
         kubelet: how kubelets are spoken to.
         aggregation: how extension API servers are.
         console: whether /console is served.
-        scheduler_socket: where the scheduler tells its figures; None: it does not run here.
+        scheduler_socket, controllers_socket: where these tell their figures; None: they do not run
+            beside this server.
     """
 
     data_dir: Path
@@ -255,6 +264,7 @@ class ServerSettings:
     aggregation: AggregationSettings = field(default_factory=AggregationSettings)
     console: bool = True
     scheduler_socket: Path | None = None
+    controllers_socket: Path | None = None
 
     @property
     def is_mapped(self) -> bool:
@@ -262,7 +272,7 @@ class ServerSettings:
         return self.workers > 1 or self.storage.process_per_partition
 
 
-_AUTH_PATHS: Final = ("authentication_file", "webhook_config_file")
+_AUTH_PATHS: Final = ("authentication_file", "authorization_file")
 _PATHS: Final = frozenset(
     {
         "data_dir",
@@ -274,6 +284,7 @@ _PATHS: Final = frozenset(
         "service_account_key_file",
         "encryption_config_file",
         "scheduler_socket",
+        "controllers_socket",
     }
 )
 

@@ -23,6 +23,8 @@ TUNED_OF_TEN: Final = 7
 """Tenths of the nodes that fine-tuning has in mixed mode; inference has the others."""
 GROUP_PODS: Final = 10
 """Pods of one inference replica: a leader and nine workers."""
+_NODE_BYTES: Final = 80_000
+_SPARE_BYTES: Final = 1 << 30
 # Nodes, Leases, pods, and an event for some of those: what a run makes without being told to.
 _OBJECTS_BY_NODE: Final = 6
 
@@ -56,6 +58,11 @@ class Plan:
     def filling(self) -> int:
         """Objects that are added at the start, so that there are `objects` at the peak."""
         return max(0, self.objects - self.nodes * _OBJECTS_BY_NODE)
+
+    @property
+    def spared_bytes(self) -> int:
+        """Memory that is left to what comes after the filling: nodes and pods, in all processes."""
+        return _SPARE_BYTES + self.nodes * _NODE_BYTES
 
     @property
     def groups(self) -> int:

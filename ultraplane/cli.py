@@ -43,7 +43,8 @@ def _journal_settings(address: str | None) -> dict[str, Any]:
 
 
 @app.command()
-def up(  # noqa: PLR0913, PLR0917 -- one for each flag
+def up(  # noqa: PLR0913, PLR0917 -- one for each flag; those in flags.SETTINGS are read by name
+    context: typer.Context,
     data_dir: DataDir = None,
     port: Port = None,
     kubeconfig: flags.WrittenKubeconfig = None,
@@ -56,6 +57,9 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     join: flags.Join = None,
     token_auth_file: flags.TokenAuthFile = None,
     authentication_config: flags.AuthenticationConfig = None,
+    authorization_config: flags.AuthorizationConfig = None,
+    authorization_mode: flags.AuthorizationMode = None,
+    authorization_webhook_config_file: flags.AuthorizationWebhookConfig = None,
     oidc_issuer_url: flags.OidcIssuerUrl = None,
     oidc_client_id: flags.OidcClientId = None,
     oidc_username_claim: flags.OidcUsernameClaim = None,
@@ -84,29 +88,10 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
 
         ultraplane up --port 7443 --data-dir /b --join /a --journal unix:/a/journal.sock
     """
-    given = {
-        "server.port": port,
-        "server.workers": workers,
-        "controllers.run": controllers,
-        "fleet.nodes": nodes,
+    given = {setting: context.params[flag] for flag, setting in flags.SETTINGS.items()}
+    given |= {
         "supervisor.without": None if without is None else without.split(","),
-        "storage.encryption_provider_config": encryption_provider_config,
-        "join": join,
         **_journal_settings(journal),
-        "auth.token_file": token_auth_file,
-        "auth.authentication_config": authentication_config,
-        "auth.oidc_issuer_url": oidc_issuer_url,
-        "auth.oidc_client_id": oidc_client_id,
-        "auth.oidc_username_claim": oidc_username_claim,
-        "auth.oidc_username_prefix": oidc_username_prefix,
-        "auth.oidc_groups_claim": oidc_groups_claim,
-        "auth.oidc_groups_prefix": oidc_groups_prefix,
-        "auth.oidc_ca_file": oidc_ca_file,
-        "audit.policy_file": audit_policy_file,
-        "audit.log_path": audit_log_path,
-        "admission.enable_plugins": enable_admission_plugins,
-        "admission.disable_plugins": disable_admission_plugins,
-        "admission.control_config_file": admission_control_config_file,
     }
     loaded = _load(config, data_dir, given)
     from ultraplane.up import run_up

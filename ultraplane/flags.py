@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -84,6 +84,32 @@ TokenAuthFile = Annotated[
         parser=path_argument,
         metavar="FILE",
         help='More bearer tokens, one a line: token,user,uid,"group1,group2".',
+    ),
+]
+AuthorizationConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--authorization-config",
+        parser=path_argument,
+        metavar="FILE",
+        help="Who is asked what users may do, in order (AuthorizationConfiguration).",
+    ),
+]
+AuthorizationMode = Annotated[
+    str | None,
+    typer.Option(
+        "--authorization-mode",
+        metavar="NAMES",
+        help="The same by names: Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny. Default: Node,RBAC.",
+    ),
+]
+AuthorizationWebhookConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--authorization-webhook-config-file",
+        parser=path_argument,
+        metavar="FILE",
+        help="A kubeconfig that says where the authorization webhook is.",
     ),
 ]
 AuthenticationConfig = Annotated[
@@ -316,3 +342,29 @@ AdmissionControl = Annotated[
         help="How plugins are configured (AdmissionConfiguration).",
     ),
 ]
+SETTINGS: Final = {
+    "port": "server.port",
+    "workers": "server.workers",
+    "controllers": "controllers.run",
+    "nodes": "fleet.nodes",
+    "encryption_provider_config": "storage.encryption_provider_config",
+    "join": "join",
+    "token_auth_file": "auth.token_file",
+    "authentication_config": "auth.authentication_config",
+    "authorization_config": "auth.authorization_config",
+    "authorization_mode": "auth.authorization_mode",
+    "authorization_webhook_config_file": "auth.authorization_webhook_config_file",
+    "oidc_issuer_url": "auth.oidc_issuer_url",
+    "oidc_client_id": "auth.oidc_client_id",
+    "oidc_username_claim": "auth.oidc_username_claim",
+    "oidc_username_prefix": "auth.oidc_username_prefix",
+    "oidc_groups_claim": "auth.oidc_groups_claim",
+    "oidc_groups_prefix": "auth.oidc_groups_prefix",
+    "oidc_ca_file": "auth.oidc_ca_file",
+    "audit_policy_file": "audit.policy_file",
+    "audit_log_path": "audit.log_path",
+    "enable_admission_plugins": "admission.enable_plugins",
+    "disable_admission_plugins": "admission.disable_plugins",
+    "admission_control_config_file": "admission.control_config_file",
+}
+"""The settings that flags of `ultraplane up` give as they are, by the flags' names."""

@@ -31,7 +31,12 @@ from ultraplane.access_config import AdmissionSection, AuditSection
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
-from ultraplane.policy_files import audit_policy, authentication_document, pod_security
+from ultraplane.policy_files import (
+    audit_policy,
+    authentication_document,
+    authorization_document,
+    pod_security,
+)
 from ultraplane.probes import accepts_connections, answers_ok
 from ultraplane.supervisor import ProcessSpec
 
@@ -85,16 +90,16 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
             authentication_file=config.auth.authentication_config,
             anonymous=config.auth.anonymous,
             bootstrap_tokens=config.auth.bootstrap_tokens,
-            webhook_config_file=config.auth.authorization_webhook_config_file,
+            authorization=authorization_document(config.auth),
+            authorization_file=config.auth.authorization_config,
         ),
         admission=_admission(config.admission),
         audit=_audit(config.audit),
         kubelet=_kubelet_settings(config, pki),
         aggregation=_aggregation_settings(config, pki),
         console=server.console,
-        scheduler_socket=(
-            Path(config.scheduler_address.removeprefix("unix:")) if config.runs_scheduler else None
-        ),
+        scheduler_socket=_socket(config.scheduler_address, is_run=config.runs_scheduler),
+        controllers_socket=_socket(config.controllers_address, is_run=config.runs_controllers),
     )
 
 
@@ -116,6 +121,10 @@ def _storage(config: Config) -> StorageSettings:
         memory_reserve_bytes=storage.memory_reserve_mib << 20,
         log_reserve_bytes=config.journal.reserve_mib << 20,
     )
+
+
+def _socket(address: str, *, is_run: bool) -> Path | None:
+    return Path(address.removeprefix("unix:")) if is_run else None
 
 
 def _admission(admission: AdmissionSection) -> AdmissionSettings:
