@@ -219,8 +219,10 @@ def test_a_pod_is_decided_anew_when_its_volume_cannot_be_made_where_it_was_to_go
         notes = stage.claims.get("c0").json["metadata"].get("annotations") or {}
         return notes.get("volume.kubernetes.io/selected-node")
 
-    until(selected, "no node is selected")
-    assert not stage.pods.get("p0").json["spec"].get("nodeName")
+    node = until(selected, "no node is selected")
+    pod = stage.pods.get("p0").json
+    assert not pod["spec"].get("nodeName")
+    assert pod["status"]["nominatedNodeName"] == node
     # Whoever provisions says so by taking the annotation back.
     gone = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": None}}}
     assert stage.claims.patch("c0", gone).code == 200
