@@ -15,14 +15,15 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from controllers.fleet.admission import refusal_of
 from controllers.fleet.containers import Container, State
-from controllers.fleet.fleet_node import DISK_PRESSURE, Node
+from controllers.fleet.fleet_node import Node
 from controllers.fleet.lives import Stage, Subject, life_of
 from controllers.fleet.mounts import Mounts
 from controllers.fleet.narrator import Narrator
 from controllers.fleet.pod_life import MOUNT_S, NEVER, Pod, Verdict
 from controllers.fleet.pod_status import gates_of, read_status, status_patch
-from controllers.fleet.shapes import CRITICAL, shape_of, shared_labels
+from controllers.fleet.shapes import shape_of, shared_labels
 from controllers.fleet.supplies import Supplies
 from controllers.fleet.timers import Timers
 from controllers.fleet.writers import Writers
@@ -190,9 +191,8 @@ class Pods:
             pod.address = self._around.host if shape.uses_host_network else node.take_address()
         if status.get("startTime"):
             pod.sent = pod.fingerprint()
-        elif DISK_PRESSURE in node.faults and shape.priority < CRITICAL:
-            text = "The node had condition: [DiskPressure]. "
-            pod.fail(Verdict("Evicted", text), now_s)
+        elif (verdict := refusal_of(pod, node)) is not None:
+            pod.fail(verdict, now_s)
         if not any(one.has_run for one in pod.containers):
             self._around.mounts.admit(pod, obj)
         self._around.supplies.admit(pod, obj)
@@ -200,7 +200,7 @@ class Pods:
 
     def _supplied(self, pod: Pod) -> None:
         """Let a pod run that has what it waited for."""
-        if not pod.mounts and pod.supply is None:
+        if not pod.is_held:
             pod.mounted_s = self._clock.now_s()
         self._wake(pod)
 
@@ -216,6 +216,7 @@ class Pods:
         if generation != pod.generation:
             if pod.generation:
                 pod.reshape(shape_of(obj["spec"]), self._clock.now_s(), pod.node.slow)
+                self._around.supplies.admit_extras(pod, obj)
             pod.generation = generation
             is_news = True
         if pod.shape.gates:
@@ -260,7 +261,7 @@ class Pods:
             return
         node: Node = pod.node
         now_s = self._clock.now_s()
-        before = [(one.state, one.restarts) for one in pod.containers]
+        before = [(one.state, one.restarts) for one in pod.everyone]
         due_s = pod.advance(now_s, node.slow)
         self._around.narrator.tell(pod, before)
         if pod.mounts and not pod.is_over and now_s - pod.started_s >= MOUNT_S:
