@@ -209,6 +209,8 @@ class _ApiServer:
             self._backends.close()
             self._peers.stop()
             await self._server.webhooks.close()
+            for plugin in self._server.admission.plugins:
+                await plugin.close()
             await self._custom.close()
             await self._store.stop()
             await self._journal.close()
