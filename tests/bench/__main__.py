@@ -45,6 +45,7 @@ from tests.bench import (
     scheduler_scenario,
     watch_scenarios,
     worker_scenario,
+    write_cost_scenario,
     wrk,
 )
 from tests.bench.endpoint import Endpoint, Refused
@@ -68,6 +69,7 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "definitions": definition_scenarios.definitions,
     "patches": scenarios.patches,
     "renewals": scenarios.renewals,
+    "write costs": write_cost_scenario.write_costs,
     "lists at scale": list_memory.lists_at_scale,
     "partitions": partitions.partitions,
     "workers": worker_scenario.workers,
@@ -94,6 +96,7 @@ _OWN_CLUSTERS: Final = frozenset(
         "recovery",
         "scheduler",
         "workers",
+        "write costs",
     }
 )
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
