@@ -12,7 +12,7 @@ ARGS ?=
 JOBS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance faults check format bench lock clean
+.PHONY: help run test conformance scaletest faults check format bench lock clean
 
 help: ## Show what can be made.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -27,6 +27,9 @@ test: .venv/.dev ## Run every test; some of them: make test ARGS="tests/unit -k 
 conformance: .venv/.run ## Test a cluster by upstream's conformance specs: make conformance ARGS="--help"
 	@tools/test-tools
 	@$(BIN)/ultraplane conformance $(ARGS)
+
+scaletest: .venv/.run ## Replay published scale experiments. Options: make scaletest ARGS="--help"
+	@$(BIN)/ultraplane scaletest $(or $(ARGS),--report scaletest-report)
 
 faults: .venv/.dev ## Do faults to clusters and check all answers. Options: make faults ARGS="--help"
 	@$(BIN)/python -m tests.faults $(ARGS)

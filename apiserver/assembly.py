@@ -13,8 +13,8 @@ from apiserver.audit.auditor import Auditor
 from apiserver.audit.log import AuditLog, LogLimits
 from apiserver.audit.policy import parse_policy
 from apiserver.authn import AnonymousRule, Authenticator, TokenJudge, read_token_file
-from apiserver.authorization_webhook import AuthorizationWebhook
-from apiserver.authz import Authorizer
+from apiserver.authorization.authorizers import Authorizers
+from apiserver.authz import Authorizer, Judge
 from apiserver.bootstrap import ServerItself
 from apiserver.bootstrap_tokens import BootstrapTokens
 from apiserver.custom.definition import DEFINITIONS
@@ -23,9 +23,7 @@ from apiserver.exchange import Exchange
 from apiserver.impersonation import Impersonator
 from apiserver.metrics import Metrics
 from apiserver.node_access.judge import NodeAuthorizer
-from apiserver.oidc.config import Issuer, parse_configuration
-from apiserver.oidc.keys import IssuerKeys
-from apiserver.oidc.tokens import OidcTokens
+from apiserver.oidc.issuers import Issuers
 from apiserver.quota import QuotaGate
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.escalation import make_guards
@@ -171,28 +169,23 @@ def make_server(
     return server
 
 
-def make_webhook(settings: ServerSettings, clock: Clock) -> AuthorizationWebhook | None:
-    """Return who is asked last what users may do, None if nobody is.
+def make_authorizers(server: Server, rbac: RbacAuthorizer) -> Authorizers:
+    """Return who decides what users may do; the server's guards of writes go by the same.
 
     Raises:
-        AccessError: the server must not start.
+        ConfigurationUseless, AccessError: the server must not start.
     """
-    path = settings.auth.webhook_config_file
-    return None if path is None else AuthorizationWebhook(path, clock)
-
-
-def make_authorizer(
-    server: Server, rbac: RbacAuthorizer, webhook: AuthorizationWebhook | None
-) -> Authorizer:
-    """Return who decides what users may do; the server's guards of writes go by the same."""
-    authorizer = Authorizer([NodeAuthorizer(server.store), rbac], webhook)
+    auth = server.settings.auth
+    local: dict[str, Judge] = {"Node": NodeAuthorizer(server.store), "RBAC": rbac}
+    authorizers = Authorizers(auth.authorization, auth.authorization_file, local, server.clock)
+    authorizer = authorizers.authorizer
     server.authorizer = authorizer
     server.permit = authorizer.ask
     server.guards.update(make_guards(rbac, authorizer))
     facts = Facts(server.store)
     server.admission = make_chain(server, authorizer, facts, ServerItself())
     server.twin_profiles = TwinProfiles(server, facts)
-    return authorizer
+    return authorizers
 
 
 class Authentication(NamedTuple):
@@ -200,7 +193,7 @@ class Authentication(NamedTuple):
 
     authenticator: Authenticator
     tokens: ServiceAccountTokens
-    issuers: list[IssuerKeys]
+    issuers: Issuers
 
 
 def make_authentication(
@@ -220,20 +213,14 @@ def make_authentication(
     judges: list[TokenJudge] = [tokens]
     if auth.bootstrap_tokens:
         judges.append(BootstrapTokens((issuer,), store, clock))
-    trusted: list[Issuer] = []
-    anonymous = None
-    if auth.authentication:
-        trusted, anonymous = parse_configuration(auth.authentication)
-    issuers = []
-    for one in trusted:
-        issuers.append(IssuerKeys(one, clock))
-        judges.append(OidcTokens(one, issuers[-1], (issuer,), clock))
+    issuers = Issuers(auth.authentication, auth.authentication_file, (issuer,), clock)
+    judges.append(issuers)
     authenticator = Authenticator(
         known,
         judges,
         Impersonator(authorizer).impersonate,
         api_audiences=(issuer,),
-        anonymous=anonymous or AnonymousRule(auth.anonymous),
+        anonymous=issuers.anonymous or AnonymousRule(auth.anonymous),
     )
     return Authentication(authenticator, tokens, issuers)
 

@@ -1,14 +1,14 @@
-"""What a user may do: whoever decides is asked in turn, and the first to allow it does.
+"""What a user may do: whoever decides is asked in turn, and the first to allow or deny it does.
 
-system:masters may do everything, whatever else is in force, as upstream's privileged group. Nobody
-is refused for good by one of those asked: what none allows is refused, with all their reasons. One
-may be far away, a webhook: it is asked last, and only where that can be waited for.
+system:masters may do everything, whatever else is in force, as upstream's privileged group. What
+none allows is refused, with all their reasons. One may be far away, a webhook: where it has not
+said yet what it thinks, that has to be waited for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from apiserver.authn import MASTERS, User
 from kube import status as st
@@ -34,10 +34,15 @@ class Attributes(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Whether something may be done, and why."""
+    """Whether something may be done, and why.
+
+    Attributes:
+        denied: it is not, whatever those would say who come next.
+    """
 
     allowed: bool
     reason: str = ""
+    denied: bool = False
 
 
 ALLOWED: Final = Decision(allowed=True)
@@ -47,53 +52,83 @@ NO_OPINION: Final = Decision(allowed=False)
 class Judge(Protocol):
     """One of those who are asked."""
 
-    def decide(self, user: User, asked: Attributes) -> Decision:
-        """Decide; it has to cost next to nothing, as it is asked for each request."""
+    def decide(self, user: User, asked: Attributes) -> Decision | None:
+        """Decide; it has to cost next to nothing, as it is asked for each request.
+
+        None: that has to be asked for, as the judge is far away; see RemoteJudge.
+        """
         ...
 
 
-class LastJudge(Protocol):
-    """One who is far away, and asked only when no other allows."""
-
-    def known(self, user: User, asked: Attributes) -> Decision | None:
-        """Return what it said before, None if that has to be asked."""
-        ...
+@runtime_checkable
+class RemoteJudge(Judge, Protocol):
+    """One who is far away; what it said before it may tell at once."""
 
     async def ask(self, user: User, asked: Attributes) -> Decision:
         """Return what it says; it never fails."""
         ...
 
 
+Ask = Callable[[User, Attributes], Awaitable[Decision]]
+
+
 class Authorizer:
-    """Asks all judges."""
+    """Asks all judges in turn, until one allows or denies."""
 
-    def __init__(self, judges: Sequence[Judge] = (), last: LastJudge | None = None) -> None:
-        self._decides = tuple(judge.decide for judge in judges)
-        self._last = last
+    def __init__(self, judges: Sequence[Judge] = ()) -> None:
+        self._judges: tuple[tuple[Callable[..., Decision | None], Ask | None], ...] = ()
+        self.use(judges)
 
-    def decide(self, user: User, asked: Attributes) -> Decision:
-        """Tell whether `user` may do this, and why (not), as far as is known here."""
+    def use(self, judges: Sequence[Judge]) -> None:
+        """Ask these from now on."""
+        self._judges = tuple(
+            (judge.decide, judge.ask if isinstance(judge, RemoteJudge) else None)
+            for judge in judges
+        )
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether one of them is far away."""
+        return any(ask is not None for _, ask in self._judges)
+
+    def known(self, user: User, asked: Attributes) -> Decision | None:
+        """Tell whether `user` may do this, and why (not); None: somebody has to be asked."""
         if MASTERS in user.groups:
             return ALLOWED
         reasons = []
-        for decide in self._decides:
+        for decide, _ in self._judges:
             decision = decide(user, asked)
+            if decision is None:
+                return None
             if decision.allowed:
                 return decision
             if decision.reason:
                 reasons.append(decision.reason)
-        if self._last is not None:
-            known = self._last.known(user, asked)
-            if known is not None:
-                return _joined(known, reasons)
+            if decision.denied:
+                return Decision(allowed=False, reason="\n".join(reasons), denied=True)
         return Decision(allowed=False, reason="\n".join(reasons)) if reasons else NO_OPINION
+
+    def decide(self, user: User, asked: Attributes) -> Decision:
+        """Tell the same; what is not known here is not allowed."""
+        return self.known(user, asked) or NO_OPINION
 
     async def decide_at_last(self, user: User, asked: Attributes) -> Decision:
         """Tell the same, whoever has to be asked for it."""
-        decision = self.decide(user, asked)
-        if decision.allowed or self._last is None or self._last.known(user, asked) is not None:
-            return decision
-        return _joined(await self._last.ask(user, asked), [decision.reason])
+        if MASTERS in user.groups:
+            return ALLOWED
+        reasons = []
+        for decide, ask in self._judges:
+            decision = decide(user, asked)
+            if decision is None:
+                assert ask is not None, "who is here knows"
+                decision = await ask(user, asked)
+            if decision.allowed:
+                return decision
+            if decision.reason:
+                reasons.append(decision.reason)
+            if decision.denied:
+                return Decision(allowed=False, reason="\n".join(reasons), denied=True)
+        return Decision(allowed=False, reason="\n".join(reasons))
 
     def allows(self, user: User, asked: Attributes) -> bool:
         """Tell whether `user` may do this, as far as is known here."""
@@ -105,11 +140,11 @@ class Authorizer:
         Raises:
             StatusError: 403.
         """
-        decision = self.decide(user, asked)
+        decision = self.known(user, asked)
+        if decision is None:
+            return False
         if decision.allowed:
             return True
-        if self._last is not None and self._last.known(user, asked) is None:
-            return False
         raise refuse(user, asked, decision.reason)
 
     async def ask(self, user: User, asked: Attributes) -> None:
@@ -121,14 +156,6 @@ class Authorizer:
         decision = await self.decide_at_last(user, asked)
         if not decision.allowed:
             raise refuse(user, asked, decision.reason)
-
-
-def _joined(decision: Decision, reasons: list[str]) -> Decision:
-    """Return a refusal with all reasons, or what allows."""
-    if decision.allowed:
-        return decision
-    told = "\n".join(reason for reason in (*reasons, decision.reason) if reason)
-    return Decision(allowed=False, reason=told)
 
 
 def refuse(user: User, attributes: Attributes, reason: str = "") -> st.StatusError:

@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Final
 
 from kube import status as st
-from kube.field import quote
 from storage import errors
 from storage.alarms import Alarm
 
@@ -90,55 +89,3 @@ def too_large_revision(revision: int, current: int) -> st.StatusError:
     message = f"Too large resource version: {revision}, current: {current}"
     causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
     return st.timeout(message, 1, causes)
-
-
-_UNEXPECTED: Final = {
-    400: ("BadRequest", "the server rejected our request for an unknown reason"),
-    401: ("Unauthorized", "the server has asked for the client to provide credentials"),
-    403: ("Forbidden", ""),
-    404: ("NotFound", "the server could not find the requested resource"),
-    405: (
-        "MethodNotAllowed",
-        "the server does not allow this method on the requested resource",
-    ),
-    406: (
-        "NotAcceptable",
-        "the server was unable to respond with a content type that the client supports",
-    ),
-    409: ("AlreadyExists", "the server reported a conflict"),
-    415: ("UnsupportedMediaType", ""),
-    422: ("Invalid", "the server rejected our request due to an error in our request"),
-    429: (
-        "TooManyRequests",
-        "the server has received too many requests and has asked us to try again later",
-    ),
-    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
-    504: (
-        "Timeout",
-        "the server was unable to return a response in the time allotted, but may still be "
-        "processing the request",
-    ),
-}
-
-
-def unexpected_answer(code: int, said: str) -> st.StatusError:
-    """Return what client-go makes of an answer that is no success and no Status.
-
-    Args:
-        code: of the answer.
-        said: its body, if that is text.
-    """
-    reason, message = _UNEXPECTED.get(code, ("", ""))
-    if not message and reason:
-        message = said
-    elif not message and code >= 500:
-        reason = "InternalError"
-        message = (
-            f"an error on the server ({quote(said)}) has prevented the request from succeeding"
-        )
-    elif not message:
-        message = (
-            f"the server responded with the status code {code} but did not return more information"
-        )
-    cause = {"reason": "UnexpectedServerResponse", "message": said}
-    return st.StatusError(code, reason, message, details={"causes": [cause]})

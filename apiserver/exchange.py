@@ -454,6 +454,11 @@ class Exchange:
         if cycle.disconnected:
             raise ClientGone
 
+    async def end_with(self, body: bytes) -> None:
+        """Write all of an answer that was begun with its length, and end it."""
+        self.sent_bytes += len(body)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
     async def finish(self) -> None:
         """End a streamed answer."""
         cycle = getattr(self._send, "__self__", None)

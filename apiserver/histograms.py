@@ -10,6 +10,15 @@ LATENCY_BOUNDS_S: Final = (
     *(4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0),
 )
 """Upstream's, of apiserver_request_duration_seconds and etcd_request_duration_seconds."""
+_FINER_S: Final = (0.00025, 0.0005, 0.001, 0.0025)
+FINE_BOUNDS_S: Final = (*_FINER_S, *LATENCY_BOUNDS_S)
+"""With which requests are counted: most take less than upstream's first bound."""
+
+
+def coarse(counts: Sequence[int]) -> list[int]:
+    """Return counts by `FINE_BOUNDS_S` as counts by `LATENCY_BOUNDS_S`."""
+    first = len(_FINER_S) + 1
+    return [sum(counts[:first]), *counts[first:]]
 
 
 def cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:

@@ -7,7 +7,7 @@ import gc
 import logging
 import ssl
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -21,14 +21,16 @@ from apiserver.aggregation.parts import Aggregation
 from apiserver.app import add_dumps, make_app
 from apiserver.audit.log import AuditLog
 from apiserver.audit.router import AuditingRouter
+from apiserver.authorization.authorizers import Authorizers
 from apiserver.bootstrap import bootstrap
+from apiserver.console.parts import Console, figures_of
 from apiserver.custom.definition import DEFINITIONS
 from apiserver.custom.documents import Documents
 from apiserver.custom.parts import make_custom
 from apiserver.fairness.parts import make_fairness
 from apiserver.issuer_documents import add_issuer_documents
 from apiserver.metrics_merge import render_merged
-from apiserver.oidc.keys import IssuerKeys
+from apiserver.oidc.issuers import Issuers
 from apiserver.peers import Peers
 from apiserver.protocol import ApiProtocol
 from apiserver.proxying.kubelets import Kubelets
@@ -171,9 +173,13 @@ class _ApiServer:
         documents = Documents(self._custom.served, f"{settings.bind}:{settings.port}")
         self._aggregation = Aggregation(self._server, documents, self._backends)
         self._custom.served.when_changed.append(self._aggregation.keeper.wake)
-        self._peers = Peers(settings, self._server.metrics.export, self._store.wait_for)
-        self._issuers: list[IssuerKeys] = []
-        self._webhook = assembly.make_webhook(settings, self._clock)
+        figures = figures_of(self._server, self._fairness.flows)
+        self._peers = Peers(settings, self._server.metrics.export, figures, self._store.wait_for)
+        self._console: Console | None = None
+        if settings.console:
+            self._console = Console(self._server, self._peers, self._status)
+        self._issuers: Issuers | None = None
+        self._authorizers: Authorizers | None = None
         self._audit_log: AuditLog | None = None
         self._is_bootstrapped = False
         self._has_crashed = False
@@ -184,15 +190,15 @@ class _ApiServer:
         self._http = http = _Listeners(self._http_config(), self._server)
         await self._journal.start()
         try:
-            async with TaskScope("apiserver") as scope, self._webhook or nullcontext():
+            async with TaskScope("apiserver") as scope:
                 background = [
                     scope.spawn(self._open_store(), name="open store"),
                     scope.spawn(self._watch.run(), name="space"),
                     scope.spawn(self._watch.run_journal(), name="journal's counters"),
                 ]
-                background += [
-                    scope.spawn(keys.run(), name="issuer's keys") for keys in self._issuers
-                ]
+                for name, kept in (("issuers", self._issuers), ("authorizers", self._authorizers)):
+                    if kept is not None:
+                        background.append(scope.spawn(kept.run(), name=name))
                 if self._audit_log is not None:
                     background.append(scope.spawn(self._audit_log.run(), name="audit log"))
                 await http.serve()
@@ -266,6 +272,8 @@ class _ApiServer:
             scope.spawn(self._aggregation.keeper.run(), name="aggregation")
             scope.spawn(self._fairness.keeper.run(), name="fairness")
             scope.spawn(self._custom.run(), name="custom types")
+            if self._console is not None:
+                scope.spawn(self._console.follower.run(), name="console")
             await scope.wait()
 
     def _http_config(self) -> uvicorn.Config:
@@ -295,7 +303,8 @@ class _ApiServer:
     def _make_router(self) -> Router:
         settings = self._settings
         rbac = RbacAuthorizer(self._store)
-        authorizer = assembly.make_authorizer(self._server, rbac, self._webhook)
+        self._authorizers = assembly.make_authorizers(self._server, rbac)
+        authorizer = self._authorizers.authorizer
         authentication = assembly.make_authentication(
             settings, self._store, self._clock, authorizer
         )
@@ -314,7 +323,7 @@ class _ApiServer:
             self._aggregation.openapi,
             self._render_metrics,
             make_health(self._server, self._watch, lambda: self._is_bootstrapped, checks),
-            lambda: assembly.cluster_status(self._store, self._watch),
+            self._status,
             self._clock,
         )
         add_issuer_documents(app, tokens.keys, tokens.issuer, address)
@@ -329,7 +338,13 @@ class _ApiServer:
             router = AuditingRouter(*parts)
             router.auditor, self._audit_log = audit
         router.extensions = self._aggregation.extensions
+        if self._console is not None:
+            self._console.open(authenticator, authorizer)
+            router.console = self._console
         return router
+
+    def _status(self) -> dict[str, Any]:
+        return assembly.cluster_status(self._store, self._watch)
 
     async def _render_metrics(self) -> bytes:
         if self._settings.workers == 1:

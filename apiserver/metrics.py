@@ -21,7 +21,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from apiserver.commit_metrics import CommitMetrics
-from apiserver.histograms import LATENCY_BOUNDS_S, cumulative
+from apiserver.histograms import FINE_BOUNDS_S, LATENCY_BOUNDS_S, coarse, cumulative
 from apiserver.metrics_merge import export
 
 _SERIES_MAX: Final = 20_000
@@ -45,7 +45,7 @@ class Series:
     Attributes:
         labels: what they have in common.
         totals: how many were answered, by status code.
-        counts, sum_s: a histogram of how long that took.
+        counts, sum_s: a histogram of how long that took, by `FINE_BOUNDS_S`.
     """
 
     __slots__ = ("counts", "labels", "sum_s", "totals")
@@ -53,14 +53,14 @@ class Series:
     def __init__(self, labels: RequestLabels) -> None:
         self.labels = labels
         self.totals: dict[int, int] = {}
-        self.counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
+        self.counts = [0] * (len(FINE_BOUNDS_S) + 1)
         self.sum_s = 0.0
 
     def observe(self, code: int, duration_s: float) -> None:
         """Count one answered request."""
         totals = self.totals
         totals[code] = totals.get(code, 0) + 1
-        self.counts[bisect_left(LATENCY_BOUNDS_S, duration_s)] += 1
+        self.counts[bisect_left(FINE_BOUNDS_S, duration_s)] += 1
         self.sum_s += duration_s
 
 
@@ -98,6 +98,10 @@ class Metrics:
                 self._series[labels] = series
         return series
 
+    def all_series(self) -> Iterable[Series]:
+        """Return what was counted of requests."""
+        return self._series.values()
+
     def render(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
         return generate_latest(self._registry)
@@ -125,7 +129,7 @@ class Metrics:
         for series in seen:
             duration.add_metric(
                 [*series.labels, "apiserver"],
-                cumulative(LATENCY_BOUNDS_S, series.counts),
+                cumulative(LATENCY_BOUNDS_S, coarse(series.counts)),
                 series.sum_s,
             )
         yield duration

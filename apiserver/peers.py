@@ -1,11 +1,12 @@
-"""What the workers of one server tell each other, on being asked: metrics, and how far they are.
+"""What the workers of one server tell each other, on being asked: figures, and how far they are.
 
 Each listens on a private socket once it serves; that it accepts connections there is how the
 supervisor knows one worker from the next, as they share their port. One that does not answer in
 time is left out: metrics must not wait for a worker that hangs, nor must a write.
 
-A question is one byte; that for how far (`r`) is followed by a revision and the length of a
-resource's name, little-endian, and the name. It is answered by one byte when the worker is there.
+A question is one byte, `m` for metrics, `f` for the console's figures; that for how far (`r`) is
+followed by a revision and the length of a resource's name, little-endian, and the name. It is
+answered by one byte when the worker is there.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from storage.errors import StorageError
 
 _log: Final = logging.getLogger(__name__)
 _ASK: Final = b"m"
+_FIGURES: Final = b"f"
 _REACHED: Final = b"r"
 _REVISION: Final = struct.Struct("<QH")
 _NAME_BYTES_MAX: Final = 512
@@ -46,12 +48,20 @@ class Peers:
     Args of the constructor:
         settings: how many there are, and which we are.
         export: returns our metrics.
+        figures: returns our part of the console's figures.
         reach: waits until our replica of a resource has come to a revision.
     """
 
-    def __init__(self, settings: ServerSettings, export: Callable[[], bytes], reach: Reach) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        export: Callable[[], bytes],
+        figures: Callable[[], bytes],
+        reach: Reach,
+    ) -> None:
         self._settings = settings
         self._export = export
+        self._figures = figures
         self._reach = reach
         self._server: asyncio.Server | None = None
 
@@ -68,8 +78,15 @@ class Peers:
 
     async def gather(self) -> list[bytes]:
         """Return our metrics and those of all siblings that answer."""
-        answers = await asyncio.gather(*(self._ask(number, _ASK) for number in self._others()))
-        return [self._export(), *filter(None, answers)]
+        return [self._export(), *await self._ask_all(_ASK)]
+
+    async def gather_figures(self) -> list[bytes]:
+        """Return our part of the console's figures and those of all siblings that answer."""
+        return [self._figures(), *await self._ask_all(_FIGURES)]
+
+    async def _ask_all(self, question: bytes) -> list[bytes]:
+        answers = await asyncio.gather(*(self._ask(number, question) for number in self._others()))
+        return [answer for answer in answers if answer]
 
     async def all_reach(self, resource: str, revision: int) -> None:
         """Return when all siblings have come to a revision, or do not answer."""
@@ -84,14 +101,7 @@ class Peers:
     async def _ask(self, number: int, question: bytes) -> bytes:
         path = socket_path(self._settings.memory_dir, number)
         try:
-            async with asyncio.timeout(_ASK_S_MAX):
-                with unix_sockets.short_path(path) as name:
-                    reader, writer = await asyncio.open_unix_connection(name)
-                try:
-                    writer.write(question)
-                    return await _read_whole(reader)
-                finally:
-                    writer.transport.abort()
+            return await unix_sockets.ask(path, question, _ASK_S_MAX, _ANSWER_BYTES_MAX)
         except (OSError, TimeoutError) as error:
             _log.warning("worker %d does not answer: %s", number, error or "in time")
             return b""
@@ -102,6 +112,8 @@ class Peers:
                 question = await reader.read(1)
                 if question == _ASK:
                     writer.write(self._export())
+                elif question == _FIGURES:
+                    writer.write(self._figures())
                 elif question == _REACHED:
                     revision, length = _REVISION.unpack(await reader.readexactly(_REVISION.size))
                     name = await reader.readexactly(min(length, _NAME_BYTES_MAX))
@@ -109,13 +121,3 @@ class Peers:
                     writer.write(b"1")
                 await writer.drain()
         writer.close()
-
-
-async def _read_whole(reader: asyncio.StreamReader) -> bytes:
-    parts, size = [], 0
-    while part := await reader.read(1 << 20):
-        parts.append(part)
-        size += len(part)
-        if size > _ANSWER_BYTES_MAX:
-            raise OSError("it tells too much")
-    return b"".join(parts)

@@ -15,6 +15,9 @@ from apiserver.aggregation.extensions import Delegated, Extensions
 from apiserver.asked import attributes_of
 from apiserver.authn import Authenticator, NotYet
 from apiserver.authz import Attributes, Authorizer
+from apiserver.console.pages import PREFIX as CONSOLE
+from apiserver.console.pages import Page
+from apiserver.console.parts import LIVE_PATH, Console
 from apiserver.errors import from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
 from apiserver.fairness.gate import LONG_RUNNING, Gate, Refused, Ticket
@@ -73,6 +76,7 @@ class Router:
 
     _exchange: Callable[[Scope, Receive, Send, int], Exchange] = Exchange
     extensions: Extensions | None = None
+    console: Console | None = None
 
     def __init__(
         self,
@@ -122,6 +126,9 @@ class Router:
             return self._serve_resource(exchange, plan)
         if self._known.may_be_custom(path):
             return self._serve_unknown(exchange, scope, receive, send)
+        page = self._page(path)
+        if page is not None:
+            return self._serve_page(exchange, page)
         return self._serve_path(exchange, scope, receive, send)
 
     def _plan(self, exchange: Exchange) -> Plan | None:
@@ -277,10 +284,26 @@ class Router:
                 return "watch"
         return "" if verb == "create" and target.name else verb
 
+    def _page(self, path: str) -> Page | None:
+        if self.console is None or not path.startswith(CONSOLE):
+            return None
+        return self.console.page(path)
+
+    async def _serve_page(self, exchange: Exchange, page: Page) -> None:
+        """Serve what is the same for everybody, whoever asks."""
+        try:
+            await page.answer(exchange)
+        except st.StatusError as error:
+            await self._fail(exchange, error)
+
     async def _serve_path(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
     ) -> None:
         attributes = Attributes(exchange.method.lower(), path=exchange.path)
+        if self.console is not None and exchange.path == LIVE_PATH:
+            live = self.console.live
+            await self._serve_admitted(exchange, attributes, lambda: live(exchange))
+            return
         await self._serve_admitted(
             exchange,
             attributes,
@@ -339,8 +362,8 @@ class Router:
                 await self._gate.wait(ticket, limit_s)
             if not self._authorizer.check(exchange.user, attributes):
                 await self._authorizer.ask(exchange.user, attributes)
-            if ticket is not None and attributes.verb == "watch":
-                # It lasts, and what it costs is another server's.
+            if ticket is not None and (attributes.verb == "watch" or attributes.path == LIVE_PATH):
+                # It lasts, and what it costs is another server's, or next to nothing.
                 leaving, ticket = ticket, None
                 self._gate.leave(leaving, started_s, clock.monotonic_s())
             await serve()
@@ -395,7 +418,11 @@ class Router:
         await respond_error(exchange, error)
 
     def _series_of(self, target: Target, verb: str) -> Series:
-        scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
+        # As upstream: a create is about one object, though it is sent to a collection.
+        if target.name or verb == "create":
+            scope = "resource"
+        else:
+            scope = "namespace" if target.namespace else "cluster"
         # Anybody may ask for any subresource: only those that there are may become labels.
         known = target.subresource if target.subresource_info else ""
         resource = target.resource

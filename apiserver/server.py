@@ -8,12 +8,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from apiserver.admission.chain import Chain
-from apiserver.authn import User
+from apiserver.authn import NotYet, User
 from apiserver.authz import Attributes, Authorizer
 from apiserver.cbor_cache import CborCache
 from apiserver.companions import Companion
 from apiserver.errors import from_storage_error
-from apiserver.guard import Guard
+from apiserver.guard import Guard, Writer
 from apiserver.long_lived import LongLived
 from apiserver.metrics import Metrics
 from apiserver.part_cache import PartCache
@@ -171,20 +171,38 @@ class Server:
 
     def guard(
         self,
-        user: User,
+        writer: Writer,
         resource: Resource,
         new: JsonObject,
         old: JsonObject | None,
         part: str = "",
     ) -> None:
-        """Refuse a write that `user` may not make though it has the verb; see `Guard.check`.
+        """Refuse a write that its writer may not make though they have the verb.
+
+        Raises:
+            StatusError: 403 or 404.
+            NotYet: somebody has to be asked first.
+        """
+        guard = self.guards.get(resource.storage)
+        if guard is not None:
+            guard.check(writer, new, old, part)
+
+    async def guard_new(self, user: User, resource: Resource, new: JsonObject) -> None:
+        """Refuse an object that `user` may not create though they have the verb.
 
         Raises:
             StatusError: 403 or 404.
         """
-        guard = self.guards.get(resource.storage)
-        if guard is not None:
-            guard.check(user, new, old, part)
+        if resource.storage not in self.guards:
+            return
+        writer = Writer(user)
+        while True:
+            try:
+                self.guard(writer, resource, new, None)
+            except NotYet as cause:
+                await cause.ready
+            else:
+                return
 
     def peek(self, resource: Resource, namespace: str, name: str) -> Record | None:
         """Return an object as the local replica has it now, which may be stale."""

@@ -65,6 +65,13 @@ class StorageSettings:
     log_reserve_bytes: int
 
 
+DEFAULT_AUTHORIZATION: Final[Mapping[str, Any]] = {
+    "apiVersion": "apiserver.config.k8s.io/v1",
+    "kind": "AuthorizationConfiguration",
+    "authorizers": [{"type": "Node", "name": "node"}, {"type": "RBAC", "name": "rbac"}],
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
     """Who is let in, besides those of the token file and the client CA.
@@ -72,17 +79,20 @@ class AuthSettings:
     Attributes:
         service_account_key_files: PEM: more keys whose service account tokens are taken.
         authentication: upstream's AuthenticationConfiguration, decoded; {}: none.
+        authentication_file: where it is, as it may change; None: it is of settings.
         anonymous: whether requests without credentials are decided about, or refused at once.
         bootstrap_tokens: whether secrets of kube-system may be bootstrap tokens.
-        webhook_config_file: a kubeconfig that names who is asked last what users may do; None:
-            nobody.
+        authorization: upstream's AuthorizationConfiguration, decoded.
+        authorization_file: where it is, as it may change; None: it is of settings.
     """
 
     service_account_key_files: tuple[Path, ...] = ()
     authentication: Mapping[str, Any] = field(default_factory=dict)
+    authentication_file: Path | None = None
     anonymous: bool = True
     bootstrap_tokens: bool = True
-    webhook_config_file: Path | None = None
+    authorization: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULT_AUTHORIZATION))
+    authorization_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +220,9 @@ class ServerSettings:
         admission: who looks at writes.
         kubelet: how kubelets are spoken to.
         aggregation: how extension API servers are.
+        console: whether /console is served.
+        scheduler_socket, controllers_socket: where these tell their figures; None: they do not run
+            beside this server.
     """
 
     data_dir: Path
@@ -249,6 +262,9 @@ class ServerSettings:
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     aggregation: AggregationSettings = field(default_factory=AggregationSettings)
+    console: bool = True
+    scheduler_socket: Path | None = None
+    controllers_socket: Path | None = None
 
     @property
     def is_mapped(self) -> bool:
@@ -256,6 +272,7 @@ class ServerSettings:
         return self.workers > 1 or self.storage.process_per_partition
 
 
+_AUTH_PATHS: Final = ("authentication_file", "authorization_file")
 _PATHS: Final = frozenset(
     {
         "data_dir",
@@ -266,6 +283,8 @@ _PATHS: Final = frozenset(
         "token_file",
         "service_account_key_file",
         "encryption_config_file",
+        "scheduler_socket",
+        "controllers_socket",
     }
 )
 
@@ -296,7 +315,8 @@ def decode_settings(content: Any) -> ServerSettings:
     values["storage"] = StorageSettings(**{**storage, "partitions": partitions})
     auth = _checked(values["auth"], AuthSettings, "settings.auth")
     auth["service_account_key_files"] = tuple(map(Path, auth["service_account_key_files"]))
-    auth["webhook_config_file"] = auth["webhook_config_file"] and Path(auth["webhook_config_file"])
+    for key in _AUTH_PATHS:
+        auth[key] = auth[key] and Path(auth[key])
     values["auth"] = AuthSettings(**auth)
     audit = _checked(values["audit"], AuditSettings, "settings.audit")
     audit["log_path"] = audit["log_path"] and Path(audit["log_path"])
@@ -332,7 +352,8 @@ def encode_settings(settings: ServerSettings) -> dict[str, Any]:
     content["storage"] = storage
     auth = {entry.name: getattr(settings.auth, entry.name) for entry in fields(settings.auth)}
     auth["service_account_key_files"] = [str(one) for one in auth["service_account_key_files"]]
-    auth["webhook_config_file"] = auth["webhook_config_file"] and str(auth["webhook_config_file"])
+    for key in _AUTH_PATHS:
+        auth[key] = auth[key] and str(auth[key])
     content["auth"] = auth
     audit = {entry.name: getattr(settings.audit, entry.name) for entry in fields(settings.audit)}
     audit["log_path"] = audit["log_path"] and str(audit["log_path"])

@@ -41,6 +41,7 @@ class Run:
         directory: for its log and its JUnit files.
         focus: regular expressions of Go's kind; none for all specs that need no container.
         skip: the same.
+        nodes: how many there are. The binary does not run at all if it looks and finds none.
         timeout_s: after which it is stopped.
     """
 
@@ -49,12 +50,13 @@ class Run:
     directory: Path
     focus: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
-    timeout_s: float = 3_600.0
+    nodes: int = 0
+    timeout_s: float = 7_200.0
 
 
 def arguments(run: Run) -> list[str]:
     """Return the command line."""
-    focus = run.focus or tuple(focus_of(spec) for spec in chosen())
+    focus = run.focus or tuple(focus_of(spec) for spec in chosen(run))
     return [
         str(run.binary),
         f"--kubeconfig={run.kubeconfig}",
@@ -63,6 +65,7 @@ def arguments(run: Run) -> list[str]:
         "--allowed-not-ready-nodes=-1",
         "--minStartupPods=0",
         "--node-schedulable-timeout=1s",
+        f"--num-nodes={run.nodes}",
         "--disable-log-dump=true",
         f"--report-dir={run.directory}",
         "--ginkgo.no-color",
@@ -72,9 +75,11 @@ def arguments(run: Run) -> list[str]:
     ]
 
 
-def chosen() -> list[Spec]:
+def chosen(run: Run) -> list[Spec]:
     """Return the specs that the binary can be asked for where no container runs."""
-    return [spec for spec in all_specs() if spec.needs is Needs.API]
+    # Where there are nodes, there are controllers.
+    needs = {Needs.API, Needs.CONTROLLERS, Needs.NODES} if run.nodes else {Needs.API}
+    return [spec for spec in all_specs() if spec.needs in needs]
 
 
 def focus_of(spec: Spec) -> str:
@@ -183,4 +188,4 @@ def missing(results: Sequence[Result], run: Run) -> list[str]:
     if run.focus:
         return []
     ran = {key(result.name) for result in results}
-    return [spec.name for spec in chosen() if key(spec.name) not in ran]
+    return [spec.name for spec in chosen(run) if key(spec.name) not in ran]

@@ -28,6 +28,8 @@ class Needs(Enum):
     """A pod that serves a webhook, which a case can serve from this machine instead."""
     CONTROLLERS = "controllers"
     """Workload controllers that make pods; no container has to run."""
+    NODES = "nodes"
+    """Nodes whose kubelets tell of Pods that run; nobody asks what their containers do."""
     CONTAINERS = "containers"
 
 

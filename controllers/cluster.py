@@ -55,6 +55,8 @@ def _certificates(context: Context) -> Controller:
 def _quotas(context: Context) -> Controller:
     made = resource_quota.ResourceQuotaController(context.writer("resourcequota-controller"))
     context.informers.of(resource_quota.QUOTAS).on_each(made.observe)
+    for path in resource_quota.REGISTERING:
+        context.informers.of(path, metadata_only=True).on_each(made.observe_types)
     return made
 
 

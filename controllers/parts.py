@@ -19,8 +19,11 @@ from controllers.selections import PodGroups
 from controllers.workloads.pods import PodBook
 from kube.client import ApiClient
 from kube.informers.informer import Informers
+from kube.json_types import JsonObject
 from runtime.tasks import TaskScope
 
+Completer = Callable[[JsonObject, str], JsonObject]
+"""Returns a pod that is about to be created in a namespace, with what it lacks; a pure function."""
 PODS = "/api/v1/pods"
 NODES = "/api/v1/nodes"
 EVERYTHING = "*"
@@ -45,6 +48,7 @@ class Context:
         scope: where tasks run that last as long as the process.
         authority: what signs certificate requests, None: nothing does.
         node_options: grace periods of nodes, and where their pods' addresses come from.
+        completers: what completes the pods of StatefulSets; parts add to it.
     """
 
     client: ApiClient
@@ -53,6 +57,7 @@ class Context:
     scope: TaskScope
     authority: CertificateAuthority | None = None
     node_options: node_options.NodeOptions = node_options.DEFAULTS
+    completers: list[Completer] = field(default_factory=list)
     _pods: PodBook | None = None
     _groups: PodGroups | None = None
     _nodes: NodeBook | None = None

@@ -1,6 +1,7 @@
 """What the processes of controllers have in common: arguments, logs, identity, readiness.
 
-One is ready for whoever started it when it accepts connections at a Unix socket.
+One is ready for whoever started it when it accepts connections at a Unix socket. Who connects there
+and sends `f` is told the process's figures, if it has any; the API server's console asks for them.
 """
 
 from __future__ import annotations
@@ -12,18 +13,37 @@ import os
 import socket
 import sys
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 _SOCKET_MASK: Final = 0o177
+_FIGURES: Final = b"f"
+_QUESTION_S_MAX: Final = 2.0
 
 
-async def accept_connections(path: Path) -> None:
-    """Accept connections at `path`, and close them, until cancelled; an old socket is replaced."""
+async def accept_connections(path: Path, tell: Callable[[], bytes] = bytes) -> None:
+    """Accept connections at `path`, and close them, until cancelled; an old socket is replaced.
+
+    Args:
+        path: the socket's.
+        tell: returns the process's figures, as JSON.
+    """
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Most only want to know that we are here, and say nothing.
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_QUESTION_S_MAX):
+                if await reader.read(1) == _FIGURES:
+                    writer.write(tell())
+                    await writer.drain()
+        writer.close()
+
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, at the start
     mask = os.umask(_SOCKET_MASK)
     try:
-        server = await asyncio.start_unix_server(lambda _reader, writer: writer.close(), path)
+        server = await asyncio.start_unix_server(answer, path)
     finally:
         os.umask(mask)
     async with server:

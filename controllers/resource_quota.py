@@ -2,6 +2,9 @@
 
 A quota is counted when its spec changes, when anything that it counts has gone or changed in its
 namespace, and every few minutes. Only the collections that a namespace's quotas name are watched.
+Which types there are is asked again when a custom type or an aggregated API is registered, goes or
+changes, so that a limit of a type's objects counts as soon as there is the type, or the other way
+round; upstream looks every half minute.
 
 Invariants:
     - A count is written only if the quota is as it was before the objects were listed: what was
@@ -29,6 +32,11 @@ from kube.status import StatusError
 from runtime.tasks import TaskScope
 
 QUOTAS: Final = "/api/v1/resourcequotas"
+REGISTERING: Final = (
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    "/apis/apiregistration.k8s.io/v1/apiservices",
+)
+"""What says which types there are beside the built-in ones."""
 _WORKERS: Final = 4
 _WAITS_S: Final = (0.5, 0.2, 0.05, 0.0)
 _RECOUNT_S: Final = 300.0
@@ -36,6 +44,8 @@ _FOLLOWED_MAX: Final = 2000
 """Watches, each a request of its own; namespaces beyond are counted every few seconds."""
 _UNFOLLOWED_S: Final = 10.0
 _DISCOVERY_S: Final = 30.0
+_SETTLE_S: Final = 0.1
+"""What is registered changes a few times until it is served."""
 _PAGE_SIZE: Final = 500
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _log = logging.getLogger(__name__)
@@ -49,6 +59,8 @@ class ResourceQuotaController:
         self._discovery = Discovery(client)
         self._queue: WorkQueue[str] = WorkQueue(Backoff(first_s=0.1, most_s=30.0))
         self._quotas: dict[str, set[str]] = {}
+        self._custom: set[str] = set()
+        self._registered_s = 0.0
         self._followed: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._scope: TaskScope | None = None
 
@@ -66,12 +78,21 @@ class ResourceQuotaController:
             known.discard(name)
             if not known:
                 del self._quotas[namespace]
+                self._custom.discard(namespace)
                 self._queue.add(namespace)  # to follow nothing there any more
             return
+        if any(map(_may_be_custom, quota["spec"].get("hard") or ())):
+            self._custom.add(namespace)
         is_new = name not in known
         known.add(name)
         if is_new or not is_counted(quota):
             self._queue.add(namespace)
+
+    def observe_types(self, _change: Change, _registered: JsonObject) -> None:
+        """Take note that other types may be there than before: a definition or API changed."""
+        self._registered_s = self._client.clock.monotonic_s()
+        for namespace in self._custom:
+            self._queue.add_after(namespace, _SETTLE_S)
 
     async def reconcile(self, namespace: str) -> float | None:
         """Count all quotas of a namespace; return in how many seconds to do so again."""
@@ -85,15 +106,24 @@ class ResourceQuotaController:
         for quota in quotas:
             await self._count(quota, namespace, counted)
         is_followed = all((namespace, one.path(namespace)) in self._followed for one, _ in counted)
-        return _RECOUNT_S if is_followed else _UNFOLLOWED_S
+        is_known = not _unknown(_names(quotas), counted)
+        return _RECOUNT_S if is_followed and is_known else _UNFOLLOWED_S
 
     async def _counted(self, quotas: list[JsonObject]) -> list[tuple[Collection, Evaluator]]:
         """Return the collections that quotas name, each with who counts it."""
-        names = {name for quota in quotas for name in (quota["spec"].get("hard") or {})}
-        not_before_s = self._client.clock.monotonic_s() - _DISCOVERY_S
-        known = (await self._discovery.collections(not_before_s)).known
+        names = _names(quotas)
+        now_s = self._client.clock.monotonic_s()
+        found = await self._counting(names, max(self._registered_s, now_s - _DISCOVERY_S))
+        if _unknown(names, found):
+            # The type may have come just now, and what watches for it be late.
+            found = await self._counting(names, now_s - _SETTLE_S)
+        return found
+
+    async def _counting(
+        self, names: set[str], not_before_s: float
+    ) -> list[tuple[Collection, Evaluator]]:
         found = []
-        for collection in known:
+        for collection in (await self._discovery.collections(not_before_s)).known:
             evaluator = evaluator_of(collection.group, collection.resource)
             if evaluator is not None and evaluator.matching(names):
                 found.append((collection, evaluator))
@@ -199,6 +229,23 @@ def is_counted(quota: JsonObject) -> bool:
     hard = quota["spec"].get("hard") or {}
     is_same = "hard" in status and read(status["hard"]) == read(hard)
     return is_same and (status.get("used") or {}).keys() >= _countable(hard)
+
+
+def _names(quotas: Sequence[JsonObject]) -> set[str]:
+    return {name for quota in quotas for name in (quota["spec"].get("hard") or {})}
+
+
+def _may_be_custom(name: str) -> bool:
+    """Tell whether a name may be that of the count of a type that is not built in."""
+    return name.startswith("count/") and "." in name
+
+
+def _unknown(names: set[str], counted: Sequence[tuple[Collection, Evaluator]]) -> set[str]:
+    """Return the counts of types among a quota's names that no collection is known for."""
+    found = {name for name in names if _may_be_custom(name)}
+    for _, evaluator in counted:
+        found.difference_update(evaluator.matching(found))
+    return found
 
 
 def _countable(hard: JsonObject) -> set[str]:

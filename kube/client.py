@@ -195,6 +195,15 @@ class ApiClient:
         call = _Call(method, path, {}, headers, orjson.dumps(body), is_read=False)
         await self._answer_to(call, timeout_s)
 
+    async def skim(self, path: str, query: Query, *, timeout_s: float | None = None) -> int:
+        """GET an answer of any length and let it go by; return how many bytes it had.
+
+        Raises:
+            StatusError, Unreachable: as `request`.
+        """
+        call = _Call("GET", path, dict(query), {"Accept": JSON}, None, is_read=False)
+        return int((await self._answer_to(call, timeout_s))["bytes"])
+
     @asynccontextmanager
     async def stream(
         self, path: str, query: Query, *, read_timeout_s: float, accept: str = JSON
@@ -263,9 +272,10 @@ class ApiClient:
         timeout = aiohttp.ClientTimeout(sock_connect=self.limits.connect_timeout_s)
         async with self._send(self._session, call, timeout) as answer:
             if not call.is_read and answer.status < 400:
-                async for _ in answer.content.iter_any():
-                    pass
-                return {}
+                size = 0
+                async for part in answer.content.iter_any():
+                    size += len(part)
+                return {"bytes": size}
             content = await answer.read()
             if answer.status >= 400:
                 raise self._refusal(answer, content)

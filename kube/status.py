@@ -67,7 +67,8 @@ def qualified(group: str, resource: str) -> str:
     return f"{resource}.{group}" if group else resource
 
 
-def _details(group: str, kind: str, name: str = "", **more: object) -> dict[str, Any]:
+def resource_details(group: str, kind: str, name: str = "", **more: object) -> dict[str, Any]:
+    """Return the details of a Status that tell what it is of."""
     details: dict[str, Any] = {}
     if name:
         details["name"] = name
@@ -82,13 +83,14 @@ def _details(group: str, kind: str, name: str = "", **more: object) -> dict[str,
 def not_found(group: str, resource: str, name: str) -> StatusError:
     """404: there is no such object."""
     message = f"{qualified(group, resource)} {quote(name)} not found"
-    return StatusError(404, "NotFound", message, details=_details(group, resource, name))
+    return StatusError(404, "NotFound", message, details=resource_details(group, resource, name))
 
 
 def already_exists(group: str, resource: str, name: str) -> StatusError:
     """409: an object of this name is there already."""
     message = f"{qualified(group, resource)} {quote(name)} already exists"
-    return StatusError(409, "AlreadyExists", message, details=_details(group, resource, name))
+    details = resource_details(group, resource, name)
+    return StatusError(409, "AlreadyExists", message, details=details)
 
 
 def generate_name_conflict(group: str, resource: str, name: str) -> StatusError:
@@ -97,7 +99,7 @@ def generate_name_conflict(group: str, resource: str, name: str) -> StatusError:
         f"{qualified(group, resource)} {quote(name)} already exists, "
         "the server was not able to generate a unique name for the object"
     )
-    details = _details(group, resource, name, retryAfterSeconds=1)
+    details = resource_details(group, resource, name, retryAfterSeconds=1)
     headers = [(b"retry-after", b"1")]
     return StatusError(409, "AlreadyExists", message, details=details, headers=headers)
 
@@ -115,14 +117,14 @@ def forbidden(group: str, resource: str, name: str, why: str) -> StatusError:
         message = f"{qualified(group, resource)} is forbidden: {why}"
     else:
         message = f"{qualified(group, resource)} {quote(name)} is forbidden: {why}"
-    return StatusError(403, "Forbidden", message, details=_details(group, resource, name))
+    return StatusError(403, "Forbidden", message, details=resource_details(group, resource, name))
 
 
 def conflict(group: str, resource: str, name: str, why: str = CONFLICT_ADVICE) -> StatusError:
     """409: the object is not in the state that the request names."""
     where = f"{qualified(group, resource)} {quote(name)}"
     message = f"Operation cannot be fulfilled on {where}: {why}"
-    return StatusError(409, "Conflict", message, details=_details(group, resource, name))
+    return StatusError(409, "Conflict", message, details=resource_details(group, resource, name))
 
 
 def apply_conflict(causes: Sequence[dict[str, str]], message: str) -> StatusError:
@@ -158,7 +160,7 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> S
         message = f"{message}: {distinct[0]}"
     elif distinct:
         message = f"{message}: [{', '.join(distinct)}]"
-    details = _details(group, kind, name)
+    details = resource_details(group, kind, name)
     if causes:
         details["causes"] = causes
     return StatusError(422, "Invalid", message, details=details)
@@ -172,7 +174,7 @@ def bad_request(message: str) -> StatusError:
 def method_not_allowed(group: str, resource: str, action: str) -> StatusError:
     """405: the resource lacks this verb."""
     message = f"{action} is not supported on resources of kind {quote(qualified(group, resource))}"
-    return StatusError(405, "MethodNotAllowed", message, details=_details(group, resource))
+    return StatusError(405, "MethodNotAllowed", message, details=resource_details(group, resource))
 
 
 def wrong_method() -> StatusError:
@@ -249,57 +251,6 @@ def service_unavailable(message: str, retry_after_s: int = 1) -> StatusError:
     return StatusError(503, "ServiceUnavailable", message, headers=headers)
 
 
-_FOREIGN: Final = {
-    400: ("BadRequest", "the server rejected our request for an unknown reason"),
-    401: ("Unauthorized", "the server has asked for the client to provide credentials"),
-    404: ("NotFound", "the server could not find the requested resource"),
-    405: (
-        "MethodNotAllowed",
-        "the server does not allow this method on the requested resource",
-    ),
-    409: ("Conflict", "the server reported a conflict"),
-    422: ("Invalid", "the server rejected our request due to an error in our request"),
-    429: (
-        "TooManyRequests",
-        "the server has received too many requests and has asked us to try again later",
-    ),
-    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
-    504: (
-        "Timeout",
-        "the server was unable to return a response in the time allotted, but may still be "
-        "processing the request",
-    ),
-}
-"""What upstream says of a code that another server has answered with."""
-
-
-def foreign_answer(code: int, group: str, resource: str, name: str, text: str) -> StatusError:
-    """Return the refusal that a server behind this one has answered with.
-
-    Args:
-        code: its status code.
-        group, resource, name: what the client has asked for.
-        text: what it said.
-    """
-    if code == 403:
-        reason, message = "Forbidden", text
-    elif code in _FOREIGN:
-        reason, message = _FOREIGN[code]
-    elif code >= 500:
-        reason = "InternalError"
-        message = (
-            f"an error on the server ({quote(text)}) has prevented the request from succeeding"
-        )
-    else:
-        reason = ""
-        message = (
-            f"the server responded with the status code {code} but did not return more information"
-        )
-    # Upstream's verb has no name here, but its place.
-    message = f"{message} ( {qualified(group, resource)} {name})"
-    return StatusError(code, reason, message, details=_details(group, resource, name))
-
-
 def insufficient_storage(
     group: str, resource: str, message: str, cause: tuple[str, str]
 ) -> StatusError:
@@ -309,7 +260,7 @@ def insufficient_storage(
     clients of Go send what has one again by themselves, ten times: nothing changes so soon.
     """
     reason, why = cause
-    details = _details(group, resource, causes=[{"reason": reason, "message": why}])
+    details = resource_details(group, resource, causes=[{"reason": reason, "message": why}])
     return StatusError(507, "InsufficientStorage", message, details=details)
 
 

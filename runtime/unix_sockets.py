@@ -2,10 +2,14 @@
 
 The kernel takes 107 bytes of a socket's path. A directory's descriptor has a short name in /proc,
 and what is in the directory can be reached through that.
+
+Processes of one machine ask each other there: some bytes are sent, the answer is all that comes
+until the other side closes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Iterator
@@ -54,3 +58,30 @@ def listen(path: Path) -> socket.socket:
     finally:
         os.umask(mask)
     return made
+
+
+async def ask(path: Path, question: bytes, timeout_s: float, bytes_max: int) -> bytes:
+    """Send a question to who listens at `path`; return the whole answer.
+
+    Raises:
+        OSError: nobody listens there, or the answer is longer than `bytes_max`.
+        TimeoutError: it is not whole in time.
+    """
+    async with asyncio.timeout(timeout_s):
+        with short_path(path) as name:
+            reader, writer = await asyncio.open_unix_connection(name)
+        try:
+            writer.write(question)
+            return await _read_whole(reader, bytes_max)
+        finally:
+            writer.transport.abort()
+
+
+async def _read_whole(reader: asyncio.StreamReader, bytes_max: int) -> bytes:
+    parts, size = [], 0
+    while part := await reader.read(1 << 20):
+        parts.append(part)
+        size += len(part)
+        if size > bytes_max:
+            raise OSError("it tells too much")
+    return b"".join(parts)

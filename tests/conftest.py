@@ -1,8 +1,8 @@
 """What all tests share: markers for programs that tests need, and an account of what was not run.
 
-`kubectl` needs a real kubectl of 1.28 or newer, `nats` a nats-server of 2.9 or newer. Where there
-is none they fail if CI=true, and elsewhere are skipped, counted, and named in a line at the end
-that nobody can miss.
+`kubectl` needs a real kubectl of 1.28 or newer, `nats` a nats-server of 2.9 or newer, `browser` a
+Chromium. Where there is none they fail if CI=true, and elsewhere are skipped, counted, and named in
+a line at the end that nobody can miss.
 """
 
 from __future__ import annotations
@@ -70,7 +70,12 @@ def nats_fault() -> str:
     return f"nats-server is {found[0]}.{found[1]}; {wanted} or newer is needed"
 
 
-_NEEDED = {"kubectl": kubectl_fault, "nats": nats_fault}
+def browser_fault() -> str:
+    """Return why there is no browser, "" if there is one."""
+    return "" if shutil.which("chromium") else "there is no chromium on PATH"
+
+
+_NEEDED = {"kubectl": kubectl_fault, "nats": nats_fault, "browser": browser_fault}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

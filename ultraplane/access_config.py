@@ -9,6 +9,16 @@ from pydantic import BeforeValidator, Field, model_validator
 from ultraplane.sections import Location, Section
 
 
+def _names(value: object) -> object:
+    """Take names as upstream's flags write them, with commas between."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
 class AuthSection(Section):
     """Who is let in, besides those the generated kubeconfig names."""
 
@@ -39,7 +49,8 @@ class AuthSection(Section):
     authentication_config: Location | None = Field(
         default=None,
         description="An AuthenticationConfiguration (apiserver.config.k8s.io/v1): OpenID issuers "
-        "whose tokens are accepted, and what anonymous requests may ask for.",
+        "whose tokens are accepted, and what anonymous requests may ask for. The issuers are those "
+        "of the file as it is; the rest counts from the start.",
     )
     oidc_issuer_url: str | None = Field(
         default=None,
@@ -62,10 +73,20 @@ class AuthSection(Section):
         default_factory=dict, description="Claims that a token must have, with their values."
     )
 
+    authorization_config: Location | None = Field(
+        default=None,
+        description="An AuthorizationConfiguration (apiserver.config.k8s.io/v1): who is asked what "
+        "users may do, in order, webhooks among them. It counts soon after the file has changed.",
+    )
+    authorization_mode: Names = Field(
+        default=(),
+        description="Who is asked instead, in order, of Node, RBAC, Webhook, AlwaysAllow and "
+        "AlwaysDeny. Unset: Node and RBAC, and a webhook if one is named.",
+    )
     authorization_webhook_config_file: Location | None = Field(
         default=None,
-        description="A kubeconfig that names a server which is asked, by a SubjectAccessReview, "
-        "what neither nodes' rules nor roles allow.",
+        description="A kubeconfig that names a server which is asked by a SubjectAccessReview "
+        "where the mode has Webhook.",
     )
 
     @model_validator(mode="after")
@@ -78,24 +99,29 @@ class AuthSection(Section):
             raise ValueError("oidc_client_id must be set with oidc_issuer_url")
         return self
 
-
-def _names(value: object) -> object:
-    """Take names as upstream's flags write them, with commas between."""
-    if isinstance(value, str):
-        return tuple(name.strip() for name in value.split(",") if name.strip())
-    return value
-
-
-PluginNames = Annotated[tuple[str, ...], BeforeValidator(_names)]
+    @model_validator(mode="after")
+    def _authorizers_are_named_once(self) -> Self:
+        modes, file = self.authorization_mode, self.authorization_webhook_config_file
+        if self.authorization_config is not None and (modes or file is not None):
+            raise ValueError(
+                "authorization_config is set, and so is authorization_mode or "
+                "authorization_webhook_config_file"
+            )
+        if modes and ("Webhook" in modes) is not (file is not None):
+            raise ValueError(
+                "authorization_mode has Webhook if and only if authorization_webhook_config_file "
+                "is set"
+            )
+        return self
 
 
 class AdmissionSection(Section):
     """Which admission plugins look at writes, by upstream's names."""
 
-    enable_plugins: PluginNames = Field(
+    enable_plugins: Names = Field(
         default=(), description="Plugins that run besides those that are on by default."
     )
-    disable_plugins: PluginNames = Field(
+    disable_plugins: Names = Field(
         default=(), description="Plugins that do not run though they are on by default."
     )
     control_config_file: Location | None = Field(

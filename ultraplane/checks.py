@@ -15,7 +15,12 @@ from runtime.clock import SystemClock
 from storage.partition_map import PartitionMap
 from ultraplane.config import Config, StorageSection
 from ultraplane.errors import UserError
-from ultraplane.policy_files import audit_policy, authentication_document, pod_security
+from ultraplane.policy_files import (
+    audit_policy,
+    authentication_document,
+    authorization_document,
+    pod_security,
+)
 
 
 class SettingUseless(UserError):
@@ -39,8 +44,7 @@ def check_settings(config: Config) -> None:
     _check_issuers(config)
     _check_audit(config)
     _check_admission(config)
-    if config.auth.authorization_webhook_config_file is not None:
-        _check_webhook(config.auth.authorization_webhook_config_file)
+    _check_authorizers(config)
     if server.runtime_config:
         _check_runtime_config(config)
     if config.storage.partitions != StorageSection().partitions:
@@ -123,13 +127,25 @@ def _check_issuers(config: Config) -> None:
         raise SettingUseless(f"{name}: {error}") from error
 
 
-def _check_webhook(path: Path) -> None:
+def _check_authorizers(config: Config) -> None:
+    auth = config.auth
+    file, modes = auth.authorization_config, auth.authorization_mode
+    if file is None and not modes and auth.authorization_webhook_config_file is None:
+        return
+    # As above.
+    from apiserver.authorization.config import (  # noqa: PLC0415
+        ConfigurationUseless,
+        parse_configuration,
+    )
     from kube.access import AccessError, read_access  # noqa: PLC0415
 
+    name = "auth.authorization_mode" if file is None else "auth.authorization_config"
     try:
-        read_access(path)
-    except AccessError as error:
-        raise SettingUseless(f"auth.authorization_webhook_config_file: {error}") from error
+        for spec in parse_configuration(authorization_document(auth)):
+            if spec.webhook is not None:
+                read_access(spec.webhook.file)
+    except (ConfigurationUseless, AccessError) as error:
+        raise SettingUseless(f"{name}: {error}") from error
 
 
 def _check_audit(config: Config) -> None:

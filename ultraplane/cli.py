@@ -43,7 +43,8 @@ def _journal_settings(address: str | None) -> dict[str, Any]:
 
 
 @app.command()
-def up(  # noqa: PLR0913, PLR0917 -- one for each flag
+def up(  # noqa: PLR0913, PLR0917 -- one for each flag; those in flags.SETTINGS are read by name
+    context: typer.Context,
     data_dir: DataDir = None,
     port: Port = None,
     kubeconfig: flags.WrittenKubeconfig = None,
@@ -56,6 +57,9 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
     join: flags.Join = None,
     token_auth_file: flags.TokenAuthFile = None,
     authentication_config: flags.AuthenticationConfig = None,
+    authorization_config: flags.AuthorizationConfig = None,
+    authorization_mode: flags.AuthorizationMode = None,
+    authorization_webhook_config_file: flags.AuthorizationWebhookConfig = None,
     oidc_issuer_url: flags.OidcIssuerUrl = None,
     oidc_client_id: flags.OidcClientId = None,
     oidc_username_claim: flags.OidcUsernameClaim = None,
@@ -84,29 +88,10 @@ def up(  # noqa: PLR0913, PLR0917 -- one for each flag
 
         ultraplane up --port 7443 --data-dir /b --join /a --journal unix:/a/journal.sock
     """
-    given = {
-        "server.port": port,
-        "server.workers": workers,
-        "controllers.run": controllers,
-        "fleet.nodes": nodes,
+    given = {setting: context.params[flag] for flag, setting in flags.SETTINGS.items()}
+    given |= {
         "supervisor.without": None if without is None else without.split(","),
-        "storage.encryption_provider_config": encryption_provider_config,
-        "join": join,
         **_journal_settings(journal),
-        "auth.token_file": token_auth_file,
-        "auth.authentication_config": authentication_config,
-        "auth.oidc_issuer_url": oidc_issuer_url,
-        "auth.oidc_client_id": oidc_client_id,
-        "auth.oidc_username_claim": oidc_username_claim,
-        "auth.oidc_username_prefix": oidc_username_prefix,
-        "auth.oidc_groups_claim": oidc_groups_claim,
-        "auth.oidc_groups_prefix": oidc_groups_prefix,
-        "auth.oidc_ca_file": oidc_ca_file,
-        "audit.policy_file": audit_policy_file,
-        "audit.log_path": audit_log_path,
-        "admission.enable_plugins": enable_admission_plugins,
-        "admission.disable_plugins": disable_admission_plugins,
-        "admission.control_config_file": admission_control_config_file,
     }
     loaded = _load(config, data_dir, given)
     from ultraplane.up import run_up
@@ -243,6 +228,53 @@ def status(
 
 
 @app.command()
+def top(
+    data_dir: DataDir = None,
+    kubeconfig: flags.WatchedKubeconfig = None,
+    config: ConfigFile = None,
+    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
+    output: Annotated[
+        Literal["table", "json"], typer.Option("--output", "-o", help="For people or programs.")
+    ] = "table",
+) -> None:
+    """Show the cluster as it is this second: nodes, pods, requests, latencies, lag, the scheduler.
+
+    Keys: q leaves, s sorts verbs. Where no terminal is, a line is written each second. Latencies
+    are of the last ten seconds. The web console shows the same: `ultraplane console`.
+
+    Examples:
+
+        ultraplane top
+
+        ultraplane top --kubeconfig ~/.kube/config
+
+        ultraplane top --once -o json | jq .nodes
+    """
+    loaded = _load(config, data_dir, {})
+    from rich.console import Console
+
+    from ultraplane.top import Wish, choose_kubeconfig, run_top
+
+    chosen = choose_kubeconfig(loaded, kubeconfig)
+    run_top(Wish(chosen, once, output == "json"), Console())
+
+
+@app.command()
+def console(data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """Print the address of the web console, with the admin's token in it: open it in a browser.
+
+    The token stands behind the #, which browsers send to no server; the page takes it out of the
+    address at once. Whoever sees the printed address is admin: do not pass it on.
+
+    Example: ultraplane console
+    """
+    loaded = _load(config, data_dir, {})
+    from ultraplane.console_address import console_address
+
+    typer.echo(console_address(loaded))
+
+
+@app.command()
 def conformance(  # noqa: PLR0913, PLR0917 -- one for each flag
     kubeconfig: flags.TestedKubeconfig = None,
     server: flags.TestedServer = "",
@@ -301,6 +333,40 @@ def conformance(  # noqa: PLR0913, PLR0917 -- one for each flag
             typer.echo(case.name)
         return
     raise typer.Exit(0 if command.run(wish, Console()) else 1)
+
+
+@app.command()
+def scaletest(
+    scale: flags.Scale = 0.01,
+    report: flags.ScaleReport = None,
+    objects: flags.ScaleObjects = None,
+    kubeconfig: flags.ScaleKubeconfig = None,
+    config: ConfigFile = None,
+) -> None:
+    """Replay the published experiments with 100,000-node clusters on this machine, and measure.
+
+    Adds objects, launches nodes, runs one training Job over all of them, ten side by side, then
+    fine-tuning and inference together, and takes everything down. Nodes are simulated. Without
+    --kubeconfig a cluster is started for the run, and removed afterwards; it gets the settings in
+    --config.
+
+    The table at the end compares with what was published. Exit code 1 means that a bar was missed.
+    Ctrl-C ends a run early; what was measured is reported.
+
+    Examples:
+
+        ultraplane scaletest --report ./report
+
+        ultraplane scaletest --scale 0.1 --report ./report
+
+        TMPDIR=/large/disk ultraplane scaletest --scale 1 --report ./report
+    """
+    from rich.console import Console
+
+    from ultraplane import scaletest_command as command
+
+    wish = command.Wish(scale, objects, kubeconfig, config, report)
+    raise typer.Exit(0 if command.run(wish, Console(), _version()) else 1)
 
 
 @app.command("config")

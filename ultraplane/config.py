@@ -201,6 +201,11 @@ class ServerSection(Section):
         "the replica has a process of its own, and each worker maps it read-only: reads scale with "
         "the cores.",
     )
+    console: bool = Field(
+        default=True,
+        description="Serve the web console at /console: files without data for anybody, figures "
+        "for who may `get` /console/api/live.",
+    )
     access_log: bool = Field(
         default=False, description="Log every request. Slow; for looking into things."
     )

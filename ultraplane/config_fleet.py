@@ -21,6 +21,10 @@ def _name(text: str) -> str:
     return text
 
 
+def _class_name(text: str) -> str:
+    return _name(text) if text else text
+
+
 def _pod_range(text: str) -> str:
     network = ipaddress.IPv4Network(text)
     if network.prefixlen > _POD_NETWORK_BITS:
@@ -82,6 +86,11 @@ class FleetSection(Section):
     )
     writes_max: int = Field(
         default=32, ge=1, le=1024, description="Writes of pods that may be under way at once."
+    )
+    storage_class: Annotated[str, AfterValidator(_class_name)] = Field(
+        default="standard",
+        description="The StorageClass of simulated disks, which is made, and the default one "
+        'unless another is; "": none is made.',
     )
     kubelet_port: int = Field(
         default=0,

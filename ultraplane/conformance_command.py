@@ -16,12 +16,14 @@ from urllib.parse import urlsplit
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from conformance.api import Api
-from conformance.checks import CaseFailed
+from conformance.checks import CaseFailed, eventually
 from conformance.e2e_binary import BinaryFailed, Run, missing, run_binary
 from conformance.registry import Case, all_cases
 from conformance.reports import write_reports
+from conformance.resource import Resource
 from conformance.results import Outcome, Result
 from conformance.running import Selection, run_cases
 from conformance.stage import Target
@@ -36,6 +38,22 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 # History short enough for the spec that waits until a list's token has expired.
 _OWN_SETTINGS: Final[dict[str, Any]] = {
     "storage": {"compaction_age_s": 60, "compaction_interval_s": 5}
+}
+
+_MISSING_IMAGES: Final[dict[str, Any]] = {
+    "metadata": {"name": "missing-images"},
+    "spec": {
+        "step": "Pull",
+        "match": {
+            "images": [
+                "webserver:404",
+                "*nonexistent",
+                "*non-existent",
+                "invalid.registry.k8s.io/*",
+            ]
+        },
+        "failure": {"reason": "ErrImagePull"},
+    },
 }
 
 
@@ -143,7 +161,16 @@ async def _kubeconfig(wish: Wish, console: Console) -> AsyncIterator[Path]:
     else:
         console.print("[dim]Starting a cluster for this run …[/]")
         async with own_cluster(_OWN_SETTINGS) as path:
+            if wish.binary is not None:
+                await _tell_missing_images(path)
             yield path
+
+
+async def _tell_missing_images(kubeconfig: Path) -> None:
+    """Tell simulated nodes which images upstream's specs of stuck rollouts expect to be nowhere."""
+    async with _api(kubeconfig) as api:
+        stages = Resource(api, "fleet.ultraplane.dev/v1alpha1", "stages", "Stage")
+        await eventually("stages are served", lambda: stages.create(_MISSING_IMAGES))
 
 
 def _written(wish: Wish) -> bytes:
@@ -164,17 +191,20 @@ def _written(wish: Wish) -> bytes:
 async def _run_cases(
     wish: Wish, cases: Sequence[Case], kubeconfig: Path, console: Console
 ) -> list[Result]:
-    try:
-        access = read_access(kubeconfig)
-    except AccessError as error:
-        raise UserError(str(error)) from error
-    host = urlsplit(access.server).hostname or ""
-    webhook_host = wish.webhook_host or ("127.0.0.1" if host in _LOOPBACK else "")
-    async with Api(access) as api:
+    async with _api(kubeconfig) as api:
         await _check_server(api)
+        host = urlsplit(api.access.server).hostname or ""
+        webhook_host = wish.webhook_host or ("127.0.0.1" if host in _LOOPBACK else "")
         target = Target(api, kubeconfig, webhook_host)
         with Progress(console, len(cases)) as progress:
             return await run_cases(cases, target, progress, parallel=wish.parallel)
+
+
+def _api(kubeconfig: Path) -> Api:
+    try:
+        return Api(read_access(kubeconfig))
+    except AccessError as error:
+        raise UserError(str(error)) from error
 
 
 async def _check_server(api: Api) -> None:
@@ -193,7 +223,8 @@ async def _check_server(api: Api) -> None:
 async def _run_binary(wish: Wish, kubeconfig: Path, console: Console) -> list[Result]:
     assert wish.binary is not None
     directory = wish.report or Path(tempfile.gettempdir()) / f"e2e-{secrets.token_hex(4)}"
-    run_it = Run(wish.binary, kubeconfig, directory, wish.focus, wish.skip)
+    nodes = await _count_nodes(kubeconfig)
+    run_it = Run(wish.binary, kubeconfig, directory, wish.focus, wish.skip, nodes)
     console.print(f"[dim]Running {wish.binary}; its log is in {directory} …[/]", soft_wrap=True)
     try:
         results = await run_binary(run_it)
@@ -202,9 +233,21 @@ async def _run_binary(wish: Wish, kubeconfig: Path, console: Console) -> list[Re
     progress = Progress(console, len(results))
     for result in results:
         progress.show(result)
-    for name in missing(results, run_it):
-        console.print(f"[yellow]not run by the binary:[/] {name}", highlight=False)
+    show_missing(console, missing(results, run_it))
     return results
+
+
+def show_missing(console: Console, names: Sequence[str]) -> None:
+    """Show which specs the binary does not know: it is of another release."""
+    for name in names:
+        console.print("[yellow]not run by the binary:[/]", escape(name), soft_wrap=True)
+
+
+async def _count_nodes(kubeconfig: Path) -> int:
+    """Return how many nodes there are, and see that the server can be tested at all."""
+    async with _api(kubeconfig) as api:
+        await _check_server(api)
+        return len((await api.get("/api/v1/nodes"))["items"])
 
 
 def _patterns(texts: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:

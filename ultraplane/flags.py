@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +17,15 @@ WrittenKubeconfig = Annotated[
         metavar="FILE",
         help="Where to write the kubeconfig. A file with other clusters in it is never "
         "touched. Default: DIR/kubeconfig",
+    ),
+]
+WatchedKubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        parser=path_argument,
+        metavar="FILE",
+        help="Whose cluster to show, and as whom. Default: that in DIR.",
     ),
 ]
 Workers = Annotated[
@@ -75,6 +84,32 @@ TokenAuthFile = Annotated[
         parser=path_argument,
         metavar="FILE",
         help='More bearer tokens, one a line: token,user,uid,"group1,group2".',
+    ),
+]
+AuthorizationConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--authorization-config",
+        parser=path_argument,
+        metavar="FILE",
+        help="Who is asked what users may do, in order (AuthorizationConfiguration).",
+    ),
+]
+AuthorizationMode = Annotated[
+    str | None,
+    typer.Option(
+        "--authorization-mode",
+        metavar="NAMES",
+        help="The same by names: Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny. Default: Node,RBAC.",
+    ),
+]
+AuthorizationWebhookConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--authorization-webhook-config-file",
+        parser=path_argument,
+        metavar="FILE",
+        help="A kubeconfig that says where the authorization webhook is.",
     ),
 ]
 AuthenticationConfig = Annotated[
@@ -243,6 +278,45 @@ E2eBinary = Annotated[
 OnlyBinary = Annotated[
     bool, typer.Option("--only-binary", help="Run the e2e binary alone, none of our cases.")
 ]
+Scale = Annotated[
+    float,
+    typer.Option(
+        "--scale",
+        metavar="SHARE",
+        min=0.01,
+        max=1.0,
+        help="How much of the published sizes: 1 is 100,000 nodes, 300,000 pods and 10 million "
+        "objects, which wants 24 GiB of memory and hours; 0.01 takes a minute or two.",
+    ),
+]
+ScaleObjects = Annotated[
+    int | None,
+    typer.Option(
+        "--objects",
+        metavar="N",
+        min=0,
+        help="Objects at the peak. Default: 10 million times SHARE, as far as there is room.",
+    ),
+]
+ScaleReport = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        parser=path_argument,
+        metavar="DIR",
+        help="Write scaletest.html, a page with plots, and scaletest.json, all samples, there.",
+    ),
+]
+ScaleKubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        parser=path_argument,
+        metavar="FILE",
+        help="Use the cluster that this one's current context leads to, as its user, who has to be "
+        "allowed everything. It needs a fleet of one node, and gets, and loses, many objects.",
+    ),
+]
 EnablePlugins = Annotated[
     str | None,
     typer.Option(
@@ -268,3 +342,29 @@ AdmissionControl = Annotated[
         help="How plugins are configured (AdmissionConfiguration).",
     ),
 ]
+SETTINGS: Final = {
+    "port": "server.port",
+    "workers": "server.workers",
+    "controllers": "controllers.run",
+    "nodes": "fleet.nodes",
+    "encryption_provider_config": "storage.encryption_provider_config",
+    "join": "join",
+    "token_auth_file": "auth.token_file",
+    "authentication_config": "auth.authentication_config",
+    "authorization_config": "auth.authorization_config",
+    "authorization_mode": "auth.authorization_mode",
+    "authorization_webhook_config_file": "auth.authorization_webhook_config_file",
+    "oidc_issuer_url": "auth.oidc_issuer_url",
+    "oidc_client_id": "auth.oidc_client_id",
+    "oidc_username_claim": "auth.oidc_username_claim",
+    "oidc_username_prefix": "auth.oidc_username_prefix",
+    "oidc_groups_claim": "auth.oidc_groups_claim",
+    "oidc_groups_prefix": "auth.oidc_groups_prefix",
+    "oidc_ca_file": "auth.oidc_ca_file",
+    "audit_policy_file": "audit.policy_file",
+    "audit_log_path": "audit.log_path",
+    "enable_admission_plugins": "admission.enable_plugins",
+    "disable_admission_plugins": "admission.disable_plugins",
+    "admission_control_config_file": "admission.control_config_file",
+}
+"""The settings that flags of `ultraplane up` give as they are, by the flags' names."""

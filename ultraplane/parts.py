@@ -31,7 +31,12 @@ from ultraplane.access_config import AdmissionSection, AuditSection
 from ultraplane.config import Config
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
-from ultraplane.policy_files import audit_policy, authentication_document, pod_security
+from ultraplane.policy_files import (
+    audit_policy,
+    authentication_document,
+    authorization_document,
+    pod_security,
+)
 from ultraplane.probes import accepts_connections, answers_ok
 from ultraplane.supervisor import ProcessSpec
 
@@ -42,7 +47,7 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
     """Return what the API server is told."""
-    server, storage = config.server, config.storage
+    server = config.server
     first, _, last = server.node_port_range.partition("-")
     return ServerSettings(
         data_dir=config.data_dir,
@@ -78,34 +83,48 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         log_level=config.log_level,
         workers=server.workers,
         worker_index=0,
-        storage=StorageSettings(
-            partitions=storage.partitions,
-            compaction_age_s=storage.compaction_age_s,
-            compaction_revisions_max=storage.compaction_revisions_max,
-            compaction_interval_s=storage.compaction_interval_s,
-            checkpoint_interval_s=storage.checkpoint_interval_s,
-            map_bytes_max=storage.map_bytes_max,
-            plain_bytes_max=storage.plain_bytes_max,
-            process_per_partition=storage.process_per_partition,
-            quota_memory_bytes=storage.quota_memory_mib << 20,
-            quota_objects=storage.quota_objects,
-            quota_objects_of=storage.quota_objects_of,
-            quota_log_bytes=config.journal.quota_log_mib << 20,
-            memory_reserve_bytes=storage.memory_reserve_mib << 20,
-            log_reserve_bytes=config.journal.reserve_mib << 20,
-        ),
+        storage=_storage(config),
         auth=AuthSettings(
             service_account_key_files=config.auth.service_account_key_files,
             authentication=authentication_document(config.auth),
+            authentication_file=config.auth.authentication_config,
             anonymous=config.auth.anonymous,
             bootstrap_tokens=config.auth.bootstrap_tokens,
-            webhook_config_file=config.auth.authorization_webhook_config_file,
+            authorization=authorization_document(config.auth),
+            authorization_file=config.auth.authorization_config,
         ),
         admission=_admission(config.admission),
         audit=_audit(config.audit),
         kubelet=_kubelet_settings(config, pki),
         aggregation=_aggregation_settings(config, pki),
+        console=server.console,
+        scheduler_socket=_socket(config.scheduler_address, is_run=config.runs_scheduler),
+        controllers_socket=_socket(config.controllers_address, is_run=config.runs_controllers),
     )
+
+
+def _storage(config: Config) -> StorageSettings:
+    storage = config.storage
+    return StorageSettings(
+        partitions=storage.partitions,
+        compaction_age_s=storage.compaction_age_s,
+        compaction_revisions_max=storage.compaction_revisions_max,
+        compaction_interval_s=storage.compaction_interval_s,
+        checkpoint_interval_s=storage.checkpoint_interval_s,
+        map_bytes_max=storage.map_bytes_max,
+        plain_bytes_max=storage.plain_bytes_max,
+        process_per_partition=storage.process_per_partition,
+        quota_memory_bytes=storage.quota_memory_mib << 20,
+        quota_objects=storage.quota_objects,
+        quota_objects_of=storage.quota_objects_of,
+        quota_log_bytes=config.journal.quota_log_mib << 20,
+        memory_reserve_bytes=storage.memory_reserve_mib << 20,
+        log_reserve_bytes=config.journal.reserve_mib << 20,
+    )
+
+
+def _socket(address: str, *, is_run: bool) -> Path | None:
+    return Path(address.removeprefix("unix:")) if is_run else None
 
 
 def _admission(admission: AdmissionSection) -> AdmissionSettings:
@@ -218,6 +237,7 @@ def fleet_plan(config: Config, pki: Pki, kubelet_port: int) -> FleetPlan:
         lease_interval_s=fleet.lease_interval_s,
         status_interval_s=fleet.status_interval_s,
         writes_max=fleet.writes_max,
+        storage_class=fleet.storage_class,
         kubelet_port=kubelet_port,
         client_ca=str(pki.client_ca_bundle),
         proxy_ca=str(front),

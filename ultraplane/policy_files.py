@@ -55,6 +55,42 @@ def _username_prefix(auth: AuthSection) -> str:
     return "" if prefix == "-" else prefix
 
 
+def authorization_document(auth: AuthSection) -> dict[str, Any]:
+    """Return the AuthorizationConfiguration that is in force.
+
+    Raises:
+        DocumentUseless: the file cannot be read, or holds something else.
+    """
+    if auth.authorization_config is not None:
+        return _document("auth.authorization_config", auth.authorization_config)
+    modes = auth.authorization_mode
+    if not modes:
+        modes = ("Node", "RBAC")
+        if auth.authorization_webhook_config_file is not None:
+            modes += ("Webhook",)
+    authorizers = [_authorizer(mode, auth) for mode in modes]
+    return {
+        "kind": "AuthorizationConfiguration",
+        "apiVersion": _VERSION,
+        "authorizers": authorizers,
+    }
+
+
+def _authorizer(mode: str, auth: AuthSection) -> dict[str, Any]:
+    entry: dict[str, Any] = {"type": mode, "name": mode.lower()}
+    if mode == "Webhook":
+        entry["webhook"] = {
+            "timeout": "10s",
+            "subjectAccessReviewVersion": "v1",
+            "failurePolicy": "NoOpinion",
+            "connectionInfo": {
+                "type": "KubeConfigFile",
+                "kubeConfigFile": str(auth.authorization_webhook_config_file),
+            },
+        }
+    return entry
+
+
 def audit_policy(audit: AuditSection) -> dict[str, Any]:
     """Return the audit policy that is in force, {} for none.
 

@@ -2,7 +2,8 @@
 
 v3 is a list of documents: theirs are in it under their own hashes, and are asked for where they
 are. v2 is one document, into which the paths of each extension's version are put, with the
-definitions that they need. Where there are no extensions, all answers are those of `kube.openapi`.
+definitions and parameters that they need. Where there are no extensions, all answers are those of
+`kube.openapi`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,18 @@ from apiserver.aside import rendered
 from apiserver.proxying.wire import Address, BackendFailed, Backends
 from kube.json_types import JsonObject
 from kube.openapi import OpenApi
-from kube.openapi.protobuf import encode_swagger
+from kube.openapi.sections import (
+    JSON_FORM,
+    PROTOBUF_FORM,
+    Form,
+    Section,
+    encoded,
+    joined,
+)
 
 _ROOT: Final = "/openapi/v3/"
 _REFERENCE: Final = "#/definitions/"
+_PARAMETER: Final = "#/parameters/"
 _RENAMES_MAX: Final = 100
 _JSON: Final = ((b"Accept", b"application/json"),)
 _INDEX_BYTES_MAX: Final = 1 << 20
@@ -123,22 +132,20 @@ class MergedOpenApi:
         self.local = local
         self.remote = remote
         self._lock = Lock()
-        self._made: dict[str, tuple[object, bytes]] = {}
+        self._made: dict[str, tuple[int, bytes]] = {}
         self._tag: tuple[bytes, str] = (b"", "")
 
     def v2(self) -> bytes:
         """Return the whole API as Swagger 2.0."""
-        local, specs = self.local.v2(), self.remote.specs()
-        if not specs:
-            return local
-        return self._cached("v2", local, lambda: _merge(orjson.loads(local), specs))
+        if not self.remote.specs():
+            return self.local.v2()
+        return self._cached("v2", JSON_FORM)
 
     def v2_protobuf(self) -> bytes:
         """Return the same as `v2` in the binary form; without extensions that it cannot show."""
-        local = self.local.v2_protobuf()
         if not self.remote.specs():
-            return local
-        return self._cached("v2.protobuf", local, lambda: _encoded(self.v2(), local))
+            return self.local.v2_protobuf()
+        return self._cached("v2.protobuf", PROTOBUF_FORM)
 
     def v3_index(self) -> bytes:
         """Return the answer to `/openapi/v3`."""
@@ -167,24 +174,22 @@ class MergedOpenApi:
             self._tag = (document, tag)
         return tag
 
-    def _cached(self, key: str, local: bytes, build: Any) -> bytes:
-        state = (self.remote.generation, id(local))
+    def _cached(self, key: str, form: Form) -> bytes:
+        generation = self.remote.generation
         with self._lock:
             made = self._made.get(key)
-        if made is not None and made[0] == state:
+        if made is not None and made[0] == generation:
             return made[1]
-        document: bytes = build()
+        added = []
+        for spec in renamed_apart(self.remote.specs(), self.local.sections(JSON_FORM)):
+            try:
+                added.append(encoded(spec, form))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                _log.warning("OpenAPI of an extension has no such form: %r", error)
+        document = joined([*self.local.sections(form), *added], form)
         with self._lock:
-            self._made[key] = (state, document)
+            self._made[key] = (generation, document)
         return document
-
-
-def _encoded(document: bytes, local: bytes) -> bytes:
-    try:
-        return encode_swagger(orjson.loads(document))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        _log.warning("OpenAPI of extensions has no binary form: %r", error)
-        return local
 
 
 def _filtered(body: bytes, prefix: str) -> bytes:
@@ -207,44 +212,74 @@ def _filtered(body: bytes, prefix: str) -> bytes:
         if name in known and name not in needed:
             needed[name] = known[name]
             waiting.extend(_references(known[name]))
-    return orjson.dumps({"paths": paths, "definitions": needed})
+    shared = spec.get("parameters")
+    named = set(_references(paths, _PARAMETER))
+    parameters = shared if isinstance(shared, dict) else {}
+    return orjson.dumps(
+        {
+            "paths": paths,
+            "definitions": needed,
+            "parameters": {name: parameters[name] for name in sorted(named & parameters.keys())},
+        }
+    )
 
 
-def _merge(document: JsonObject, specs: list[JsonObject]) -> bytes:
-    """Return a Swagger document with others put into it.
+def renamed_apart(specs: Iterable[JsonObject], sections: Iterable[Section]) -> list[JsonObject]:
+    """Return documents whose definitions may be put beside those of sections.
 
-    A definition of a name that is taken by another gets a number; paths that are there stay.
+    A definition of a name that another has taken gets a number.
     """
-    definitions = document["definitions"]
+    taken: dict[str, Any] = {}
+    for section in sections:
+        taken |= section.definitions
+    found = []
     for spec in specs:
-        renames: dict[str, str] = {}
-        for name, definition in spec["definitions"].items():
-            if name in definitions and definitions[name] != definition:
-                renames[name] = _free_name(name, definitions, spec["definitions"])
-        added = _renamed(spec, renames) if renames else spec
-        for name, definition in added["definitions"].items():
-            definitions.setdefault(renames.get(name, name), definition)
-        for path, item in added["paths"].items():
-            document["paths"].setdefault(path, item)
-    return orjson.dumps(document)
+        own = spec["definitions"]
+        for name in own.keys() & taken.keys():
+            if isinstance(taken[name], bytes):
+                taken[name] = _decoded(taken[name])
+        renames = {
+            name: _free_name(name, taken, own)
+            for name, definition in own.items()
+            if taken.get(name, definition) != definition
+        }
+        shown = _renamed(spec, renames) if renames else spec
+        definitions = shown["definitions"]
+        shown = {
+            **shown,
+            "definitions": {renames.get(name, name): each for name, each in definitions.items()},
+        }
+        taken = {**shown["definitions"], **taken}
+        found.append(shown)
+    return found
+
+
+def _decoded(member: bytes) -> JsonObject:
+    """Return the value of a definition that is encoded with its name."""
+    (value,) = orjson.loads(b"{" + member + b"}").values()
+    assert isinstance(value, dict)
+    return value
 
 
 def _free_name(name: str, taken: JsonObject, own: JsonObject) -> str:
     for number in range(2, _RENAMES_MAX):
         candidate = f"{name}_v{number}"
-        if candidate not in own and taken.get(candidate, own[name]) == own[name]:
+        known = taken.get(candidate, own[name])
+        if isinstance(known, bytes):
+            known = _decoded(known)
+        if candidate not in own and known == own[name]:
             return candidate
     return f"{name}_v{_RENAMES_MAX}"
 
 
-def _references(value: Any) -> Iterator[str]:
+def _references(value: Any, prefix: str = _REFERENCE) -> Iterator[str]:
     waiting = [value]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):
             reference = one.get("$ref")
-            if isinstance(reference, str) and reference.startswith(_REFERENCE):
-                yield reference.removeprefix(_REFERENCE)
+            if isinstance(reference, str) and reference.startswith(prefix):
+                yield reference.removeprefix(prefix)
             waiting.extend(one.values())
         elif isinstance(one, list):
             waiting.extend(one)
@@ -258,7 +293,7 @@ def _renamed(spec: JsonObject, renames: dict[str, str]) -> JsonObject:
         one = waiting.pop()
         if isinstance(one, dict):
             reference = one.get("$ref")
-            if isinstance(reference, str):
+            if isinstance(reference, str) and reference.startswith(_REFERENCE):
                 name = reference.removeprefix(_REFERENCE)
                 one["$ref"] = _REFERENCE + renames.get(name, name)
             waiting.extend(one.values())

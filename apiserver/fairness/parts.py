@@ -25,11 +25,13 @@ class Fairness:
         gate: lets requests in.
         keeper: looks after the objects; to be run.
         dumps: the debug tables, None without priority and fairness.
+        flows: levels and what they do; nobody goes through them without priority and fairness.
     """
 
     gate: Gate
     keeper: Keeper
     dumps: Dumps | None
+    flows: Flows
 
 
 def make_fairness(server: Server) -> Fairness:
@@ -44,9 +46,9 @@ def make_fairness(server: Server) -> Fairness:
     samples = Samples(flows)
     keeper = Keeper(server, flows, figures, samples)
     if not settings.priority_and_fairness:
-        return Fairness(InflightGate(reads, writes), keeper, None)
+        return Fairness(InflightGate(reads, writes), keeper, None, flows)
     server.metrics.gauges += (figures, samples.families)
     watches = WatchCounts()
     estimator = WorkEstimator(SampledSizes(server.store))
     gate = FairGate(flows, estimator, watches, clock)
-    return Fairness(gate, keeper, Dumps(flows, clock))
+    return Fairness(gate, keeper, Dumps(flows, clock), flows)

@@ -16,7 +16,7 @@ from typing import Any, Final
 import jwt
 import orjson
 
-from apiserver.oidc.config import Issuer
+from apiserver.oidc.issuer import Issuer
 from runtime.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
@@ -42,7 +42,11 @@ def fetch(url: str, authorities: str) -> bytes:
 
 
 class IssuerKeys:
-    """The keys of one issuer."""
+    """The keys of one issuer.
+
+    Attributes:
+        tried: set once they were asked for, with or without success.
+    """
 
     def __init__(self, issuer: Issuer, clock: Clock, fetch_url: Fetch = fetch) -> None:
         self._issuer = issuer
@@ -52,6 +56,7 @@ class IssuerKeys:
         self._fetching: asyncio.Future[None] | None = None
         self._wanted = asyncio.Event()
         self._next_s = 0.0
+        self.tried = asyncio.Event()
 
     def find(self, kid: str | None) -> jwt.PyJWK | None:
         """Return a key by name; without a name the only one there is."""
@@ -83,6 +88,7 @@ class IssuerKeys:
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
             self._wanted.clear()
+            self.tried.set()
             await self._wait(pause_s)
 
     async def _wait(self, pause_s: float) -> None:

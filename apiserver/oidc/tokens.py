@@ -1,25 +1,24 @@
-"""Checks the tokens of one issuer, and makes users of their claims."""
+"""Checks the tokens of one issuer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import jwt
 
-from apiserver.authn import AUTHENTICATED, CREDENTIAL_ID, Found, NotYet, TokenRefused, User
-from apiserver.oidc.config import ClaimMapping, Issuer
+from apiserver.authn import Found, NotYet, TokenRefused, User
+from apiserver.oidc.issuer import Issuer
 from apiserver.oidc.keys import IssuerKeys
+from apiserver.oidc.mapping import user_of
 from apiserver.service_accounts import unverified_claims
-from kube.field import quote
 from kube.json_types import JsonObject
 from runtime.clock import Clock
 
 _CACHE_MAX: Final = 10_000
 _AGAIN_S: Final = 60.0
 """After so long a signature is checked again: its key may be taken back."""
-_EMAIL: Final = "email"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class OidcTokens:
             if unverified_claims(token).get("iss") != self._issuer.url:
                 return None
             claims = self._verify(token)
-            known = _Checked(self._user_of(claims), float(claims["exp"]), now_s + _AGAIN_S)
+            known = _Checked(user_of(self._issuer, claims), float(claims["exp"]), now_s + _AGAIN_S)
             self._checked.pop(token, None)
             if len(self._checked) >= _CACHE_MAX:
                 del self._checked[next(iter(self._checked))]
@@ -90,44 +89,3 @@ class OidcTokens:
         if isinstance(claims.get("nbf"), int | float) and claims["nbf"] > self._clock.now_s() + 60:
             raise TokenRefused("oidc: verify token: current time before the nbf (not before) time")
         return claims
-
-    def _user_of(self, claims: JsonObject) -> User:
-        issuer = self._issuer
-        name = _text(claims, issuer.username.claim, "username")
-        if issuer.username.claim == _EMAIL and claims.get("email_verified") is False:
-            raise TokenRefused("oidc: email not verified")
-        for claim, wanted in issuer.required.items():
-            if claim not in claims:
-                raise TokenRefused(f"oidc: required claim {claim} not present in ID token")
-            if claims[claim] != wanted:
-                raise TokenRefused(
-                    f"oidc: required claim {claim} value does not match. Got = {claims[claim]}, "
-                    f"want = {wanted}"
-                )
-        uid = _text(claims, issuer.uid_claim, "uid") if issuer.uid_claim else ""
-        groups = _groups(claims, issuer.groups) if issuer.groups is not None else []
-        extra = {}
-        if isinstance(claims.get("jti"), str):
-            extra[CREDENTIAL_ID] = [f"JTI={claims['jti']}"]
-        named = tuple(dict.fromkeys((*groups, AUTHENTICATED)))
-        return User(issuer.username.prefix + name, named, uid, extra)
-
-
-def _text(claims: JsonObject, claim: str, what: str) -> str:
-    value = claims.get(claim)
-    if not isinstance(value, str) or not value:
-        why = "claim not present" if value is None else "not a string"
-        raise TokenRefused(f"oidc: parse {what} claims {quote(claim)}: {why}")
-    return value
-
-
-def _groups(claims: JsonObject, mapping: ClaimMapping) -> list[str]:
-    value: Any = claims.get(mapping.claim)
-    if value is None:
-        return []
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
-        raise TokenRefused(
-            f"oidc: parse groups claim {quote(mapping.claim)}: not a list of strings"
-        )
-    return [mapping.prefix + one for one in values]

@@ -18,6 +18,7 @@ from apiserver.proxying.rewriting import HTML_BYTES_MAX, Rewriting
 from apiserver.proxying.takeover import TakenOver, close_soon, keep_alive, pump, until_one_ends
 from apiserver.proxying.wire import Address, BackendConnection, BackendFailed, Backends, Head
 from kube import status as st
+from kube.foreign_status import foreign_answer
 from runtime.tasks import TaskScope
 
 Header = tuple[bytes, bytes]
@@ -182,7 +183,7 @@ def _refusal_of(code: int, pod: str, text: str) -> st.StatusError:
         return st.bad_request(text)
     if 300 <= code < 400:
         raise BackendFailed("redirects forbidden")
-    return st.foreign_answer(code, "", "pods/log", pod, text)
+    return foreign_answer(code, "", "pods/log", pod, text)
 
 
 async def _ask(

@@ -11,7 +11,7 @@ from typing import Final
 
 from apiserver.authn import MASTERS, User
 from apiserver.authz import Attributes, Authorizer
-from apiserver.guard import Guard
+from apiserver.guard import Guard, Writer
 from apiserver.rbac.authorizer import RbacAuthorizer
 from apiserver.rbac.coverage import describe, missing_parts, quoted
 from apiserver.rbac.index import (
@@ -68,8 +68,9 @@ class RoleGuard:
         self._holdings = holdings
         self._plural = plural
 
-    def check(self, user: User, new: JsonObject, old: JsonObject | None, _part: str) -> None:
+    def check(self, writer: Writer, new: JsonObject, old: JsonObject | None, _part: str) -> None:
         """See Guard."""
+        user = writer.user
         if MASTERS in user.groups:
             return
         rules, aggregates = new.get("rules") or [], _aggregates(new)
@@ -84,7 +85,7 @@ class RoleGuard:
         name = metadata.get("name", "")
         asked = name if old is not None else ""
         escalate = Attributes("escalate", GROUP, "*", self._plural, "", namespace, asked)
-        if self._holdings.authorizer.allows(user, escalate):
+        if writer.may(self._holdings.authorizer, escalate):
             return
         if why := self._holdings.fault(user, namespace, rules):
             raise st.forbidden(GROUP, self._plural, name, why)
@@ -100,12 +101,13 @@ class BindingGuard:
         self._holdings = holdings
         self._plural = plural
 
-    def check(self, user: User, new: JsonObject, old: JsonObject | None, _part: str) -> None:
+    def check(self, writer: Writer, new: JsonObject, old: JsonObject | None, _part: str) -> None:
         """See Guard.
 
         Raises:
             StatusError: 403; 404, the role is not there.
         """
+        user = writer.user
         if MASTERS in user.groups or (old is not None and _only_collected(new, old)):
             return
         metadata = (old or new)["metadata"]
@@ -117,7 +119,7 @@ class BindingGuard:
         plural = f"{kind.lower()}s"
         group = reference.get("apiGroup", "")
         bind = Attributes("bind", group, "*", plural, "", namespace, reference.get("name", ""))
-        if self._holdings.authorizer.allows(user, bind):
+        if writer.may(self._holdings.authorizer, bind):
             return
         role = role_key(reference, namespace)
         rules = self._holdings.rbac.role(role)

@@ -1,5 +1,7 @@
 """The default roles of controllers, each bound to the service account of that name.
 
+All are upstream's, but that of leaderworkerset-controller, which runs here beside them.
+
 Written as `apiserver/rbac/policy.py` reads it: a role's name, and below it, further in, a line for
 each rule: verbs, groups, resources and perhaps names, or verbs, `urls` and paths. `read` is get,
 list and watch; `write` is create, delete, deletecollection, patch and update; `all` is both; `core`
@@ -62,6 +64,8 @@ device-taint-eviction-controller
   read resource.k8s.io resourceslices
   read resource.k8s.io deviceclasses
   events
+  read resource.k8s.io devicetaintrules
+  patch,update resource.k8s.io devicetaintrules/status
 disruption-controller
   read apps,extensions deployments
   read apps,extensions replicasets
@@ -117,6 +121,19 @@ job-controller
   update batch jobs/status
   update batch jobs/finalizers
   create,delete,list,patch,watch core pods
+  events
+leaderworkerset-controller
+  get,create apiextensions.k8s.io customresourcedefinitions
+  read leaderworkerset.x-k8s.io leaderworkersets
+  get,patch,update leaderworkerset.x-k8s.io leaderworkersets/status
+  update leaderworkerset.x-k8s.io leaderworkersets/finalizers
+  read,create,patch,update apps statefulsets
+  update apps statefulsets/finalizers
+  read,create,delete apps controllerrevisions
+  read,create core services
+  read,delete core pods
+  update core pods/finalizers
+  list,watch core nodes
   events
 legacy-service-account-token-cleaner
   get core configmaps kube-apiserver-legacy-service-account-token-tracking

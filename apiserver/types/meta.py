@@ -60,6 +60,7 @@ __all__ = [
     "NameCheck",
     "byte_length",
     "check_string",
+    "domain_prefixed_path_errors",
     "ip_family",
     "is_c_identifier",
     "is_condition_reason",
@@ -131,6 +132,17 @@ _IMMUTABLE_OPTIONALS: Final = (
 def check_string(value: str, path: str, check: Callable[[str], list[str]]) -> list[FieldError]:
     """Return what a string check finds, as errors of the field at `path`."""
     return [invalid(path, value, message) for message in check(value)]
+
+
+def domain_prefixed_path_errors(text: str, path: str) -> list[FieldError]:
+    """Check a name such as `acme.io/foo`."""
+    if not text:
+        return [required(path)]
+    host, _, rest = text.partition("/")
+    if not host or not rest:
+        example = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        return [invalid(path, text, example)]
+    return check_string(host, path, is_dns1123_subdomain) + check_string(rest, path, is_http_path)
 
 
 def validate_immutable(new: Any, old: Any, path: str) -> list[FieldError]:

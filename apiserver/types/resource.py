@@ -12,11 +12,14 @@ from apiserver.types.meta import (
     is_dns1123_subdomain,
     validate_immutable,
 )
+from kube import times
 from kube.field import FieldError, duplicate, invalid, required, too_many
 from kube.json_types import JsonObject
+from runtime.clock import SystemClock
 
 GROUP: Final = "resource.k8s.io"
 REQUESTS_MAX: Final = 32
+_CLOCK: Final = SystemClock()
 _ONE_OF: Final = "exactly one of `exactly` or `firstAvailable` must be specified"
 
 
@@ -46,6 +49,24 @@ def default_claim(obj: JsonObject) -> None:
 def default_template(obj: JsonObject) -> None:
     """Default the requests of the claims a template makes."""
     _default_spec(obj.setdefault("spec", {}).setdefault("spec", {}))
+
+
+def _default_taint(taint: JsonObject) -> None:
+    if not taint.get("timeAdded"):
+        taint["timeAdded"] = times.format_seconds(int(_CLOCK.now_s()))
+
+
+def default_rule(obj: JsonObject) -> None:
+    """Note since when a rule's taint is there (SetDefaults_DeviceTaint)."""
+    if (taint := obj.setdefault("spec", {}).get("taint")) is not None:
+        _default_taint(taint)
+
+
+def default_slice(obj: JsonObject) -> None:
+    """Note since when devices' taints are there."""
+    for device in obj.setdefault("spec", {}).get("devices") or ():
+        for taint in device.get("taints") or ():
+            _default_taint(taint)
 
 
 def _request_errors(request: JsonObject, path: str) -> list[FieldError]:
@@ -157,6 +178,7 @@ HOOKS: Final = {
         validate_update=lambda new, old: _same_spec(new, old) + validate_template(new),
     ),
     f"{GROUP}/resourceslices": TypeHooks(
+        default=default_slice,
         validate_create=validate_slice,
         validate_update=validate_slice_update,
         fields={
@@ -166,5 +188,5 @@ HOOKS: Final = {
         generation=True,
     ),
     f"{GROUP}/deviceclasses": TypeHooks(generation=True),
-    f"{GROUP}/devicetaintrules": TypeHooks(generation=True, has_status=True),
+    f"{GROUP}/devicetaintrules": TypeHooks(default=default_rule, generation=True, has_status=True),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from apiserver.authn import User
@@ -11,12 +12,20 @@ from kube import field as fld
 from kube import status as st
 from kube.field import FieldError
 from kube.json_types import JsonObject
+from kube.selector_parser import SelectorError, make_requirement
+from kube.selectors import Operator
 
 SELF: Final = "SelfSubjectAccessReview"
 LOCAL: Final = "LocalSubjectAccessReview"
 _PATH: Final = "spec.nonResourceAttributes"
 _RESOURCE: Final = "spec.resourceAttributes"
 _FIELD_OPERATORS: Final = {"In": "=", "NotIn": "!="}
+_LABEL_OPERATORS: Final = {
+    "In": Operator.IN,
+    "NotIn": Operator.NOT_IN,
+    "Exists": Operator.EXISTS,
+    "DoesNotExist": Operator.NOT_EXISTS,
+}
 
 
 async def review_access(
@@ -34,6 +43,8 @@ async def review_access(
     user = asking if kind == SELF else _user_of(spec)
     decision = await authorizer.decide_at_last(user, _attributes(spec))
     status: JsonObject = {"allowed": decision.allowed}
+    if decision.denied:
+        status["denied"] = True
     if decision.reason:
         status["reason"] = decision.reason
     return status
@@ -108,8 +119,8 @@ def _attributes(spec: JsonObject) -> Attributes:
         wanted.get("namespace", ""),
         wanted.get("name", ""),
         selectors=(
-            _text_of(wanted.get("fieldSelector")),
-            _text_of(wanted.get("labelSelector")),
+            _field_text(wanted.get("fieldSelector")),
+            _label_text(wanted.get("labelSelector")),
         ),
     )
 
@@ -117,9 +128,11 @@ def _attributes(spec: JsonObject) -> Attributes:
 _NO_RESOURCE: Final = "\0"
 
 
-def _text_of(selector: JsonObject | None) -> str:
-    """Return a review's selector as a request would write it; what can't be written restricts
-    nothing."""
+def _field_text(selector: JsonObject | None) -> str:
+    """Return a review's selector as a request would write it.
+
+    What can't be written restricts nothing.
+    """
     if not selector:
         return ""
     if raw := selector.get("rawSelector"):
@@ -130,4 +143,20 @@ def _text_of(selector: JsonObject | None) -> str:
         sign = _FIELD_OPERATORS.get(requirement.get("operator", ""))
         if sign is not None and len(values) == 1:
             terms.append(f"{requirement.get('key', '')}{sign}{values[0]}")
+    return ",".join(terms)
+
+
+def _label_text(selector: JsonObject | None) -> str:
+    """Return the same of labels, which have more operators."""
+    if not selector:
+        return ""
+    if raw := selector.get("rawSelector"):
+        return str(raw)
+    terms = []
+    for requirement in selector.get("requirements") or ():
+        operator = _LABEL_OPERATORS.get(requirement.get("operator", ""))
+        if operator is not None:
+            values = tuple(requirement.get("values") or ())
+            with suppress(SelectorError):
+                terms.append(str(make_requirement(requirement.get("key", ""), operator, values)))
     return ",".join(terms)

@@ -78,7 +78,7 @@ async def create_object(
     manager = options.field_manager or manager_of(exchange.user_agent)
     tracked = _Tracked(resource, obj, manager, _now(server), applies=options.applies)
     obj = await _mutate(server, exchange, resource, obj, options, tracked)
-    server.guard(exchange.user, resource, obj, None)
+    await server.guard_new(exchange.user, resource, obj)
     prefix = obj["metadata"].get("generateName", "")
     generated = bool(prefix) and not obj["metadata"].get("name")
     pristine = orjson.dumps(obj) if generated else b""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from apiserver.authn import Authenticator, User
 from apiserver.authz import Authorizer
 from apiserver.documents import read_request
@@ -18,6 +20,8 @@ from apiserver.verbs.negotiation import media_without_tables
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
+
+_UNRESOLVED_AFAR: Final = "webhook authorizer does not support user rule resolution"
 
 
 class Reviews:
@@ -84,10 +88,12 @@ class Reviews:
                 for rule in rules
                 if rule.urls
             ],
-            "incomplete": is_node(user),
+            "incomplete": is_node(user) or self._authorizer.is_remote,
         }
         faults = [UNRESOLVED] if is_node(user) else []
         faults += [role_not_found(role) for role in missing]
+        if self._authorizer.is_remote:
+            faults.append(_UNRESOLVED_AFAR)
         if faults:
             status["evaluationError"] = ", ".join(faults)
         return status

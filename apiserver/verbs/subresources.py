@@ -106,7 +106,6 @@ async def write_part(server: Server, exchange: Exchange, target: Target, rules: 
     def finish(new: JsonObject, old: JsonObject) -> JsonObject:
         managers = new["metadata"].get("managedFields")
         check_revision(resource, new, old)
-        server.guard(exchange.user, resource, new, old, target.subresource)
         rules.prepare(new, old)
         if resource.hooks.stamp_status is not None:
             resource.hooks.stamp_status(new, old, writing.now)

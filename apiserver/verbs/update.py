@@ -9,7 +9,7 @@ consistent read before the client hears of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, assert_never
 
@@ -18,8 +18,11 @@ import orjson
 from apiserver.admission.attributes import UPDATE, Attributes
 from apiserver.admission.chain import Plan
 from apiserver.aside import aside
+from apiserver.authn import NotYet
+from apiserver.authz import Attributes as Asked
 from apiserver.companions import NO_CLAIMS, Claims
 from apiserver.exchange import Caller
+from apiserver.guard import Writer
 from apiserver.metadata import ensure_namespace, spec_changed
 from apiserver.options import WriteOptions
 from apiserver.resources import Resource
@@ -89,6 +92,7 @@ class Change:
         subresource: which one is written, where `part` does not say so.
         finish: makes the object of what `produce` gave, once admission has seen that.
         shown: what admission sees of an object, where that is not the object itself.
+        said: what somebody far away said of the writer, while this went on.
     """
 
     server: Server
@@ -102,6 +106,7 @@ class Change:
     subresource: str = ""
     finish: Finish | None = None
     shown: Callable[[JsonObject], JsonObject] | None = None
+    said: dict[Asked, bool] = field(default_factory=dict)
 
     async def apply(self, namespace: str, name: str, known: Record | None = None) -> Updated:
         """Change the object to what `produce` makes of it.
@@ -129,6 +134,9 @@ class Change:
                 if latest.mod_revision == record.mod_revision:
                     raise
                 record = latest
+                continue
+            except NotYet as cause:
+                await cause.ready
                 continue
             if isinstance(outcome, Updated):
                 return outcome
@@ -244,7 +252,7 @@ class Change:
         match self.part:
             case Part.MAIN:
                 check_revision(resource, new, old)
-                self.server.guard(self.exchange.user, resource, new, old)
+                self.server.guard(self._writer(), resource, new, old)
                 companion = self.server.companions.get(resource.storage)
                 claims = NO_CLAIMS
                 if companion is not None:
@@ -255,12 +263,15 @@ class Change:
                 return new, claims
             case Part.STATUS:
                 check_revision(resource, new, old)
-                self.server.guard(self.exchange.user, resource, new, old, "status")
+                self.server.guard(self._writer(), resource, new, old, "status")
                 return prepare_status(resource, new, old, self._now()), NO_CLAIMS
             case Part.OWN:
                 return new, NO_CLAIMS
             case _:
                 assert_never(self.part)
+
+    def _writer(self) -> Writer:
+        return Writer(self.exchange.user, self.said)
 
     def writing(self, subresource: str) -> Writing:
         """Return who writes, and when."""

@@ -21,10 +21,10 @@ import aiohttp
 import orjson
 from aiohttp.client_proto import ResponseHandler
 
-from apiserver.errors import unexpected_answer
 from apiserver.webhooks.resolver import ServiceResolver, Unresolved
 from apiserver.webhooks.target import Target
 from kube.client import status_error
+from kube.foreign_status import unexpected_answer
 from kube.json_types import JsonObject
 from kube.status import StatusError
 from kube.version import VERSION_INFO

@@ -16,12 +16,12 @@ import orjson
 
 from controllers.fleet.fleet_node import Node
 from controllers.fleet.nodes import PATH, NodeBook
-from controllers.fleet.pipe import Pipe, refusal
 from controllers.fleet.plan import FleetPlan
 from controllers.fleet.writers import Writers
 from kube import times
 from kube.access import Access
 from kube.client import JSON, MERGE_PATCH, STRATEGIC_PATCH
+from kube.pipe import Pipe, refusal
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 

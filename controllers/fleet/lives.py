@@ -94,6 +94,8 @@ class Life(NamedTuple):
         run_s: how long they run; infinite: until the pod is deleted.
         exit_code, exit_reason: how they exit.
         terminate_s: how long they take to end when they are told to.
+        says_run, says_init: whether a pod's stages or annotations say how its containers, or its
+            init containers, go, so that their commands do not count.
     """
 
     pull_s: float = 0.0
@@ -108,6 +110,8 @@ class Life(NamedTuple):
     exit_reason: str = ""
     terminate_s: float = 0.0
     message: str = ""
+    says_run: bool = False
+    says_init: bool = False
 
 
 DEFAULTS: Final = (Stage("job-run", Step.RUN, -1000, owner_kinds=("Job",), delay_s=1.0),)
@@ -160,11 +164,16 @@ def _matches(stage: Stage, subject: Subject) -> bool:
         return False
     if not _has(subject.labels, stage.labels) or not _has(subject.annotations, stage.annotations):
         return False
-    if stage.images and not any(
-        fnmatchcase(image, pattern) for image in subject.images for pattern in stage.images
-    ):
+    if stage.images and not any(_has_image(stage, image) for image in subject.images):
         return False
     return stage.share >= 1 or chance(subject.uid, stage.name) < stage.share
+
+
+def _has_image(stage: Stage, image: str) -> bool:
+    """Return whether a pattern matches an image's full name, or a name that people write for it."""
+    short = image.removeprefix("docker.io/").removeprefix("library/")
+    names = {image, short, short.removesuffix(":latest")}
+    return any(fnmatchcase(name, pattern) for name in names for pattern in stage.images)
 
 
 def _has(present: Mapping[str, str], wanted: Iterable[tuple[str, str]]) -> bool:
@@ -182,9 +191,10 @@ def _from_stages(found: Mapping[Step, Stage], uid: str) -> Life:
         if step in (Step.PULL, Step.START) and stage.reason:
             changes[f"{step.value.lower()}_failure"] = stage.reason
         elif step is Step.INIT:
-            changes["init_code"] = stage.exit_code
+            changes |= {"init_code": stage.exit_code, "says_init": True}
         elif step is Step.RUN:
             changes |= {"exit_code": stage.exit_code, "exit_reason": stage.reason}
+            changes["says_run"] = stage not in DEFAULTS
         if stage.message:
             changes["message"] = stage.message
     return Life(**changes)
@@ -194,6 +204,8 @@ _SECONDS: Final = {
     f"{PREFIX}{name}": f"{name}_s" for name in ("pull", "init", "start", "ready", "run")
 } | {f"{PREFIX}terminate": "terminate_s"}
 _NUMBERS: Final = {f"{PREFIX}exit-code": "exit_code", f"{PREFIX}init-exit-code": "init_code"}
+_RUN_FIELDS: Final = frozenset({"run_s", "exit_code", "exit_reason"})
+_INIT_FIELDS: Final = frozenset({"init_s", "init_code"})
 _TEXTS: Final = {
     f"{PREFIX}pull-failure": "pull_failure",
     f"{PREFIX}start-failure": "start_failure",
@@ -212,6 +224,8 @@ def _from_annotations(life: Life, own: Mapping[str, str]) -> Life:
                 changes[field] = int(text[:4])
         elif (field := _SECONDS.get(key)) is not None and (seconds := seconds_of(text)) is not None:
             changes[field] = seconds
+    changes["says_run"] = life.says_run or not _RUN_FIELDS.isdisjoint(changes)
+    changes["says_init"] = life.says_init or not _INIT_FIELDS.isdisjoint(changes)
     if ("exit_code" in changes or "exit_reason" in changes) and math.isinf(life.run_s):
         changes.setdefault("run_s", 0.0)
     return life._replace(**changes)

@@ -19,6 +19,8 @@ from kube.builtin_kinds import KUBERNETES_VERSION
 from kube.json_types import JsonObject
 
 GROUP: Final = "fleet.ultraplane.dev"
+USER_AGENT: Final = "kubelet/ultraplane-fleet"
+"""What stands before the slash is who manages what is written, as of a kubelet's."""
 SIMULATED: Final = f"{GROUP}/template"
 """The label of nodes that a fleet keeps alive: which template they are of."""
 _DEFAULTS: Final = {"ephemeral-storage": "100Gi", "pods": "110"}

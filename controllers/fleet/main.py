@@ -19,11 +19,12 @@ import uvloop
 
 from controllers.fleet import nodes as node_paths
 from controllers.fleet import pods as pod_paths
+from controllers.fleet.disks import Disks
 from controllers.fleet.evictions import Evictions
 from controllers.fleet.fleet_node import Node
 from controllers.fleet.heartbeats import Heartbeats
 from controllers.fleet.kubelet import KubeletServer
-from controllers.fleet.machines import FixedFleet
+from controllers.fleet.machines import USER_AGENT, FixedFleet
 from controllers.fleet.metrics import announce
 from controllers.fleet.narrator import Narrator
 from controllers.fleet.nodes import NodeBook
@@ -31,16 +32,16 @@ from controllers.fleet.plan import FleetPlan, read_plan
 from controllers.fleet.pods import Pods, Surroundings
 from controllers.fleet.registration import Registration
 from controllers.fleet.stages import StageBook, StageWatch
+from controllers.fleet.supplies import Supplies
 from controllers.process import accept_connections, make_parser, start_logging
 from controllers.recorder import Recorder
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
+from kube.informers.informer import Informers
 from kube.informers.reflector import Reflector
 from runtime import collection
 from runtime.tasks import TaskCrashed, TaskScope
-from runtime.turns import Turns
 
-USER_AGENT: Final = "kubelet/ultraplane-fleet"
 _REGISTRATION_WRITERS: Final = 32
 _log = logging.getLogger(__name__)
 
@@ -84,12 +85,17 @@ class Fleet:
         self._recorder = Recorder(client, "kubelet")
         self._book = NodeBook(plan, clock, self._stages.stages)
         self._beats = Heartbeats(client.access, self._book, plan, clock)
+        self._informers = Informers(client)
+        self._disks = Disks(client, self._informers, self._book.nodes, plan.storage_class)
+        self._supplies = Supplies(client, plan.host, self._book.allocatable)
         around = Surroundings(
             self._book.nodes,
             self._stages.stages,
             plan.host,
             clock,
             Narrator(self._recorder, clock),
+            self._disks.mounts,
+            self._supplies,
             self._beats.is_behind,
         )
         self._pods = Pods(client.access, around, plan.writes_max)
@@ -111,17 +117,22 @@ class Fleet:
     async def run(self, scope: TaskScope, listen: Path | None) -> None:
         """Start everything."""
         client, plan, clock = self._client, self._plan, self._client.clock
-        turns = Turns(1)
+        turns = self._informers.turns
         self._recorder.start(scope)
         scope.spawn(StageWatch(client, self._stages).run(scope), name="stages")
         if plan.kubelet_port:
-            server = KubeletServer(plan, self._pods.pods, self._book, clock)
+            server = KubeletServer(plan, self._pods, self._book, self._supplies, clock)
             server.start(scope)
             scope.spawn(announce(client, plan, server.certificate), name="metrics")
         self._beats.start(scope)
         nodes = Reflector(client, node_paths.PATH, self._book, query=node_paths.QUERY, turns=turns)
         scope.spawn(nodes.run(), name="watch of nodes")
+        self._informers.start(scope)
         await nodes.synced.wait()
+        # What pods wait for is known before they are.
+        await self._informers.wait_synced()
+        self._disks.start(scope)
+        self._supplies.start(scope)
         self._pods.start(scope)
         pods = Reflector(client, pod_paths.PATH, self._pods, query=pod_paths.QUERY, turns=turns)
         scope.spawn(pods.run(), name="watch of pods")

@@ -60,6 +60,7 @@ class FleetPlan:
         status_interval_s: between two reports of a node on which nothing changes.
         writes_max: writes to the API server that may be under way at once.
         host, kubelet_port: where logs and the like are served; port 0: nowhere.
+        storage_class: of simulated disks; empty: none is made.
         client_ca, proxy_ca: who may ask there: the API server itself, and whom it vouches for.
     """
 
@@ -72,6 +73,7 @@ class FleetPlan:
     writes_max: int = 32
     host: str = "127.0.0.1"
     kubelet_port: int = 0
+    storage_class: str = "standard"
     client_ca: str = ""
     proxy_ca: str = ""
 

@@ -10,11 +10,11 @@ from typing import Final
 import orjson
 
 from controllers.fleet.heartbeats import LEASES, Heartbeats
-from controllers.fleet.machines import Machine, Provider
+from controllers.fleet.machines import USER_AGENT, Machine, Provider
 from controllers.fleet.nodes import PATH, NodeBook
-from controllers.fleet.pipe import Pipe
 from kube.access import Access
 from kube.client import JSON, Unreachable
+from kube.pipe import Pipe
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 
@@ -59,7 +59,7 @@ class Registration:
                 yield machine
 
     async def _run(self, machines: Iterator[Machine]) -> None:
-        pipe = Pipe(self._access)
+        pipe = Pipe(self._access, USER_AGENT)
         try:
             for machine in machines:
                 pause_s = _PAUSE_S

@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
-from controllers.fleet.pipe import Pipe
+from controllers.fleet.machines import USER_AGENT
 from kube.access import Access
 from kube.client import Unreachable
+from kube.pipe import Pipe
 from runtime.tasks import TaskScope
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class Writers(Generic[T]):
                 return
 
     async def _run(self, *, can_wait: bool) -> None:
-        pipe = Pipe(self._access)
+        pipe = Pipe(self._access, USER_AGENT)
         queue, loop = self._queue, asyncio.get_running_loop()
         try:
             while True:

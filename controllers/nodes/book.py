@@ -1,14 +1,16 @@
 """What controllers need to know of nodes, in little memory.
 
 A pass over a hundred thousand nodes must not decode a hundred thousand objects. So of each node a
-brief is kept, made once when the watch tells of it; taints and zones are shared, as many nodes have
-the same. Listeners are told of every change, with the object that was just decoded anyway.
+brief is kept, made once when the watch tells of it; taints, zones and the texts of labels are
+shared, as many nodes have the same. Listeners are told of every change, with the object that was
+just decoded anyway; those who only ask where pods may run, of what matters to that.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from controllers.nodes.taints import NO_EXECUTE, Taint, taints_of
@@ -22,6 +24,7 @@ _REGIONS: Final = ("topology.kubernetes.io/region", "failure-domain.beta.kuberne
 _ZONES: Final = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 _SHARED_MAX: Final = 16_384
 _SLICE: Final = 128
+_SHARDS: Final = 32
 
 
 class NodeBrief(NamedTuple):
@@ -33,6 +36,7 @@ class NodeBrief(NamedTuple):
         heartbeat: of that condition, as it is written.
         counts: whether it is counted when a zone's state is judged.
         pod_ranges: where its pods get their addresses from.
+        labels: as long as they stay the same, the same mapping.
     """
 
     name: str
@@ -44,6 +48,7 @@ class NodeBrief(NamedTuple):
     taints: tuple[Taint, ...]
     counts: bool
     pod_ranges: tuple[str, ...]
+    labels: Mapping[str, str]
 
     @property
     def no_execute(self) -> tuple[Taint, ...]:
@@ -61,13 +66,16 @@ def zone_of(labels: dict[str, str]) -> str:
 
 NodeListener = Callable[[NodeBrief | None, NodeBrief | None, JsonObject], None]
 """Told of a node before and after a change, and the object; None: there was or is none."""
+PlaceListener = Callable[[NodeBrief | None, NodeBrief | None], None]
+"""The same, without the object."""
 
 
 class NodeBook:
     """All nodes; see the module's head. Fed by the informer of nodes."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, NodeBrief] = {}
+        # Many small dictionaries: one large one that grows is copied, which takes milliseconds.
+        self._shards: tuple[dict[str, NodeBrief], ...] = tuple({} for _ in range(_SHARDS))
         self._taints: dict[tuple[Taint, ...], tuple[Taint, ...]] = {}
         self._listeners: list[NodeListener] = []
 
@@ -75,19 +83,32 @@ class NodeBook:
         """Have `listener` told of every change."""
         self._listeners.append(listener)
 
+    def listen_for_places(self, listener: PlaceListener) -> None:
+        """Have `listener` told when a node comes or goes, or its labels or taints change."""
+
+        def tell(old: NodeBrief | None, new: NodeBrief | None, _node: JsonObject) -> None:
+            if old is None or new is None or old.taints != new.taints or old.labels != new.labels:
+                listener(old, new)
+
+        self._listeners.append(tell)
+
     def take(self, deltas: Sequence[Delta]) -> None:
         """Take note of changes."""
         for change, name, node, _ in deltas:
-            old = self._by_name.get(name)
+            shard = self._shard(name)
+            old = shard.get(name)
             if change is Change.DELETED:
                 new = None
-                self._by_name.pop(name, None)
+                shard.pop(name, None)
             else:
-                new = self._by_name[name] = self._brief(name, node)
+                new = shard[name] = self._brief(name, node, old)
             for listener in self._listeners:
                 listener(old, new, node)
 
-    def _brief(self, name: str, node: JsonObject) -> NodeBrief:
+    def _shard(self, name: str) -> dict[str, NodeBrief]:
+        return self._shards[hash(name) % _SHARDS]
+
+    def _brief(self, name: str, node: JsonObject, old: NodeBrief | None) -> NodeBrief:
         metadata, spec = node["metadata"], node.get("spec") or {}
         labels = metadata.get("labels") or {}
         ready = condition_of(node, "Ready") or {}
@@ -101,6 +122,7 @@ class NodeBook:
             taints=self._shared(taints_of(node)),
             counts=EXCLUDE_DISRUPTION not in labels,
             pod_ranges=tuple(spec.get("podCIDRs") or ()),
+            labels=old.labels if old is not None and old.labels == labels else _interned(labels),
         )
 
     def _shared(self, taints: tuple[Taint, ...]) -> tuple[Taint, ...]:
@@ -113,14 +135,22 @@ class NodeBook:
 
     def get(self, name: str) -> NodeBrief | None:
         """Return a node."""
-        return self._by_name.get(name)
+        return self._shard(name).get(name)
 
     def slices(self) -> Iterator[list[NodeBrief]]:
         """Yield all nodes, few at a time; those that come meanwhile may be missed."""
-        names = list(self._by_name)
-        for at in range(0, len(names), _SLICE):
-            found = (self._by_name.get(name) for name in names[at : at + _SLICE])
-            yield [brief for brief in found if brief is not None]
+        briefs = iter(self)
+        while found := list(islice(briefs, _SLICE)):
+            yield found
+
+    def __iter__(self) -> Iterator[NodeBrief]:
+        """Yield all nodes; those that come meanwhile may be missed."""
+        for shard in self._shards:
+            yield from tuple(shard.values())
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return sum(map(len, self._shards))
+
+
+def _interned(labels: Mapping[str, str]) -> Mapping[str, str]:
+    return {sys.intern(key): sys.intern(value) for key, value in labels.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -34,11 +35,13 @@ class Cause:
     Attributes:
         reason, message: of the pod's DisruptionTarget condition.
         event: the reason of events.
+        names_pod: whether events say which pod they are about, in words too.
     """
 
     reason: str
     message: str
     event: str
+    names_pod: bool = True
 
 
 TAINT_MANAGER: Final = Cause(
@@ -69,6 +72,9 @@ class Evictions:
         client: who writes.
         recorder: who tells.
         cause: how deletions are named.
+
+    Attributes:
+        on_deleted: called with key and uid of each pod that was deleted.
     """
 
     def __init__(self, client: ApiClient, recorder: Recorder, cause: Cause = TAINT_MANAGER) -> None:
@@ -76,6 +82,7 @@ class Evictions:
         self._clock = client.clock
         self._recorder = recorder
         self._cause = cause
+        self.on_deleted: Callable[[str, str], None] = lambda _key, _uid: None
         self._planned: dict[str, Planned] = {}
         self._heap: list[tuple[float, int, str]] = []
         self._numbers = 0
@@ -113,8 +120,12 @@ class Evictions:
         """Let a pod be; return whether it was to be deleted, of which users are told."""
         if self._planned.pop(key, None) is None:
             return False
-        self._tell(key, "Cancelling deletion of Pod")
+        self._tell(key, f"Cancelling deletion of Pod {key}", "Cancelling deletion")
         return True
+
+    def forget(self, key: str) -> None:
+        """Let a pod be that is gone, of which nobody is told."""
+        self._planned.pop(key, None)
 
     async def run(self) -> None:
         """Queue what is due, until cancelled."""
@@ -137,7 +148,7 @@ class Evictions:
                 self._begin(key, one.uid)
 
     def _begin(self, key: str, uid: str) -> None:
-        self._tell(key, "Marking for deletion Pod")
+        self._tell(key, f"Marking for deletion Pod {key}", "Marking for deletion")
         self._queue.add((key, uid))
 
     async def _delete(self, wanted: tuple[str, str]) -> None:
@@ -157,6 +168,7 @@ class Evictions:
                 "preconditions": {"uid": uid},
             }
             await self._client.request("DELETE", path, options)
+            self.on_deleted(key, uid)
         except StatusError as error:
             # Gone, or another of that name meanwhile.
             if error.code not in (404, 409):
@@ -192,7 +204,8 @@ class Evictions:
         now = times.format_seconds(int(self._clock.now_s()))
         return {**wanted, "lastTransitionTime": now}
 
-    def _tell(self, key: str, what: str) -> None:
+    def _tell(self, key: str, long: str, short: str) -> None:
         namespace, _, name = key.partition("/")
         reference = {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": name}
-        self._recorder.note(reference, self._cause.event, f"{what} {key}")
+        text = long if self._cause.names_pod else short
+        self._recorder.note(reference, self._cause.event, text)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from controllers.recorder import Recorder
 from controllers.scheduler.configuration import Configuration
-from controllers.scheduler.contest import Extras
 from controllers.scheduler.defaults import OWNERS, SERVICES, Defaults
+from controllers.scheduler.devices.binding import DeviceStep
+from controllers.scheduler.devices.plugin import Devices
 from controllers.scheduler.engine import Engine
 from controllers.scheduler.intake import Intake
 from controllers.scheduler.plugins import Plugins
@@ -19,8 +21,12 @@ from controllers.scheduler.scheduler import Scheduler
 from controllers.scheduler.shapes import DEFAULT_SCHEDULER
 from controllers.scheduler.terms import parse_selector
 from controllers.scheduler.victims import Budget
+from controllers.scheduler.volumes.binding import VolumeStep
+from controllers.scheduler.volumes.plugin import Volumes
+from controllers.volumes.facts import CLASSES, VOLUMES
 from kube.client import ApiClient, Unreachable
 from kube.informers.informer import Informers
+from kube.informers.store import Store
 from kube.json_types import JsonObject
 from kube.status import StatusError
 from runtime.tasks import TaskScope
@@ -30,7 +36,18 @@ PODS: Final = "/api/v1/pods"
 _SCHEDULING: Final = "/apis/scheduling.k8s.io"
 NAMESPACES: Final = "/api/v1/namespaces"
 BUDGETS: Final = "/apis/policy/v1/poddisruptionbudgets"
+CLAIMS: Final = "/api/v1/persistentvolumeclaims"
+_STORAGE: Final = "/apis/storage.k8s.io/v1"
+_RESOURCE: Final = "/apis/resource.k8s.io/v1"
 _log = logging.getLogger(__name__)
+
+
+class Helper(Protocol):
+    """Who works beside decisions."""
+
+    def start(self, scope: TaskScope) -> None:
+        """Start to work."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +60,14 @@ class Assembled:
 
     informers: Informers
     scheduler: Scheduler
-    preemption: Preemption
+    helpers: Sequence[Helper]
     recorder: Recorder
 
     def start(self, scope: TaskScope) -> None:
         """Start to decide, once all there is is known."""
         self.recorder.start(scope)
-        self.preemption.start(scope)
+        for helper in self.helpers:
+            helper.start(scope)
         self.scheduler.start(scope)
         self.scheduler.wake()
 
@@ -64,7 +82,7 @@ def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -
     """
     informers = Informers(client)
     queue = PodQueue(client.clock, configuration.backoff_s_min, configuration.backoff_s_max)
-    engine = _engine(configuration)
+    engine = Engine(configuration.profiles)
     recorder = Recorder(client, DEFAULT_SCHEDULER)
     scheduler = Scheduler(client, engine, queue, recorder)
     owners = {kind: informers.of(path).store for kind, path in OWNERS.items()}
@@ -85,6 +103,15 @@ def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -
         return intake.read(pod.key, known)
 
     scheduler.reread = reread
+    volumes = _watch_volumes(informers, engine, scheduler.wake)
+    claims = informers.of(f"{_RESOURCE}/resourceclaims")
+    devices = _watch_devices(informers, engine, claims.store, scheduler.wake)
+    others = Plugins(configuration.plugins, engine.state.columns)
+    engine.extensions = [volumes, devices, others]
+    stores = (informers.of(CLAIMS).store, informers.of(VOLUMES).store)
+    step = VolumeStep(client, volumes, stores, configuration.profiles)
+    device_step = DeviceStep(client, devices, claims.store)
+    scheduler.preparations.steps = (step, device_step)
     budgets = informers.of(BUDGETS, indexers={"namespace": _namespace})
     preemption = Preemption(
         client,
@@ -92,12 +119,49 @@ def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -
         recorder,
         lambda namespace: [_budget(one) for one in budgets.store.find("namespace", namespace)],
     )
+    preemption.count = scheduler.metrics.preempted
     scheduler.make_room = preemption.make_room
     scheduler.make_room_for_all = preemption.make_room_for_all
     if groups_api:
         scheduler.watch_groups(groups_api)
         informers.of(f"{groups_api}/podgroups").on_changes(scheduler.gangs.take)
-    return Assembled(informers, scheduler, preemption, recorder)
+    return Assembled(informers, scheduler, (preemption, device_step), recorder)
+
+
+def _watch_volumes(informers: Informers, engine: Engine, wake: Callable[[], None]) -> Volumes:
+    """Return what volumes have to say, fed by all that they depend on."""
+    volumes = Volumes(engine.state.columns)
+    book, attached = volumes.book, volumes.attached
+    engine.state.on_claims.append(attached.take_pod)
+    for path, take in (
+        (CLASSES, book.take_classes),
+        (CLAIMS, book.take_claims),
+        (VOLUMES, book.take_volumes),
+        (f"{_STORAGE}/csidrivers", book.take_drivers),
+        (f"{_STORAGE}/csistoragecapacities", book.take_capacities),
+        (f"{_STORAGE}/csinodes", attached.take_nodes),
+        (f"{_STORAGE}/volumeattachments", attached.take_attachments),
+    ):
+        informers.of(path).on_changes(take)
+        informers.of(path).on_changes(lambda _: wake())
+    informers.of(VOLUMES).on_changes(lambda deltas: attached.review_attachments(deltas, "volume"))
+    informers.of(NODES).on_changes(lambda deltas: attached.review_attachments(deltas, "node"))
+    return volumes
+
+
+def _watch_devices(
+    informers: Informers, engine: Engine, claims: Store, wake: Callable[[], None]
+) -> Devices:
+    """Return what device claims have to say, fed by all that they depend on."""
+    devices = Devices(engine.state.columns, claims.get)
+    for plural, take in (
+        ("deviceclasses", devices.book.take_classes),
+        ("resourceslices", devices.book.take_slices),
+        ("resourceclaims", devices.book.take_claims),
+    ):
+        informers.of(f"{_RESOURCE}/{plural}").on_changes(take)
+        informers.of(f"{_RESOURCE}/{plural}").on_changes(lambda _: wake())
+    return devices
 
 
 def _namespace(obj: JsonObject) -> str:
@@ -142,11 +206,3 @@ async def find_groups_api(client: ApiClient) -> str:
             return ""
         _log.info("what the API has is not known yet: %s", reason)
         await client.clock.sleep(client.pause_s(5))
-
-
-def _engine(configuration: Configuration) -> Engine:
-    engine = Engine(configuration.profiles)
-    if configuration.plugins:
-        asked = Plugins(configuration.plugins, configuration.profiles, engine.state.columns)
-        engine.extras = Extras(checks=asked.checks, scores=asked.scores)
-    return engine

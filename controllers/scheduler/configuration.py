@@ -2,9 +2,9 @@
 
 What is read: profiles with their plugins (`multiPoint`, `filter`, `score`, `postFilter`; enabled,
 disabled, weights) and the arguments of NodeResourcesFit, NodeResourcesBalancedAllocation,
-InterPodAffinity and PodTopologySpread; the two backoffs. All nodes are always scored, so
-`percentageOfNodesToScore` is accepted and of no effect, as are `parallelism` and the client's
-limits. Extenders are refused: there are none.
+InterPodAffinity, PodTopologySpread and VolumeBinding; the two backoffs. All nodes are always
+scored, so `percentageOfNodesToScore` is accepted and of no effect, as are `parallelism` and the
+client's limits. Extenders are refused: there are none.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from controllers.scheduler.queue import BACKOFF_S_MAX, BACKOFF_S_MIN
 from controllers.scheduler.resources import CPU, MEMORY
 from controllers.scheduler.settings import (
     BALANCED,
+    BINDING,
     DEFAULT_WEIGHTS,
     FILTERS,
     FIT,
@@ -40,6 +41,8 @@ from kube.json_types import JsonObject
 API_VERSION: Final = "kubescheduler.config.k8s.io/v1"
 _POINTS: Final = ("multiPoint", "filter", "score", "postFilter")
 _WEIGHT_MAX: Final = 10_000
+_TIMEOUT_S_MAX: Final = 2**31
+_VOLUME_POINTS: Final = Profile().volume_points
 
 
 class ConfigurationError(ValueError):
@@ -123,6 +126,7 @@ def _profile(document: JsonObject, plugins: tuple[Plugin, ...]) -> Profile:
     affinity = arguments.get(POD_AFFINITY, {})
     spread = arguments.get(SPREAD, {})
     fit = arguments.get(FIT, {})
+    volumes = arguments.get(BINDING, {})
     hard = affinity.get("hardPodAffinityWeight")
     return Profile(
         name=document.get("schedulerName") or DEFAULT_SCHEDULER,
@@ -137,6 +141,8 @@ def _profile(document: JsonObject, plugins: tuple[Plugin, ...]) -> Profile:
         preempts=is_preempting,
         ignored_resources=frozenset(fit.get("ignoredResources") or ()),
         ignored_groups=frozenset(fit.get("ignoredResourceGroups") or ()),
+        volume_points=_points(volumes["shape"]) if volumes.get("shape") else _VOLUME_POINTS,
+        bind_timeout_s=float(_within(volumes.get("bindTimeoutSeconds", 600), 0, _TIMEOUT_S_MAX)),
     )
 
 
@@ -157,14 +163,18 @@ def _strategy(document: JsonObject) -> Strategy:
         raise ConfigurationError(f"scoringStrategy: there is no type {kind!r}")
     points: tuple[tuple[int, int], ...] = ()
     if kind == RATIO:
-        shape = (document.get("requestedToCapacityRatio") or {}).get("shape") or ()
-        points = tuple(
-            (_within(one.get("utilization") or 0, 0, 100), _within(one.get("score") or 0, 0, 10))
-            for one in shape
-        )
-        if not points or any(b[0] <= a[0] for a, b in pairwise(points)):
-            raise ConfigurationError("requestedToCapacityRatio: utilization must rise")
+        points = _points((document.get("requestedToCapacityRatio") or {}).get("shape") or ())
     return Strategy(kind, _resources(document.get("resources")), points)
+
+
+def _points(shape: Sequence[JsonObject]) -> tuple[tuple[int, int], ...]:
+    points = tuple(
+        (_within(one.get("utilization") or 0, 0, 100), _within(one.get("score") or 0, 0, 10))
+        for one in shape
+    )
+    if not points or any(b[0] <= a[0] for a, b in pairwise(points)):
+        raise ConfigurationError("shape: there must be points, and their utilization must rise")
+    return points
 
 
 def _resources(resources: Sequence[JsonObject] | None) -> tuple[tuple[str, int], ...]:

@@ -12,8 +12,7 @@ a node's place in each topology.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from controllers.scheduler.cells import Cells
 from controllers.scheduler.columns import ABSENT, Bools, Ints
 from controllers.scheduler.domains import Topology
 from controllers.scheduler.evaluation import Seen
+from controllers.scheduler.extension import Extension, Occupancy, passed_by_all
 from controllers.scheduler.fit import NO_FIT, Fit
 from controllers.scheduler.node_rules import (
     Check,
@@ -46,23 +46,6 @@ from controllers.scheduler.state import ClusterState, Moved, Placed
 
 _REBUILD_AFTER: Final = 1024
 _NONE: Final = -1
-Checks = Callable[[Shape], Iterable[Check]]
-Scores = Callable[[Shape], "Ints | None"]
-
-
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """What is asked beside what the columns know, once for each build: volumes, plugins.
-
-    Attributes:
-        checks: gives further checks of nodes alone.
-        scores: gives further weighted scores.
-        version: raised when either would say something else.
-    """
-
-    checks: Checks = lambda _shape: ()
-    scores: Scores = lambda _shape: None
-    version: Callable[[], int] = lambda: 0
 
 
 class Contest:
@@ -72,7 +55,7 @@ class Contest:
         state: what there is.
         shape, group: of the pods.
         profile: weights and arguments.
-        extras: further checks.
+        extensions: further checks, in their order.
     """
 
     def __init__(
@@ -81,14 +64,14 @@ class Contest:
         shape: Shape,
         group: Group,
         profile: Profile,
-        extras: Extras | None = None,
+        extensions: Sequence[Extension] = (),
     ) -> None:
         self._state = state
         self._shape = shape
         self._group = group
         self._profile = profile
-        self._extras = extras or Extras()
-        self._version = (-1, -1)
+        self._extensions = [one for one in extensions if one.concerns(shape)]
+        self._version: tuple[int, ...] = (-1,)
         self._position = 0
         self._topology = Topology(state, shape, group, profile)
         self._counts_nodes = any(not one.is_hard for one in shape.spreads)
@@ -125,7 +108,7 @@ class Contest:
 
         The caller has taken what they need out of the columns; here are the topologies.
         """
-        if not self._static[slot] or self._level(slot, "") == NO_FIT:
+        if not self._static[slot] or self._level(slot, "", victims) == NO_FIT:
             return False
         if not self._topology.tables:
             return True
@@ -154,17 +137,29 @@ class Contest:
             text = "node(s) didn't have free ports for the requested pod ports"
             found.append(Check(PORTS, text, is_final=False, passed=~self._clashing()))
         found += self._fit.checks(everywhere)
-        found += self._extras.checks(shape)
+        for one in self._occupancies:
+            found += one.checks()
+        for extension in self._extensions:
+            if extension.is_early:
+                found += extension.checks(shape, self._profile)
         tables = self._topology.tables
         if tables:
             seen = [Seen(table.codes != ABSENT, table.values(), table.codes) for table in tables]
             found += evaluation.topology_checks(self._topology, seen)
+        for extension in self._extensions:
+            if not extension.is_early:
+                found += extension.checks(shape, self._profile)
         return found
+
+    def _versions(self) -> tuple[int, ...]:
+        found = [self._state.columns.version]
+        found += [one.version(self._shape) for one in self._extensions]
+        return tuple(found)
 
     def sync(self) -> None:
         """Take in what has changed."""
         state = self._state
-        if self._version != (state.columns.version, self._extras.version()):
+        if self._version != self._versions():
             self._build()
             return
         if self._position == state.changed:
@@ -203,13 +198,17 @@ class Contest:
     def _build(self) -> None:
         state, shape, profile = self._state, self._shape, self._profile
         columns, count = state.columns, state.columns.count
-        self._version = (columns.version, self._extras.version())
+        self._version = self._versions()
         self._position = state.changed
         self._fit = Fit(columns, shape, profile)
         static: Bools = columns.valid[:count].copy()
-        for check in (*node_checks(columns, shape, profile), *self._extras.checks(shape)):
+        for check in node_checks(columns, shape, profile):
             static &= check.passed
+        for one in self._extensions:
+            static = passed_by_all(one.checks(shape, profile), static)
         self._static = static
+        asked = (one.occupancy(shape, profile) for one in self._extensions)
+        self._occupancies: list[Occupancy] = [one for one in asked if one is not None]
         self._topology.build()
         self._own = self._own_scores()
         self._raw: list[tuple[int, bool, Ints]] = []
@@ -220,15 +219,20 @@ class Contest:
             weight = profile.weights.get(plugin, 0)
             if weight and raw is not None:
                 self._raw.append((weight, is_reversed, raw))
+        for one in self._extensions:
+            preferred = one.preferences(shape, profile)
+            if preferred is not None:
+                self._raw.append((preferred[0], False, preferred[1]))
         self._fill()
 
     def _own_scores(self) -> Ints | None:
         weight = self._profile.weights.get(IMAGES, 0)
         images = image_scores(self._state.columns, self._shape) if weight else None
         own = None if images is None else weight * images
-        more = self._extras.scores(self._shape)
-        if more is not None:
-            own = more if own is None else own + more
+        for one in self._extensions:
+            more = one.scores(self._shape, self._profile)
+            if more is not None:
+                own = more if own is None else own + more
         return own
 
     def _fill(self) -> None:
@@ -247,6 +251,8 @@ class Contest:
         self._level_of: npt.NDArray[np.int32] = np.full(count, NO_FIT, np.int32)
         if self._shape.ports and PORTS in self._profile.filters:
             levels[self._clashing()[slots]] = NO_FIT
+        for one in self._occupancies:
+            levels[~passed_by_all(one.checks(), self._static)[slots]] = NO_FIT
         self._cell[slots] = cells
         self._level_of[slots] = levels
         has_room = levels != NO_FIT
@@ -269,8 +275,12 @@ class Contest:
             wanted.clashes(port) for wanted in self._shape.ports for port in taken or ()
         )
 
-    def _level(self, slot: int, despite: str) -> int:
+    def _level(self, slot: int, despite: str, without: Sequence[Placed] = ()) -> int:
         """Return a node's own score with room kept for those who were promised it."""
+        if self._occupancies:
+            gone = frozenset(pod.uid for pod in without)
+            if not all(one.passes(slot, gone) for one in self._occupancies):
+                return NO_FIT
         state, mine = self._state, self._shape.priority
         kept = [
             pod

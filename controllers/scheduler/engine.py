@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from controllers.scheduler.contest import Contest, Extras
+from controllers.scheduler.contest import Contest
 from controllers.scheduler.diagnosis import Diagnosis, diagnose
+from controllers.scheduler.extension import Extension
+from controllers.scheduler.hints import Moment
 from controllers.scheduler.node_rules import pinned_slot
 from controllers.scheduler.queue import Waiting
 from controllers.scheduler.settings import Profile
@@ -38,15 +40,14 @@ class Engine:
         state: what there is.
         shapes: finds what pods are alike.
         assumed: pods that are placed, but not known to be bound.
+        extensions: what decides beside the columns, in the order of their filters.
     """
 
-    def __init__(
-        self, profiles: Mapping[str, Profile], *, seed: int = 0, extras: Extras | None = None
-    ) -> None:
+    def __init__(self, profiles: Mapping[str, Profile], *, seed: int = 0) -> None:
         self.state = ClusterState(seed)
         self.shapes = Shapes()
         self.profiles = dict(profiles)
-        self.extras = extras or Extras()
+        self.extensions: list[Extension] = []
         self.assumed: set[str] = set()
         self._contests: OrderedDict[tuple[int, int], Contest] = OrderedDict()
         self._cursor = 0
@@ -60,7 +61,7 @@ class Engine:
         if found is not None:
             self._contests.move_to_end(key)
             return found
-        made = Contest(self.state, shape, group, self.profiles[shape.scheduler], self.extras)
+        made = Contest(self.state, shape, group, self.profiles[shape.scheduler], self.extensions)
         if pinned_slot(self.state.columns, shape.nodes) is None:
             self._contests[key] = made
             if len(self._contests) > _CONTESTS_MAX:
@@ -85,6 +86,9 @@ class Engine:
         placed = Placed(pod.uid, pod.key, slot, pod.shape, pod.group, pod.created)
         self.state.place(placed)
         self.assumed.add(pod.uid)
+        for one in self.extensions:
+            if one.concerns(pod.shape):
+                one.reserve(pod.uid, pod.shape, slot)
         return placed
 
     def unplace(self, uid: str) -> bool:
@@ -92,13 +96,24 @@ class Engine:
         if uid not in self.assumed:
             return False
         self.assumed.discard(uid)
+        for one in self.extensions:
+            one.release(uid)
         return self.state.remove(uid) is not None
+
+    def settle(self, uid: str) -> None:
+        """Take note that the API tells where a pod is, or that it is gone."""
+        if uid in self.assumed:
+            self.assumed.discard(uid)
+            for one in self.extensions:
+                one.settle(uid)
 
     def explain(self, pod: Waiting) -> Diagnosis:
         """Return why there is no node for a pod; the same for the next one like it."""
         contest = self.contest(pod.shape, pod.group)
         state, told = self.state, self._told
         now = (state.changed, state.columns.version)
+        if self.extensions and any(one.concerns(pod.shape) for one in self.extensions):
+            told = None  # what they know changes by itself
         if told is None or told.contest is not contest or (told.changed, told.version) != now:
             columns = state.columns
             diagnosis = diagnose(columns.valid[: columns.count], contest.checks())
@@ -112,3 +127,16 @@ class Engine:
         if promised is not None and contest.is_feasible(promised, despite=pod.uid):
             return True
         return contest.pick(self._cursor) is not None
+
+    def moment(self, shape: Shape) -> Moment:
+        """Return what all depends on that a pod's decision is made from."""
+        state = self.state
+        asked = [one for one in self.extensions if one.concerns(shape)]
+        chances = tuple(one.chances(shape) for one in asked)
+        news = tuple(one.news(shape) for one in asked)
+        return Moment(state.columns.version, state.came, state.left, chances, news)
+
+    def unblock(self, shape: Shape) -> str:
+        """Do what else may help a pod without a node; return what it is told of that."""
+        told = (one.unblock(shape) for one in self.extensions if one.concerns(shape))
+        return ", ".join(filter(None, told))

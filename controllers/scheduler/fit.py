@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +25,6 @@ from controllers.scheduler.settings import (
     MOST,
     SCORE_MAX,
     Profile,
-    Strategy,
 )
 from controllers.scheduler.shapes import Shape
 
@@ -142,7 +142,7 @@ class Fit:
                 score = np.minimum(taken, have) * SCORE_MAX // safe
             else:
                 used = np.where(taken > have, SCORE_MAX, taken * SCORE_MAX // safe)
-                score = _ratio_table(strategy)[used]
+                score = ratio_table(strategy.points)[used]
                 counts = counts & (score > 0)
             total += np.where(counts, score * one.weight, 0)
             weights += np.where(counts, one.weight, 0)
@@ -165,7 +165,7 @@ class Fit:
                 score = min(taken, have) * SCORE_MAX // have
             else:
                 used = SCORE_MAX if taken > have else taken * SCORE_MAX // have
-                score = int(_ratio_table(strategy)[used])
+                score = int(ratio_table(strategy.points)[used])
                 if score <= 0:
                     continue
             total += score * one.weight
@@ -248,27 +248,25 @@ def _wanted(
     return found
 
 
-_tables: dict[Strategy, Ints] = {}
+@cache
+def ratio_table(points: tuple[tuple[int, int], ...]) -> Ints:
+    """Return the scores (0 to 100) of utilizations of 0 to 100 percent, by lines between points.
 
-
-def _ratio_table(strategy: Strategy) -> Ints:
-    """Return the scores of utilizations of 0 to 100 percent, between points by straight lines."""
-    table = _tables.get(strategy)
-    if table is None:
-        points = strategy.points
-        marks = [mark for mark, _ in points]
-        scores = [score * _POINT_SCALE for _, score in points]
-        values = []
-        for used in range(SCORE_MAX + 1):
-            at = bisect_right(marks, used - 1)
-            if at == len(marks):
-                values.append(scores[-1])
-            elif at == 0:
-                values.append(scores[0])
-            else:
-                rise, run = scores[at] - scores[at - 1], marks[at] - marks[at - 1]
-                # Go's division goes towards zero.
-                step = math.trunc(rise * (used - marks[at - 1]) / run)
-                values.append(scores[at - 1] + step)
-        table = _tables[strategy] = np.array(values, np.int64)
-    return table
+    Args:
+        points: utilization in percent and score of 0 to 10.
+    """
+    marks = [mark for mark, _ in points]
+    scores = [score * _POINT_SCALE for _, score in points]
+    values = []
+    for used in range(SCORE_MAX + 1):
+        at = bisect_right(marks, used - 1)
+        if at == len(marks):
+            values.append(scores[-1])
+        elif at == 0:
+            values.append(scores[0])
+        else:
+            rise, run = scores[at] - scores[at - 1], marks[at] - marks[at - 1]
+            # Go's division goes towards zero.
+            step = math.trunc(rise * (used - marks[at - 1]) / run)
+            values.append(scores[at - 1] + step)
+    return np.array(values, np.int64)

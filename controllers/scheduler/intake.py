@@ -83,14 +83,14 @@ class Intake:
     def _forget(self, uid: str) -> None:
         self._queue.remove(uid)
         self._engine.state.forget_nomination(uid)
-        self._engine.assumed.discard(uid)
-        self._engine.state.remove(uid)
+        if not self._engine.unplace(uid):
+            self._engine.state.remove(uid)
 
     def _take_bound(self, key: str, pod: JsonObject) -> None:
         engine, metadata = self._engine, pod["metadata"]
         uid = metadata["uid"]
         self._queue.remove(uid)
-        engine.assumed.discard(uid)
+        engine.settle(uid)
         self._gangs.placed(_gang_of(pod), uid)
         slot = engine.state.columns.slot(pod["spec"]["nodeName"])
         known = engine.state.placed.get(uid)
@@ -145,10 +145,11 @@ class Intake:
                 told = (condition.get("reason", ""), condition.get("message", ""))
                 told_status = condition.get("status", "")
         namespace = metadata.get("namespace", "")
+        shape = self._engine.shapes.of(pod, default)
         return Waiting(
             uid=metadata["uid"],
             key=key,
-            shape=self._engine.shapes.of(pod, default),
+            shape=shape,
             group=self._engine.shapes.group_of(metadata),
             reference={
                 "apiVersion": "v1",
@@ -164,7 +165,9 @@ class Intake:
             told_status=told_status,
             nominated=status.get("nominatedNodeName", ""),
             gang=_gang_of(pod),
-            has_gates=bool(spec.get("schedulingGates")),
+            # Claims that are made for a pod are waited for as gates are (PreEnqueue).
+            has_gates=bool(spec.get("schedulingGates"))
+            or any(name is None for name, _ in shape.claims),
         )
 
 

@@ -26,6 +26,8 @@ from controllers.scheduler.configuration import (
     ConfigurationError,
     read_configuration,
 )
+from controllers.scheduler.figures import SchedulerFigures
+from controllers.scheduler.metrics import metrics_address, serve_metrics
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient, ClientLimits
 from runtime import collection
@@ -43,11 +45,13 @@ class Plan:
         configuration: profiles and the like.
         listen: a Unix socket to accept connections at when ready; an old one is replaced.
         identity: who wants to lead, where several may run; empty: nobody asks.
+        metrics: host and port on loopback where they are served.
     """
 
     configuration: Configuration
     listen: Path | None = None
     identity: str = ""
+    metrics: tuple[str, int] | None = None
 
 
 async def run_scheduler(access: Access, plan: Plan) -> None:
@@ -71,7 +75,7 @@ async def run_scheduler(access: Access, plan: Plan) -> None:
             election = LeaderElection(client, ElectionPlan(plan.identity, name="kube-scheduler"))
             scope.spawn(_run_elected(election, client, scope, plan), name="election")
         else:
-            scope.spawn(_run(client, scope, plan), name="start")
+            scope.spawn(_run(client, scope, plan, []), name="start")
         await ended.wait()
         _log.info("the scheduler is stopping")
         await scope.stop()
@@ -83,14 +87,19 @@ async def _run_elected(
     election: LeaderElection, client: ApiClient, scope: TaskScope, plan: Plan
 ) -> None:
     """Schedule while this process leads; one that waits for that is ready."""
+    told: list[SchedulerFigures] = []
     if plan.listen is not None:
-        scope.spawn(accept_connections(plan.listen), name="readiness")
+        # One that waits for its turn has nothing to tell yet.
+        tell = lambda: told[-1].to_json() if told else b""  # noqa: E731
+        scope.spawn(accept_connections(plan.listen, tell), name="readiness")
     await election.acquire()
-    scope.spawn(_run(client, scope, replace(plan, listen=None)), name="start")
+    scope.spawn(_run(client, scope, replace(plan, listen=None), told), name="start")
     await election.keep()
 
 
-async def _run(client: ApiClient, scope: TaskScope, plan: Plan) -> None:
+async def _run(
+    client: ApiClient, scope: TaskScope, plan: Plan, told: list[SchedulerFigures]
+) -> None:
     collection.look_at_new()
     groups_api = await find_groups_api(client)
     assembled = assemble(client, plan.configuration, groups_api)
@@ -99,8 +108,12 @@ async def _run(client: ApiClient, scope: TaskScope, plan: Plan) -> None:
     assembled.start(scope)
     _log.info("the scheduler is ready")
     collection.freeze()
+    figures = assembled.scheduler.figures
+    told.append(figures)
     if plan.listen is not None:
-        scope.spawn(accept_connections(plan.listen), name="readiness")
+        scope.spawn(accept_connections(plan.listen, figures.to_json), name="readiness")
+    if plan.metrics is not None:
+        scope.spawn(serve_metrics(plan.metrics, assembled.scheduler.metrics), name="metrics")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -118,6 +131,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="act only while holding the lease kube-system/kube-scheduler",
     )
+    parser.add_argument(
+        "--metrics-address",
+        type=metrics_address,
+        metavar="HOST:PORT",
+        help="serve /metrics and /healthz there, on loopback, without TLS",
+    )
     return parser.parse_args(arguments)
 
 
@@ -129,7 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         access = read_access(options.kubeconfig)
         configuration = read_configuration(options.config, options.plugin)
         who = identity(elects=options.leader_elect)
-        uvloop.run(run_scheduler(access, Plan(configuration, options.listen, who)))
+        uvloop.run(
+            run_scheduler(access, Plan(configuration, options.listen, who, options.metrics_address))
+        )
     except (AccessError, ConfigurationError, OSError, ValueError, TaskCrashed) as error:
         _log.critical("the scheduler does not run: %s", error)
         return 1

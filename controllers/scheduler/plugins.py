@@ -18,13 +18,13 @@ scheduler: it must not guess what was meant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from controllers.scheduler.columns import Bools, Ints, NodeColumns
+from controllers.scheduler.extension import Extension
 from controllers.scheduler.node_rules import Check
 from controllers.scheduler.settings import SCORE_MAX, Profile
 from controllers.scheduler.shapes import Shape
@@ -49,33 +49,34 @@ class PluginFault(RuntimeError):
     """A plugin gave what cannot be used."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plugins:
+class Plugins(Extension):
     """All of them, asked by the weights and filters of a pod's profile."""
 
-    plugins: Sequence[Plugin]
-    profiles: Mapping[str, Profile]
-    columns: NodeColumns
+    def __init__(self, plugins: Sequence[Plugin], columns: NodeColumns) -> None:
+        self._plugins = plugins
+        self._columns = columns
 
-    def checks(self, shape: Shape) -> Iterator[Check]:
+    def concerns(self, shape: Shape) -> bool:
+        """Tell whether there is any."""
+        return bool(self._plugins)
+
+    def checks(self, shape: Shape, profile: Profile) -> Iterator[Check]:
         """Yield what they say of nodes."""
-        profile = self.profiles[shape.scheduler]
-        for plugin in self.plugins:
+        for plugin in self._plugins:
             if plugin.name not in profile.filters:
                 continue
-            passed = plugin.filter(self.columns, shape)
+            passed = plugin.filter(self._columns, shape)
             if passed is not None:
                 self._check_length(plugin, len(passed))
                 text = f"node(s) were refused by {plugin.name}"
                 yield Check(plugin.name, text, is_final=True, passed=passed.astype(np.bool_))
 
-    def scores(self, shape: Shape) -> Ints | None:
+    def scores(self, shape: Shape, profile: Profile) -> Ints | None:
         """Return their weighted scores; None: there are none."""
-        profile = self.profiles[shape.scheduler]
         total: Ints | None = None
-        for plugin in self.plugins:
+        for plugin in self._plugins:
             weight = profile.weights.get(plugin.name, 0)
-            scores = plugin.score(self.columns, shape) if weight else None
+            scores = plugin.score(self._columns, shape) if weight else None
             if scores is not None:
                 self._check_length(plugin, len(scores))
                 weighted = weight * np.clip(scores, 0, SCORE_MAX).astype(np.int64)
@@ -83,5 +84,5 @@ class Plugins:
         return total
 
     def _check_length(self, plugin: Plugin, length: int) -> None:
-        if length != self.columns.count:
-            raise PluginFault(f"{plugin.name} gave {length} values for {self.columns.count} nodes")
+        if length != self._columns.count:
+            raise PluginFault(f"{plugin.name} gave {length} values for {self._columns.count} nodes")

@@ -6,7 +6,8 @@
 
 Decisions are made in slices of time, between which the event loop serves watches and bindings.
 Whether something that happened gives an unschedulable pod a node is not guessed from what kind of
-event it was: its contest, moved along, is asked.
+event it was: when something has changed that matters to who refused it (`hints.py`), its contest,
+moved along, is asked.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from typing import Final, Protocol
 from controllers.scheduler.binder import Binder, Binding
 from controllers.scheduler.diagnosis import Diagnosis
 from controllers.scheduler.engine import Engine
+from controllers.scheduler.figures import SchedulerFigures
 from controllers.scheduler.gangs import Gangs
+from controllers.scheduler.hints import Moment, is_worth_while
+from controllers.scheduler.metrics import FAILED, REFUSED, SCHEDULED, SchedulerMetrics
+from controllers.scheduler.preparation import Preparations
 from controllers.scheduler.queue import Place, PodQueue, Waiting
 from controllers.scheduler.reporter import SCHEDULER_ERROR, UNSCHEDULABLE, Report, Reporter
 from controllers.scheduler.settings import GANG
@@ -81,20 +86,23 @@ class Scheduler:
         self.engine = engine
         self.queue = queue
         self.gangs = Gangs(engine, queue)
+        self.figures = SchedulerFigures(queue)
+        self.metrics = SchedulerMetrics(queue, engine)
         self.make_room: MakeRoom | None = None
         self.make_room_for_all: MakeRoomForAll | None = None
         self.reread: Reread = lambda pod: pod
         self._client = client
         self._events = events
         self._binder = Binder(client, self._on_bound, self._on_failed)
+        self.preparations = Preparations(self._binder.put, self._on_failed)
         self._reporter = Reporter(client)
         self._woken = asyncio.Event()
-        self._asked_at = (-1, -1)
-        self._asked: set[tuple[int, int]] = set()
+        self._asked: dict[tuple[int, int], Moment] = {}
 
     def start(self, scope: TaskScope) -> None:
         """Start to decide."""
         self._binder.start(scope)
+        self.preparations.start(scope)
         self._reporter.start(scope)
         scope.spawn(self._run(), name="decisions")
         scope.spawn(self._run_ticks(), name="queue")
@@ -115,7 +123,7 @@ class Scheduler:
             while True:
                 decided = self._decide()
                 for binding in decided:
-                    await self._binder.put(binding)
+                    await self.preparations.put(binding)
                 if not decided and not self.queue.count(Place.ACTIVE):
                     break
                 await asyncio.sleep(0)
@@ -140,15 +148,19 @@ class Scheduler:
             if self.gangs.group(pod) is not None:
                 decided += self._decide_gang(pod)
                 continue
+            begun_s = perf_counter()
             slot = self.engine.choose(pod)
             if slot is None:
                 self._refuse(pod)
+                self.metrics.attempted(pod, REFUSED, perf_counter() - begun_s)
                 continue
             self.engine.place(pod, slot)
             decided.append(self._decided(pod, names[slot]))
+            self.metrics.attempted(pod, SCHEDULED, perf_counter() - begun_s)
         return decided
 
     def _decided(self, pod: Waiting, node: str) -> Binding:
+        self.figures.decided += 1
         self.queue.remove(pod.uid)
         self.gangs.placed(pod.gang, pod.uid)
         self._reporter.forget(pod.uid)
@@ -160,7 +172,12 @@ class Scheduler:
         assert group is not None
         names, needed = self.engine.state.columns.names, self.gangs.missing(group)
         pods = self.gangs.take_waiting(first)
+        begun_s = perf_counter()
         placed, left = self.gangs.try_all(pods)
+        took_s = (perf_counter() - begun_s) / len(pods)
+        for pod in pods:
+            result = SCHEDULED if len(placed) >= needed else REFUSED
+            self.metrics.attempted(pod, result, took_s)
         if len(placed) >= needed:
             decided = [self._decided(pod, names[slot]) for pod, slot in placed]
             for pod in left:
@@ -188,45 +205,55 @@ class Scheduler:
     def _refuse(self, pod: Waiting) -> None:
         diagnosis = self.engine.explain(pod)
         verdict = self.make_room(pod, diagnosis) if self.make_room is not None else None
-        message = diagnosis.message(verdict.message if verdict is not None else "")
+        tried = [self.engine.unblock(pod.shape), verdict.message if verdict is not None else ""]
+        message = diagnosis.message(", ".join(filter(None, tried)))
         nominated = verdict.nominated if verdict is not None else None
         self._tell_refused(pod, diagnosis.plugins, message, nominated)
 
     def _tell_refused(
         self, pod: Waiting, plugins: frozenset[str], message: str, nominated: str | None
     ) -> None:
+        self.figures.refused += 1
         self.queue.fail(pod, plugins)
+        self._asked[pod.kind] = self.engine.moment(pod.shape)
         self._events.warn(pod.reference, "FailedScheduling", message)
         self._reporter.tell(Report(pod, UNSCHEDULABLE, message, nominated))
 
     def _ask_again(self) -> None:
         """Move the unschedulable pods for which there is a node now."""
-        state = self.engine.state
-        now = (state.changed, state.columns.version)
-        if now != self._asked_at:
-            self._asked_at = now
-            self._asked.clear()
+        state, stuck = self.engine.state, self.queue.stuck
+        if len(self._asked) > 2 * len(stuck) + _MOVED_MAX:
+            self._asked = {kind: at for kind, at in self._asked.items() if kind in stuck}
         until_s = perf_counter() + _SLICE_S
-        for kind, pods in list(self.queue.stuck.items()):
-            if kind in self._asked:
+        for kind, pods in list(stuck.items()):
+            first = next(iter(pods.values()))
+            before, now = self._asked.get(kind), self.engine.moment(first.shape)
+            if before is not None and not is_worth_while(first.refused_by, before, now):
                 continue
             if perf_counter() > until_s:
                 break  # the others are asked at the next tick
-            self._asked.add(kind)
-            first = [pod for _, pod in zip(range(_MOVED_MAX), pods.values(), strict=False)]
-            if self.engine.has_node(first[0]):
-                self.queue.move(first)
+            self._asked[kind] = now
+            some = [pod for _, pod in zip(range(_MOVED_MAX), pods.values(), strict=False)]
+            # What became of its volumes or devices is told a pod in any case.
+            is_news = before is not None and before.news != now.news
+            if is_news or self.engine.has_node(first):
+                self.queue.move(some)
+                del self._asked[kind]  # there may be more of them
                 continue
-            promised = [pod for pod in first if state.nominated_slot(pod.uid) is not None]
+            promised = [pod for pod in some if state.nominated_slot(pod.uid) is not None]
             self.queue.move([pod for pod in promised if self.engine.has_node(pod)])
 
     def _on_bound(self, binding: Binding) -> None:
+        self.figures.note_bound(binding.pod)
+        self.metrics.bound(binding.pod)
         message = f"Successfully assigned {binding.pod.key} to {binding.node}"
         self._events.note(binding.pod.reference, "Scheduled", message)
 
     def _on_failed(self, binding: Binding, reason: str) -> None:
         if not self.engine.unplace(binding.pod.uid):
             return  # it is gone, or known to be bound, meanwhile
+        self.figures.failed += 1
+        self.metrics.attempted(binding.pod, FAILED, 0.0)
         _log.info("pod %s is not bound: %s", binding.pod.key, reason)
         # It may have changed while it was taken for placed.
         pod = self.reread(binding.pod)

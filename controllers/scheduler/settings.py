@@ -38,6 +38,8 @@ DEFAULT_WEIGHTS: Final = {
     SPREAD: 2,
     POD_AFFINITY: 2,
     FIT: 1,
+    CLAIMS: 2,
+    BINDING: 1,
     BALANCED: 1,
     IMAGES: 1,
 }
@@ -86,6 +88,8 @@ class Profile:
         ignores_preferred: whether preferred terms of pods that are there do not count.
         spread_defaults: "System" or "List".
         ignored_resources, ignored_groups: resources that NodeResourcesFit does not look at.
+        volume_points: utilization and score (0 to 10) of VolumeBinding.
+        bind_timeout_s: how long a pod waits for its volumes to be bound.
     """
 
     name: str = DEFAULT_SCHEDULER
@@ -100,3 +104,5 @@ class Profile:
     preempts: bool = True
     ignored_resources: frozenset[str] = frozenset()
     ignored_groups: frozenset[str] = frozenset()
+    volume_points: tuple[tuple[int, int], ...] = ((0, 10), (100, 0))
+    bind_timeout_s: float = 600.0

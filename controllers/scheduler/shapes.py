@@ -22,6 +22,7 @@ from controllers.scheduler.resources import (
     Amounts,
     pod_requests,
 )
+from controllers.volumes.device_facts import claim_name
 from kube.json_types import JsonObject
 
 _KNOWN_MAX: Final = 65_536
@@ -43,7 +44,9 @@ _VOLUMES: Final = (
     "gcePersistentDisk",
     "awsElasticBlockStore",
     "azureDisk",
+    "cinder",
     "iscsi",
+    "portworxVolume",
     "rbd",
 )
 DEFAULT_SCHEDULER: Final = "default-scheduler"
@@ -74,6 +77,9 @@ class Shape:
         nonzero: milli-cpu and bytes of memory that scores reckon with.
         preempts: whether it may take others' places.
         volumes: those that have a say in where the pod may run.
+        claims: names of its device claims, None where one is not made yet, empty where none is
+            needed; and whether it is made for the pod.
+        pod_name, pod_uid: of the pod, if something is made for it alone; else empty.
     """
 
     number: int
@@ -91,7 +97,9 @@ class Shape:
     affinity: terms.PodTerms
     anti: terms.PodTerms
     volumes: tuple[JsonObject, ...] = ()
-    claims: tuple[JsonObject, ...] = ()
+    claims: tuple[tuple[str | None, bool], ...] = ()
+    pod_name: str = ""
+    pod_uid: str = ""
 
     @property
     def has_pod_terms(self) -> bool:
@@ -142,9 +150,7 @@ class Shapes:
             if any(volume.get(kind) is not None for kind in _VOLUMES)
         )
         if volumes:
-            # The claim of an ephemeral volume is called after the pod.
-            own = metadata["name"] if any(v.get("ephemeral") for v in volumes) else ""
-            parts += (volumes, own)
+            parts.append(volumes)
         for kind in ("containers", "initContainers"):
             parts.append([_container(one) for one in spec.get(kind) or ()])
         if default:
@@ -158,11 +164,16 @@ class Shapes:
         if spec.get("topologySpreadConstraints"):
             parts.append(metadata.get("labels"))
         parts.append(namespace)
+        own = ("", "")
+        # What is made for a pod is called after it and is its alone; devices are reserved for it.
+        if spec.get("resourceClaims") or any(volume.get("ephemeral") for volume in volumes):
+            own = (metadata["name"], metadata.get("uid", ""))
+        parts.append(own)
         key = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
         shape = self._shapes.get(key)
         if shape is None:
             self._numbers += 1
-            shape = _make(self._numbers, pod, namespace, volumes, default)
+            shape = _make(self._numbers, pod, (namespace, *own), volumes, default)
             self._shapes[key] = shape
             if len(self._shapes) > _KNOWN_MAX:
                 self._shapes.popitem(last=False)
@@ -195,7 +206,7 @@ def _container(container: JsonObject) -> tuple[object, ...]:
 def _make(
     number: int,
     pod: JsonObject,
-    namespace: str,
+    whose: tuple[str, str, str],
     volumes: tuple[JsonObject, ...],
     default: tuple[terms.Spread, ...],
 ) -> Shape:
@@ -207,7 +218,7 @@ def _make(
     containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
     return Shape(
         number=number,
-        namespace=namespace,
+        namespace=whose[0],
         scheduler=spec.get("schedulerName") or DEFAULT_SCHEDULER,
         priority=int(spec.get("priority") or 0),
         preempts=spec.get("preemptionPolicy") != "Never",
@@ -221,7 +232,9 @@ def _make(
         affinity=terms.parse_pod_terms(spec, "podAffinity", own),
         anti=terms.parse_pod_terms(spec, "podAntiAffinity", own),
         volumes=volumes,
-        claims=tuple(spec.get("resourceClaims") or ()),
+        claims=tuple(claim_name(pod, one) for one in spec.get("resourceClaims") or ()),
+        pod_name=whose[1],
+        pod_uid=whose[2],
     )
 
 

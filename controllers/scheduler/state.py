@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, NamedTuple
@@ -77,7 +78,13 @@ class Presence:
 
 
 class ClusterState:
-    """See the module's head."""
+    """See the module's head.
+
+    Attributes:
+        changed: how many changes were logged.
+        came, left: how many of them are pods that came, and how many may leave room.
+        on_claims: told of pods with volumes or device claims that come (1) or go (-1).
+    """
 
     def __init__(self, seed: int = 0) -> None:
         self.columns = NodeColumns(seed)
@@ -89,7 +96,9 @@ class ClusterState:
         self.by_priority: dict[int, dict[str, Ints]] = {}
         self.nominated: dict[int, dict[str, Placed]] = {}
         self.namespaces: dict[str, dict[str, str]] = {}
+        self.on_claims: list[Callable[[Placed, int], None]] = []
         self.changed = 0
+        self.came = self.left = 0
         self._changes: deque[Moved] = deque(maxlen=_CHANGES_MAX)
         self._nominated_at: dict[str, int] = {}
         self._of_priority: dict[int, int] = {}
@@ -208,6 +217,9 @@ class ClusterState:
             self._count_terms(pod, sign)
         if shape.ports:
             self._count_ports(pod, sign)
+        if shape.volumes or shape.claims:
+            for tell in self.on_claims:
+                tell(pod, sign)
         self._log(Moved(slot, shape, pod.group, sign))
 
     def _count_priority(self, shape: Shape, slot: int, sign: int) -> None:
@@ -252,6 +264,10 @@ class ClusterState:
     def _log(self, moved: Moved) -> None:
         self._changes.append(moved)
         self.changed += 1
+        if moved.sign > 0:
+            self.came += 1
+        else:
+            self.left += 1
 
     def check(self) -> None:
         """Assert the invariants; for tests."""

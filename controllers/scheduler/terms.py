@@ -170,12 +170,17 @@ def parse_node_rules(spec: JsonObject) -> NodeRules:
     wanted = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     required = None
     if wanted is not None:
-        required = tuple(map(_node_term, wanted.get("nodeSelectorTerms") or ()))
+        required = parse_node_terms(wanted)
     preferred = tuple(
         (int(one.get("weight", 0)), _node_term(one.get("preference") or {}))
         for one in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
     )
     return NodeRules(selector, required, preferred)
+
+
+def parse_node_terms(selector: JsonObject) -> tuple[NodeTerm, ...]:
+    """Return the terms of a NodeSelector."""
+    return tuple(map(_node_term, selector.get("nodeSelectorTerms") or ()))
 
 
 def _node_term(term: JsonObject) -> NodeTerm:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from controllers.devices.eviction import CAUSE, MANAGER, RULES, SLICES, DeviceTaintEviction
+from controllers.devices.eviction import Informed as DevicesInformed
+from controllers.nodes.evictions import Evictions
 from controllers.nodes.marks import NODES
 from controllers.parts import PODS, Context, Controller, Part
 from controllers.volumes import attachment_facts as attaching
@@ -100,9 +103,22 @@ def _attachments(context: Context) -> Controller:
     return AttachDetach(client, recorder, watched, context.nodes())
 
 
+def _device_taints(context: Context) -> Controller:
+    informers, client = context.informers, context.writer(MANAGER)
+    informed = DevicesInformed(
+        pods=informers.of(PODS),
+        claims=informers.of(CLAIM.collection),
+        slices=informers.of(SLICES),
+        rules=informers.of(RULES),
+    )
+    evictions = Evictions(client, context.recorder(MANAGER), CAUSE)
+    return DeviceTaintEviction(client, evictions, informed)
+
+
 PARTS: Final = (
     Part("persistentvolume-binder-controller", (_BINDER,), _binder),
     Part("persistentvolume-attach-detach-controller", (_ATTACHING,), _attachments),
     Part(_EPHEMERAL, (_EPHEMERAL,), _ephemeral),
     Part("resourceclaim-controller", (_DEVICES,), _devices),
+    Part(MANAGER, (MANAGER,), _device_taints),
 )

@@ -11,7 +11,6 @@ from controllers.workloads.daemon_pods import DAEMON_SET
 from controllers.workloads.daemon_sets import DaemonSetController
 from controllers.workloads.deployments import DeploymentController
 from controllers.workloads.history import CONTROLLER_REVISION
-from controllers.workloads.node_book import NodeBook
 from controllers.workloads.replica_sets import (
     INDEXERS,
     REPLICA_SET,
@@ -29,7 +28,6 @@ _DEPLOYMENTS: Final = "deployment-controller"
 _STATEFUL_SETS: Final = "statefulset-controller"
 _DAEMON_SETS: Final = "daemon-set-controller"
 _CLAIMS: Final = "/api/v1/persistentvolumeclaims"
-_NODES: Final = "/api/v1/nodes"
 
 
 def _replicas(context: Context, account: str, kind: Kind) -> Controller:
@@ -67,21 +65,19 @@ def _stateful_sets(context: Context) -> Controller:
     book = ClaimBook(queue.add)
     claims.on_changes(book.take)
     client, recorder = context.writer(_STATEFUL_SETS), context.recorder(_STATEFUL_SETS)
-    writer = StatefulPods(client, recorder, book, claims.store)
+    writer = StatefulPods(client, recorder, book, claims.store, context.completers)
     sets = context.informers.of(STATEFUL_SET.collection, indexers=INDEXERS)
     return StatefulSetController(writer, sets, _revisions(context), context.pods(), queue)
 
 
 def _daemon_sets(context: Context) -> Controller:
-    nodes = NodeBook()
-    context.informers.of(_NODES).on_changes(nodes.take)
     return DaemonSetController(
         context.writer(_DAEMON_SETS),
         context.recorder(_DAEMON_SETS),
         context.informers.of(DAEMON_SET.collection, indexers=INDEXERS),
         _revisions(context),
         context.pods(),
-        nodes,
+        context.nodes(),
     )
 
 

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from controllers.nodes.book import NodeBook, NodeBrief
 from controllers.pace import Rhythm
 from controllers.recorder import Recorder
 from controllers.workloads.claims import CannotAdopt, Claims
@@ -21,7 +22,6 @@ from controllers.workloads.daemon_pods import DAEMON_SET, Freshness
 from controllers.workloads.daemon_survey import Rules, Survey, is_surging, survey_nodes
 from controllers.workloads.daemon_work import DaemonWork
 from controllers.workloads.expectations import Expectations
-from controllers.workloads.node_book import NodeBook, NodeBrief
 from controllers.workloads.node_fit import NodeFit
 from controllers.workloads.owner_watch import OwnerWatch, selector_of
 from controllers.workloads.pod_control import Failure, reference_of
@@ -77,7 +77,7 @@ class DaemonSetController:
         self._rhythm = Rhythm(self._queue, client.clock, _PAUSE_S)
         watch = OwnerWatch(DAEMON_SET, sets.store, self._expected, self._queue, self._rhythm)
         watch.begin(sets, pods)
-        nodes.listen(self._observe_node)
+        nodes.listen_for_places(self._observe_node)
         revisions.on_changes(self._observe_revisions)
 
     def start(self, scope: TaskScope) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from controllers.nodes.book import NodeBrief
 from controllers.pace import paced
 from controllers.workloads.daemon_pods import Freshness, node_of
-from controllers.workloads.node_book import NodeBrief
 from controllers.workloads.node_fit import NodeFit
 from controllers.workloads.pods import PodBrief
 from controllers.workloads.rollout_math import scaled

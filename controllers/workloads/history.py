@@ -30,8 +30,15 @@ _CONFLICTS_MAX: Final = 5
 
 
 def patch_of(template: JsonObject) -> JsonObject:
-    """Return the patch that brings a template back."""
-    return {"spec": {"template": {**_bare(template), "$patch": "replace"}}}
+    """Return the patch that brings a template back.
+
+    Its names are in order, all the way down: upstream's clients tell whether a revision is of a
+    template by comparing bytes (Match in daemon/update.go, kubectl's rollback), and Go writes maps
+    so.
+    """
+    patch = {"spec": {"template": {**_bare(template), "$patch": "replace"}}}
+    ordered: JsonObject = orjson.loads(orjson.dumps(patch, option=orjson.OPT_SORT_KEYS))
+    return ordered
 
 
 def template_of(revision: JsonObject) -> JsonObject:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from controllers.workloads.node_book import NodeBrief, Taint
+from controllers.nodes.book import NodeBrief
+from controllers.nodes.taints import Taint, tolerates
 from kube.json_types import JsonObject
 
 _NO_NEW: Final = ("NoExecute", "NoSchedule")
@@ -45,20 +46,6 @@ def tolerations_of(spec: JsonObject) -> list[JsonObject]:
 def _is_alike(one: JsonObject, other: JsonObject) -> bool:
     names = ("key", "operator", "effect", "value")
     return all(one.get(name, "") == other.get(name, "") for name in names)
-
-
-def tolerates(toleration: JsonObject, taint: Taint) -> bool:
-    """Tell whether a toleration covers a taint."""
-    effect, key = toleration.get("effect"), toleration.get("key")
-    if (effect and effect != taint.effect) or (key and key != taint.key):
-        return False
-    match toleration.get("operator") or "Equal":
-        case "Exists":
-            return True
-        case "Equal":
-            return bool(toleration.get("value", "") == taint.value)
-        case _:
-            return False
 
 
 class NodeFit:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from controllers.recorder import Recorder
 from controllers.workloads.claim_book import ClaimBook
 from controllers.workloads.claim_retention import Claimant, Retention, is_stale, policy_of
@@ -36,15 +38,22 @@ class StatefulPods:
         recorder: who tells of it.
         claims: what there is of claims.
         store: the claims themselves.
+        completers: what completes a pod before it is created, given its namespace.
     """
 
     def __init__(
-        self, client: ApiClient, recorder: Recorder, claims: ClaimBook, store: Store
+        self,
+        client: ApiClient,
+        recorder: Recorder,
+        claims: ClaimBook,
+        store: Store,
+        completers: Sequence[Callable[[JsonObject, str], JsonObject]] = (),
     ) -> None:
         self._client = client
         self._recorder = recorder
         self._claims = claims
         self._store = store
+        self._completers = completers
 
     @property
     def client(self) -> ApiClient:
@@ -78,8 +87,10 @@ class StatefulPods:
         Raises:
             StatusError, Unreachable, ClaimGoing: the pod was not created, as far as is known.
         """
-        name = pod["metadata"]["name"]
-        path = f"/api/v1/namespaces/{owner['metadata']['namespace']}/pods"
+        name, namespace = pod["metadata"]["name"], owner["metadata"]["namespace"]
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        for complete in self._completers:
+            pod = complete(pod, namespace)
         try:
             await self.create_claims(owner, name, retention)
             await self._client.request("POST", path, pod)

@@ -9,19 +9,27 @@ from kube.cel.types import BOOL, DYN, INT, STRING, TIMESTAMP, CelType, TypeField
 _TEXTS: Final = list_of(STRING)
 
 
-def _object(type_name: str, /, **fields: CelType) -> CelType:
+def object_type(type_name: str, /, **fields: CelType) -> CelType:
+    """Return the type of objects with these fields."""
     return CelType(
         "object", type_name, fields={key: TypeField(key, type_) for key, type_ in fields.items()}
     )
 
 
 def _named(type_name: str, last: str) -> CelType:
-    return _object(type_name, group=STRING, version=STRING, **{last: STRING})
+    return object_type(type_name, group=STRING, version=STRING, **{last: STRING})
 
 
 _KIND: Final = _named("kubernetes.GroupVersionKind", "kind")
 _RESOURCE: Final = _named("kubernetes.GroupVersionResource", "resource")
-REQUEST: Final = _object(
+USER_INFO: Final = object_type(
+    "kubernetes.UserInfo",
+    username=STRING,
+    uid=STRING,
+    groups=_TEXTS,
+    extra=map_of(STRING, _TEXTS),
+)
+REQUEST: Final = object_type(
     "kubernetes.AdmissionRequest",
     kind=_KIND,
     resource=_RESOURCE,
@@ -32,19 +40,13 @@ REQUEST: Final = _object(
     name=STRING,
     namespace=STRING,
     operation=STRING,
-    userInfo=_object(
-        "kubernetes.UserInfo",
-        username=STRING,
-        uid=STRING,
-        groups=_TEXTS,
-        extra=map_of(STRING, _TEXTS),
-    ),
+    userInfo=USER_INFO,
     dryRun=BOOL,
     options=DYN,
 )
-NAMESPACE: Final = _object(
+NAMESPACE: Final = object_type(
     "kubernetes.Namespace",
-    metadata=_object(
+    metadata=object_type(
         "kubernetes.NamespaceMetadata",
         name=STRING,
         generateName=STRING,
@@ -59,11 +61,11 @@ NAMESPACE: Final = _object(
         resourceVersion=STRING,
         finalizers=_TEXTS,
     ),
-    spec=_object("kubernetes.NamespaceSpec", finalizers=_TEXTS),
-    status=_object(
+    spec=object_type("kubernetes.NamespaceSpec", finalizers=_TEXTS),
+    status=object_type(
         "kubernetes.NamespaceStatus",
         conditions=list_of(
-            _object(
+            object_type(
                 "kubernetes.NamespaceCondition",
                 status=STRING,
                 type=STRING,
@@ -77,4 +79,4 @@ NAMESPACE: Final = _object(
 )
 OBJECT: Final = CelType("object", "Object", open_ended=True)
 """What `Object{...}` and `Object.spec{...}` make: an object with any fields."""
-JSON_PATCH: Final = _object("JSONPatch", op=STRING, path=STRING, **{"from": STRING}, value=DYN)
+JSON_PATCH: Final = object_type("JSONPatch", op=STRING, path=STRING, **{"from": STRING}, value=DYN)

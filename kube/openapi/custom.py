@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from kube.json_types import JsonObject
 from kube.kinds import ResourceInfo
-from kube.openapi.definitions import reference
+from kube.openapi.definitions import load_definitions, reference
 from kube.openapi.resource_paths import list_schema_name, schema_name
 
 _GVK: Final = "x-kubernetes-group-version-kind"
@@ -74,6 +75,13 @@ class CustomKind:
 _ANYTHING: Final = CustomKind({}, "")
 
 
+@cache
+def patterns() -> dict[str, JsonObject]:
+    """Return the stored definitions whose words those of custom resources take."""
+    definitions = load_definitions()
+    return {name: definitions[name] for name in (_PATTERN, _LIST_PATTERN)}
+
+
 def custom_definitions(
     info: ResourceInfo,
     custom: CustomKind | None,
@@ -86,7 +94,7 @@ def custom_definitions(
     Args:
         info: the resource.
         custom: its schema, None if it has none.
-        builtin: the stored definitions of built-in kinds, whose words are used.
+        builtin: the stored definitions of built-in kinds, at least `patterns`.
         for_v2: whether they are for Swagger 2.0.
     """
     custom = custom or _ANYTHING

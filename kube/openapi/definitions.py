@@ -96,16 +96,17 @@ def closure(roots: Iterable[str], definitions: Mapping[str, JsonObject]) -> list
         name = waiting.pop()
         if name not in found and name in definitions:
             found.add(name)
-            waiting.extend(_references(definitions[name]))
+            waiting.extend(direct_references(definitions[name]))
     return sorted(found)
 
 
-def _references(schema: JsonObject) -> Iterator[str]:
+def direct_references(schema: JsonObject) -> Iterator[str]:
+    """Yield the names of the definitions that a stored schema refers to, some more than once."""
     target = schema.get("$ref")
     if isinstance(target, str):
         yield target.removeprefix(_STORED_PREFIX)
     for child in _children(schema):
-        yield from _references(child)
+        yield from direct_references(child)
 
 
 def _children(schema: JsonObject) -> Iterator[JsonObject]:

@@ -13,20 +13,30 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from kube import disk_cache
-from kube.builtin_kinds import KUBERNETES_VERSION, source_files
+from kube.builtin_kinds import KUBERNETES_VERSION, builtin_registry, source_files
 from kube.json_types import JsonObject
 from kube.kinds import Registry, ResourceInfo, join_group_version
-from kube.openapi.custom import CustomKind, custom_definitions
+from kube.openapi.custom import CustomKind, custom_definitions, patterns
 from kube.openapi.definitions import load_definitions
 from kube.openapi.operations import META, PathItem, document_path
-from kube.openapi.protobuf import encode_swagger
-from kube.openapi.rendering import openapi_v3, swagger
+from kube.openapi.rendering import openapi_v3
 from kube.openapi.resource_paths import group_path, version_paths
+from kube.openapi.sections import (
+    JSON_FORM,
+    PROTOBUF_FORM,
+    Builtin,
+    Form,
+    Section,
+    Sections,
+    joined,
+    nothing_made,
+    unpacked,
+)
 
 _V3_ROOT: Final = "/openapi/v3"
 _HASH_BYTES: Final = 32
@@ -69,6 +79,7 @@ class OpenApi:
         *,
         custom: Mapping[Kind, CustomKind] | None = None,
         previous: OpenApi | None = None,
+        builtin: Callable[[Form], Builtin] | None = None,
     ) -> None:
         """Describe `registry`.
 
@@ -76,6 +87,7 @@ class OpenApi:
             registry: what is served.
             custom: schemas of custom kinds by group, version and kind.
             previous: the documents until now; those that would stay the same are taken over.
+            builtin: what is made already of built-in types; None: what is on disk.
         """
         self._registry = registry
         self._custom = custom or {}
@@ -89,16 +101,29 @@ class OpenApi:
             self._versions[path] = (info.group, info.version)
             self._resources.setdefault(path, []).append(info)
         self._hashes = dict(self._hash_all())
+        self._sections = {
+            form: Sections(form, builtin or _kept) for form in (JSON_FORM, PROTOBUF_FORM)
+        }
         if previous is not None:
             self._take_over(previous)
 
     def v2(self) -> bytes:
         """Return the whole API as Swagger 2.0, the answer to `/openapi/v2`."""
-        return self._document(_V2, lambda: orjson.dumps(self._swagger()))
+        return self._document(_V2, lambda: joined(self.sections(JSON_FORM), JSON_FORM))
 
     def v2_protobuf(self) -> bytes:
         """Return the same as `v2` in the binary form that client-go asks for."""
-        return self._document(_V2_PROTOBUF, lambda: encode_swagger(orjson.loads(self.v2())))
+        form = PROTOBUF_FORM
+        return self._document(_V2_PROTOBUF, lambda: joined(self.sections(form), form))
+
+    def sections(self, form: Form) -> list[Section]:
+        """Return what `v2` consists of, in one of its forms; those that are known already as is."""
+        return list(self.keyed_sections(form).values())
+
+    def keyed_sections(self, form: Form) -> dict[str, Section]:
+        """Return the same by their keys: hashes over all that they are made from."""
+        hashes = self._hashes.items()
+        return {digest: self._section(path, digest, form) for path, digest in hashes}
 
     def v3_index(self) -> bytes:
         """Return the answer to `/openapi/v3`: where the documents are, with their hashes."""
@@ -140,6 +165,10 @@ class OpenApi:
     def _take_over(self, previous: OpenApi) -> None:
         with previous._lock:
             documents = dict(previous._documents)
+        # What it still makes is the same for the same hash, and so may be made in common.
+        self._sections = previous._sections
+        for sections in self._sections.values():
+            sections.keep_only(self._hashes.values())
         if self._hashes == previous._hashes:
             self._documents = documents
             return
@@ -169,12 +198,18 @@ class OpenApi:
         return orjson.dumps({"paths": paths}, option=orjson.OPT_SORT_KEYS)
 
     def _build_v3(self, path: str) -> bytes:
-        definitions = self._definitions(self._resources.get(path, ()), for_v2=False)
+        definitions = load_definitions()
+        infos = self._resources.get(path, ())
+        definitions |= self._custom_definitions(infos, definitions, for_v2=False)
         return orjson.dumps(openapi_v3(self._path_items(path), definitions))
 
-    def _swagger(self) -> JsonObject:
-        items = [item for path in self._hashes for item in self._path_items(path)]
-        return swagger(items, self._definitions(self._registry.all(), for_v2=True))
+    def _section(self, path: str, digest: str, form: Form) -> Section:
+        infos = [info for info in self._resources.get(path, ()) if info.custom]
+        return self._sections[form].of(
+            digest,
+            lambda: self._path_items(path),
+            lambda: self._custom_definitions(infos, patterns(), for_v2=True),
+        )
 
     def _path_items(self, path: str) -> list[PathItem]:
         if path in _ROOTS:
@@ -183,14 +218,29 @@ class OpenApi:
             return list(version_paths(*self._versions[path], self._resources[path]))
         return [group_path(path.removeprefix("apis/"))]
 
-    def _definitions(self, infos: Iterable[ResourceInfo], *, for_v2: bool) -> dict[str, JsonObject]:
-        definitions = load_definitions()
-        builtin = dict(definitions)
+    def _custom_definitions(
+        self, infos: Iterable[ResourceInfo], builtin: Mapping[str, JsonObject], *, for_v2: bool
+    ) -> dict[str, JsonObject]:
+        found: dict[str, JsonObject] = {}
         for info in infos:
             if info.custom:
                 custom = self._custom.get((info.group, info.version, info.kind))
-                definitions |= custom_definitions(info, custom, builtin, for_v2=for_v2)
-        return definitions
+                found |= custom_definitions(info, custom, builtin, for_v2=for_v2)
+        return found
+
+
+@cache
+def _kept(form: Form) -> Builtin:
+    """Return what is on disk of built-in types; it is made, and put there, if there is nothing."""
+    name = f"swagger-{form.name}"
+    return unpacked(disk_cache.load_or_build(name, _base(), lambda: _made_anew(form)))
+
+
+def _made_anew(form: Form) -> Any:
+    known = nothing_made()
+    openapi = OpenApi(builtin_registry(), builtin=lambda _: known)
+    sections = openapi.keyed_sections(form)
+    return Builtin(known.references, known.definitions, sections).packed()
 
 
 @cache

@@ -12,7 +12,7 @@ little-endian double, for type 2 a varint length and that many bytes. Messages n
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -34,6 +34,37 @@ class UnknownFieldError(ValueError):
 def encode_swagger(document: JsonObject) -> bytes:
     """Return a Swagger 2.0 document in its binary form."""
     return _message(_DOCUMENT, document)
+
+
+def encode_path(name: str, item: JsonObject) -> bytes:
+    """Return a path as it stands among a document's paths."""
+    return _pair(2, name, _of(lambda: _PATH_ITEM)(2, item))
+
+
+def encode_definition(name: str, schema: JsonObject) -> bytes:
+    """Return a definition as it stands among a document's definitions."""
+    return _pair(1, name, _schema(2, schema))
+
+
+def encode_parameter(name: str, parameter: JsonObject) -> bytes:
+    """Return a parameter as it stands among a document's parameters."""
+    return _pair(1, name, _parameter(2, parameter))
+
+
+def encode_frame(head: JsonObject, parts: Mapping[str, Iterable[bytes]], tail: JsonObject) -> bytes:
+    """Return a document, given what of it is encoded already.
+
+    Args:
+        head, tail: members of the document.
+        parts: encoded paths, definitions and parameters by the names of these members.
+    """
+    known = (_bytes(_DOCUMENT[name][0], b"".join(pairs)) for name, pairs in parts.items())
+    return b"".join((encode_swagger(head), *known, encode_swagger(tail)))
+
+
+def _pair(number: int, name: str, value: bytes) -> bytes:
+    """Return an entry of a map in the field `number`; the value is encoded as field 2."""
+    return _bytes(number, _string(1, name) + value)
 
 
 def _varint(number: int) -> bytes:
@@ -89,9 +120,7 @@ def _named(inner: int, encode: Encoder) -> Encoder:
     """Return an encoder of maps: a message of repeated name-value pairs in the field `inner`."""
 
     def encode_map(number: int, values: JsonObject) -> bytes:
-        pairs = (
-            _bytes(inner, _string(1, name) + encode(2, value)) for name, value in values.items()
-        )
+        pairs = (_pair(inner, name, encode(2, value)) for name, value in values.items())
         return _bytes(number, b"".join(pairs))
 
     return encode_map

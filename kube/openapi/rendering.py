@@ -24,17 +24,10 @@ _BEARER: Final = {
 _NO_CONTENT: Final[JsonObject] = {}
 
 
-def swagger(items: Iterable[PathItem], definitions: Mapping[str, JsonObject]) -> JsonObject:
-    """Return a Swagger 2.0 document of these paths and the definitions they need."""
-    shared: dict[str, JsonObject] = {}
-    kept = list(items)
-    paths = {item.path: _v2_path(item, shared) for item in kept}
-    return {
-        "swagger": "2.0",
-        "info": _INFO,
-        "paths": paths,
-        "definitions": _definitions(kept, definitions, V2),
-        "parameters": shared,
+def swagger_frame() -> tuple[JsonObject, JsonObject]:
+    """Return what stands before and after paths, definitions and parameters in Swagger 2.0."""
+    head: JsonObject = {"swagger": "2.0", "info": _INFO}
+    return head, {
         "securityDefinitions": {"BearerToken": _BEARER},
         "security": [{"BearerToken": []}],
     }
@@ -48,29 +41,29 @@ def openapi_v3(items: Iterable[PathItem], definitions: Mapping[str, JsonObject])
         "info": _INFO,
         "paths": {item.path: _v3_path(item) for item in kept},
         "components": {
-            "schemas": _definitions(kept, definitions, V3),
+            "schemas": {
+                name: render_definition(name, definitions[name], V3)
+                for name in closure(roots_of(kept), definitions)
+            },
             "securitySchemes": {"BearerToken": _BEARER},
         },
         "security": [{"BearerToken": []}],
     }
 
 
-def _definitions(
-    items: list[PathItem], definitions: Mapping[str, JsonObject], style: Style
-) -> dict[str, JsonObject]:
+def roots_of(items: Iterable[PathItem]) -> set[str]:
+    """Return the definitions that paths name themselves."""
     roots: set[str] = set()
     for item in items:
         for operation in item.operations:
             roots.update(schema for _, _, schema in operation.responses if schema)
             if operation.body is not None:
                 roots.add(operation.body.schema)
-    return {
-        name: render_definition(name, definitions[name], style)
-        for name in closure(roots, definitions)
-    }
+    return roots
 
 
-def _v2_path(item: PathItem, shared: dict[str, JsonObject]) -> JsonObject:
+def swagger_path(item: PathItem, shared: dict[str, JsonObject]) -> JsonObject:
+    """Return a path in Swagger 2.0; parameters that it has in common with others go to `shared`."""
     path: JsonObject = {each.method: _v2_operation(each, shared) for each in item.operations}
     if item.parameters:
         path["parameters"] = [_v2_parameter(each, shared) for each in item.parameters]

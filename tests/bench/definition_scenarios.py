@@ -1,6 +1,7 @@
 """Custom types: how soon one is there for clients, and what its objects cost beside ConfigMaps.
 
-A type is there when its objects can be listed, discovery names it and its OpenAPI document is made.
+A type is there when its objects can be listed, discovery of both forms names it, and OpenAPI of
+both versions describes it.
 Objects of a type with a schema are validated field by field, which ConfigMaps of the same size have
 little of: what is measured is what the whole way costs.
 """
@@ -12,6 +13,8 @@ from typing import Any, Final
 
 import orjson
 
+from kube.client import AGGREGATED_DISCOVERY
+from kube.openapi import V2_PROTOBUF_TYPE
 from tests.bench import objects
 from tests.bench.endpoint import Endpoint, Refused
 from tests.bench.figures import Figure
@@ -24,6 +27,7 @@ _TYPES: Final = 20
 _LISTED: Final = 5_000
 _LISTS: Final = 20
 _PATIENCE_S: Final = 10.0
+_JSON: Final = "application/json"
 _DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "integer", "minimum": 0}
@@ -142,19 +146,25 @@ def _one_there(endpoint: Endpoint, kind: str) -> float:
     endpoint.create(_DEFINITIONS, _definition(kind))
     began_s = time.monotonic()
     api = f"/apis/{GROUP}/v1"
-    for path in (f"{api}/{plural.decode()}", api, f"/openapi/v3{api}"):
-        while not _tells(endpoint, path, plural):
+    for path, accept, text in (
+        (f"{api}/{plural.decode()}", _JSON, b"List"),
+        (api, _JSON, plural),
+        ("/apis", AGGREGATED_DISCOVERY, plural),
+        (f"/openapi/v3{api}", _JSON, plural),
+        ("/openapi/v2", _JSON, plural),
+        ("/openapi/v2", V2_PROTOBUF_TYPE, plural),
+    ):
+        while not _tells(endpoint, path, accept, text):
             if time.monotonic() - began_s > _PATIENCE_S:
                 raise Refused(f"{kind} is not there after {_PATIENCE_S} s: {path}")
     return (time.monotonic() - began_s) * 1000
 
 
-def _tells(endpoint: Endpoint, path: str, plural: bytes) -> bool:
+def _tells(endpoint: Endpoint, path: str, accept: str, text: bytes) -> bool:
     try:
-        answer = endpoint.request("GET", path)
+        return text in endpoint.request("GET", path, accept=accept)
     except Refused:
         return False
-    return plural in answer or b"List" in answer[:40]
 
 
 def _listed(scene: Scene, what: str, path: str, body: bytes) -> Figure:

@@ -80,7 +80,9 @@ class Endpoint:
             return http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_S)
         return http.client.HTTPSConnection(self.host, self.port, timeout=TIMEOUT_S, context=context)
 
-    def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
+    def request(
+        self, method: str, path: str, body: bytes | None = None, *, accept: str = ""
+    ) -> bytes:
         """Send one request on a connection of its own and return the answer's body.
 
         Raises:
@@ -88,7 +90,7 @@ class Endpoint:
         """
         connection = self.connect()
         try:
-            return self.send(connection, method, path, body)
+            return self.send(connection, method, path, body, accept=accept)
         finally:
             connection.close()
 
@@ -98,9 +100,13 @@ class Endpoint:
         method: str,
         path: str,
         body: bytes | None = None,
+        *,
+        accept: str = "",
     ) -> bytes:
         """Send one request on `connection` and return the answer's body."""
         headers = self.headers() | ({"Content-Type": "application/json"} if body else {})
+        if accept:
+            headers["Accept"] = accept
         connection.request(method, path, body, headers)
         response = connection.getresponse()
         answer = response.read()

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import orjson
 
-from controllers.fleet.pipe import Pipe
 from controllers.fleet.plan import FleetPlan
 from kube.access import Access
+from kube.pipe import Pipe
 from tests.bench.endpoint import Endpoint, Refused
 from tests.bench.figures import Figure
 from tests.bench.list_memory import PODS_AT_SCALE
@@ -105,7 +105,7 @@ async def _create(endpoint: Endpoint, count: int) -> None:
     access = Access(endpoint.url, token=endpoint.token)
     async with asyncio.TaskGroup() as group:
         for _ in range(_CREATORS):
-            group.create_task(_create_some(Pipe(access), numbers))
+            group.create_task(_create_some(Pipe(access, "bench"), numbers))
 
 
 async def _create_some(pipe: Pipe, numbers: Iterator[int]) -> None:

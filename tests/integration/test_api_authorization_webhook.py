@@ -2,62 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
-import orjson
 import pytest
-import yaml
 
 from tests.integration.api_calls import check_status
-from tests.integration.cluster import HOST, Cluster, run_cluster
-from tests.integration.personas import grant, persona, rule
+from tests.integration.authorization_server import Webhook, run_webhook, write_kubeconfig
+from tests.integration.cluster import Cluster, run_cluster
+from tests.integration.personas import GROUP, grant, persona, rule
 
 ACCESS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-
-
-class Webhook:
-    """What was asked; it allows what users called "friend…" ask for."""
-
-    def __init__(self) -> None:
-        self.asked: list[Any] = []
-        self.is_broken = False
-
-    def answer(self, review: Any) -> Any:
-        """Return a review with its status."""
-        spec = review["spec"]
-        self.asked.append(spec)
-        friend = spec["user"].startswith("friend")
-        status = {"allowed": friend, "reason": "a friend" if friend else "no friend"}
-        return {**review, "status": status}
-
-
-@contextmanager
-def _running(webhook: Webhook) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            answer = orjson.dumps(webhook.answer(orjson.loads(body)))
-            self.send_response(500 if webhook.is_broken else 200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_arguments: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer((HOST, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://{HOST}:{server.server_address[1]}/authorize"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=10)
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +24,8 @@ def webhook() -> Webhook:
 def asking(tmp_path_factory: pytest.TempPathFactory, webhook: Webhook) -> Iterator[Cluster]:
     """A cluster that asks it."""
     directory = tmp_path_factory.mktemp("asking")
-    with _running(webhook) as url:
-        config = {
-            "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "w", "user": "u"}}],
-            "clusters": [{"name": "w", "cluster": {"server": url}}],
-            "users": [{"name": "u", "user": {}}],
-        }
-        (directory / "webhook.yaml").write_text(yaml.safe_dump(config))
+    with run_webhook(webhook) as url:
+        write_kubeconfig(directory / "webhook.yaml", url)
         auth = {"authorization_webhook_config_file": str(directory / "webhook.yaml")}
         with run_cluster(directory, {"auth": auth}) as running:
             yield running
@@ -100,7 +48,9 @@ def test_who_no_role_allows_is_allowed_by_the_webhook_and_asked_for_once(
                 "version": "v1",
                 "resource": "pods",
                 "namespace": "default",
-                "labelSelector": {"rawSelector": "a=b"},
+                "labelSelector": {
+                    "requirements": [{"key": "a", "operator": "In", "values": ["b"]}]
+                },
             },
         }
     ]
@@ -139,3 +89,37 @@ def test_while_the_webhook_does_not_answer_nobody_else_is_let_in(
     assert persona(asking, "friend-3").call("GET", "/api/v1/pods").code == 403
     webhook.is_broken = False
     assert persona(asking, "friend-3").call("GET", "/api/v1/pods").code == 200
+
+
+def test_rules_reviews_say_that_the_webhooks_part_is_missing(asking: Cluster) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    status = persona(asking).call("POST", path, {"spec": {"namespace": "default"}}).json["status"]
+    assert status["incomplete"]
+    assert status["evaluationError"] == "webhook authorizer does not support user rule resolution"
+
+
+def test_who_the_webhook_lets_escalate_and_bind_may_do_so(
+    asking: Cluster, webhook: Webhook
+) -> None:
+    friend, other = persona(asking, "friend-4"), persona(asking)
+    roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles"
+    bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
+    grant(other, "default", rule("create update", "roles rolebindings", GROUP))
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+    made = {"metadata": {"name": "escalated"}, "rules": rules}
+    refused = other.call("POST", roles, made)
+    assert refused.code == 403
+    assert "is attempting to grant RBAC permissions not currently held" in refused.json["message"]
+    assert friend.call("POST", roles, made).code == 201
+    rules[0]["verbs"].append("delete")
+    assert friend.call("PUT", f"{roles}/escalated", made).code == 200
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "escalated"}
+    binding = {"metadata": {"name": "bound"}, "roleRef": reference, "subjects": []}
+    assert other.call("POST", bindings, binding).code == 403
+    assert friend.call("POST", bindings, binding).code == 201
+    asked = {
+        one.get("resourceAttributes", {}).get("verb")
+        for one in webhook.asked
+        if one["user"] == friend.name
+    }
+    assert {"escalate", "bind"} <= asked

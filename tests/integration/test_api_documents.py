@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import urllib.request
 from pathlib import Path
 from typing import Any, Final
@@ -287,6 +288,28 @@ def test_metrics_have_the_names_of_upstream(cluster: Cluster, namespace: str) ->
     for verb, code in (("POST", 201), ("PUT", 200)):
         labels = ('resource="configmaps"', f'verb="{verb}"', f'code="{code}"')
         assert any(all(label in line for label in labels) for line in ours), verb
+
+
+def test_metrics_tell_creates_to_be_about_one_object(cluster: Cluster, namespace: str) -> None:
+    """CleanScope of upstream's endpoint metrics: a create's scope is "resource", a list's not."""
+    maps = collection(cluster, namespace, "configmaps")
+    maps.made(named("a"))
+    maps.list()
+    lines = _get(cluster, "/metrics").body.decode().splitlines()
+    ours = [line for line in lines if line.startswith("apiserver_request_total{")]
+    scopes = {
+        verb: {
+            found[1]
+            for line in ours
+            if f'verb="{verb}"' in line
+            and 'resource="configmaps"' in line
+            and (found := re.search('scope="([a-z]*)"', line))
+        }
+        for verb in ("POST", "LIST")
+    }
+    assert scopes["POST"] == {"resource"}
+    assert scopes["LIST"] <= {"namespace", "cluster"}
+    assert "namespace" in scopes["LIST"]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/version", "/version/"])

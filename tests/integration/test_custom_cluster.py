@@ -84,6 +84,32 @@ def test_a_quota_counts_custom_objects_and_gives_back_those_that_go(
     knobs.made(named("c"))
 
 
+def test_a_quota_that_is_there_before_its_type_counts_it_from_the_start(
+    cluster: Cluster, namespace: str
+) -> None:
+    group, key = "late.example.com", "count/levers.late.example.com"
+    quotas = collection(cluster, namespace, "resourcequotas")
+    quotas.made({**named("q"), "spec": {"hard": {key: "1", "pods": "1"}}})
+
+    def status() -> Any:
+        return quotas.get("q").json.get("status") or {}
+
+    _until("count of pods", lambda: status().get("used", {}).get("pods") == "0")
+    assert key not in status()["used"]
+    install(cluster, definition(group, "Lever", version(schema=_SCHEMA)))
+    try:
+        # Types are not polled for: those who do, as upstream's controller, take half a minute.
+        until_s = time.monotonic() + 10
+        while status()["used"].get(key) != "0":
+            assert time.monotonic() < until_s, status()
+            time.sleep(0.02)
+        levers = collection(cluster, namespace, "levers", f"{group}/v1")
+        levers.made(named("a"))
+        assert levers.create(named("b")).code == 403
+    finally:
+        remove(cluster, f"levers.{group}")
+
+
 def test_what_a_custom_object_owns_goes_with_it_built_in_or_custom(
     cluster: Cluster, namespace: str, knobs: Collection
 ) -> None:

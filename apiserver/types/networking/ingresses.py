@@ -10,9 +10,9 @@ from apiserver.types.hooks import TypeHooks
 from apiserver.types.meta import (
     byte_length,
     check_string,
+    domain_prefixed_path_errors,
     is_dns1123_label,
     is_dns1123_subdomain,
-    is_http_path,
     is_valid_ip_legacy,
     is_valid_port_name,
     is_valid_port_num,
@@ -187,17 +187,6 @@ def validate_status(new: JsonObject, old: JsonObject) -> list[FieldError]:
 def prepare_create(obj: JsonObject) -> None:
     """Start without a status."""
     obj["status"] = {"loadBalancer": {}}
-
-
-def domain_prefixed_path_errors(text: str, path: str) -> list[FieldError]:
-    """Check a name such as `acme.io/foo`."""
-    if not text:
-        return [required(path)]
-    host, _, rest = text.partition("/")
-    if not host or not rest:
-        example = 'must be a domain-prefixed path (such as "acme.io/foo")'
-        return [invalid(path, text, example)]
-    return check_string(host, path, is_dns1123_subdomain) + check_string(rest, path, is_http_path)
 
 
 def default_class(obj: JsonObject) -> None:

@@ -7,8 +7,7 @@ from typing import Final
 
 from apiserver.types.meta import (
     byte_length,
-    is_dns1123_subdomain,
-    is_http_path,
+    domain_prefixed_path_errors,
     is_qualified_name,
 )
 from apiserver.types.pods.pod_spec import check_template
@@ -95,15 +94,7 @@ def _check_restart_policy(spec: JsonObject, path: str, errors: list[FieldError])
 
 def _check_managed_by(name: str, path: str, errors: list[FieldError]) -> None:
     """Check a controller's name: a domain, a slash and a path."""
-    domain, slash, rest = name.partition("/")
-    if not name:
-        errors.append(required(path))
-    elif not slash or not domain or not rest:
-        text = 'must be a domain-prefixed path (such as "acme.io/foo")'
-        errors.append(invalid(path, name, text))
-    else:
-        errors.extend(invalid(path, domain, fault) for fault in is_dns1123_subdomain(domain))
-        errors.extend(invalid(path, rest, fault) for fault in is_http_path(rest))
+    errors += domain_prefixed_path_errors(name, path)
     if byte_length(name) > _MANAGED_BY_BYTES_MAX:
         errors.append(too_long(path, _MANAGED_BY_BYTES_MAX))
 

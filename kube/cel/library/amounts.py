@@ -100,13 +100,13 @@ def declare(to: Declarations) -> None:
             f"{each}, {each} -> int",
             lambda a, b: (a > b) - (a < b),
         )
-    to.function("semver", "string_to_semver", "string -> kubernetes.Semver", _semver, once)
+    to.function("semver", "string_to_semver", "string -> kubernetes.Semver", parse_semver, once)
     to.function(
-        "semver", "string_bool_to_semver", "string, bool -> kubernetes.Semver", _semver, once
+        "semver", "string_bool_to_semver", "string, bool -> kubernetes.Semver", parse_semver, once
     )
-    to.function("isSemver", "is_semver_string", "string -> bool", _succeeds(_semver), once)
+    to.function("isSemver", "is_semver_string", "string -> bool", _succeeds(parse_semver), once)
     to.function(
-        "isSemver", "is_semver_string_bool", "string, bool -> bool", _succeeds(_semver), once
+        "isSemver", "is_semver_string_bool", "string, bool -> bool", _succeeds(parse_semver), once
     )
     for at, name in enumerate(("major", "minor", "patch")):
         to.method(name, f"semver_{name}", "kubernetes.Semver -> int", _number(at))
@@ -154,7 +154,7 @@ def _as_integer(value: Quantity) -> int:
     return whole
 
 
-def _semver(text: str, *options: bool) -> Semver:
+def parse_semver(text: str, *options: bool) -> Semver:
     normalize = any(options)
     if not text:
         raise CelError("Version string empty")

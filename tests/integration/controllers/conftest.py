@@ -18,6 +18,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster as a user starts it: with a scheduler, and three simulated nodes."""
+    settings = {"fleet": {"nodes": 3}, "supervisor": {"without": []}}
+    with run_cluster(tmp_path_factory.mktemp("simulated"), settings) as running:
+        running.wait_started()
+        yield running
+
+
 @pytest.fixture
 def kubectl(cluster: Cluster, namespace: str) -> Kubectl:
     """Real kubectl, bound to a new namespace."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 from apiserver.authn import Authenticator
 from apiserver.bootstrap_tokens import BootstrapTokens
 from apiserver.exchange import Exchange
-from apiserver.oidc.config import ClaimMapping, Issuer
+from apiserver.oidc.issuer import ClaimMapping, Issuer
 from apiserver.oidc.keys import IssuerKeys
 from apiserver.oidc.tokens import OidcTokens
 from apiserver.service_accounts import ServiceAccountTokens

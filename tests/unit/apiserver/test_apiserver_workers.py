@@ -50,7 +50,7 @@ def test_workers_gather_from_all_that_answer(tmp_path: Path) -> None:
     async def scenario() -> None:
         settings = replace(SETTINGS, memory_dir=tmp_path, workers=3)
         peers = [
-            Peers(replace(settings, worker_index=n), lambda n=n: b"of %d" % n, _at_once)
+            Peers(replace(settings, worker_index=n), lambda n=n: b"of %d" % n, bytes, _at_once)
             for n in (1, 2, 3)
         ]
         await peers[0].start()
@@ -79,8 +79,8 @@ def test_a_worker_waits_until_its_siblings_have_come_as_far(tmp_path: Path) -> N
             was_asked.set()
             await there.wait()
 
-        first = Peers(replace(settings, worker_index=1), lambda: b"", _at_once)
-        second = Peers(replace(settings, worker_index=2), lambda: b"", reach)
+        first = Peers(replace(settings, worker_index=1), lambda: b"", bytes, _at_once)
+        second = Peers(replace(settings, worker_index=2), lambda: b"", bytes, reach)
         await second.start()
         # The third is not there, and is not waited for.
         async with asyncio.TaskGroup() as group:

@@ -19,7 +19,7 @@ from conformance.e2e_binary import (
     run_binary,
 )
 from conformance.results import Outcome
-from conformance.specs import all_specs
+from conformance.specs import Needs, all_specs
 
 FAKE = Path(__file__).with_name("fake_e2e.py")
 
@@ -42,7 +42,7 @@ def test_its_results_are_those_of_conformance_specs_that_ran(tmp_path: Path) -> 
     assert {result.source for result in results} == {"e2e.test"}
     assert "--kubeconfig=/kubeconfig" in (tmp_path / "new" / "seen").read_text()
     left = missing(results, _run(tmp_path))
-    assert len(left) == len(chosen()) - 2
+    assert len(left) == len(chosen(_run(tmp_path))) - 2
     assert missing(results, _run(tmp_path, "Secrets")) == []
 
 
@@ -82,7 +82,25 @@ def test_a_focus_does_not_find_longer_names() -> None:
 
 
 def test_all_that_needs_no_container_is_asked_for(tmp_path: Path) -> None:
-    words = arguments(_run(tmp_path))
-    assert sum(word.startswith("--ginkgo.focus=") for word in words) == len(chosen())
+    alone = _run(tmp_path)
+    words = arguments(alone)
+    assert sum(word.startswith("--ginkgo.focus=") for word in words) == len(chosen(alone))
     words = arguments(_run(tmp_path, "sig-auth"))
     assert [word for word in words if "focus" in word] == ["--ginkgo.focus=sig-auth"]
+
+
+def test_workloads_are_asked_for_where_there_are_nodes(tmp_path: Path) -> None:
+    alone, with_nodes = _run(tmp_path), Run(FAKE, Path("/kubeconfig"), tmp_path, nodes=3)
+    assert {spec.needs for spec in chosen(alone)} == {Needs.API}
+    assert {spec.needs for spec in chosen(with_nodes)} == {
+        Needs.API,
+        Needs.CONTROLLERS,
+        Needs.NODES,
+    }
+
+
+@pytest.mark.parametrize("nodes", [0, 3])
+def test_the_binary_is_told_how_many_nodes_there_are(tmp_path: Path, nodes: int) -> None:
+    # test/e2e/e2e.go looks for them if it is not told, and runs nothing where it finds none.
+    words = arguments(Run(FAKE, Path("/kubeconfig"), tmp_path, nodes=nodes))
+    assert f"--num-nodes={nodes}" in words

@@ -27,6 +27,7 @@ COMMANDS = (
     "controllers",
     "status",
     "conformance",
+    "scaletest",
     "config",
     "version",
 )

@@ -12,10 +12,11 @@ from apiserver.aggregation.discovery_cache import _decoded, _from_resource_list,
 from apiserver.aggregation.local import wanted_services
 from apiserver.aggregation.merged_discovery import MergedDiscovery
 from apiserver.aggregation.model import ApiService, RankedVersion, Reference, in_order, parse
-from apiserver.aggregation.openapi import _filtered, _merge
+from apiserver.aggregation.openapi import _filtered, renamed_apart
 from apiserver.proxying.wire import BackendFailed, Head
 from kube.builtin_kinds import builtin_registry
 from kube.discovery import Discovery
+from kube.openapi.sections import JSON_FORM, encoded, joined
 
 REGISTRY = builtin_registry()
 LOCAL = Discovery(REGISTRY)
@@ -173,14 +174,25 @@ def test_openapi_takes_a_versions_paths_and_what_they_refer_to() -> None:
         assert _filtered(useless, "/apis/e/v1/") == b"{}"
 
 
-def test_definitions_that_differ_get_names_of_their_own() -> None:
-    document = {"paths": {"/x": 1}, "definitions": {"same": {"a": 1}, "other": {"a": 1}}}
+def test_openapi_takes_the_shared_parameters_that_a_versions_paths_name() -> None:
     spec = {
-        "paths": {"/y": {"$ref": "#/definitions/other"}, "/x": 2},
+        "paths": {"/apis/e/v1/x": {"parameters": [{"$ref": "#/parameters/used"}]}},
+        "parameters": {"used": {"name": "a"}, "unused": {"name": "b"}},
+    }
+    kept = orjson.loads(_filtered(orjson.dumps(spec), "/apis/e/v1/"))
+    assert kept["parameters"] == {"used": {"name": "a"}}
+
+
+def test_definitions_that_differ_get_names_of_their_own() -> None:
+    known = {"paths": {"/x": {}}, "definitions": {"same": {"a": 1}, "other": {"a": 1}}}
+    sections = [encoded(known, JSON_FORM)]
+    spec = {
+        "paths": {"/y": {"$ref": "#/definitions/other"}, "/x": {"get": {}}},
         "definitions": {"same": {"a": 1}, "other": {"$ref": "#/definitions/same"}},
     }
-    merged = orjson.loads(_merge(document, [spec, spec]))
-    assert merged["paths"] == {"/x": 1, "/y": {"$ref": "#/definitions/other_v2"}}
+    added = [encoded(each, JSON_FORM) for each in renamed_apart([spec, spec], sections)]
+    merged = orjson.loads(joined([*sections, *added], JSON_FORM))
+    assert merged["paths"] == {"/x": {}, "/y": {"$ref": "#/definitions/other_v2"}}
     assert merged["definitions"] == {
         "same": {"a": 1},
         "other": {"a": 1},

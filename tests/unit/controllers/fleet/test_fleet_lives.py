@@ -60,6 +60,10 @@ def test_the_highest_priority_that_matches_counts_and_then_the_first_name() -> N
         ({"labels": {"app": "web"}}, True),
         ({"labels": {"app": "web", "tier": "x"}}, False),
         ({"images": ["docker.io/*/nginx:*"]}, True),
+        # A name as people write it is that of the image that a runtime tells of.
+        ({"images": ["nginx"]}, True),
+        ({"images": ["nginx:latest"]}, True),
+        ({"images": ["nginx:1"]}, False),
         ({"images": ["redis*"]}, False),
         ({"ownerKinds": ["Job"]}, False),
         ({"annotations": {"a": "b"}}, False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
 from controllers.workloads import history, rollback
@@ -66,6 +67,17 @@ def test_a_revision_brings_its_template_back_and_is_known_by_it() -> None:
     assert made["metadata"]["labels"]["app"] == "web"
     assert made["metadata"]["annotations"] == {"a": "b"}
     assert made["revision"] == 3
+
+
+def test_a_revision_is_written_as_go_writes_it_since_clients_compare_bytes() -> None:
+    # Match in pkg/controller/daemon/update.go: the whole patch is compared, byte by byte.
+    container = {"name": "c", "image": "i", "ports": [{"protocol": "TCP", "containerPort": 1}]}
+    kept = {"spec": {"containers": [container]}, "metadata": {"labels": {"b": "1", "a": "2"}}}
+    assert orjson.dumps(history.patch_of(kept)) == (
+        b'{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"a":"2","b":"1"}},'
+        b'"spec":{"containers":[{"image":"i","name":"c",'
+        b'"ports":[{"containerPort":1,"protocol":"TCP"}]}]}}}}'
+    )
 
 
 def test_a_time_of_creation_that_is_null_makes_no_template_another() -> None:

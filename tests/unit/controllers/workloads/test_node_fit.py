@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from controllers.workloads.node_book import NodeBook, NodeBrief, Taint
+from controllers.nodes.book import NodeBook, NodeBrief
+from controllers.nodes.taints import Taint
 from controllers.workloads.node_fit import NodeFit, tolerations_of
 from kube.informers.changes import Change
 from kube.informers.informer import Delta
@@ -16,7 +17,18 @@ YES, NO, STAYS = (True, True), (False, False), (False, True)
 
 def node(name: str = "a", *taints: tuple[str, str], **labels: str) -> NodeBrief:
     """Return a node; taints are keys and effects."""
-    return NodeBrief(name, labels, tuple(Taint(key, "v", effect) for key, effect in taints))
+    return NodeBrief(
+        name=name,
+        uid="",
+        created_s=0,
+        zone="",
+        ready="True",
+        heartbeat="",
+        taints=tuple(Taint(key, effect, "v") for key, effect in taints),
+        counts=True,
+        pod_ranges=(),
+        labels=labels,
+    )
 
 
 def required(*terms: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +129,7 @@ def test_a_toleration_with_a_time_limit_loses_it() -> None:
 def test_a_node_that_only_says_that_it_is_alive_is_no_news() -> None:
     told: list[tuple[NodeBrief | None, NodeBrief | None]] = []
     book = NodeBook()
-    book.listen(lambda old, new: told.append((old, new)))
+    book.listen_for_places(lambda old, new: told.append((old, new)))
 
     def change(kind: Change, *taints: str, **labels: str) -> None:
         spec = {"taints": [{"key": key, "effect": "NoSchedule"} for key in taints]}
@@ -129,6 +141,6 @@ def test_a_node_that_only_says_that_it_is_alive_is_no_news() -> None:
     change(Change.MODIFIED, "k", color="blue")
     change(Change.MODIFIED, "k", color="red")
     (kept,) = book
-    assert (kept.labels, kept.taints) == ({"color": "red"}, (Taint("k", "", "NoSchedule"),))
+    assert (kept.labels, kept.taints) == ({"color": "red"}, (Taint("k", "NoSchedule"),))
     change(Change.DELETED)
     assert (len(told), told[-1][1], len(book)) == (4, None, 0)

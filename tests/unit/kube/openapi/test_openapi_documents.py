@@ -16,6 +16,7 @@ import pytest
 from kube.builtin_kinds import builtin_registry
 from kube.kinds import Registry, ResourceInfo
 from kube.openapi import CustomKind, OpenApi
+from kube.openapi.sections import JSON_FORM, PROTOBUF_FORM, Form, nothing_made
 
 ROOT = Path(__file__).parents[4]
 REFERENCE = Path(os.environ.get("ULTRAPLANE_REFERENCE", ROOT.parent / "shared" / "reference"))
@@ -124,6 +125,30 @@ def test_same_registry_gives_the_same_hashes() -> None:
 def test_changed_custom_schema_changes_only_its_hash() -> None:
     before, after = index(with_widget("1")), index(with_widget("2"))
     assert {path for path in before if before[path] != after[path]} == {"apis/example.com/v1"}
+
+
+@pytest.mark.parametrize("form", [JSON_FORM, PROTOBUF_FORM], ids=["json", "protobuf"])
+def test_a_changed_custom_type_has_its_own_section_of_v2_encoded_anew_and_no_other(
+    form: Form,
+) -> None:
+    before = with_widget("1")
+    known = before.sections(form)
+    after = with_widget("2", previous=before)
+    changed = [new for old, new in zip(known, after.sections(form), strict=True) if old is not new]
+    assert [next(iter(section.paths)) for section in changed] == ["/apis/example.com/v1/"]
+
+
+def test_v2_of_sections_that_were_kept_is_that_of_sections_made_anew() -> None:
+    kept = with_widget("2", previous=with_widget("1", previous=OpenApi(builtin_registry())))
+    kept.v2()
+    anew = with_widget("2")
+    assert (kept.v2(), kept.v2_protobuf()) == (anew.v2(), anew.v2_protobuf())
+
+
+def test_v2_from_what_is_kept_on_disk_is_that_of_a_first_start() -> None:
+    known = nothing_made()
+    anew = OpenApi(builtin_registry(), builtin=lambda _: known)
+    assert anew.v2() == OPENAPI.v2()
 
 
 def test_unchanged_documents_are_taken_over() -> None:

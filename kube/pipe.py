@@ -17,8 +17,6 @@ from kube.client import Unreachable
 _ANSWER_BYTES_MAX: Final = 16 << 20
 _CONNECT_S: Final = 5.0
 _TIMEOUT_S: Final = 60.0
-_USER_AGENT: Final = "kubelet/ultraplane-fleet"
-"""What stands before the slash is who manages what is written, as of a kubelet's."""
 
 
 class Answer(NamedTuple):
@@ -107,15 +105,20 @@ class _Connection(asyncio.Protocol):
 
 
 class Pipe:
-    """See the module's head."""
+    """See the module's head.
 
-    def __init__(self, access: Access) -> None:
+    Args of the constructor:
+        access: where the server is, and as whom it is asked.
+        user_agent: what stands before its slash is who manages what is written.
+    """
+
+    def __init__(self, access: Access, user_agent: str) -> None:
         parts = urlsplit(access.server)
         self._access = access
         self._prefix = parts.path.rstrip("/")
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if access.tls is not None else 80)
-        heads = [f"Host: {parts.netloc}", f"User-Agent: {_USER_AGENT}"]
+        heads = [f"Host: {parts.netloc}", f"User-Agent: {user_agent}"]
         if access.token:
             heads.append(f"Authorization: Bearer {access.token}")
         self._lines = "\r\n".join(heads)

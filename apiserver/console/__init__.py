@@ -1,0 +1,1 @@
+"""The web console: its page, and the stream of figures that it and `ultraplane top` show."""

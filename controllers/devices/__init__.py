@@ -1,0 +1,1 @@
+"""Devices that are tainted, and the pods that must give them back for it."""
