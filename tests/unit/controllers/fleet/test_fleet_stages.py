@@ -55,11 +55,11 @@ class _Server:
 def test_the_type_is_made_even_where_the_server_starts_later(
     refusals: tuple[Exception, ...],
 ) -> None:
-    scope, client = _Scope(), cast(ApiClient, _Server(*refusals))
+    scope, client = _Scope(), cast("ApiClient", _Server(*refusals))
 
     async def run() -> None:
         async with asyncio.timeout(5):
-            await StageWatch(client, StageBook()).run(cast(Any, scope))
+            await StageWatch(client, StageBook()).run(cast("Any", scope))
 
     asyncio.run(run())
     assert scope.names == ["watch of stages"]
