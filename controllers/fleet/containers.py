@@ -184,7 +184,7 @@ class Container:
 
     def _stage_s(self, life: Life) -> float:
         """Return how long it runs where no command counts."""
-        if self.shape.is_sidecar:
+        if self.shape.is_sidecar or self.shape.is_ephemeral:
             return math.inf
         return life.init_s if self.shape.is_init else life.run_s
 

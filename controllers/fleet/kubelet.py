@@ -85,7 +85,7 @@ class KubeletServer:
             await self._handle_container(request, kind, pod, words[2])
 
     async def _handle_container(self, request: Request, kind: str, pod: Pod, name: str) -> None:
-        one = next((one for one in pod.containers if one.shape.name == name), None)
+        one = next((one for one in pod.everyone if one.shape.name == name), None)
         if one is None:
             text = f'container "{name}" not found in pod "{pod.key.partition("/")[2]}"\n'
             await request.answer(404, text.encode(), _TEXT)

@@ -30,7 +30,7 @@ class Narrator:
 
     def tell(self, pod: Pod, before: Sequence[tuple[State, int]]) -> None:
         """Tell what has happened to a pod's containers since they were as in `before`."""
-        for one, (state, restarts) in zip(pod.containers, before, strict=True):
+        for one, (state, restarts) in zip(pod.everyone, before, strict=True):
             if one.state is state and one.restarts == restarts:
                 continue
             # A start is told in three events.
@@ -43,7 +43,7 @@ class Narrator:
 
     def killing(self, pod: Pod) -> None:
         """Tell that a pod's containers are being stopped."""
-        for one in pod.containers:
+        for one in pod.everyone:
             if one.state is State.RUNNING and self._admits():
                 text = f"Stopping container {one.shape.name}"
                 self._recorder.note(_reference(pod, one), "Killing", text)
@@ -70,7 +70,9 @@ class Narrator:
             self._recorder.warn(_reference(pod), "FailedMount", pod.supply.message)
 
     def _tell_one(self, pod: Pod, one: Container, restarts: int) -> None:
-        name, image, about = one.shape.name, one.shape.image, _reference(pod, one)
+        name, about = one.shape.name, _reference(pod, one)
+        # As it is written in most specs, which is how a kubelet tells of it.
+        image = one.shape.image.removeprefix("docker.io/").removeprefix("library/")
         if one.has_run and one.state in (State.RUNNING, State.EXITED) and one.restarts >= restarts:
             if one.state is State.RUNNING:
                 text = f'Container image "{image}" already present on machine'
@@ -108,5 +110,6 @@ def _reference(pod: Pod, one: Container | None = None) -> JsonObject:
     }
     if one is not None:
         kind = "initContainers" if one.shape.is_init else "containers"
+        kind = "ephemeralContainers" if one.shape.is_ephemeral else kind
         reference["fieldPath"] = f"spec.{kind}{{{one.shape.name}}}"
     return reference

@@ -37,6 +37,8 @@ def status_patch(pod: Pod, host: str) -> bytes:
         status |= {"podIP": pod.address, "podIPs": [{"ip": pod.address}]}
     if pod.shape.inits:
         status["initContainerStatuses"] = [_container(pod, one) for one in pod.inits]
+    if pod.extras:
+        status["ephemeralContainerStatuses"] = [_container(pod, one) for one in pod.extras]
     if pod.verdict is not None:
         status |= {"reason": pod.verdict.reason, "message": pod.verdict.message}
     return orjson.dumps({"metadata": {"uid": pod.uid}, "status": status})
@@ -104,7 +106,8 @@ def _container(pod: Pod, one: Container) -> JsonObject:
         "name": shape.name,
         "state": state,
         "lastState": last,
-        "ready": one.is_ready or (shape.is_init and not shape.is_sidecar and one.has_succeeded),
+        "ready": (one.is_ready and not shape.is_ephemeral)
+        or (shape.is_init and not shape.is_sidecar and one.has_succeeded),
         "restartCount": one.restarts,
         "image": shape.image,
         "imageID": shape.image_id if one.has_run else "",
@@ -200,9 +203,10 @@ def read_status(pod: Pod, status: JsonObject, slow: float, now_s: float) -> None
     statuses = [
         *(status.get("initContainerStatuses") or ()),
         *(status.get("containerStatuses") or ()),
+        *(status.get("ephemeralContainerStatuses") or ()),
     ]
     by_name = {one["name"]: one for one in statuses}
-    for one in pod.containers:
+    for one in pod.everyone:
         if (said := by_name.get(one.shape.name)) is not None:
             _read_container(pod, one, said, slow, now_s)
 

@@ -200,7 +200,7 @@ class Pods:
 
     def _supplied(self, pod: Pod) -> None:
         """Let a pod run that has what it waited for."""
-        if not pod.mounts and pod.supply is None:
+        if not pod.is_held:
             pod.mounted_s = self._clock.now_s()
         self._wake(pod)
 
@@ -216,6 +216,7 @@ class Pods:
         if generation != pod.generation:
             if pod.generation:
                 pod.reshape(shape_of(obj["spec"]), self._clock.now_s(), pod.node.slow)
+                self._around.supplies.admit_extras(pod, obj)
             pod.generation = generation
             is_news = True
         if pod.shape.gates:
@@ -260,7 +261,7 @@ class Pods:
             return
         node: Node = pod.node
         now_s = self._clock.now_s()
-        before = [(one.state, one.restarts) for one in pod.containers]
+        before = [(one.state, one.restarts) for one in pod.everyone]
         due_s = pod.advance(now_s, node.slow)
         self._around.narrator.tell(pod, before)
         if pod.mounts and not pod.is_over and now_s - pod.started_s >= MOUNT_S:

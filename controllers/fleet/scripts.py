@@ -181,7 +181,7 @@ def _foresee(process: Process, steps: int) -> Outcome:
         # The first look goes on until any time has passed: there is nothing to wait for else.
         if machine.steps >= (steps if machine.elapsed_s else _STEPS_MAX):
             break
-        process.advance(math.inf, 100)
+        process.advance(math.inf, 1)
     if process.code is not None:
         return Outcome(machine.elapsed_s, process.code, _message(machine))
     if process.unknown:

@@ -13,6 +13,8 @@ from controllers.fleet.scripts import Understood, understand
 from kube.json_types import JsonObject
 
 _SHAPES_MAX: Final = 8192
+_SHELL_IMAGES: Final = frozenset({"alpine", "bash", "busybox", "debian", "fedora", "ubuntu"})
+"""Images that run a shell unless they are told otherwise."""
 CRITICAL: Final = 2_000_000_000
 """Pods of this priority are not evicted, as upstream's critical ones."""
 
@@ -27,6 +29,7 @@ class ContainerShape(NamedTuple):
         ready_s, started_s: when its probes are first asked, after it runs.
         resources: as the spec has them.
         command: what it runs, if that is understood; reads: whether its standard input is open.
+        is_ephemeral: whether it was added to a pod that was there, as by `kubectl debug`.
     """
 
     name: str
@@ -40,6 +43,7 @@ class ContainerShape(NamedTuple):
     resources: JsonObject | None
     command: Understood | None = None
     reads: bool = False
+    is_ephemeral: bool = False
 
 
 class HostPort(NamedTuple):
@@ -58,6 +62,7 @@ class PodShape(NamedTuple):
         inits: how many of those there are.
         gates: the conditions that readiness waits for.
         ports: those of the node that it wants.
+        ephemerals: containers that were added later.
     """
 
     containers: tuple[ContainerShape, ...]
@@ -67,6 +72,7 @@ class PodShape(NamedTuple):
     deadline_s: float | None
     priority: int
     ports: tuple[HostPort, ...]
+    ephemerals: tuple[ContainerShape, ...] = ()
 
     @property
     def has_commands(self) -> bool:
@@ -95,6 +101,7 @@ def shape_of(spec: JsonObject) -> PodShape:
             spec.get("hostNetwork"),
             spec.get("activeDeadlineSeconds"),
             spec.get("priority"),
+            [_brief(one) for one in spec.get("ephemeralContainers") or ()],
         ]
     )
     shape = _shapes.get(key)
@@ -147,6 +154,10 @@ def _shape(spec: JsonObject) -> PodShape:
         None if deadline is None else float(deadline),
         int(spec.get("priority") or 0),
         tuple(_host_ports(spec)),
+        tuple(
+            _container(one, "Never", is_init=False)._replace(is_ephemeral=True)
+            for one in spec.get("ephemeralContainers") or ()
+        ),
     )
 
 
@@ -177,10 +188,24 @@ def _container(container: JsonObject, policy: str, *, is_init: bool) -> Containe
         _first_s(container.get("readinessProbe")),
         _first_s(container.get("startupProbe")),
         container.get("resources") or None,
-        # What an image's entrypoint does is not known: its arguments are taken for a command.
-        understand((*(container.get("command") or ()), *(container.get("args") or ()))),
+        _command(container, image),
         bool(container.get("stdin")),
     )
+
+
+def _command(container: JsonObject, image: str) -> Understood | None:
+    """Return what is known of a container's command.
+
+    What an image's entrypoint does is not known: its arguments are taken for a command.
+    """
+    words = (*(container.get("command") or ()), *(container.get("args") or ()))
+    if not words and container.get("stdin") and _name_of(image) in _SHELL_IMAGES:
+        words = ("sh",)
+    return understand(words)
+
+
+def _name_of(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
 def _first_s(probe: JsonObject | None) -> float:

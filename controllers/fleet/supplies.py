@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from controllers.fleet.containers import Container
+from controllers.fleet.containers import Container, State
 from controllers.fleet.fleet_node import Node
+from controllers.fleet.lives import Life
 from controllers.fleet.pod_fields import Missing
 from controllers.fleet.pod_life import Pod
 from controllers.fleet.pod_scene import (
@@ -103,8 +104,8 @@ class Supplies:
 
     def admit(self, pod: Pod, obj: JsonObject) -> None:
         """Give a pod's containers their commands, once it has what they need."""
-        give_commands(pod)
-        needs_scene = any(_needs_scene(one) for one in pod.containers)
+        give_commands(pod.everyone, pod.life)
+        needs_scene = any(_needs_scene(one) for one in pod.everyone)
         references = references_of(obj, with_token=needs_scene and _names_token(obj))
         if not references:
             if needs_scene:
@@ -116,6 +117,16 @@ class Supplies:
         pod.supply = Supply(obj, references)
         self._waiting[pod.uid] = pod
         self._queue.add(pod.uid)
+
+    def admit_extras(self, pod: Pod, obj: JsonObject) -> None:
+        """Give containers their commands that were added to a pod which is here already."""
+        added = [one for one in pod.extras if one.script is None and one.state is State.PENDING]
+        if added:
+            give_commands(added, pod.life)
+            scene = self._scene(pod, obj, {})
+            for one in added:
+                if one.script is not None:
+                    one.script.scene = scene
 
     def forget(self, pod: Pod) -> None:
         """Let go of a pod that is gone."""
@@ -141,7 +152,7 @@ class Supplies:
         return Scene(obj, held, place)
 
     def _give_scene(self, pod: Pod, scene: Scene) -> None:
-        for one in pod.containers:
+        for one in pod.everyone:
             if one.script is not None and _needs_scene(one):
                 one.script.scene = scene
 
@@ -197,15 +208,14 @@ class Supplies:
         return found
 
 
-def give_commands(pod: Pod) -> None:
+def give_commands(containers: Iterable[Container], life: Life) -> None:
     """Have containers live by their commands, where nothing says how they go."""
-    for one in pod.containers:
+    for one in containers:
         shape = one.shape
         if shape.command is None:
             continue
-        is_init = shape.is_init and not shape.is_sidecar
-        is_said = pod.life.says_init if is_init else pod.life.says_run
-        if not is_said:
+        is_said = life.says_init if shape.is_init and not shape.is_sidecar else life.says_run
+        if not is_said or shape.is_ephemeral:
             one.script = Script(shape.command.words, shape.reads, shape.name)
 
 

@@ -174,3 +174,17 @@ def test_what_a_pod_says_of_itself_comes_before_its_command(pods: Collection) ->
     spec = {"containers": [one], "restartPolicy": "Never"}
     pods.made({"metadata": {"name": "said", "annotations": own}, "spec": spec})
     assert _ended(pods, "said")["exitCode"] == 9
+
+
+def test_kubectl_debug_adds_a_container_that_runs(kubectl: Kubectl, pods: Collection) -> None:
+    _pod(pods, "p", "sleep 1000")
+    until(lambda: "running" in _state(pods, "p"), "it does not run")
+    words = ["debug", "p", "--image=busybox", "--container=dbg", "--profile=general"]
+    done = kubectl.run(*words, "-i", "--", "sh", stdin="echo in $HOSTNAME\n")
+    assert "in p\n" in done.stdout
+    (told,) = until(
+        lambda: pods.get("p").json["status"].get("ephemeralContainerStatuses"), "nobody tells of it"
+    )
+    assert told["name"] == "dbg"
+    assert told["image"] == "docker.io/library/busybox:latest"
+    assert "running" in _state(pods, "p")

@@ -6,12 +6,14 @@ import asyncio
 import math
 from typing import Any
 
+import orjson
 import pytest
 
 from controllers.fleet.container_logs import Options, log_of
 from controllers.fleet.lives import DEFAULTS, Life, Stage, Step, Subject, life_of
 from controllers.fleet.pod_life import NEVER, Pod
 from controllers.fleet.pod_scene import Place, Scene, references_of, service_variables
+from controllers.fleet.pod_status import status_patch
 from controllers.fleet.scripts import STEPS, Outcome, Script, understand
 from controllers.fleet.shapes import shape_of
 from controllers.fleet.supplies import give_commands
@@ -24,7 +26,7 @@ def _pod(*words: str, life: Life | None = None, policy: str = "Never", **more: A
     container = {"name": "main", "image": "busybox", "command": list(words), **more}
     spec = {"containers": [container], "restartPolicy": policy}
     pod = Pod("ns/p", "uid-1", shape_of(spec), life or Life(), START)
-    give_commands(pod)
+    give_commands(pod.containers, pod.life)
     return pod
 
 
@@ -120,11 +122,39 @@ def test_init_containers_run_their_commands_one_after_the_other() -> None:
     main = {"name": "main", "image": "busybox", "args": ["echo", "hi"]}
     spec = {"initContainers": inits, "containers": [main], "restartPolicy": "Never"}
     pod = Pod("ns/p", "u", shape_of(spec), Life(), START)
-    give_commands(pod)
+    give_commands(pod.containers, pod.life)
     assert pod.advance(START, 1.0) == START + 2
     assert pod.advance(START + 2, 1.0) == START + 4
     assert pod.advance(START + 4, 1.0) == NEVER
     assert pod.phase == "Succeeded"
+
+
+def test_a_container_that_is_added_runs_beside_the_others_and_decides_on_nothing() -> None:
+    pod = _pod("sleep", "100")
+    pod.advance(START, 1.0)
+    main = {"name": "main", "image": "busybox", "command": ["sleep", "100"]}
+    extra = {"name": "dbg", "image": "busybox", "command": ["sh", "-c", "sleep 5; exit 3"]}
+    spec = {"containers": [main], "ephemeralContainers": [extra], "restartPolicy": "Never"}
+    pod.reshape(shape_of(spec), START + 10, 1.0)
+    give_commands(pod.extras, pod.life)
+    assert pod.advance(START + 10, 1.0) == START + 15
+    status = orjson.loads(status_patch(pod, "127.0.0.1"))["status"]
+    (told,) = status["ephemeralContainerStatuses"]
+    assert "running" in told["state"]
+    assert pod.advance(START + 15, 1.0) == START + 100
+    assert pod.extras[0].ended is not None
+    assert pod.extras[0].ended.code == 3
+    assert pod.phase == "Running"
+    pod.advance(START + 100, 1.0)
+    assert pod.phase == "Succeeded"
+
+
+def test_an_image_of_a_shell_reads_commands_where_its_input_is_open() -> None:
+    for image, reads, is_shell in (
+        ("busybox:1.36", True, True), ("busybox", False, False), ("nginx", True, False),
+    ):  # fmt: skip
+        shape = shape_of({"containers": [{"name": "c", "image": image, "stdin": reads}]})
+        assert (shape.containers[0].command is not None) is is_shell
 
 
 def test_the_last_word_of_a_container_is_its_termination_message() -> None:
