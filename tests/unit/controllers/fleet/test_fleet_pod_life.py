@@ -117,6 +117,9 @@ def test_an_init_container_that_fails_ends_a_pod_that_never_restarts() -> None:
     pod = _pod(Life(init_code=2), initContainers=init, restartPolicy="Never")
     pod.advance(START, 1.0)
     assert (pod.phase, _states(_status(pod), "initContainerStatuses")) == ("Failed", ["Error"])
+    told = next(one for one in _status(pod)["conditions"] if one["type"] == "Initialized")
+    assert (told["status"], told["reason"]) == ("False", "ContainersNotInitialized")
+    assert told["message"] == "containers with incomplete status: [i]"
     again = _pod(Life(init_code=2, init_s=1), initContainers=init)
     again.advance(START + 1, 1.0)
     again.advance(START + 2, 1.0)
