@@ -78,6 +78,10 @@ class World(Protocol):
         """Return what is in a directory; None: it is none."""
         ...
 
+    def is_shared(self, path: str) -> bool:
+        """Tell whether others may have written there, so that nobody knows what there is."""
+        ...
+
 
 @dataclass(slots=True)
 class Input:
@@ -199,11 +203,22 @@ class Machine:
     def read(self, text: str) -> bytes | None:
         """Return a file's content; None: there is none."""
         path = self.path(text)
-        return self.files[path] if path in self.files else self.world.read(path)
+        if path in self.files:
+            return self.files[path]
+        found = self.world.read(path)
+        if found is None:
+            self._check(path)
+        return found
+
+    def _check(self, path: str) -> None:
+        """Raise UnknownProgram if nobody knows what there is at a path."""
+        if not self.goes_on and self.world.is_shared(path):
+            raise UnknownProgram(f"what others may have written to {path}")
 
     def names(self, text: str) -> list[str] | None:
         """Return what is in a directory; None: it is none."""
         path = self.path(text).rstrip("/") + "/"
+        self._check(path)
         found = self.world.names(path.rstrip("/") or "/")
         names = set(found or ())
         for file, content in self.files.items():

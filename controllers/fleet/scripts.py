@@ -161,7 +161,7 @@ class Script:
         words = list(self.words)
         if self.scene is not None:
             try:
-                world = ContainerWorld(self.scene, self.name)
+                world = ContainerWorld(self.scene, self.name, written_before)
             except Missing:
                 world = _NOWHERE
             words = [expand(one, world.environment) for one in words]
@@ -190,6 +190,24 @@ def _foresee(process: Process, steps: int) -> Outcome:
     return Outcome(math.inf if is_over else machine.elapsed_s, is_final=is_over)
 
 
+def written_before(scene: Scene, name: str) -> Mapping[str, bytes | None] | None:
+    """Return what an init container leaves in its files; None: nobody knows."""
+    if name not in scene.left:
+        scene.left[name] = _written_by(scene, name)
+    return scene.left[name]
+
+
+def _written_by(scene: Scene, name: str) -> Mapping[str, bytes | None] | None:
+    container = scene.containers[name]
+    words = (*(container.get("command") or ()), *(container.get("args") or ()))
+    if understand(words) is None:
+        return None
+    process = Script(words, bool(container.get("stdin")), name, scene).process(0.0, _ignore)
+    while not (process.is_over or process.is_endless) and process.machine.steps < _STEPS_MAX:
+        process.advance(math.inf, 100)
+    return process.machine.files if process.code == 0 else None
+
+
 def _ignore(_data: bytes) -> None:
     pass
 
@@ -216,6 +234,9 @@ class _Nowhere:
 
     def names(self, _path: str) -> list[str] | None:
         return None
+
+    def is_shared(self, _path: str) -> bool:
+        return False
 
 
 _NOWHERE: Final = _Nowhere()

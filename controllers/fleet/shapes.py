@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +15,13 @@ from kube.json_types import JsonObject
 _SHAPES_MAX: Final = 8192
 _SHELL_IMAGES: Final = frozenset({"alpine", "bash", "busybox", "debian", "fedora", "ubuntu"})
 """Images that run a shell unless they are told otherwise."""
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE: Final = re.compile(
+    rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?::\w[\w.-]{0,127})?(?:@[A-Za-z][\w+.-]*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+"""The reference of an image, as github.com/distribution/reference has it."""
 CRITICAL: Final = 2_000_000_000
 """Pods of this priority are not evicted, as upstream's critical ones."""
 
@@ -53,6 +61,7 @@ class PodShape(NamedTuple):
         inits: how many of those there are.
         gates: the conditions that readiness waits for.
         ephemerals: containers that were added later.
+        bad_image: an image whose name is none; empty: all are.
     """
 
     containers: tuple[ContainerShape, ...]
@@ -62,6 +71,7 @@ class PodShape(NamedTuple):
     deadline_s: float | None
     priority: int
     ephemerals: tuple[ContainerShape, ...] = ()
+    bad_image: str = ""
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -140,7 +150,15 @@ def _shape(spec: JsonObject) -> PodShape:
             _container(one, "Never", is_init=False)._replace(is_ephemeral=True)
             for one in spec.get("ephemeralContainers") or ()
         ),
+        _bad_image(spec),
     )
+
+
+def _bad_image(spec: JsonObject) -> str:
+    images = (
+        one.get("image") or "" for one in (*(spec.get("initContainers") or ()), *spec["containers"])
+    )
+    return next((one for one in images if one and not _IMAGE.fullmatch(one)), "")
 
 
 def _container(container: JsonObject, policy: str, *, is_init: bool) -> ContainerShape:
