@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 _FILE_BYTES_MAX: Final = 64 << 10
 _FILES_MAX: Final = 256
+_ALL_BYTES_MAX: Final = 1 << 20
 Sink = Callable[[bytes], None]
 
 
@@ -229,8 +230,11 @@ class Machine:
 
     def write(self, text: str, content: bytes | None) -> None:
         """Have a file say this; None: be gone."""
-        if len(content or b"") > _FILE_BYTES_MAX or len(self.files) >= _FILES_MAX:
+        size = len(content or b"")
+        if size > _FILE_BYTES_MAX or len(self.files) >= _FILES_MAX:
             raise UnknownProgram("a larger file")
+        if size and size + sum(len(one or b"") for one in self.files.values()) > _ALL_BYTES_MAX:
+            raise UnknownProgram("larger files")
         self.files[self.path(text)] = content
 
     # Variables -----------------------------------------------------------------------------------

@@ -126,6 +126,10 @@ class Process:
         except UnknownProgram as error:
             self.unknown = str(error)
             return
+        except Exception as error:  # noqa: BLE001 - no script may end the fleet
+            # Numbers that are too large, scripts that are nested too deep.
+            self.unknown = f"what leads to {error!r}"[:200]
+            return
         self._is_begun, self._send = True, None
         if pause.repeats:
             self.is_endless = True
@@ -268,7 +272,7 @@ def _begins_known(words: tuple[str, ...]) -> bool:
         )
         try:
             return not text or _is_known(_first(read_script(text)))
-        except NotUnderstood:
+        except (NotUnderstood, RecursionError):
             return False
     return name in ACTIONS or name in _CONTROL or "$(" in name
 

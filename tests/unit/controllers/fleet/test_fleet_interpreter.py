@@ -155,6 +155,9 @@ def test_what_never_ends_is_seen_not_to(script: str) -> None:
     [
         "nginx -g 'daemon off;'",
         "cat /shared/file",
+        "X=aaaaaaaa; while true; do X=$X$X; done",
+        "${A:-" * 100,
+        f"seq {'9' * 40}",
         "[ -f /shared/file ] || echo none",
         "ls /shared",
         "apt-get update && echo done",
