@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from conformance.checks import eventually, same
+from conformance.checks import CaseSkipped, check, eventually, same
 from conformance.registry import case
 from conformance.resource import STRATEGIC, Resource
-from conformance.samples import PAUSE_IMAGE
+from conformance.samples import PAUSE_IMAGE, pod
 from conformance.stage import Stage
 from conformance.workloads import (
     HTTPD_IMAGE,
@@ -182,3 +182,43 @@ async def _split(stage: Stage, partition: int, old: str, new: str) -> None:
         return True
 
     await eventually(f"the Pods are split at {partition}", look, within_s=90)
+
+
+@case(
+    "[sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] Should recreate "
+    "evicted statefulset [Conformance]",
+    timeout_s=240,
+)
+async def evicted(stage: Stage) -> None:
+    """A Pod that a node refuses is made again until the node takes it."""
+    nodes = stage.cluster("v1", "nodes", "Node")
+    free = [item for item in await nodes.items() if not item["spec"].get("taints")]
+    if not free:
+        raise CaseSkipped("there are no nodes")
+    node = free[0]["metadata"]["name"]
+    port = {"hostPort": 21_017, "containerPort": 21_017, "name": "conflict"}
+    other = pod("test-pod", nodeName=node)
+    other["spec"]["containers"][0]["ports"] = [port]
+    await stage.pods.create(other)
+
+    async def runs() -> bool:
+        return bool((await stage.pods.get("test-pod"))["status"].get("phase") == "Running")
+
+    await eventually("the other Pod runs", runs)
+    obj = _set(1)
+    template = obj["spec"]["template"]["spec"]
+    template["nodeName"] = node
+    template["containers"][0]["ports"] = [port]
+    name = f"{_NAME}-0"
+    async with stage.pods.watch(fieldSelector=f"metadata.name={name}") as watch:
+        await _sets(stage).create(obj)
+        first = (await watch.until("ADDED", what=f"of {name}"))["metadata"]["uid"]
+        await watch.until("DELETED", what=f"of {name}")
+    await stage.pods.delete("test-pod", gracePeriodSeconds=0)
+
+    async def again() -> bool:
+        found = await stage.pods.get(name)
+        check(found["status"].get("phase") == "Running", f"{name} runs: {found['status']}")
+        return bool(found["metadata"]["uid"] != first)
+
+    await eventually(f"{name} runs in the end", again, within_s=120)

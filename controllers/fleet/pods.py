@@ -15,14 +15,15 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from controllers.fleet.admission import refusal_of
 from controllers.fleet.containers import Container, State
-from controllers.fleet.fleet_node import DISK_PRESSURE, Node
+from controllers.fleet.fleet_node import Node
 from controllers.fleet.lives import Stage, Subject, life_of, unusable
 from controllers.fleet.mounts import Mounts
 from controllers.fleet.narrator import Narrator
 from controllers.fleet.pod_life import MOUNT_S, NEVER, Pod, Verdict
 from controllers.fleet.pod_status import gates_of, read_status, status_patch
-from controllers.fleet.shapes import CRITICAL, shape_of, shared_labels
+from controllers.fleet.shapes import shape_of, shared_labels
 from controllers.fleet.supplies import Supplies
 from controllers.fleet.timers import Timers
 from controllers.fleet.writers import Writers
@@ -192,9 +193,9 @@ class Pods:
             pod.address = self._around.host if shape.uses_host_network else node.take_address()
         if status.get("startTime"):
             pod.sent = pod.fingerprint()
-        elif DISK_PRESSURE in node.faults and shape.priority < CRITICAL:
-            text = "The node had condition: [DiskPressure]. "
-            pod.fail(Verdict("Evicted", text), now_s)
+        elif (verdict := refusal_of(pod, node)) is not None:
+            pod.fail(verdict, now_s)
+            return pod
         if not any(one.has_run for one in pod.containers):
             self._around.mounts.admit(pod, obj)
         self._around.supplies.admit(pod, obj)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -53,6 +54,14 @@ class ContainerShape(NamedTuple):
     is_ephemeral: bool = False
 
 
+class HostPort(NamedTuple):
+    """A port of the node's that a pod wants; the address is 0.0.0.0 for all of them."""
+
+    protocol: str
+    address: str
+    port: int
+
+
 class PodShape(NamedTuple):
     """A spec.
 
@@ -60,6 +69,7 @@ class PodShape(NamedTuple):
         containers: init containers first.
         inits: how many of those there are.
         gates: the conditions that readiness waits for.
+        ports: those of the node that it wants.
         ephemerals: containers that were added later.
         bad_image: an image whose name is none; empty: all are.
     """
@@ -70,6 +80,7 @@ class PodShape(NamedTuple):
     uses_host_network: bool
     deadline_s: float | None
     priority: int
+    ports: tuple[HostPort, ...]
     ephemerals: tuple[ContainerShape, ...] = ()
     bad_image: str = ""
 
@@ -131,6 +142,7 @@ def _brief(container: JsonObject) -> list[Any]:
         container.get("command"),
         container.get("args"),
         container.get("stdin"),
+        container.get("ports"),
     ]
 
 
@@ -146,6 +158,7 @@ def _shape(spec: JsonObject) -> PodShape:
         bool(spec.get("hostNetwork")),
         None if deadline is None else float(deadline),
         int(spec.get("priority") or 0),
+        tuple(_host_ports(spec)),
         tuple(
             _container(one, "Never", is_init=False)._replace(is_ephemeral=True)
             for one in spec.get("ephemeralContainers") or ()
@@ -159,6 +172,17 @@ def _bad_image(spec: JsonObject) -> str:
         one.get("image") or "" for one in (*(spec.get("initContainers") or ()), *spec["containers"])
     )
     return next((one for one in images if one and not _IMAGE.fullmatch(one)), "")
+
+
+def _host_ports(spec: JsonObject) -> Iterator[HostPort]:
+    inits = spec.get("initContainers") or ()
+    # Of init containers those have ports that stay, as the scheduler counts them.
+    sidecars = [one for one in inits if one.get("restartPolicy") == "Always"]
+    for container in (*sidecars, *spec["containers"]):
+        for entry in container.get("ports") or ():
+            if port := entry.get("hostPort"):
+                address = entry.get("hostIP") or "0.0.0.0"
+                yield HostPort(entry.get("protocol") or "TCP", address, port)
 
 
 def _container(container: JsonObject, policy: str, *, is_init: bool) -> ContainerShape:

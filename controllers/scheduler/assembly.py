@@ -119,6 +119,7 @@ def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -
         recorder,
         lambda namespace: [_budget(one) for one in budgets.store.find("namespace", namespace)],
     )
+    preemption.count = scheduler.metrics.preempted
     scheduler.make_room = preemption.make_room
     scheduler.make_room_for_all = preemption.make_room_for_all
     if groups_api:

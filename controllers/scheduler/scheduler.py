@@ -24,6 +24,7 @@ from controllers.scheduler.engine import Engine
 from controllers.scheduler.figures import SchedulerFigures
 from controllers.scheduler.gangs import Gangs
 from controllers.scheduler.hints import Moment, is_worth_while
+from controllers.scheduler.metrics import FAILED, REFUSED, SCHEDULED, SchedulerMetrics
 from controllers.scheduler.preparation import Preparations
 from controllers.scheduler.queue import Place, PodQueue, Waiting
 from controllers.scheduler.reporter import SCHEDULER_ERROR, UNSCHEDULABLE, Report, Reporter
@@ -86,6 +87,7 @@ class Scheduler:
         self.queue = queue
         self.gangs = Gangs(engine, queue)
         self.figures = SchedulerFigures(queue)
+        self.metrics = SchedulerMetrics(queue, engine)
         self.make_room: MakeRoom | None = None
         self.make_room_for_all: MakeRoomForAll | None = None
         self.reread: Reread = lambda pod: pod
@@ -146,12 +148,15 @@ class Scheduler:
             if self.gangs.group(pod) is not None:
                 decided += self._decide_gang(pod)
                 continue
+            begun_s = perf_counter()
             slot = self.engine.choose(pod)
             if slot is None:
                 self._refuse(pod)
+                self.metrics.attempted(pod, REFUSED, perf_counter() - begun_s)
                 continue
             self.engine.place(pod, slot)
             decided.append(self._decided(pod, names[slot]))
+            self.metrics.attempted(pod, SCHEDULED, perf_counter() - begun_s)
         return decided
 
     def _decided(self, pod: Waiting, node: str) -> Binding:
@@ -167,7 +172,12 @@ class Scheduler:
         assert group is not None
         names, needed = self.engine.state.columns.names, self.gangs.missing(group)
         pods = self.gangs.take_waiting(first)
+        begun_s = perf_counter()
         placed, left = self.gangs.try_all(pods)
+        took_s = (perf_counter() - begun_s) / len(pods)
+        for pod in pods:
+            result = SCHEDULED if len(placed) >= needed else REFUSED
+            self.metrics.attempted(pod, result, took_s)
         if len(placed) >= needed:
             decided = [self._decided(pod, names[slot]) for pod, slot in placed]
             for pod in left:
@@ -235,6 +245,7 @@ class Scheduler:
 
     def _on_bound(self, binding: Binding) -> None:
         self.figures.note_bound(binding.pod)
+        self.metrics.bound(binding.pod)
         message = f"Successfully assigned {binding.pod.key} to {binding.node}"
         self._events.note(binding.pod.reference, "Scheduled", message)
 
@@ -242,6 +253,7 @@ class Scheduler:
         if not self.engine.unplace(binding.pod.uid):
             return  # it is gone, or known to be bound, meanwhile
         self.figures.failed += 1
+        self.metrics.attempted(binding.pod, FAILED, 0.0)
         _log.info("pod %s is not bound: %s", binding.pod.key, reason)
         # It may have changed while it was taken for placed.
         pod = self.reread(binding.pod)

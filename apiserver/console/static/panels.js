@@ -111,14 +111,37 @@ export function showTables(places, figures) {
     places.levels,
     ["Level", "Seats", number("Of"), number("Wait"), number("429/s"), number("Per s")],
     Object.entries(now.levels).sort().map(([name, level]) => [
-      name, seats(level), level.current ? count(level.current) : "∞", count(level.waiting),
+      name, seats(level), name === "exempt" ? "no limit" : count(level.current), count(level.waiting),
       rate(figures.rate((tick) => tick.levels[name]?.rejected)),
       rate(figures.rate((tick) => tick.levels[name]?.dispatched)),
     ]),
   );
+  showControllers(places.controllers, figures);
   fill(
     places.watches, [{ text: "Type", kind: "name" }, number("Open")],
     Object.entries(now.watches).map(([name, open]) => [name, count(open)]),
+  );
+}
+
+/** What controllers have to do: the busiest first. */
+function showControllers(table, figures) {
+  const told = figures.now.controllers;
+  if (!told) {
+    fill(table, ["They do not run beside this server"], []);
+    return;
+  }
+  const rows = Object.entries(told).map(([name, one]) => ({
+    name, ...one,
+    perS: figures.rate((tick) => tick.controllers?.[name]?.worked),
+    failedPerS: figures.rate((tick) => tick.controllers?.[name]?.failed),
+  }));
+  rows.sort((a, b) => b.waiting - a.waiting || b.perS - a.perS || b.worked - a.worked);
+  fill(
+    table, [{ text: "Queue", kind: "name" }, number("Wait"), number("Per s"), number("Failed/s")],
+    rows.map((one) => [
+      one.name, count(one.waiting), rate(one.perS),
+      { text: rate(one.failedPerS), kind: one.failedPerS ? "warn" : "" },
+    ]),
   );
 }
 
