@@ -221,7 +221,8 @@ class ServerSettings:
         kubelet: how kubelets are spoken to.
         aggregation: how extension API servers are.
         console: whether /console is served.
-        scheduler_socket: where the scheduler tells its figures; None: it does not run here.
+        scheduler_socket, controllers_socket: where these tell their figures; None: they do not run
+            beside this server.
     """
 
     data_dir: Path
@@ -263,6 +264,7 @@ class ServerSettings:
     aggregation: AggregationSettings = field(default_factory=AggregationSettings)
     console: bool = True
     scheduler_socket: Path | None = None
+    controllers_socket: Path | None = None
 
     @property
     def is_mapped(self) -> bool:
@@ -282,6 +284,7 @@ _PATHS: Final = frozenset(
         "service_account_key_file",
         "encryption_config_file",
         "scheduler_socket",
+        "controllers_socket",
     }
 )
 

@@ -192,6 +192,11 @@ def runs_for(template: JsonObject, seconds: int) -> JsonObject:
     return _told(template, {"run": f"{seconds}s"})
 
 
+def told(obj: JsonObject, **facts: str) -> JsonObject:
+    """Return a Pod, or a template of Pods, of which it is told what becomes of its containers."""
+    return _told(obj, {name.replace("_", "-"): fact for name, fact in facts.items()})
+
+
 def _told_all(obj: JsonObject, facts: dict[str, str]) -> JsonObject:
     template = _told(obj["spec"]["template"], facts)
     return {**obj, "spec": {**obj["spec"], "template": template}}

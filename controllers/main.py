@@ -19,6 +19,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import orjson
 import uvloop
 
 from controllers import cluster
@@ -39,6 +40,7 @@ from controllers.policy import assembly as policy
 from controllers.process import accept_connections, identity, make_parser, start_logging
 from controllers.volumes import assembly as volumes
 from controllers.workloads import assembly as workloads
+from controllers.workqueue import queue_figures
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient
 from kube.informers.informer import Informers
@@ -111,10 +113,14 @@ async def _run_elected(
 ) -> None:
     """Run the controllers while this process leads; one that waits for that is ready."""
     if plan.listen is not None:
-        scope.spawn(accept_connections(plan.listen), name="readiness")
+        scope.spawn(accept_connections(plan.listen, _figures), name="readiness")
     await election.acquire()
     scope.spawn(_run(client, stack, scope, replace(plan, listen=None)), name="start")
     await election.keep()
+
+
+def _figures() -> bytes:
+    return orjson.dumps(queue_figures())
 
 
 async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan: Plan) -> None:
@@ -133,7 +139,7 @@ async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan:
         controller.start(scope)
     _log.info("controllers are ready")
     if plan.listen is not None:
-        scope.spawn(accept_connections(plan.listen), name="readiness")
+        scope.spawn(accept_connections(plan.listen, _figures), name="readiness")
     if GARBAGE in chosen:
         # The watches of all types are many, and who waits for the cluster need not wait for them.
         collector = _make_collector(context)

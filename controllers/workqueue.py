@@ -16,7 +16,8 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from kube.client import Unreachable
 from kube.status import StatusError
@@ -85,7 +86,11 @@ class _Appointment:
 
 
 class WorkQueue(Generic[K]):
-    """See the module's head."""
+    """See the module's head.
+
+    Attributes:
+        worked, failed: how often a key was worked on, and how often that failed.
+    """
 
     def __init__(
         self,
@@ -102,6 +107,12 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._later: dict[K, _Appointment] = {}
         self._waiters: deque[asyncio.Future[None]] = deque()
+        self.worked = self.failed = 0
+
+    @property
+    def delayed(self) -> int:
+        """How many keys are to be looked at later."""
+        return len(self._later)
 
     def __len__(self) -> int:
         """Return how many keys wait for their turn."""
@@ -134,6 +145,7 @@ class WorkQueue(Generic[K]):
 
     def retry(self, key: K) -> float:
         """Note that the work on `key` failed; have it tried again after the returned seconds."""
+        self.failed += 1
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay_s = self._backoff.delay_s(failures)
         if self._limit is not None:
@@ -165,6 +177,7 @@ class WorkQueue(Generic[K]):
 
     def done(self, key: K) -> None:
         """Give `key` back; it is queued again if it was added meanwhile."""
+        self.worked += 1
         self._processing.discard(key)
         if key in self._dirty:
             self._append(key)
@@ -186,6 +199,32 @@ class WorkQueue(Generic[K]):
         assert set(self._order) == self._dirty - self._processing, (self._order, self._dirty)
 
 
+_names: WeakKeyDictionary[WorkQueue[Any], str] = WeakKeyDictionary()
+"""Queues that somebody works on, and what their workers' tasks are called."""
+
+
+def note_worker(queue: WorkQueue[Any]) -> None:
+    """Note that the present task works on a queue: "jobs 3" is one of those called "jobs"."""
+    task = asyncio.current_task()
+    assert task is not None, "workers are tasks"
+    _names[queue] = task.get_name().rstrip("0123456789 ").replace("_", " ")
+
+
+def queue_figures() -> dict[str, dict[str, int]]:
+    """Return what queues do, by what their workers are called: keys that wait and that are delayed
+    now, that were worked on, and for which that failed."""
+    figures: dict[str, dict[str, int]] = {}
+    for queue, name in _names.items():
+        told = figures.setdefault(
+            name, dict.fromkeys(("waiting", "delayed", "worked", "failed"), 0)
+        )
+        told["waiting"] += len(queue)
+        told["delayed"] += queue.delayed
+        told["worked"] += queue.worked
+        told["failed"] += queue.failed
+    return figures
+
+
 async def run_worker(queue: WorkQueue[K], work: Callable[[K], Awaitable[float | None]]) -> None:
     """Work on keys, one after the other, until cancelled.
 
@@ -195,6 +234,7 @@ async def run_worker(queue: WorkQueue[K], work: Callable[[K], Awaitable[float | 
             What it raises is logged, and the key tried again: one that can't be worked on must
             not keep the others from being.
     """
+    note_worker(queue)
     while True:
         key = await queue.get()
         try:

@@ -20,6 +20,11 @@ def describe() -> dict[str, Any]:
     }
 
 
+def available_bytes() -> int:
+    """Return how much memory can be had without taking it from others; 0 if nobody says."""
+    return _kilobytes(_first("/proc/meminfo", "MemAvailable"))
+
+
 def _first(path: str, name: str) -> str:
     try:
         for line in Path(path).read_text().splitlines():

@@ -35,12 +35,20 @@ class _Known:
     at_s: float
 
 
+OTHERS: Final = "others on this machine"
+
+
 class ProcessUse:
-    """Looks at processes again and again; a name whose process id changes begins anew."""
+    """Looks at processes again and again; a name whose process id changes begins anew.
+
+    What all other processes of the machine used is there by the name OTHERS: figures of a machine
+    that has more to do than the run are worth less.
+    """
 
     def __init__(self, pids: Pids) -> None:
         self._pids = pids
         self._known: dict[str, _Known] = {}
+        self._machine: _Known | None = None
 
     def look(self, now_s: float) -> dict[str, Use]:
         """Return what each process uses.
@@ -61,12 +69,28 @@ class ProcessUse:
                 cores = (cpu_s - known.cpu_s) / (now_s - known.at_s)
             self._known[name] = _Known(pid, cpu_s, now_s)
             found[name] = Use(cores, *memory)
+        found[OTHERS] = Use(self._others(now_s, found), 0, 0)
         return found
+
+    def _others(self, now_s: float, found: Mapping[str, Use]) -> float:
+        busy_s, last = _busy_s(), self._machine
+        self._machine = _Known(0, busy_s, now_s)
+        if last is None or now_s <= last.at_s:
+            return 0.0
+        cores = (busy_s - last.cpu_s) / (now_s - last.at_s)
+        return max(0.0, cores - sum(use.cores for use in found.values()))
 
 
 def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_S
+
+
+def _busy_s() -> float:
+    """Return the seconds that all cores together were not idle, nor waiting for a disk."""
+    first = Path("/proc/stat").read_text().partition("\n")[0].split()[1:8]
+    user, nice, system, _idle, _waiting, hard, soft = map(int, first)
+    return (user + nice + system + hard + soft) / _TICKS_S
 
 
 def _memory(pid: int) -> tuple[int, int]:

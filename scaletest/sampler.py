@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
@@ -27,6 +28,7 @@ from scaletest.watching import Nodes, WaitingPods
 WINDOW_S: Final = 300.0
 """The stretch over which upstream's objectives take their percentile."""
 _RECENT_S: Final = 10.0
+_GAP_S: Final = 0.3
 _REQUESTS_MIN: Final = 20
 _OBJECTS_MIN: Final = 100
 _READ_S_MAX: Final = 60.0
@@ -67,7 +69,7 @@ class Sampler:
         record: where samples go.
         errors: where failures are counted.
         nodes, waiting: what watches tell.
-        use: looks at processes; restarts says how often one was started again.
+        use: looks at processes.
 
     Attributes:
         phase: what is under way.
@@ -98,6 +100,7 @@ class Sampler:
         self._window: tuple[float, Histograms] | None = None
         self._start_s = client.clock.monotonic_s()
         self._last_s = 0.0
+        self._turn = asyncio.Lock()
 
     def now_s(self) -> float:
         """Return the time since the start of the run."""
@@ -116,7 +119,15 @@ class Sampler:
         self.phase = phase
 
     async def sample(self, *, cut: bool = False) -> None:
-        """Take a sample; with `cut`, end the window of latencies with it."""
+        """Take a sample; with `cut`, end the window of latencies with it.
+
+        One is taken after the other, and a while after: rates of a few milliseconds say nothing.
+        """
+        async with self._turn:
+            await self._client.clock.sleep(max(0.0, self._last_s + _GAP_S - self.now_s()))
+            await self._take(cut=cut)
+
+    async def _take(self, *, cut: bool) -> None:
         try:
             page = self._pages.read(await self._fetch())
         except (StatusError, Unreachable, ValueError) as error:

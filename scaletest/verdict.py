@@ -14,6 +14,7 @@ from typing import Final
 from scaletest import published
 from scaletest.latencies import Kind, by_kind, quantile_s
 from scaletest.plan import GROUP_PODS, Plan
+from scaletest.processes import OTHERS
 from scaletest.running import PHASES
 from scaletest.samples import Ending, PhaseRecord, Record, percentile
 
@@ -237,6 +238,14 @@ def _durations(plan: Plan, record: Record) -> list[Row]:
     held = whole_s < SMALL_RUN_S_MAX if is_small else None
     rows.append(Row("The whole run", "—", shown_duration(whole_s), bar, held))
     return rows
+
+
+def others_text(record: Record) -> str:
+    """Return how much of the machine others had meanwhile, as text."""
+    cores = [one.processes[OTHERS].cores for one in record.samples if OTHERS in one.processes]
+    if not cores:
+        return "what others did meanwhile was not measured"
+    return f"others used {sum(cores) / len(cores):.2f} cores meanwhile, on average"
 
 
 def _seconds(phase: PhaseRecord | None, figure: str) -> str:

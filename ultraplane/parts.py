@@ -98,9 +98,8 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         kubelet=_kubelet_settings(config, pki),
         aggregation=_aggregation_settings(config, pki),
         console=server.console,
-        scheduler_socket=(
-            Path(config.scheduler_address.removeprefix("unix:")) if config.runs_scheduler else None
-        ),
+        scheduler_socket=_socket(config.scheduler_address, is_run=config.runs_scheduler),
+        controllers_socket=_socket(config.controllers_address, is_run=config.runs_controllers),
     )
 
 
@@ -122,6 +121,10 @@ def _storage(config: Config) -> StorageSettings:
         memory_reserve_bytes=storage.memory_reserve_mib << 20,
         log_reserve_bytes=config.journal.reserve_mib << 20,
     )
+
+
+def _socket(address: str, *, is_run: bool) -> Path | None:
+    return Path(address.removeprefix("unix:")) if is_run else None
 
 
 def _admission(admission: AdmissionSection) -> AdmissionSettings:

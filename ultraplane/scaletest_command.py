@@ -20,7 +20,7 @@ from scaletest.plan import Plan, make_plan
 from scaletest.report.files import write_report
 from scaletest.running import Target, run_scale_test
 from scaletest.samples import Record
-from scaletest.verdict import is_held, judge
+from scaletest.verdict import is_held, judge, others_text
 from ultraplane.errors import UserError
 from ultraplane.own_cluster import own_cluster
 from ultraplane.run_state import RunState, read_state, state_path
@@ -58,6 +58,7 @@ def run(wish: Wish, console: Console, version: str) -> bool:
     record = uvloop.run(_run(wish, plan, console))
     rows = judge(plan, record)
     show_table(console, rows)
+    console.print(f"[dim]{others_text(record).capitalize()}.[/]", highlight=False)
     if wish.report is not None:
         write_report(wish.report, plan, record, rows, version)
         console.print(f"[dim]Report:[/] {wish.report}", soft_wrap=True)

@@ -21,6 +21,7 @@ SORTS: Final = ("rate", "p99", "verb")
 """By what verbs can be sorted, in the order of the key `s`."""
 _PHASES: Final = ("Running", "Pending", "Succeeded", "Failed", "Unknown")
 _LAG_S_WARN: Final = 1.0
+_CONTROLLERS_SHOWN: Final = 5
 
 
 def render(view: View, server: str, sort: str, *, is_live: bool) -> RenderableType:
@@ -40,6 +41,8 @@ def render(view: View, server: str, sort: str, *, is_live: bool) -> RenderableTy
         Text(f"alarm {one['name']}, {one['level']}: {one['text']}", "red") for one in view.alarms
     ]
     parts += [_summary(view), _verbs(view, sort), _partitions(view), _levels(view)]
+    if view.controllers:
+        parts.append(_controllers(view.controllers))
     if is_live:
         parts.append(Text(f"q leaves, s sorts verbs (by {sort})", "dim"))
     return Group(*parts)
@@ -200,6 +203,22 @@ def _levels(view: View) -> Table:
             str(told["current"]),
             str(told["waiting"]),
             f"{told['rejected']:,}",
+        )
+    return table
+
+
+def _controllers(told: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = _table("busiest controllers", "waiting", "later", "per s", "failed/s")
+    ordered = sorted(
+        told.items(), key=lambda item: (-item[1]["waiting"], -item[1]["worked_per_s"], item[0])
+    )
+    for name, queue in ordered[:_CONTROLLERS_SHOWN]:
+        table.add_row(
+            escape(name),
+            f"{queue['waiting']:,}",
+            f"{queue['delayed']:,}",
+            f"{queue['worked_per_s']:,.1f}",
+            f"{queue['failed_per_s']:,.1f}",
         )
     return table
 

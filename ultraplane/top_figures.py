@@ -62,7 +62,7 @@ class View:
         nodes, pods: by state and phase; None: who asks may not list them.
         requests: by verb; `latency` is of gets and writes together.
         lag_s: for how long the slowest partition has known of what it has not applied.
-        scheduler: None: it does not run beside the server, or does not answer.
+        scheduler, controllers: None: they do not run beside the server, or do not answer.
     """
 
     at_ms: int
@@ -77,6 +77,7 @@ class View:
     watch_events_per_s: float
     levels: dict[str, dict[str, Any]]
     scheduler: dict[str, Any] | None
+    controllers: dict[str, dict[str, Any]] | None
     alarms: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
@@ -126,6 +127,7 @@ class Window:
             watch_events_per_s=self._rate(lambda tick: tick["watchEvents"]),
             levels=now["levels"],
             scheduler=self._scheduler(now.get("scheduler")),
+            controllers=self._controllers(now.get("controllers")),
             alarms=now["alarms"],
         )
 
@@ -164,6 +166,18 @@ class Window:
             "wait_p99_s": quantile(told["bounds_s"], waits, 0.99),
         }
 
+    def _controllers(self, told: Mapping[str, Any] | None) -> dict[str, dict[str, Any]] | None:
+        if told is None:
+            return None
+        found = {}
+        for name, queue in told.items():
+            rates = {
+                f"{key}_per_s": self._rate(partial(_of_queue, name=name, key=key))
+                for key in ("worked", "failed")
+            }
+            found[name] = {"waiting": queue["waiting"], "delayed": queue["delayed"], **rates}
+        return found
+
     def _rate(self, counter: Callable[[Tick], float]) -> float:
         """Return how much a counter grows a second, of late."""
         if len(self._ticks) < 2:
@@ -176,6 +190,11 @@ class Window:
 def _sum(tick: Tick, verbs: Sequence[str], place: int) -> int:
     told = tick["requests"]
     return sum(told[verb][place] for verb in verbs if verb in told)
+
+
+def _of_queue(tick: Tick, name: str, key: str) -> int:
+    queues = tick.get("controllers") or {}
+    return queues[name][key] if name in queues else 0
 
 
 def _answered(tick: Tick) -> int:

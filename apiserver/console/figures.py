@@ -125,12 +125,13 @@ class Sources:
     Attributes:
         gather: the parts of all workers.
         status: what `ultraplane status` shows.
-        scheduler: where the scheduler is asked; None: it does not run here.
+        scheduler, controllers: where these are asked; None: they do not run here.
     """
 
     gather: Callable[[], Awaitable[list[bytes]]]
     status: Callable[[], dict[str, Any]]
-    scheduler: Path | None
+    scheduler: Path | None = None
+    controllers: Path | None = None
 
 
 class Figures:
@@ -153,7 +154,9 @@ class Figures:
 
     async def _gather(self) -> dict[str, Any]:
         sources = self._sources
-        parts, scheduler = await asyncio.gather(sources.gather(), _ask(sources.scheduler))
+        parts, scheduler, controllers = await asyncio.gather(
+            sources.gather(), _ask(sources.scheduler), _ask(sources.controllers)
+        )
         told = sources.status()
         journal = (told["journal"] or {}).get("streams", {})
         return {
@@ -169,6 +172,7 @@ class Figures:
             },
             "alarms": told["alarms"],
             "scheduler": scheduler,
+            "controllers": controllers,
         }
 
 

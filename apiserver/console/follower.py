@@ -19,7 +19,7 @@ import orjson
 
 from apiserver.console.cells import Book, Viewer
 from runtime.clock import Clock
-from runtime.tasks import TaskScope
+from runtime.tasks import TaskCrashed, TaskScope
 from storage.errors import StorageError
 from storage.event import EventKind
 from storage.record import Record
@@ -78,17 +78,25 @@ class Follower:
         """Follow whenever somebody looks, until cancelled."""
         while True:
             await self._wanted.wait()
-            async with TaskScope("console") as scope:
-                tasks = [
-                    scope.spawn(self._follow(part), name=f"console: {part.resource}")
-                    for part in self._parts()
-                ]
-                await self._idle()
-                for task in tasks:
-                    task.cancel()
+            try:
+                await self._follow_all()
+            except TaskCrashed:
+                # It is in the log. What shows a cluster must not end what serves it.
+                self.complete.clear()
+                await self.clock.sleep(LINGER_S)
             if not self._looking:
                 self._wanted.clear()
                 self.book, self.complete = Book(), set()
+
+    async def _follow_all(self) -> None:
+        async with TaskScope("console") as scope:
+            tasks = [
+                scope.spawn(self._follow(part), name=f"console: {part.resource}")
+                for part in self._parts()
+            ]
+            await self._idle()
+            for task in tasks:
+                task.cancel()
 
     def _parts(self) -> tuple[_Part, _Part]:
         book = self.book

@@ -27,7 +27,10 @@ class Console:
     def __init__(self, server: Server, peers: Peers, status: Callable[[], dict[str, Any]]) -> None:
         self.follower = Follower(server.store, server.clock)
         self._server = server
-        sources = Sources(peers.gather_figures, status, server.settings.scheduler_socket)
+        settings = server.settings
+        sources = Sources(
+            peers.gather_figures, status, settings.scheduler_socket, settings.controllers_socket
+        )
         self._figures = Figures(sources, server.clock)
         self._pages = load_pages()
         self._live: Live | None = None

@@ -24,6 +24,7 @@ from kube import field as fld
 from kube import status as st
 from kube.json_types import JsonObject
 from kube.kinds import SubresourceInfo
+from kube.managed.cut import without_entries
 from kube.patch import json_patch, merge_patch, strategic_merge, unknown_operation_fields
 from kube.schema.compile import builtin_schemas
 from kube.schema.decode import strict_refusal
@@ -124,11 +125,16 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
         change.check_strictly(exchange, options)
     part = Part.STATUS if target.subresource == "status" else Part.MAIN
 
-    def produce(record: Record, _old: JsonObject) -> JsonObject:
+    def produce(record: Record, old: JsonObject) -> JsonObject:
         def patched() -> Any:
-            current = resource.decode_stored(record.body)
-            if not change.names_managers:
-                # What is left as it is need not be checked again.
+            body = record.body
+            # What is left as it is need be neither parsed nor checked again.
+            is_left = not change.names_managers
+            is_known = not resource.info.custom  # how members are called
+            if is_left and is_known and old["metadata"].get("managedFields"):
+                body = without_entries(body, resource.prefix)
+            current = resource.decode_stored(body)
+            if is_left:
                 current["metadata"].pop("managedFields", None)
             return change.apply(current)
 

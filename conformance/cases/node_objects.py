@@ -260,6 +260,41 @@ async def deleted_runtime_class(stage: Stage) -> None:
     await eventually("a Pod of the deleted class is refused", rejected)
 
 
+async def _scheduled(stage: Stage, **runtime_class: Any) -> JsonObject:
+    """Return a Pod of a runtime class once it has a node; that it starts is not asked for."""
+    classes, name = _classes(stage), f"preconfigured-{stage.unique}"
+    stage.remove(classes, name)
+    obj = {"metadata": {"name": name}, "handler": "test-handler", **runtime_class}
+    await classes.create(obj)
+    await stage.pods.create(pod("test-runtimeclass", runtimeClassName=name))
+
+    async def placed() -> JsonObject:
+        found = await stage.pods.get("test-runtimeclass")
+        return found if found["spec"].get("nodeName") else {}
+
+    return await eventually("the Pod has a node", placed)
+
+
+@case(
+    "[sig-node] RuntimeClass should schedule a Pod requesting a RuntimeClass without PodOverhead "
+    "[Conformance] [NodeConformance]"
+)
+async def runtime_class_without_overhead(stage: Stage) -> None:
+    """A class that says nothing of overhead adds none."""
+    same((await _scheduled(stage))["spec"].get("overhead") or {}, {}, "the overhead")
+
+
+@case(
+    "[sig-node] RuntimeClass should schedule a Pod requesting a RuntimeClass and initialize its "
+    "Overhead [Conformance] [NodeConformance]"
+)
+async def runtime_class_with_overhead(stage: Stage) -> None:
+    """What a class says of overhead is in the Pod."""
+    overhead = {"cpu": "10m", "memory": "1Mi"}
+    found = await _scheduled(stage, overhead={"podFixed": overhead})
+    same(found["spec"].get("overhead"), overhead, "the overhead")
+
+
 @case(
     "[sig-node] Sysctls [LinuxOnly] should reject invalid sysctls [Conformance] [NodeConformance]"
 )

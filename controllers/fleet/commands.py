@@ -43,13 +43,22 @@ NOT_FOUND: Final = 127
 _BREATH_STEPS: Final = 100
 _CAPTURED_BYTES_MAX: Final = 64 << 10
 _SCRIPTS_MAX: Final = 8
+_VARIABLES_MAX: Final = 1000
 _DIRECTORIES: Final = ("/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/", "/usr/sbin/")
-_SHELLS: Final = frozenset({"sh", "bash", "ash", "dash"})
+SHELLS: Final = frozenset({"sh", "bash", "ash", "dash"})
 _SHELL_FLAGS: Final = frozenset("ceuxliv")
 _STANDARD: Final = {
     **dict.fromkeys(("/dev/stdout", "/dev/fd/1", "/proc/1/fd/1", "/proc/self/fd/1"), 1),
     **dict.fromkeys(("/dev/stderr", "/dev/fd/2", "/proc/1/fd/2", "/proc/self/fd/2"), 2),
 }
+
+
+def program_name(path: str) -> str:
+    """Return a program's name, if it is where programs are; else its path."""
+    for directory in _DIRECTORIES:
+        if path.startswith(directory):
+            return path[len(directory) :]
+    return path
 
 
 class _Leave(Exception):
@@ -66,10 +75,12 @@ class Interpreter:
 
     Attributes:
         machine: what it runs on.
+        is_left: whether a line of a conversation has ended it.
     """
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self.is_left = False
         self._words = Expansion(machine, self._captured)
         self._guards = self._scripts = 0
 
@@ -78,8 +89,18 @@ class Interpreter:
     def run_words(self, words: list[str]) -> Running:
         """Run a program with its arguments; return how it ends."""
         try:
-            return (yield from self._call(words))
+            return (yield from self._call(words)) if words else 0
         except Exit as end:
+            return end.code
+        except _Leave:
+            return 0
+
+    def run_line(self, text: str) -> Running:
+        """Run a line of a conversation; return how it ends, and note whether it ends that."""
+        try:
+            return (yield from self.run_text(text))
+        except Exit as end:
+            self.is_left = True
             return end.code
         except _Leave:
             return 0
@@ -197,6 +218,8 @@ class Interpreter:
 
     def _breathe(self) -> Generator[Pause, int | None, None]:
         self.machine.steps += 1
+        if len(self.machine.variables) > _VARIABLES_MAX:
+            raise UnknownProgram("so many variables")
         if self.machine.steps % _BREATH_STEPS == 0:
             yield Pause(0.0)
 
@@ -324,9 +347,7 @@ class Interpreter:
         return append
 
     def _call(self, words: list[str]) -> Running:
-        name, arguments = words[0], words[1:]
-        for directory in _DIRECTORIES:
-            name = name.removeprefix(directory)
+        name, arguments = program_name(words[0]), words[1:]
         match name:
             case "exit" | "return" | "break" | "continue":
                 self._leave(name, arguments)
@@ -340,7 +361,7 @@ class Interpreter:
                 return 0
             case _:
                 pass
-        if name in _SHELLS:
+        if name in SHELLS:
             return (yield from self._shell(name, arguments))
         action = self.machine.actions.get(name)
         if action is not None:

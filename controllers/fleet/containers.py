@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from controllers.fleet.lives import Life
+from controllers.fleet.scripts import STEPS, Outcome, Script
 from controllers.fleet.shapes import ContainerShape
 
 BACKOFF_S: Final = 10.0
@@ -39,13 +40,14 @@ class State(IntEnum):
 
 
 class Ended(NamedTuple):
-    """How a run of a container ended; `number` is that of the run."""
+    """How a run of a container ended; `number` is that of the run, `message` its last word."""
 
     code: int
     reason: str
     started_s: float
     finished_s: float
     number: int
+    message: str = ""
 
 
 class Container:
@@ -56,11 +58,12 @@ class Container:
         ended: of an EXITED one its end, else that of the run before.
         pulls: how often its image could not be had.
         has_run: whether it ever did.
+        script: the command by which it lives; None: as its stage says.
     """
 
     __slots__ = (
-        "_crashes", "_ends_s", "_ready_at_s", "due_s", "ended", "has_run", "is_ready",
-        "is_started", "pulls", "restarts", "shape", "started_s", "state",
+        "_crashes", "_ends_s", "_outcome", "_ready_at_s", "_steps", "due_s", "ended", "has_run",
+        "is_ready", "is_started", "pulls", "restarts", "script", "shape", "started_s", "state",
     )  # fmt: skip
 
     def __init__(self, shape: ContainerShape) -> None:
@@ -72,7 +75,9 @@ class Container:
         self.pulls = 0
         self.ended: Ended | None = None
         self.is_ready = self.is_started = self.has_run = False
-        self._crashes = 0
+        self.script: Script | None = None
+        self._crashes = self._steps = 0
+        self._outcome: Outcome | None = None
         self._ready_at_s = self._ends_s = math.inf
 
     @property
@@ -110,7 +115,7 @@ class Container:
                 self._start(at_s, life, slow)
             case State.STARTING if life.start_failure:
                 self.started_s = at_s
-                self._exit(at_s, 128, life.start_failure, life, slow)
+                self.exit(at_s, 128, life, slow, life.start_failure)
             case State.STARTING:
                 self.run(at_s, life, slow)
             case State.RUNNING:
@@ -129,29 +134,62 @@ class Container:
         self.is_started = not shape.started_s
         if shape.is_init and not shape.is_sidecar:
             self.is_started = False
-            self._ready_at_s, self._ends_s = math.inf, at_s + life.init_s
+            self._ready_at_s = math.inf
         else:
             wait_s = shape.started_s + shape.ready_s if life.ready_s is None else life.ready_s
             self._ready_at_s = at_s + wait_s * slow
-            self._ends_s = math.inf if shape.is_sidecar else at_s + life.run_s
+        stage_s = self._stage_s(life)
+        if self.script is None:
+            self._ends_s = at_s + stage_s
+        else:
+            self._foresee(self.script, stage_s, STEPS)
         self.due_s = min(self._ready_at_s, self._ends_s)
+
+    def _foresee(self, script: Script, stage_s: float, steps: int) -> None:
+        """See how far its command goes; where that is not followed any more its stage counts."""
+        self._steps = steps
+        self._outcome = outcome = script.outcome(self.started_s, steps)
+        hands_over = outcome.is_final and outcome.code is None
+        self._ends_s = self.started_s + outcome.after_s + (stage_s if hands_over else 0.0)
 
     def _start(self, at_s: float, life: Life, slow: float) -> None:
         self.state = State.STARTING
         self.due_s = at_s + life.start_s * slow
 
     def _live(self, at_s: float, life: Life, slow: float) -> None:
-        if at_s >= self._ends_s:
-            is_init = self.shape.is_init
-            code = life.init_code if is_init else life.exit_code
-            reason = "" if is_init else life.exit_reason
-            self._exit(at_s, code, reason, life, slow)
-        else:
+        outcome = self._outcome if self.script is not None else None
+        if at_s < self._ends_s:
             self.is_ready = self.is_started = True
             self._ready_at_s = math.inf
             self.due_s = self._ends_s
+        elif outcome is None or (outcome.is_final and outcome.code is None):
+            is_init = self.shape.is_init
+            code = life.init_code if is_init else life.exit_code
+            self.exit(at_s, code, life, slow, "" if is_init else life.exit_reason)
+        elif outcome.code is not None:
+            self.exit(at_s, outcome.code, life, slow)
+        else:
+            self._look_on(life, self._steps * 2)
 
-    def _exit(self, at_s: float, code: int, reason: str, life: Life, slow: float) -> None:
+    def replan(self, life: Life) -> None:
+        """Live by a command that was given to it while it ran."""
+        if self.script is not None and self.state is State.RUNNING:
+            self._look_on(life, STEPS)
+
+    def _look_on(self, life: Life, steps: int) -> None:
+        """See how its command goes on, so many steps from its start."""
+        assert self.script is not None
+        self._foresee(self.script, self._stage_s(life), steps)
+        self.due_s = min(self._ready_at_s, self._ends_s)
+
+    def _stage_s(self, life: Life) -> float:
+        """Return how long it runs where no command counts."""
+        if self.shape.is_sidecar or self.shape.is_ephemeral:
+            return math.inf
+        return life.init_s if self.shape.is_init else life.run_s
+
+    def exit(self, at_s: float, code: int, life: Life, slow: float, reason: str = "") -> None:
+        """End, and come back if its policy has it so."""
         self.end(at_s, code, reason)
         policy = self.shape.policy
         if policy == "Always" or (policy == "OnFailure" and code):
@@ -174,7 +212,9 @@ class Container:
     def end(self, at_s: float, code: int, reason: str = "") -> None:
         """Exit, and stay so."""
         reason = reason or ("Completed" if code == 0 else "Error")
-        self.ended = Ended(code, reason, self.started_s, at_s, self.restarts)
+        outcome = self._outcome
+        message = outcome.message if outcome is not None and code == outcome.code else ""
+        self.ended = Ended(code, reason, self.started_s, at_s, self.restarts, message)
         self.state, self.due_s = State.EXITED, math.inf
         self.is_ready = self.is_started = False
 

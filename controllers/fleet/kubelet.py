@@ -6,16 +6,20 @@ Only the API server may ask: by a client certificate of system:masters, or that 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
 from controllers.fleet import metrics
-from controllers.fleet.container_logs import Options, Run
+from controllers.fleet.container_logs import Options, follow, log_of
 from controllers.fleet.containers import Container, State
+from controllers.fleet.exec_sessions import Kit, attach, run_command
 from controllers.fleet.nodes import NodeBook
 from controllers.fleet.plan import FleetPlan
 from controllers.fleet.pod_life import Pod
-from controllers.fleet.sessions import forward_ports, run_command
+from controllers.fleet.pods import Pods
+from controllers.fleet.sessions import forward_ports
+from controllers.fleet.supplies import Supplies
 from controllers.fleet.web import Request, Web, serving_context
 from kube import times
 from runtime.clock import Clock
@@ -23,7 +27,6 @@ from runtime.tasks import TaskScope
 
 _MASTERS: Final = "system:masters"
 _TEXT: Final = "text/plain"
-_FOLLOW_S: Final = 1.0
 _PART_BYTES: Final = 32 << 10
 
 
@@ -35,12 +38,13 @@ class KubeletServer:
     """
 
     def __init__(
-        self, plan: FleetPlan, pods: Mapping[str, Pod], book: NodeBook, clock: Clock
+        self, plan: FleetPlan, pods: Pods, book: NodeBook, supplies: Supplies, clock: Clock
     ) -> None:
         self._plan = plan
-        self._pods = pods
+        self._pods: Mapping[str, Pod] = pods.pods
         self._clock = clock
-        self._metrics = metrics.Metrics(pods, book, clock)
+        self._kit = Kit(clock, supplies.scene, pods.exit, OrderedDict())
+        self._metrics = metrics.Metrics(pods.pods, book, clock)
         names = [plan.host, "localhost", *metrics.SERVICE_NAMES]
         self._tls = serving_context(names, [plan.client_ca, plan.proxy_ca], clock)
         self.certificate = self._tls.certificate
@@ -81,7 +85,7 @@ class KubeletServer:
             await self._handle_container(request, kind, pod, words[2])
 
     async def _handle_container(self, request: Request, kind: str, pod: Pod, name: str) -> None:
-        one = next((one for one in pod.containers if one.shape.name == name), None)
+        one = next((one for one in pod.everyone if one.shape.name == name), None)
         if one is None:
             text = f'container "{name}" not found in pod "{pod.key.partition("/")[2]}"\n'
             await request.answer(404, text.encode(), _TEXT)
@@ -90,7 +94,8 @@ class KubeletServer:
         elif one.state is not State.RUNNING:
             await request.answer(404, f'container "{name}" is not running\n'.encode(), _TEXT)
         else:
-            await run_command(request, pod, one, self._clock, attaches=kind == "attach")
+            serve = attach if kind == "attach" else run_command
+            await serve(request, pod, one, self._kit)
 
     async def _log(self, request: Request, pod: Pod, one: Container) -> None:
         previous = request.value("previous") == "true"
@@ -108,11 +113,14 @@ class KubeletServer:
         except ValueError as error:
             await request.answer(400, str(error).encode(), _TEXT)
             return
-        run = Run(pod, one, previous=previous)
+        await self._tell_log(request, pod, one, options)
+
+    async def _tell_log(self, request: Request, pod: Pod, one: Container, options: Options) -> None:
+        previous = request.value("previous") == "true"
+        log = log_of(pod, one, previous=previous)
         await request.begin(_TEXT)
-        now_s = self._clock.now_s()
         part = bytearray()
-        for line in run.lines(now_s, options):
+        async for line in log.first(self._clock.now_s(), options):
             part += line
             if len(part) >= _PART_BYTES:
                 await request.chunk(bytes(part))
@@ -120,24 +128,12 @@ class KubeletServer:
         if part:
             await request.chunk(bytes(part))
         if request.value("follow") == "true" and not previous:
-            await self._follow(request, pod, one, run.count(now_s), options)
+            async for line in follow(log, pod, one, self._clock, options):
+                if request.reader.at_eof():
+                    return
+                if line:
+                    await request.chunk(line)
         await request.chunk(b"")
-
-    async def _follow(
-        self, request: Request, pod: Pod, one: Container, told: int, options: Options
-    ) -> None:
-        """Tell lines as they are written, until the container ends."""
-        number = one.restarts
-        while not (request.reader.at_eof() or pod.is_gone):
-            now_s = self._clock.now_s()
-            run = Run(pod, one)
-            count = run.count(now_s)
-            for at in range(told, count):
-                await request.chunk(run.line(at, now_s, has_times=options.has_times))
-            told = count
-            if one.state is not State.RUNNING or one.restarts != number:
-                return
-            await self._clock.sleep(_FOLLOW_S)
 
 
 def _options(request: Request, now_s: float) -> Options:

@@ -20,6 +20,7 @@ from controllers.fleet.machines import GROUP
 from kube.go_durations import parse_go_duration
 from kube.json_types import JsonObject
 
+INVALID_IMAGE: Final = "InvalidImageName"
 _DELAY_S_MAX: Final = 10.0 * 365 * 86_400
 
 
@@ -94,6 +95,8 @@ class Life(NamedTuple):
         run_s: how long they run; infinite: until the pod is deleted.
         exit_code, exit_reason: how they exit.
         terminate_s: how long they take to end when they are told to.
+        says_run, says_init: whether a pod's stages or annotations say how its containers, or its
+            init containers, go, so that their commands do not count.
     """
 
     pull_s: float = 0.0
@@ -108,6 +111,8 @@ class Life(NamedTuple):
     exit_reason: str = ""
     terminate_s: float = 0.0
     message: str = ""
+    says_run: bool = False
+    says_init: bool = False
 
 
 DEFAULTS: Final = (Stage("job-run", Step.RUN, -1000, owner_kinds=("Job",), delay_s=1.0),)
@@ -129,6 +134,13 @@ def life_of(stages: Sequence[Stage], subject: Subject) -> Life:
     life = _from_stages(found, subject.uid) if found else Life()
     own = {key: text for key, text in subject.annotations.items() if key.startswith(PREFIX)}
     return _from_annotations(life, own) if own else life
+
+
+def unusable(life: Life, image: str) -> Life:
+    """Return the life of a pod that has an image whose name is none."""
+    why = f'couldn\'t parse image name "{image}": invalid reference format'
+    text = f'Failed to apply default image tag "{image}": {why}'
+    return life._replace(pull_failure=INVALID_IMAGE, message=text)
 
 
 def in_order(stages: Iterable[Stage]) -> list[Stage]:
@@ -187,9 +199,10 @@ def _from_stages(found: Mapping[Step, Stage], uid: str) -> Life:
         if step in (Step.PULL, Step.START) and stage.reason:
             changes[f"{step.value.lower()}_failure"] = stage.reason
         elif step is Step.INIT:
-            changes["init_code"] = stage.exit_code
+            changes |= {"init_code": stage.exit_code, "says_init": True}
         elif step is Step.RUN:
             changes |= {"exit_code": stage.exit_code, "exit_reason": stage.reason}
+            changes["says_run"] = stage not in DEFAULTS
         if stage.message:
             changes["message"] = stage.message
     return Life(**changes)
@@ -199,6 +212,8 @@ _SECONDS: Final = {
     f"{PREFIX}{name}": f"{name}_s" for name in ("pull", "init", "start", "ready", "run")
 } | {f"{PREFIX}terminate": "terminate_s"}
 _NUMBERS: Final = {f"{PREFIX}exit-code": "exit_code", f"{PREFIX}init-exit-code": "init_code"}
+_RUN_FIELDS: Final = frozenset({"run_s", "exit_code", "exit_reason"})
+_INIT_FIELDS: Final = frozenset({"init_s", "init_code"})
 _TEXTS: Final = {
     f"{PREFIX}pull-failure": "pull_failure",
     f"{PREFIX}start-failure": "start_failure",
@@ -217,6 +232,8 @@ def _from_annotations(life: Life, own: Mapping[str, str]) -> Life:
                 changes[field] = int(text[:4])
         elif (field := _SECONDS.get(key)) is not None and (seconds := seconds_of(text)) is not None:
             changes[field] = seconds
+    changes["says_run"] = life.says_run or not _RUN_FIELDS.isdisjoint(changes)
+    changes["says_init"] = life.says_init or not _INIT_FIELDS.isdisjoint(changes)
     if ("exit_code" in changes or "exit_reason" in changes) and math.isinf(life.run_s):
         changes.setdefault("run_s", 0.0)
     return life._replace(**changes)

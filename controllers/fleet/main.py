@@ -32,6 +32,7 @@ from controllers.fleet.plan import FleetPlan, read_plan
 from controllers.fleet.pods import Pods, Surroundings
 from controllers.fleet.registration import Registration
 from controllers.fleet.stages import StageBook, StageWatch
+from controllers.fleet.supplies import Supplies
 from controllers.process import accept_connections, make_parser, start_logging
 from controllers.recorder import Recorder
 from kube.access import Access, AccessError, read_access
@@ -86,6 +87,7 @@ class Fleet:
         self._beats = Heartbeats(client.access, self._book, plan, clock)
         self._informers = Informers(client)
         self._disks = Disks(client, self._informers, self._book.nodes, plan.storage_class)
+        self._supplies = Supplies(client, plan.host, self._book.allocatable)
         around = Surroundings(
             self._book.nodes,
             self._stages.stages,
@@ -93,6 +95,7 @@ class Fleet:
             clock,
             Narrator(self._recorder, clock),
             self._disks.mounts,
+            self._supplies,
             self._beats.is_behind,
         )
         self._pods = Pods(client.access, around, plan.writes_max)
@@ -118,7 +121,7 @@ class Fleet:
         self._recorder.start(scope)
         scope.spawn(StageWatch(client, self._stages).run(scope), name="stages")
         if plan.kubelet_port:
-            server = KubeletServer(plan, self._pods.pods, self._book, clock)
+            server = KubeletServer(plan, self._pods, self._book, self._supplies, clock)
             server.start(scope)
             scope.spawn(announce(client, plan, server.certificate), name="metrics")
         self._beats.start(scope)
@@ -129,6 +132,7 @@ class Fleet:
         # What pods wait for is known before they are.
         await self._informers.wait_synced()
         self._disks.start(scope)
+        self._supplies.start(scope)
         self._pods.start(scope)
         pods = Reflector(client, pod_paths.PATH, self._pods, query=pod_paths.QUERY, turns=turns)
         scope.spawn(pods.run(), name="watch of pods")

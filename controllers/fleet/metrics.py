@@ -169,11 +169,11 @@ async def _answer_list(request: Request, kind: str, items: Iterator[JsonObject])
 
 
 def _runs(pod: Pod) -> bool:
-    return any(one.state is State.RUNNING for one in pod.containers)
+    return any(one.state is State.RUNNING for one in pod.everyone)
 
 
 def _live(pod: Pod) -> Iterator[Container]:
-    return (one for one in pod.containers if one.state is State.RUNNING)
+    return (one for one in pod.everyone if one.state is State.RUNNING)
 
 
 def _usage(pod: Pod, one: Container, now_s: float) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from controllers.fleet.containers import Container, State
+from controllers.fleet.lives import INVALID_IMAGE
 from controllers.fleet.pod_life import Pod
 from controllers.recorder import Recorder
 from kube.json_types import JsonObject
@@ -30,7 +31,7 @@ class Narrator:
 
     def tell(self, pod: Pod, before: Sequence[tuple[State, int]]) -> None:
         """Tell what has happened to a pod's containers since they were as in `before`."""
-        for one, (state, restarts) in zip(pod.containers, before, strict=True):
+        for one, (state, restarts) in zip(pod.everyone, before, strict=True):
             if one.state is state and one.restarts == restarts:
                 continue
             # A start is told in three events.
@@ -43,7 +44,7 @@ class Narrator:
 
     def killing(self, pod: Pod) -> None:
         """Tell that a pod's containers are being stopped."""
-        for one in pod.containers:
+        for one in pod.everyone:
             if one.state is State.RUNNING and self._admits():
                 text = f"Stopping container {one.shape.name}"
                 self._recorder.note(_reference(pod, one), "Killing", text)
@@ -58,8 +59,21 @@ class Narrator:
         text += f"unattached volumes=[], failed to process volumes=[{names}]: {claims}"
         self._recorder.warn(_reference(pod), "FailedMount", text)
 
+    def unsupplied(self, pod: Pod) -> None:
+        """Tell that a pod waits for a ConfigMap or Secret."""
+        if not self._admits():
+            return
+        if pod.supply.reason:
+            self._recorder.warn(
+                _reference(pod, pod.containers[0]), "Failed", f"Error: {pod.supply.message}"
+            )
+        else:
+            self._recorder.warn(_reference(pod), "FailedMount", pod.supply.message)
+
     def _tell_one(self, pod: Pod, one: Container, restarts: int) -> None:
-        name, image, about = one.shape.name, one.shape.image, _reference(pod, one)
+        name, about = one.shape.name, _reference(pod, one)
+        # As it is written in most specs, which is how a kubelet tells of it.
+        image = one.shape.image.removeprefix("docker.io/").removeprefix("library/")
         if one.has_run and one.state in (State.RUNNING, State.EXITED) and one.restarts >= restarts:
             if one.state is State.RUNNING:
                 text = f'Container image "{image}" already present on machine'
@@ -70,6 +84,9 @@ class Narrator:
             namespace, _, pod_name = pod.key.partition("/")
             text = f"Back-off restarting failed container {name} in pod {pod_name}_{namespace}"
             self._recorder.warn(about, "BackOff", f"{text}({pod.uid})")
+        elif one.state is State.NO_IMAGE and pod.life.pull_failure == INVALID_IMAGE:
+            self._recorder.warn(about, "InspectFailed", pod.life.message)
+            self._recorder.warn(about, "Failed", f"Error: {INVALID_IMAGE}")
         elif one.state is State.NO_IMAGE:
             text = pod.life.message or "no such image"
             text = f'Failed to pull image "{image}": {text}'
@@ -97,5 +114,6 @@ def _reference(pod: Pod, one: Container | None = None) -> JsonObject:
     }
     if one is not None:
         kind = "initContainers" if one.shape.is_init else "containers"
+        kind = "ephemeralContainers" if one.shape.is_ephemeral else kind
         reference["fieldPath"] = f"spec.{kind}{{{one.shape.name}}}"
     return reference

@@ -187,6 +187,10 @@ class NodeBook:
             found = self._resources[instance_type] = resources_of(name, more)
         return found
 
+    def allocatable(self, node: Node) -> dict[str, str]:
+        """Return what of a node is for pods."""
+        return self.resources(node.labels.get(_TYPE_LABEL, "")).allocatable
+
     def new_node(self, machine: Machine) -> bytes:
         """Return the Node that registers a machine."""
         node = self.nodes.setdefault(machine.name, Node(machine.name))

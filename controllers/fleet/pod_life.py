@@ -49,6 +49,7 @@ class Pod:
         node: whose it is; the runner's business.
         started_s: when its node took it.
         phase: Pending, Running, Succeeded or Failed.
+        containers: init containers, then the others; extras: ephemeral ones.
         conditions: for each `Condition` whether it holds, and since when.
         gates: which of its readiness gates hold.
         kill_s, grace_s: since when it is being ended, and how long it may take.
@@ -59,14 +60,15 @@ class Pod:
         sent: the fingerprint of what was written last.
         is_scheduled: whether somebody has said that it is scheduled.
         mounts: claims that all of it waits for, each with the name of its volume.
+        supply: ConfigMaps and Secrets that it waits for, as well; None: none.
         mounted_s: when it had what it waited for.
     """
 
     __slots__ = (
-        "address", "conditions", "containers", "due_s", "failures", "gates", "generation",
+        "address", "conditions", "containers", "due_s", "extras", "failures", "gates", "generation",
         "grace_s", "is_dirty", "is_gone", "is_leaving", "is_scheduled", "is_writing", "key",
         "kill_s", "labels", "life", "mounted_s", "mounts", "node", "phase", "sent", "shape",
-        "started_s", "uid", "verdict",
+        "started_s", "supply", "uid", "verdict",
     )  # fmt: skip
 
     def __init__(self, key: str, uid: str, shape: PodShape, life: Life, started_s: float) -> None:
@@ -77,6 +79,7 @@ class Pod:
         self.started_s = started_s
         self.phase = "Pending"
         self.containers = tuple(Container(one) for one in shape.containers)
+        self.extras = tuple(Container(one) for one in shape.ephemerals)
         self.conditions: list[tuple[bool, float]] = [(False, started_s)] * len(Condition)
         self.gates: frozenset[str] = frozenset()
         self.generation = 0
@@ -87,6 +90,7 @@ class Pod:
         self.labels: dict[str, str] = {}
         self.mounts: dict[str, str] = _NO_MOUNTS
         self.mounted_s = 0.0
+        self.supply: Any = None
         self.due_s = NEVER
         self.failures = 0
         self.is_dirty = self.is_gone = self.is_leaving = self.is_writing = False
@@ -109,11 +113,23 @@ class Pod:
         """Its other containers."""
         return self.containers[self.shape.inits :]
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for volumes, ConfigMaps or Secrets."""
+        return bool(self.mounts) or self.supply is not None
+
+    @property
+    def everyone(self) -> tuple[Container, ...]:
+        """All its containers."""
+        return (*self.containers, *self.extras) if self.extras else self.containers
+
     def reshape(self, shape: PodShape, now_s: float, slow: float) -> None:
         """Take over a spec that was changed: resources as they are, images by a restart."""
         if len(shape.containers) != len(self.containers):
             return
         self.shape = shape
+        added = shape.ephemerals[len(self.extras) :]
+        self.extras = (*self.extras, *(Container(one) for one in added))
         for one, now in zip(self.containers, shape.containers, strict=True):
             is_other, one.shape = one.shape.image != now.image, now
             if is_other and one.state is State.RUNNING and self.kill_s == NEVER:
@@ -131,9 +147,15 @@ class Pod:
                 one.is_ready,
                 one.is_started,
             )
-            for one in self.containers
+            for one in self.everyone
         )
-        return hash((self.phase, self.address, self.generation, *self.conditions, shown))
+        fault = "" if self.supply is None else self.supply.reason + self.supply.message
+        return hash((self.phase, self.address, self.generation, *self.conditions, shown, fault))
+
+    def replan(self) -> None:
+        """Have containers that run go by their commands from now on."""
+        for one in self.everyone:
+            one.replan(self.life)
 
     def end(self, at_s: float, grace_s: float) -> None:
         """Have its containers end; a shorter grace than before counts."""
@@ -160,15 +182,18 @@ class Pod:
         if now_s >= deadline_s and self.kill_s == NEVER:
             text = "Pod was active on the node longer than the specified deadline"
             self.fail(Verdict("DeadlineExceeded", text), now_s)
-        due_s = self._stop(now_s) if self.kill_s < NEVER else self._run(now_s, slow)
+        if self.kill_s < NEVER:
+            due_s = self._stop(now_s)
+        elif self.is_held:
+            waited_s = max(0.0, now_s - self.started_s)
+            due_s = self.started_s + MOUNT_S * (waited_s // MOUNT_S + 1)
+        else:
+            due_s = self._run(now_s, slow)
         self._judge(now_s)
         return NEVER if self.is_over else min(due_s, deadline_s)
 
     def _run(self, now_s: float, slow: float) -> float:
         """Run what may run now: init containers one by one, then the others."""
-        if self.mounts:
-            waited_s = max(0.0, now_s - self.started_s)
-            return self.started_s + MOUNT_S * (waited_s // MOUNT_S + 1)
         at_s, due_s = max(self.started_s, self.mounted_s), NEVER
         for one in self.inits:
             due_s = min(due_s, self._advance(one, at_s, now_s, slow))
@@ -182,8 +207,10 @@ class Pod:
                 at_s = max(at_s, one.ended.finished_s)
         for one in self.mains:
             due_s = min(due_s, self._advance(one, at_s, now_s, slow))
+        if self.extras:
+            due_s = min(due_s, *(self._advance(one, now_s, now_s, slow) for one in self.extras))
         if all(one.is_over for one in self.mains):
-            for one in self.inits:
+            for one in (*self.inits, *self.extras):
                 one.stop(now_s, 0)
         return due_s
 
@@ -202,7 +229,7 @@ class Pod:
             end_s = self.kill_s
         if now_s < end_s:
             return end_s
-        for one in self.containers:
+        for one in self.everyone:
             one.stop(max(end_s, now_s - 1), KILLED if is_killed else 0)
         return NEVER
 

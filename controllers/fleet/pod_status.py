@@ -37,6 +37,8 @@ def status_patch(pod: Pod, host: str) -> bytes:
         status |= {"podIP": pod.address, "podIPs": [{"ip": pod.address}]}
     if pod.shape.inits:
         status["initContainerStatuses"] = [_container(pod, one) for one in pod.inits]
+    if pod.extras:
+        status["ephemeralContainerStatuses"] = [_container(pod, one) for one in pod.extras]
     if pod.verdict is not None:
         status |= {"reason": pod.verdict.reason, "message": pod.verdict.message}
     return orjson.dumps({"metadata": {"uid": pod.uid}, "status": status})
@@ -78,12 +80,13 @@ def _conditions(pod: Pod) -> list[JsonObject]:
 def _why(pod: Pod, kind: Condition) -> JsonObject:
     if kind is Condition.READY_TO_START:
         return {}
-    if pod.is_over:
-        if kind is Condition.INITIALIZED and pod.phase == "Failed":
-            return {}
+    if pod.is_over and (kind is not Condition.INITIALIZED or pod.phase == "Succeeded"):
         return {"reason": "PodCompleted" if pod.phase == "Succeeded" else "PodFailed"}
     if kind is Condition.INITIALIZED:
+        # Said of a pod that has failed, too (GeneratePodInitializedCondition).
         left = " ".join(one.shape.name for one in pod.inits if not one.has_succeeded)
+        if not left:
+            return {}
         text = f"containers with incomplete status: [{left}]"
         return {"reason": "ContainersNotInitialized", "message": text}
     if kind is Condition.READY and pod.conditions[Condition.CONTAINERS_READY][0]:
@@ -104,7 +107,8 @@ def _container(pod: Pod, one: Container) -> JsonObject:
         "name": shape.name,
         "state": state,
         "lastState": last,
-        "ready": one.is_ready or (shape.is_init and not shape.is_sidecar and one.has_succeeded),
+        "ready": (one.is_ready and not shape.is_ephemeral)
+        or (shape.is_init and not shape.is_sidecar and one.has_succeeded),
         "restartCount": one.restarts,
         "image": shape.image,
         "imageID": shape.image_id if one.has_run else "",
@@ -136,9 +140,15 @@ def _states(pod: Pod, one: Container) -> tuple[JsonObject, JsonObject]:
             return {"waiting": _crash_loop(pod, one)}, ended or {}
         case State.NO_IMAGE:
             return {"waiting": _no_image(pod, one)}, {}
+        case State.PENDING if pod.supply is not None and pod.supply.reason and _is_next(pod, one):
+            return {"waiting": {"reason": pod.supply.reason, "message": pod.supply.message}}, {}
         case _:
             starts = one.state is not State.PENDING or not pod.shape.inits
             return {"waiting": dict(_WAITING if starts else _INITIALIZING)}, ended or {}
+
+
+def _is_next(pod: Pod, one: Container) -> bool:
+    return one.shape.is_init or not pod.shape.inits
 
 
 def _ended(pod: Pod, one: Container, ended: Ended) -> JsonObject:
@@ -149,7 +159,9 @@ def _ended(pod: Pod, one: Container, ended: Ended) -> JsonObject:
         "finishedAt": _time(ended.finished_s),
         "containerID": container_id(pod.uid, one.shape.name, ended.number),
     }
-    if pod.life.message and ended.code:
+    if ended.message:
+        told["message"] = ended.message
+    elif pod.life.message and ended.code:
         told["message"] = pod.life.message
     return told
 
@@ -192,9 +204,10 @@ def read_status(pod: Pod, status: JsonObject, slow: float, now_s: float) -> None
     statuses = [
         *(status.get("initContainerStatuses") or ()),
         *(status.get("containerStatuses") or ()),
+        *(status.get("ephemeralContainerStatuses") or ()),
     ]
     by_name = {one["name"]: one for one in statuses}
-    for one in pod.containers:
+    for one in pod.everyone:
         if (said := by_name.get(one.shape.name)) is not None:
             _read_container(pod, one, said, slow, now_s)
 
@@ -242,7 +255,8 @@ def _read_ended(said: JsonObject, number: int, now_s: float) -> Ended:
     finished_s = _seconds(said.get("finishedAt"), now_s)
     started_s = _seconds(said.get("startedAt"), finished_s)
     code = int(said.get("exitCode") or 0)
-    return Ended(code, said.get("reason") or "", started_s, finished_s, max(0, number))
+    reason, message = said.get("reason") or "", said.get("message") or ""
+    return Ended(code, reason, started_s, finished_s, max(0, number), message)
 
 
 def _seconds(text: Any, otherwise: float) -> float:

@@ -15,13 +15,16 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from controllers.fleet.fleet_node import DISK_PRESSURE, Node
-from controllers.fleet.lives import Stage, Subject, life_of
+from controllers.fleet.admission import refusal_of
+from controllers.fleet.containers import Container, State
+from controllers.fleet.fleet_node import Node
+from controllers.fleet.lives import Stage, Subject, life_of, unusable
 from controllers.fleet.mounts import Mounts
 from controllers.fleet.narrator import Narrator
 from controllers.fleet.pod_life import MOUNT_S, NEVER, Pod, Verdict
 from controllers.fleet.pod_status import gates_of, read_status, status_patch
-from controllers.fleet.shapes import CRITICAL, shape_of, shared_labels
+from controllers.fleet.shapes import shape_of, shared_labels
+from controllers.fleet.supplies import Supplies
 from controllers.fleet.timers import Timers
 from controllers.fleet.writers import Writers
 from kube import times
@@ -48,7 +51,7 @@ class Surroundings(NamedTuple):
         nodes: the fleet's, by name.
         stages: those that count now.
         host: the address of all nodes.
-        mounts: who knows which pods wait for their claims.
+        mounts: who knows which pods wait for their claims; supplies: or for ConfigMaps and Secrets.
         must_wait: whether nodes have more urgent things to tell now.
     """
 
@@ -58,6 +61,7 @@ class Surroundings(NamedTuple):
     clock: Clock
     narrator: Narrator
     mounts: Mounts
+    supplies: Supplies
     must_wait: Callable[[], bool]
 
 
@@ -88,7 +92,8 @@ class Pods:
             access, "pods of new nodes", 1, self._fetch, self._fetch_later
         )
         self._told: set[str] = set()
-        around.mounts.on_bound = self._mounted
+        around.mounts.on_bound = around.supplies.on_supplied = self._supplied
+        around.supplies.on_fault = self._told_of_fault
 
     def start(self, scope: TaskScope) -> None:
         """Start to let pods live."""
@@ -132,6 +137,8 @@ class Pods:
         pod.is_gone = True
         if pod.mounts:
             self._around.mounts.forget(pod)
+        if pod.supply is not None:
+            self._around.supplies.forget(pod)
         node: Node = pod.node
         node.pods.discard(pod)
         if not pod.shape.uses_host_network:
@@ -171,6 +178,8 @@ class Pods:
         metadata, status = obj["metadata"], obj.get("status") or {}
         shape = shape_of(obj["spec"])
         life = life_of(self._around.stages(), _subject(metadata, shape.images))
+        if shape.bad_image and not life.pull_failure:
+            life = unusable(life, shape.bad_image)
         now_s = self._clock.now_s()
         pod = Pod(key, metadata["uid"], shape, life, now_s)
         pod.node = node
@@ -184,16 +193,23 @@ class Pods:
             pod.address = self._around.host if shape.uses_host_network else node.take_address()
         if status.get("startTime"):
             pod.sent = pod.fingerprint()
-        elif DISK_PRESSURE in node.faults and shape.priority < CRITICAL:
-            text = "The node had condition: [DiskPressure]. "
-            pod.fail(Verdict("Evicted", text), now_s)
+        elif (verdict := refusal_of(pod, node)) is not None:
+            pod.fail(verdict, now_s)
+            return pod
         if not any(one.has_run for one in pod.containers):
             self._around.mounts.admit(pod, obj)
+        self._around.supplies.admit(pod, obj)
         return pod
 
-    def _mounted(self, pod: Pod) -> None:
-        """Let a pod run that has the volumes it waited for."""
-        pod.mounted_s = self._clock.now_s()
+    def _supplied(self, pod: Pod) -> None:
+        """Let a pod run that has what it waited for."""
+        if not pod.is_held:
+            pod.mounted_s = self._clock.now_s()
+        self._wake(pod)
+
+    def _told_of_fault(self, pod: Pod) -> None:
+        """Tell that a pod waits for what is not there."""
+        self._around.narrator.unsupplied(pod)
         self._wake(pod)
 
     def _follow(self, pod: Pod, obj: JsonObject, *, is_news: bool) -> None:
@@ -203,6 +219,7 @@ class Pods:
         if generation != pod.generation:
             if pod.generation:
                 pod.reshape(shape_of(obj["spec"]), self._clock.now_s(), pod.node.slow)
+                self._around.supplies.admit_extras(pod, obj)
             pod.generation = generation
             is_news = True
         if pod.shape.gates:
@@ -247,7 +264,7 @@ class Pods:
             return
         node: Node = pod.node
         now_s = self._clock.now_s()
-        before = [(one.state, one.restarts) for one in pod.containers]
+        before = [(one.state, one.restarts) for one in pod.everyone]
         due_s = pod.advance(now_s, node.slow)
         self._around.narrator.tell(pod, before)
         if pod.mounts and not pod.is_over and now_s - pod.started_s >= MOUNT_S:
@@ -284,6 +301,12 @@ class Pods:
         """End a pod because its node has to."""
         pod.fail(verdict, self._clock.now_s())
         self._wake(pod)
+
+    def exit(self, pod: Pod, one: Container, code: int) -> None:
+        """Have a container end with a code: somebody has left what it runs."""
+        if one.state is State.RUNNING and not pod.is_gone:
+            one.exit(self._clock.now_s(), code, pod.life, pod.node.slow)
+            self._wake(pod)
 
     # What is written ---------------------------------------------------------------------------
 

@@ -1,27 +1,19 @@
-"""Sessions over SPDY/3.1 with what runs in simulated containers: commands, and ports.
+"""Sessions over SPDY/3.1 with what runs in simulated containers, and the ports of pods.
 
-The API server makes one kind of all that clients speak. A few commands are understood, so that
-scripts have something to talk to: cat, echo, hostname, env, date, sleep, true, false, and
-`sh -c "exit 3"`. What is no HTTP comes back from a forwarded port as it went in.
+The API server makes one kind of all that clients speak. A forwarded port answers HTTP with a page;
+what is no HTTP comes back as it went in. What is done in containers is in exec_sessions.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shlex
 import zlib
 from collections.abc import AsyncIterator
-from typing import Final, NamedTuple
+from typing import Final
 
-import orjson
-
-from controllers.fleet.container_logs import Run
-from controllers.fleet.containers import Container, State
 from controllers.fleet.pod_life import Pod
 from controllers.fleet.web import Request
-from kube import times
 from kube.spdy import Event, Kind, SpdyDecoder, SpdyEncoder, SpdyFault, header_dictionary
-from runtime.clock import Clock
 
 _READ_BYTES: Final = 32 << 10
 _IDLE_S: Final = 4 * 3600.0
@@ -105,7 +97,7 @@ def _read_headers(block: bytes) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=False))
 
 
-async def _upgrade(request: Request, protocols: tuple[str, ...]) -> Session | None:
+async def upgrade(request: Request, protocols: tuple[str, ...]) -> Session | None:
     """Return the session that is asked for; None: it was refused."""
     if request.headers.get("upgrade", "").lower() != "spdy/3.1":
         await request.answer(400, b"Upgrade request required", "text/plain")
@@ -117,155 +109,9 @@ async def _upgrade(request: Request, protocols: tuple[str, ...]) -> Session | No
     return session
 
 
-# Commands ----------------------------------------------------------------------------------------
-
-
-class Result(NamedTuple):
-    """What a command does: its output, its exit code."""
-
-    output: bytes
-    error: bytes = b""
-    code: int = 0
-    sleep_s: float = 0.0
-
-
-async def run_command(
-    request: Request, pod: Pod, one: Container, clock: Clock, *, attaches: bool
-) -> None:
-    """Run what is asked for in a container, or attach to what runs there."""
-    session = await _upgrade(request, _EXEC_PROTOCOLS)
-    if session is None:
-        return
-    words, wanted = request.query.get("command", []), _wanted(request)
-    streams: dict[str, int] = {}
-    async for event in session.events:
-        if event.kind is Kind.SYN_STREAM:
-            streams[session.headers[event.stream].get("streamtype", "")] = event.stream
-            if wanted <= streams.keys():
-                break
-    if not wanted <= streams.keys():
-        return
-    if attaches:
-        await _attach(session, streams, pod, one, clock)
-        return
-    result = answer_of(words, pod, clock.now_s())
-    if "stdin" in streams and _copies(words):
-        await _copy(session, streams)
-    await clock.sleep(result.sleep_s)
-    await _finish(session, streams, result)
-
-
-def _wanted(request: Request) -> set[str]:
-    """Return the streams that a client will open."""
-    wanted = {"error"}
-    for name, key in (("stdin", "input"), ("stdout", "output"), ("stderr", "error")):
-        if request.value(key) == "1" and not (name == "stderr" and request.value("tty") == "1"):
-            wanted.add(name)
-    return wanted
-
-
-async def _copy(session: Session, streams: dict[str, int]) -> None:
-    """Give back what comes, until its end."""
-    async for event in session.events:
-        if event.kind is None and event.stream == streams["stdin"]:
-            if event.data and "stdout" in streams:
-                await session.send(streams["stdout"], event.data)
-            if event.ends:
-                return
-
-
-def _copies(words: list[str]) -> bool:
-    """Tell whether a command gives back what it gets: cat, or a shell without a command."""
-    name = words[0].rpartition("/")[2] if words else ""
-    return name == "cat" or (name in ("sh", "bash") and "-c" not in words)
-
-
-def answer_of(words: list[str], pod: Pod, now_s: float) -> Result:
-    """Return what a command does in a simulated container."""
-    if words and words[0].rpartition("/")[2] in ("sh", "bash") and "-c" in words[:-1]:
-        try:
-            words = shlex.split(words[words.index("-c") + 1])
-        except ValueError as error:
-            return Result(b"", f"sh: {error}\n".encode(), 2)
-    name, arguments = (words[0].rpartition("/")[2], words[1:]) if words else ("true", [])
-    host = pod.key.partition("/")[2]
-    first = arguments[0] if arguments else ""
-    texts = {
-        "echo": " ".join(arguments) + "\n",
-        "hostname": f"{host}\n",
-        "env": f"HOSTNAME={host}\nPATH=/usr/bin:/bin\n",
-        "date": f"{times.format_seconds(int(now_s))}\n",
-        **dict.fromkeys(("true", "cat", "sh", "bash", ":"), ""),
-    }
-    if name in texts:
-        return Result(texts[name].encode())
-    match name:
-        case "false":
-            return Result(b"", code=1)
-        case "exit":
-            return Result(b"", code=int(first[:3]) & 255 if first.isdecimal() else 0)
-        case "sleep":
-            whole = float(first[:8]) if first[:8].isdecimal() else 0.0
-            return Result(b"", sleep_s=min(whole, _SLEEP_S_MAX))
-        case _:
-            text = f"{name}: not found: this container is simulated\n"
-            return Result(b"", text.encode(), _NOT_FOUND)
-
-
-async def _finish(session: Session, streams: dict[str, int], result: Result) -> None:
-    """Send what there is, then how it ended."""
-    errors = streams.get("stderr", streams.get("stdout"))
-    if result.output and "stdout" in streams:
-        await session.send(streams["stdout"], result.output)
-    if result.error and errors is not None:
-        await session.send(errors, result.error)
-    for name in ("stdout", "stderr"):
-        if name in streams:
-            await session.send(streams[name], b"", ends=True)
-    await session.send(streams["error"], _outcome(result.code), ends=True)
-    # What is not read would have the kernel reset the connection before all is taken.
-    async for _ in session.events:
-        pass
-
-
-def _outcome(code: int) -> bytes:
-    if not code:
-        return _SUCCESS
-    return orjson.dumps(
-        {
-            "metadata": {},
-            "status": "Failure",
-            "reason": "NonZeroExitCode",
-            "message": f"command terminated with non-zero exit code: exit status {code}",
-            "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
-        }
-    )
-
-
-async def _attach(
-    session: Session, streams: dict[str, int], pod: Pod, one: Container, clock: Clock
-) -> None:
-    """Show what a container writes, until it ends or its client goes."""
-    told, number = Run(pod, one).count(clock.now_s()) - 1, one.restarts
-    while not pod.is_gone:
-        now_s, run = clock.now_s(), Run(pod, one)
-        for at in range(told, run.count(now_s)):
-            if "stdout" in streams:
-                await session.send(streams["stdout"], run.line(at, now_s, has_times=False))
-        told = run.count(now_s)
-        if one.state is not State.RUNNING or one.restarts != number:
-            break
-        # Whoever has gone is noticed by the next line that cannot be sent.
-        await clock.sleep(1.0)
-    await _finish(session, streams, Result(b"", code=0 if one.ended is None else one.ended.code))
-
-
-# Ports -------------------------------------------------------------------------------------------
-
-
 async def forward_ports(request: Request, pod: Pod) -> None:
     """Answer what comes for a pod's ports: HTTP with a page, all else with itself."""
-    session = await _upgrade(request, (_FORWARD_PROTOCOL,))
+    session = await upgrade(request, (_FORWARD_PROTOCOL,))
     if session is None:
         return
     ports = _Ports(session, pod)

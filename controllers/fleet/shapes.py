@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from controllers.fleet.scripts import Understood, understand
 from kube.json_types import JsonObject
 
 _SHAPES_MAX: Final = 8192
+_SHELL_IMAGES: Final = frozenset({"alpine", "bash", "busybox", "debian", "fedora", "ubuntu"})
+"""Images that run a shell unless they are told otherwise."""
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE: Final = re.compile(
+    rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?::\w[\w.-]{0,127})?(?:@[A-Za-z][\w+.-]*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+"""The reference of an image, as github.com/distribution/reference has it."""
 CRITICAL: Final = 2_000_000_000
 """Pods of this priority are not evicted, as upstream's critical ones."""
 
@@ -24,6 +36,8 @@ class ContainerShape(NamedTuple):
         policy: whether it is restarted: Always, OnFailure, Never.
         ready_s, started_s: when its probes are first asked, after it runs.
         resources: as the spec has them.
+        command: what it runs, if that is understood; reads: whether its standard input is open.
+        is_ephemeral: whether it was added to a pod that was there, as by `kubectl debug`.
     """
 
     name: str
@@ -35,6 +49,17 @@ class ContainerShape(NamedTuple):
     ready_s: float
     started_s: float
     resources: JsonObject | None
+    command: Understood | None = None
+    reads: bool = False
+    is_ephemeral: bool = False
+
+
+class HostPort(NamedTuple):
+    """A port of the node's that a pod wants; the address is 0.0.0.0 for all of them."""
+
+    protocol: str
+    address: str
+    port: int
 
 
 class PodShape(NamedTuple):
@@ -44,6 +69,9 @@ class PodShape(NamedTuple):
         containers: init containers first.
         inits: how many of those there are.
         gates: the conditions that readiness waits for.
+        ports: those of the node that it wants.
+        ephemerals: containers that were added later.
+        bad_image: an image whose name is none; empty: all are.
     """
 
     containers: tuple[ContainerShape, ...]
@@ -52,6 +80,9 @@ class PodShape(NamedTuple):
     uses_host_network: bool
     deadline_s: float | None
     priority: int
+    ports: tuple[HostPort, ...]
+    ephemerals: tuple[ContainerShape, ...] = ()
+    bad_image: str = ""
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -75,6 +106,7 @@ def shape_of(spec: JsonObject) -> PodShape:
             spec.get("hostNetwork"),
             spec.get("activeDeadlineSeconds"),
             spec.get("priority"),
+            [_brief(one) for one in spec.get("ephemeralContainers") or ()],
         ]
     )
     shape = _shapes.get(key)
@@ -107,6 +139,10 @@ def _brief(container: JsonObject) -> list[Any]:
         container.get("restartPolicy"),
         container.get("readinessProbe"),
         container.get("startupProbe"),
+        container.get("command"),
+        container.get("args"),
+        container.get("stdin"),
+        container.get("ports"),
     ]
 
 
@@ -122,7 +158,31 @@ def _shape(spec: JsonObject) -> PodShape:
         bool(spec.get("hostNetwork")),
         None if deadline is None else float(deadline),
         int(spec.get("priority") or 0),
+        tuple(_host_ports(spec)),
+        tuple(
+            _container(one, "Never", is_init=False)._replace(is_ephemeral=True)
+            for one in spec.get("ephemeralContainers") or ()
+        ),
+        _bad_image(spec),
     )
+
+
+def _bad_image(spec: JsonObject) -> str:
+    images = (
+        one.get("image") or "" for one in (*(spec.get("initContainers") or ()), *spec["containers"])
+    )
+    return next((one for one in images if one and not _IMAGE.fullmatch(one)), "")
+
+
+def _host_ports(spec: JsonObject) -> Iterator[HostPort]:
+    inits = spec.get("initContainers") or ()
+    # Of init containers those have ports that stay, as the scheduler counts them.
+    sidecars = [one for one in inits if one.get("restartPolicy") == "Always"]
+    for container in (*sidecars, *spec["containers"]):
+        for entry in container.get("ports") or ():
+            if port := entry.get("hostPort"):
+                address = entry.get("hostIP") or "0.0.0.0"
+                yield HostPort(entry.get("protocol") or "TCP", address, port)
 
 
 def _container(container: JsonObject, policy: str, *, is_init: bool) -> ContainerShape:
@@ -141,7 +201,24 @@ def _container(container: JsonObject, policy: str, *, is_init: bool) -> Containe
         _first_s(container.get("readinessProbe")),
         _first_s(container.get("startupProbe")),
         container.get("resources") or None,
+        _command(container, image),
+        bool(container.get("stdin")),
     )
+
+
+def _command(container: JsonObject, image: str) -> Understood | None:
+    """Return what is known of a container's command.
+
+    What an image's entrypoint does is not known: its arguments are taken for a command.
+    """
+    words = (*(container.get("command") or ()), *(container.get("args") or ()))
+    if not words and container.get("stdin") and _name_of(image) in _SHELL_IMAGES:
+        words = ("sh",)
+    return understand(words)
+
+
+def _name_of(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
 def _first_s(probe: JsonObject | None) -> float:

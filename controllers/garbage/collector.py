@@ -31,7 +31,7 @@ from controllers.garbage.monitors import Monitors
 from controllers.garbage.nodes import Identity, Node, Reference, read_references
 from controllers.garbage.requests import Absent, Requests, UnknownKind
 from controllers.recorder import Recorder
-from controllers.workqueue import Backoff, RetryLimit, WorkQueue
+from controllers.workqueue import Backoff, RetryLimit, WorkQueue, note_worker
 from kube.client import ApiClient, Unreachable
 from kube.json_types import JsonObject
 from kube.status import StatusError
@@ -108,6 +108,7 @@ class GarbageCollector:
     async def _run_worker(
         self, queue: WorkQueue[Node], work: Callable[[Node], Awaitable[None]]
     ) -> None:
+        note_worker(queue)
         while True:
             node = await queue.get()
             try:

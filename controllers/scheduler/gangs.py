@@ -43,6 +43,7 @@ class PodGroup(NamedTuple):
 class _Members:
     waiting: dict[str, Waiting] = field(default_factory=dict)
     placed: set[str] = field(default_factory=set)
+    is_open: bool = False
 
 
 class Plan(NamedTuple):
@@ -157,7 +158,12 @@ class Gangs:
         """Let pods into the queue once there are enough of their gang."""
         members = self._members.get(gang)
         if members is None or not self._is_whole(gang):
+            if members is not None:
+                members.is_open = False
             return
+        if members.is_open:
+            return  # who comes now does not have to wait
+        members.is_open = True
         for pod in list(members.waiting.values()):
             if pod.place is Place.GATED and pod.uid != but and not pod.has_gates:
                 self._queue.open(pod)

@@ -20,13 +20,14 @@ import uvloop
 
 from controllers.leader_election import ElectionPlan, LeaderElection
 from controllers.process import accept_connections, identity, make_parser, start_logging
-from controllers.scheduler.assembly import assemble, find_groups_api
+from controllers.scheduler.assembly import assemble, find_apis
 from controllers.scheduler.configuration import (
     Configuration,
     ConfigurationError,
     read_configuration,
 )
 from controllers.scheduler.figures import SchedulerFigures
+from controllers.scheduler.metrics import metrics_address, serve_metrics
 from kube.access import Access, AccessError, read_access
 from kube.client import ApiClient, ClientLimits
 from runtime import collection
@@ -44,11 +45,13 @@ class Plan:
         configuration: profiles and the like.
         listen: a Unix socket to accept connections at when ready; an old one is replaced.
         identity: who wants to lead, where several may run; empty: nobody asks.
+        metrics: host and port on loopback where they are served.
     """
 
     configuration: Configuration
     listen: Path | None = None
     identity: str = ""
+    metrics: tuple[str, int] | None = None
 
 
 async def run_scheduler(access: Access, plan: Plan) -> None:
@@ -98,8 +101,8 @@ async def _run(
     client: ApiClient, scope: TaskScope, plan: Plan, told: list[SchedulerFigures]
 ) -> None:
     collection.look_at_new()
-    groups_api = await find_groups_api(client)
-    assembled = assemble(client, plan.configuration, groups_api)
+    apis = await find_apis(client)
+    assembled = assemble(client, plan.configuration, apis)
     assembled.informers.start(scope)
     await assembled.informers.wait_synced()
     assembled.start(scope)
@@ -109,6 +112,8 @@ async def _run(
     told.append(figures)
     if plan.listen is not None:
         scope.spawn(accept_connections(plan.listen, figures.to_json), name="readiness")
+    if plan.metrics is not None:
+        scope.spawn(serve_metrics(plan.metrics, assembled.scheduler.metrics), name="metrics")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -126,6 +131,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="act only while holding the lease kube-system/kube-scheduler",
     )
+    parser.add_argument(
+        "--metrics-address",
+        type=metrics_address,
+        metavar="HOST:PORT",
+        help="serve /metrics and /healthz there, on loopback, without TLS",
+    )
     return parser.parse_args(arguments)
 
 
@@ -137,7 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         access = read_access(options.kubeconfig)
         configuration = read_configuration(options.config, options.plugin)
         who = identity(elects=options.leader_elect)
-        uvloop.run(run_scheduler(access, Plan(configuration, options.listen, who)))
+        uvloop.run(
+            run_scheduler(access, Plan(configuration, options.listen, who, options.metrics_address))
+        )
     except (AccessError, ConfigurationError, OSError, ValueError, TaskCrashed) as error:
         _log.critical("the scheduler does not run: %s", error)
         return 1

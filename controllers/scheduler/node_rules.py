@@ -83,6 +83,8 @@ def tolerated(columns: NodeColumns, shape: Shape) -> Bools:
 def node_checks(columns: NodeColumns, shape: Shape, profile: Profile) -> Iterator[Check]:
     """Yield what the filters that only look at nodes say, in their order."""
     count = columns.count
+    if NODE_AFFINITY in profile.filters and (names := named_nodes(shape.nodes)) is not None:
+        yield _named_check(columns, names)
     if UNSCHEDULABLE in profile.filters:
         taint = Taint(UNSCHEDULABLE_TAINT, "", NO_SCHEDULE)
         if untolerated((taint,), shape.tolerations, (NO_SCHEDULE,)):
@@ -120,6 +122,40 @@ def term_matches(columns: NodeColumns, term: NodeTerm) -> Bools:
     for requirement in term.names:
         found &= _named(columns, requirement)
     return found
+
+
+def named_nodes(rules: NodeRules) -> frozenset[str] | None:
+    """Return the only nodes that a pod may be on by its terms' names; None: they name none.
+
+    Terms are alternatives: where one has no condition on names, all nodes may do.
+    """
+    if not rules.required:
+        return None
+    found: set[str] = set()
+    for term in rules.required:
+        conditions = [
+            set(one.values)
+            for one in term.names
+            if one.key == _NAME_FIELD and one.operator is Operator.IN
+        ]
+        if not conditions:
+            return None
+        found |= set.intersection(*conditions)
+    return frozenset(found)
+
+
+def _named_check(columns: NodeColumns, names: frozenset[str]) -> Check:
+    """Return what NodeAffinity's PreFilter says of nodes: others are not even looked at."""
+    passed = np.zeros(columns.count, np.bool_)
+    if not names:
+        text = "pod affinity terms conflict"
+        return Check(NODE_AFFINITY, text, is_final=True, passed=passed, is_whole=True)
+    for name in names:
+        slot = columns.slot_of.get(name)
+        if slot is not None:
+            passed[slot] = True
+    text = f"node(s) didn't satisfy plugin(s) [{NODE_AFFINITY}]"
+    return Check(NODE_AFFINITY, text, is_final=True, passed=passed)
 
 
 def pinned_slot(columns: NodeColumns, rules: NodeRules) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -62,6 +62,9 @@ class Preemption:
         engine: knows the nodes.
         events: where events go.
         budgets: gives the disruption budgets of a namespace.
+
+    Attributes:
+        count: told of each attempt: how many victims, None for no candidate.
     """
 
     def __init__(self, client: ApiClient, engine: Engine, events: Events, budgets: Budgets) -> None:
@@ -70,6 +73,7 @@ class Preemption:
         self._events = events
         self._budgets = budgets
         self._evictions: BoundedQueue[Eviction] = BoundedQueue(_WAITING_MAX)
+        self.count: Callable[[int | None], None] = lambda _victims: None
         self._evicting: set[str] = set()
         self._offset = 0
 
@@ -86,6 +90,7 @@ class Preemption:
         if why_not is not None:
             return Outcome(f"preemption: {why_not}" if why_not else "")
         candidate, message = self.find(pod, diagnosis)
+        self.count(None if candidate is None else len(candidate.victims))
         if candidate is None:
             self._engine.state.forget_nomination(pod.uid)
             return Outcome(f"preemption: {message}", "")

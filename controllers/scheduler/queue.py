@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -27,6 +28,9 @@ from runtime.clock import Clock
 BACKOFF_S_MIN: Final = 1.0
 BACKOFF_S_MAX: Final = 10.0
 STUCK_S: Final = 300.0
+_FAILURE: Final = "ScheduleAttemptFailure"
+_EVENT: Final = "ClusterEvent"
+"""Upstream tells which; here a contest says that there may be a node."""
 
 
 class Place(Enum):
@@ -50,7 +54,7 @@ class Waiting:
         gang: "namespace/name" of its pod group; empty: it has none.
         is_gated: it does not enter the queue, by its own gates (`has_gates`) or its gang's.
         attempts: how often it was tried.
-        since_s: since when it waits where it is.
+        since_s: since when it waits where it is; first_s: since it was let into the queue.
         refused_by: the plugins that found no node.
     """
 
@@ -69,6 +73,7 @@ class Waiting:
     has_gates: bool = False
     attempts: int = 0
     since_s: float = 0.0
+    first_s: float = 0.0
     is_error: bool = False
     refused_by: frozenset[str] = frozenset()
     place: Place = Place.NOWHERE
@@ -90,13 +95,18 @@ _Heap = list[tuple[tuple[int, float, int], int, Waiting]]
 
 @dataclass(slots=True)
 class PodQueue:
-    """See the module's head."""
+    """See the module's head.
+
+    Attributes:
+        entered: how many pods came to each place, by upstream's names of what put them there.
+    """
 
     clock: Clock
     backoff_s_min: float = BACKOFF_S_MIN
     backoff_s_max: float = BACKOFF_S_MAX
     pods: dict[str, Waiting] = field(default_factory=dict)
     stuck: dict[tuple[int, int], dict[str, Waiting]] = field(default_factory=dict)
+    entered: Counter[tuple[str, str]] = field(default_factory=Counter)
     _active: _Heap = field(default_factory=list)
     _backoff: list[tuple[float, int, Waiting]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -112,13 +122,16 @@ class PodQueue:
         if before is not None:
             self._leave(before)
             pod.attempts, pod.since_s, pod.number = before.attempts, before.since_s, before.number
+            pod.first_s = before.first_s if not before.is_gated else self.clock.monotonic_s()
         else:
-            pod.since_s, pod.number = self.clock.monotonic_s(), next(self._numbers)
+            pod.since_s = pod.first_s = self.clock.monotonic_s()
+            pod.number = next(self._numbers)
         self.pods[pod.uid] = pod
+        event = "PodAdd" if before is None else "PodUpdate"
         if pod.is_gated:
-            self._enter(pod, Place.GATED)
+            self._enter(pod, Place.GATED, event)
         else:
-            self._activate(pod)
+            self._activate(pod, event)
 
     def refresh(self, pod: Waiting, seen: Waiting) -> None:
         """Take what the API says of a pod whose requirements are the same."""
@@ -154,7 +167,8 @@ class PodQueue:
         """Let a gated pod in."""
         self._leave(pod)
         pod.is_gated = False
-        self._activate(pod)
+        pod.first_s = self.clock.monotonic_s()
+        self._activate(pod, "PodUpdate")
 
     def take(self, pod: Waiting) -> None:
         """Take a pod out, wherever it waits, to be decided now."""
@@ -164,13 +178,13 @@ class PodQueue:
         """Put back a pod for which there is no node."""
         self._put_back(pod, is_error=False)
         pod.refused_by = plugins
-        self._enter(pod, Place.UNSCHEDULABLE)
+        self._enter(pod, Place.UNSCHEDULABLE, _FAILURE)
         self.stuck.setdefault(pod.kind, {})[pod.uid] = pod
 
     def retry(self, pod: Waiting) -> None:
         """Put back a pod after an error; it is tried again after a while."""
         self._put_back(pod, is_error=True)
-        self._back_off(pod)
+        self._back_off(pod, _FAILURE)
 
     def move(self, pods: Iterable[Waiting]) -> None:
         """Have unschedulable pods tried again, as there may be a node now."""
@@ -179,15 +193,15 @@ class PodQueue:
                 continue
             self._leave(pod)
             if pod.since_s + self._backoff_s(pod) > self.clock.monotonic_s():
-                self._back_off(pod)
+                self._back_off(pod, _EVENT)
             else:
-                self._activate(pod)
+                self._activate(pod, _EVENT)
 
     def activate(self, pod: Waiting) -> None:
         """Have a pod decided next, wherever it waits; gated ones stay."""
         if pod.place in (Place.BACKOFF, Place.UNSCHEDULABLE):
             self._leave(pod)
-            self._activate(pod)
+            self._activate(pod, "ForceActivate")
 
     def flush(self) -> None:
         """Move those whose time has come."""
@@ -196,7 +210,7 @@ class PodQueue:
             _, _, pod = heapq.heappop(self._backoff)
             if self._backs_off(pod):
                 self._leave(pod)
-                self._activate(pod)
+                self._activate(pod, "BackoffComplete")
         stuck = [
             pod
             for kind in self.stuck.values()
@@ -206,7 +220,7 @@ class PodQueue:
         ]
         for pod in stuck:
             self._leave(pod)
-            self._activate(pod)
+            self._activate(pod, "UnschedulableTimeout")
 
     def _backs_off(self, pod: Waiting) -> bool:
         return pod.place is Place.BACKOFF and pod is self.pods.get(pod.uid)
@@ -221,12 +235,12 @@ class PodQueue:
         pod.is_error = is_error
         pod.since_s = self.clock.monotonic_s()
 
-    def _activate(self, pod: Waiting) -> None:
-        self._enter(pod, Place.ACTIVE)
+    def _activate(self, pod: Waiting, event: str) -> None:
+        self._enter(pod, Place.ACTIVE, event)
         heapq.heappush(self._active, (pod.order, next(self._numbers), pod))
 
-    def _back_off(self, pod: Waiting) -> None:
-        self._enter(pod, Place.BACKOFF)
+    def _back_off(self, pod: Waiting, event: str) -> None:
+        self._enter(pod, Place.BACKOFF, event)
         ready_s = pod.since_s + self._backoff_s(pod)
         heapq.heappush(self._backoff, (ready_s, next(self._numbers), pod))
 
@@ -234,8 +248,9 @@ class PodQueue:
         doubled: float = self.backoff_s_min * 2 ** min(max(pod.attempts, 1) - 1, 30)
         return min(self.backoff_s_max, doubled)
 
-    def _enter(self, pod: Waiting, place: Place) -> None:
+    def _enter(self, pod: Waiting, place: Place, event: str) -> None:
         pod.place = place
+        self.entered[event, place.value] += 1
         self._counts[place] += 1
 
     def _leave(self, pod: Waiting) -> None:

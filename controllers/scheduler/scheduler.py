@@ -24,6 +24,7 @@ from controllers.scheduler.engine import Engine
 from controllers.scheduler.figures import SchedulerFigures
 from controllers.scheduler.gangs import Gangs
 from controllers.scheduler.hints import Moment, is_worth_while
+from controllers.scheduler.metrics import FAILED, REFUSED, SCHEDULED, SchedulerMetrics
 from controllers.scheduler.preparation import Preparations
 from controllers.scheduler.queue import Place, PodQueue, Waiting
 from controllers.scheduler.reporter import SCHEDULER_ERROR, UNSCHEDULABLE, Report, Reporter
@@ -86,14 +87,15 @@ class Scheduler:
         self.queue = queue
         self.gangs = Gangs(engine, queue)
         self.figures = SchedulerFigures(queue)
+        self.metrics = SchedulerMetrics(queue, engine)
         self.make_room: MakeRoom | None = None
         self.make_room_for_all: MakeRoomForAll | None = None
         self.reread: Reread = lambda pod: pod
         self._client = client
         self._events = events
         self._binder = Binder(client, self._on_bound, self._on_failed)
-        self.preparations = Preparations(self._binder.put, self._on_failed)
         self._reporter = Reporter(client)
+        self.preparations = Preparations(self._binder.put, self._on_failed, self._expect)
         self._woken = asyncio.Event()
         self._asked: dict[tuple[int, int], Moment] = {}
 
@@ -146,12 +148,15 @@ class Scheduler:
             if self.gangs.group(pod) is not None:
                 decided += self._decide_gang(pod)
                 continue
+            begun_s = perf_counter()
             slot = self.engine.choose(pod)
             if slot is None:
                 self._refuse(pod)
+                self.metrics.attempted(pod, REFUSED, perf_counter() - begun_s)
                 continue
             self.engine.place(pod, slot)
             decided.append(self._decided(pod, names[slot]))
+            self.metrics.attempted(pod, SCHEDULED, perf_counter() - begun_s)
         return decided
 
     def _decided(self, pod: Waiting, node: str) -> Binding:
@@ -167,7 +172,12 @@ class Scheduler:
         assert group is not None
         names, needed = self.engine.state.columns.names, self.gangs.missing(group)
         pods = self.gangs.take_waiting(first)
+        begun_s = perf_counter()
         placed, left = self.gangs.try_all(pods)
+        took_s = (perf_counter() - begun_s) / len(pods)
+        for pod in pods:
+            result = SCHEDULED if len(placed) >= needed else REFUSED
+            self.metrics.attempted(pod, result, took_s)
         if len(placed) >= needed:
             decided = [self._decided(pod, names[slot]) for pod, slot in placed]
             for pod in left:
@@ -233,8 +243,13 @@ class Scheduler:
             promised = [pod for pod in some if state.nominated_slot(pod.uid) is not None]
             self.queue.move([pod for pod in promised if self.engine.has_node(pod)])
 
+    async def _expect(self, binding: Binding) -> None:
+        """Tell where a pod is to go that waits for its volumes or devices (KEP-5278)."""
+        await self._reporter.expect(binding.pod, binding.node)
+
     def _on_bound(self, binding: Binding) -> None:
         self.figures.note_bound(binding.pod)
+        self.metrics.bound(binding.pod)
         message = f"Successfully assigned {binding.pod.key} to {binding.node}"
         self._events.note(binding.pod.reference, "Scheduled", message)
 
@@ -242,14 +257,16 @@ class Scheduler:
         if not self.engine.unplace(binding.pod.uid):
             return  # it is gone, or known to be bound, meanwhile
         self.figures.failed += 1
+        self.metrics.attempted(binding.pod, FAILED, 0.0)
         _log.info("pod %s is not bound: %s", binding.pod.key, reason)
         # It may have changed while it was taken for placed.
         pod = self.reread(binding.pod)
         if pod is None:
             return
-        pod.attempts = binding.pod.attempts
+        pod.attempts, pod.nominated = binding.pod.attempts, binding.pod.nominated
         self.gangs.put(pod)
         self.queue.retry(pod)
         self._events.warn(pod.reference, "FailedScheduling", reason)
-        self._reporter.tell(Report(pod, SCHEDULER_ERROR, reason))
+        nominated = "" if binding.pod.nominated else None
+        self._reporter.tell(Report(pod, SCHEDULER_ERROR, reason, nominated))
         self.wake()

@@ -1,7 +1,8 @@
 """Fills the store before anything is launched, so that all else happens beside that many objects.
 
 It ends at the plan's number, or with the store's size, or with its time, or when the server says
-that it runs out of room: which of them is said, and what is there by then has to do.
+that it runs out of room, or when the machine has no more memory than nodes and pods will want:
+which of them is said, and what is there by then has to do.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 
 from scaletest import manifests
 from scaletest.load import Write
+from scaletest.machine import available_bytes
 from scaletest.samples import PhaseRecord
 from scaletest.stage import Stage
 
@@ -19,11 +21,14 @@ _NUMBER: Final = 0
 _SIZE: Final = 1
 _TIME: Final = 2
 _ALARM: Final = 3
+_MEMORY: Final = 4
+_LOOK_EVERY: Final = 500
 REASONS: Final = {
     _NUMBER: "all were added",
     _SIZE: "the store has its size",
     _TIME: "the time was over",
     _ALARM: "the server had an alarm",
+    _MEMORY: "the machine's memory was wanted for the rest",
 }
 """Why it ended, by the figure `ended_by`."""
 
@@ -41,17 +46,26 @@ async def fill(stage: Stage, phase: PhaseRecord) -> None:
 
 
 def _writes(stage: Stage, phase: PhaseRecord, began_s: float) -> Iterator[Write]:
-    plan, ended_by = stage.plan, _NUMBER
-    for number in range(plan.filling):
-        last = stage.record.samples[-1] if stage.record.samples else None
-        if last is not None and last.store_bytes >= plan.store_bytes_max:
-            ended_by = _SIZE
-        elif last is not None and last.alarm:
-            ended_by = _ALARM
-        elif stage.now_s() - began_s > plan.fill_timeout_s():
-            ended_by = _TIME
-        if ended_by != _NUMBER:
-            break
+    ended_by = _NUMBER
+    for number in range(stage.plan.filling):
+        if number % _LOOK_EVERY == 0:
+            ended_by = _reason_to_end(stage, began_s)
+            if ended_by != _NUMBER:
+                break
         path, body = manifests.filling(number)
         yield Write("POST", path, body)
     phase.figures["ended_by"] = ended_by
+
+
+def _reason_to_end(stage: Stage, began_s: float) -> int:
+    plan = stage.plan
+    last = stage.record.samples[-1] if stage.record.samples else None
+    if last is not None and last.store_bytes >= plan.store_bytes_max:
+        return _SIZE
+    if last is not None and last.alarm:
+        return _ALARM
+    if stage.now_s() - began_s > plan.fill_timeout_s():
+        return _TIME
+    if 0 < available_bytes() < plan.spared_bytes:
+        return _MEMORY
+    return _NUMBER

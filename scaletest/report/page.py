@@ -16,6 +16,7 @@ from scaletest.latencies import (
     quantile_s,
     share_within,
 )
+from scaletest.phases.fill import REASONS
 from scaletest.plan import NODES_FULL, Plan
 from scaletest.report.figures import bands, plots
 from scaletest.report.plots import draw
@@ -23,6 +24,7 @@ from scaletest.samples import Record, percentile
 from scaletest.verdict import (
     Row,
     is_held,
+    others_text,
     shown_bytes,
     shown_duration,
     shown_s,
@@ -75,8 +77,8 @@ def _head(plan: Plan, record: Record, rows: Sequence[Row], version: str) -> str:
         f"({plan.nodes:,} of {NODES_FULL:,} nodes) on one machine: {machine.get('cores')} cores "
         f"({machine.get('cpu')}), {shown_bytes(machine.get('memory_bytes', 0))} of memory, "
         f"{machine.get('system')}. Nodes are simulated: no kubelet, no container, no network "
-        f"between them. Ultraplane {version}, Python {machine.get('python')}; the machine's load "
-        f"was {machine.get('load_before')} before the run."
+        f"between them. Ultraplane {version}, Python {machine.get('python')}. The machine's load "
+        f"was {machine.get('load_before')} before the run; {others_text(record)}."
     )
     samples = record.samples
     write_s = worst_p99_s(record, Kind.WRITE)
@@ -115,9 +117,7 @@ def _verdict(rows: Sequence[Row]) -> str:
 def _phases(record: Record) -> str:
     rows = []
     for one in record.phases:
-        figures = ", ".join(
-            f"{name} {value:,.4g}" for name, value in one.figures.items() if name != "ended_by"
-        )
+        figures = "; ".join(_figure(name, value) for name, value in one.figures.items())
         ending = one.ending.value if one.ending else "—"
         rows.append(
             (
@@ -129,6 +129,21 @@ def _phases(record: Record) -> str:
             )
         )
     return _table(("Phase", "Began at", "Took", "Ended", "Figures"), rows, numbers=(1, 2))
+
+
+def _figure(name: str, value: float) -> str:
+    """Return a figure of a phase as text; its name says what it is in."""
+    if name == "ended_by":
+        return REASONS[int(value)]
+    if name == "is_leader_worker_set":
+        return "by LeaderWorkerSet" if value else "a StatefulSet stands in"
+    for unit, text in (("_per_minute", "a minute"), ("_per_s", "a second")):
+        if name.endswith(unit):
+            return f"{name.removesuffix(unit)} {text}: {value:,.0f}"
+    if name.endswith("_s") or name == "seconds":
+        what = name.removesuffix("_s").replace("seconds", "all")
+        return f"{what} after {shown_duration(value)}"
+    return f"{name}: {value:,.0f}"
 
 
 def _verbs(record: Record) -> str:

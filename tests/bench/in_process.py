@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 
 from apiserver import main
 from apiserver.protocol import ApiProtocol
+from apiserver.router import Router
 from apiserver.settings import ServerSettings
 from journal.memory import MemoryEngine
 from runtime.clock import SystemClock
@@ -121,11 +122,19 @@ class _Connection(asyncio.Transport):
 
 
 class InProcess:
-    """The server, and what asks it."""
+    """The server, and what asks it.
+
+    Attributes:
+        api: the server.
+        router: its router.
+    """
 
     def __init__(self, api: main._ApiServer) -> None:
         self.api = api
         self._config = api._http_config()
+        app = self._config.app
+        assert isinstance(app, Router)
+        self.router = app
         self._state = ServerState()
         self._connections: list[_Connection] = []
 
@@ -172,10 +181,11 @@ async def in_process(**settings: Any) -> AsyncGenerator[InProcess, None]:
     """Run an API server in this process.
 
     Args:
-        settings: fields of `ServerSettings` that are not to have their defaults.
+        settings: fields of `ServerSettings` that are not to have their defaults; of "storage",
+            likewise some fields.
     """
     with tempfile.TemporaryDirectory(prefix="ultraplane-bench-", dir=TMPFS) as name:
-        api = _make(_settings(Path(name), settings))
+        api = _make(_settings(Path(name), dict(settings)))
         await api._journal.start()
         async with TaskScope("in process") as scope:
             server = InProcess(api)
@@ -225,7 +235,8 @@ def _settings(directory: Path, changed: dict[str, Any]) -> ServerSettings:
     config.memory_path.mkdir(mode=0o700, parents=True, exist_ok=True)
     pki = prepare_pki(config, SystemClock())
     settings = server_settings(config, pki, _PORT)
-    return replace(settings, **changed)
+    storage = replace(settings.storage, **changed.pop("storage", {}))
+    return replace(settings, storage=storage, **changed)
 
 
 def _make(settings: ServerSettings) -> main._ApiServer:

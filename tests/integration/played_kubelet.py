@@ -11,7 +11,7 @@ from typing import Any
 from tests.integration.api_calls import Collection, Json, collection
 from tests.integration.cluster import Cluster
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 BROKEN = "example.com/broken:1"
 """A pod of this image never becomes ready."""
 

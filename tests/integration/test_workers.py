@@ -305,3 +305,23 @@ def test_what_is_granted_or_taken_by_one_worker_is_so_at_all_others_at_once(
         for reader in links:
             code, _ = reader.call("GET", _MAPS + "?limit=1", headers=headers)
             assert code == (200 if subjects else 403), (number, subjects)
+
+
+def test_the_consoles_figures_are_those_of_all_workers(links: list[WorkerLink]) -> None:
+    first, second, third = links
+    before = _figures(first)
+    assert before["workers"] == _WORKERS
+    for link in (second, third):
+        for _ in range(20):
+            link.call("GET", f"{_MAPS}/none")
+    after = _figures(third)
+    assert after["requests"]["GET"][0] >= before["requests"]["GET"][0] + 40
+
+
+def _figures(link: WorkerLink) -> dict[str, Any]:
+    """Return the first account of a stream that is asked of a worker; the link is used up."""
+    answer = link.open("GET", "/console/api/live?cells=false")
+    while (told := orjson.loads(answer.readline()))["type"] != "tick":
+        pass
+    link.close()
+    return dict(told)

@@ -42,7 +42,9 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
             "uvloop",
         }
     ),
-    "controllers": frozenset({"aiohttp", "cbor2", "cryptography", "numpy", "orjson", "uvloop"}),
+    "controllers": frozenset(
+        {"aiohttp", "cbor2", "cryptography", "numpy", "orjson", "prometheus_client", "uvloop"}
+    ),
     "scaletest": frozenset({"orjson"}),
     "conformance": frozenset({"aiohttp", "cryptography", "orjson", "yaml"}),
     "ultraplane": frozenset(

@@ -53,7 +53,7 @@ function show() {
   if (document.hidden || !figures.now) return;
   const now = figures.now;
   showTiles(at("tiles"), figures, sees);
-  showTables({ partitions: at("partitions"), verbs: at("verbs"), levels: at("levels"), watches: at("watches") }, figures);
+  showTables({ partitions: at("partitions"), verbs: at("verbs"), levels: at("levels"), watches: at("watches"), controllers: at("controllers") }, figures);
   charts.forEach((chart) => chart.draw());
   const behind = now.partitions.filter((one) => !one.ready);
   if (behind.length) pill(`${behind.length} partitions not ready`, "bad");
@@ -167,7 +167,9 @@ function signIn(token) {
 async function pick(slot) {
   const card = at("node");
   card.hidden = slot < 0;
+  at("tip").hidden = true;
   if (slot < 0) return;
+  card.replaceChildren(element("p", "dim", nodes.names[slot]));
   const name = encodeURIComponent(nodes.names[slot]);
   const close = () => (card.hidden = true);
   try {

@@ -20,7 +20,7 @@ export function bytes(value) {
     value /= 1024;
     place += 1;
   }
-  return `${place ? value.toFixed(1) : value} ${units[place]}`;
+  return `${value.toFixed(place && value < 100 ? 1 : 0)} ${units[place]}`;
 }
 
 /** Seconds, in the unit that suits; [figure, unit]. */

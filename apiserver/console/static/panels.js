@@ -45,30 +45,28 @@ export function showTiles(place, figures, sees) {
 function nodesTile(now, sees) {
   const nodes = now.nodes;
   if (!sees.nodes) return tile("Nodes", "–", "", "you may not list them");
-  const troubles = [];
+  const troubles = [nodes.complete ? `of ${count(nodes.total)}` : "reading …"];
   if (nodes.notReady) troubles.push(`${count(nodes.notReady)} not ready`);
   if (nodes.unknown) troubles.push(`${count(nodes.unknown)} unknown`);
   if (nodes.cordoned) troubles.push(`${count(nodes.cordoned)} cordoned`);
-  const more = troubles.join(", ") || (nodes.complete ? "all ready" : "reading …");
   const kind = nodes.notReady || nodes.unknown ? "warn" : "";
-  return tile("Nodes ready", count(nodes.ready), `of ${count(nodes.total)}`, more, kind);
+  return tile("Nodes ready", count(nodes.ready), "", troubles.join(", "), kind);
 }
 
 function podsTile(now, sees) {
   const pods = now.pods;
   if (!sees.pods) return tile("Pods", "–", "", "you may not list them");
-  const more = [];
+  const more = [pods.complete ? `of ${count(pods.total)}` : "reading …"];
   if (pods.unbound) more.push(`${count(pods.unbound)} unplaced`);
   const starting = (pods.Pending ?? 0) - pods.unbound;
   if (starting > 0) more.push(`${count(starting)} starting`);
   if (pods.Failed) more.push(`${count(pods.Failed)} failed`);
-  const whole = pods.complete ? `of ${count(pods.total)}` : "reading …";
-  return tile("Pods running", count(pods.Running ?? 0), whole, more.join(", ") || "none waits");
+  return tile("Pods running", count(pods.Running ?? 0), "", more.join(", "));
 }
 
 function schedulerTile(figures) {
   const told = figures.now.scheduler;
-  if (!told?.queue) return tile("Scheduler", "–", "", "does not run beside this server");
+  if (!told?.queue) return tile("Scheduler", "–", "", "not beside this server");
   const queue = told.queue;
   const more = `${count(queued(told))} wait`
     + (queue.unschedulable ? `, ${count(queue.unschedulable)} fit nowhere` : "")
@@ -111,14 +109,37 @@ export function showTables(places, figures) {
     places.levels,
     ["Level", "Seats", number("Of"), number("Wait"), number("429/s"), number("Per s")],
     Object.entries(now.levels).sort().map(([name, level]) => [
-      name, seats(level), level.current ? count(level.current) : "∞", count(level.waiting),
+      name, seats(level), name === "exempt" ? "no limit" : count(level.current), count(level.waiting),
       rate(figures.rate((tick) => tick.levels[name]?.rejected)),
       rate(figures.rate((tick) => tick.levels[name]?.dispatched)),
     ]),
   );
+  showControllers(places.controllers, figures);
   fill(
     places.watches, [{ text: "Type", kind: "name" }, number("Open")],
     Object.entries(now.watches).map(([name, open]) => [name, count(open)]),
+  );
+}
+
+/** What controllers have to do: the busiest first. */
+function showControllers(table, figures) {
+  const told = figures.now.controllers;
+  if (!told) {
+    fill(table, ["They do not run beside this server"], []);
+    return;
+  }
+  const rows = Object.entries(told).map(([name, one]) => ({
+    name, ...one,
+    perS: figures.rate((tick) => tick.controllers?.[name]?.worked),
+    failedPerS: figures.rate((tick) => tick.controllers?.[name]?.failed),
+  }));
+  rows.sort((a, b) => b.waiting - a.waiting || b.perS - a.perS || b.worked - a.worked);
+  fill(
+    table, [{ text: "Queue", kind: "name" }, number("Wait"), number("Per s"), number("Failed/s")],
+    rows.map((one) => [
+      one.name, count(one.waiting), rate(one.perS),
+      { text: rate(one.failedPerS), kind: one.failedPerS ? "warn" : "" },
+    ]),
   );
 }
 

@@ -12,7 +12,7 @@ import pytest
 from kube.informers.changes import Change, Told
 from scaletest import manifests
 from scaletest.plan import GROUP_PODS, make_plan, shares
-from scaletest.processes import ProcessUse
+from scaletest.processes import OTHERS, ProcessUse
 from scaletest.samples import percentile
 from scaletest.watching import Nodes, WaitingPods
 
@@ -118,7 +118,9 @@ def test_a_process_is_seen_to_use_cpu_and_memory_and_not_to_be_there() -> None:
     pids = {"own": os.getpid(), "gone": 2**22 + 1}
     use = ProcessUse(lambda: pids)
     first = use.look(1.0)
-    assert set(first) == {"own"}
+    assert set(first) == {"own", OTHERS}
     assert first["own"].own_bytes > 1 << 20
     assert sum(math.sqrt(one) for one in range(400_000)) > 0
-    assert 0 < use.look(2.0)["own"].cores < 64
+    second = use.look(2.0)
+    assert 0 < second["own"].cores < 64
+    assert second[OTHERS].cores >= 0

@@ -15,45 +15,19 @@ from rich.console import Console
 
 from scaletest.latencies import Buckets, Request
 from scaletest.plan import make_plan
-from scaletest.processes import Use
+from scaletest.report import plots
+from scaletest.report.figures import LINES_MAX
 from scaletest.report.files import JSON_FILE, PAGE_FILE, write_report
 from scaletest.report.plots import Band, Line, Mark, Plot, draw, nice_step, thinned
 from scaletest.running import PHASES
-from scaletest.samples import Ending, PhaseRecord, Record, Sample, Window
+from scaletest.samples import Ending, PhaseRecord, Record, Window
 from scaletest.verdict import Row, is_held, judge
+from tests.unit.scaletest.scale_samples import sample
 from ultraplane.scaletest_display import Display, show_table
 
 PLAN = make_plan(0.01)
 BOUNDS = (0.1, 0.2, 0.4, 1.0, 30.0, math.inf)
 FAST = (990, 10, 0, 0, 0, 0)
-
-
-def _sample(at_s: float, nodes: int, pods: int) -> Sample:
-    return Sample(
-        at_s=at_s,
-        phase="launch",
-        nodes=nodes,
-        ready_nodes=nodes,
-        pods=pods,
-        waiting=3,
-        objects={"pods": pods, "nodes": nodes},
-        objects_total=pods + nodes,
-        store_bytes=5_000_000,
-        journal_bytes=7_000_000,
-        reads_s=10.0,
-        writes_s=20.0,
-        bound_s=500.0,
-        events_s=70.0,
-        refused_s=0.0,
-        inflight=1,
-        queued=0,
-        pending_appends=0,
-        alarm=0,
-        lag_entries=0,
-        watches=100,
-        p99_s={"get": 0.01, "write": 0.02, "list": None},
-        processes={"apiserver": Use(0.5, 100 << 20, 1 << 30)},
-    )
 
 
 def _window(counts: tuple[int, ...] = FAST) -> Window:
@@ -85,7 +59,7 @@ def _whole() -> Record:
     ]
     times_s = {name: [0.01] * 50 for name in ("get", "create", "patch", "delete", "list 500 pods")}
     return Record(
-        samples=[_sample(0.0, 0, 0), _sample(30.0, PLAN.nodes, PLAN.pods), _sample(60.0, 0, 0)],
+        samples=[sample(0.0, 0, 0), sample(30.0, PLAN.nodes, PLAN.pods), sample(60.0, 0, 0)],
         phases=phases,
         windows=[_window()],
         latencies_s={**times_s, "pod is ready": [0.5] * 5},
@@ -127,8 +101,8 @@ def test_a_run_that_measured_nothing_holds_no_bar_it_has_not_shown() -> None:
         ("Lists: p99 of", {"windows": [_window((900, 0, 0, 0, 100, 0))]}),
         ("Gets and writes: p99 for", {"latencies_s": {"get": [0.3] * 50}}),
         ("Lists: p99 for", {"latencies_s": {"list 500 pods": [11.0] * 50}}),
-        ("Ready nodes", {"samples": [_sample(1.0, 999, 3000)]}),
-        ("Pods at once", {"samples": [_sample(1.0, 1000, 2999)]}),
+        ("Ready nodes", {"samples": [sample(1.0, 999, 3000)]}),
+        ("Pods at once", {"samples": [sample(1.0, 1000, 2999)]}),
     ],
 )
 def test_each_bar_is_missed_by_what_it_is_about(what: str, broken: dict[str, object]) -> None:
@@ -236,6 +210,14 @@ def test_the_json_has_every_sample_and_the_table(tmp_path: Path) -> None:
     assert windows[0]["latencies"][0]["p99_s"] == pytest.approx(0.1)
 
 
+def test_there_is_a_colour_for_every_line_a_plot_may_have() -> None:
+    style = (Path(plots.__file__).parent / "style.css").read_text()
+    for number in range(LINES_MAX):
+        assert f".c{number} {{" in style
+        assert f".b{number} {{" in style
+        assert style.count(f"--c{number}:") == 2  # by day and by night
+
+
 def test_thinning_keeps_peaks_and_gaps() -> None:
     points: list[tuple[float, float | None]] = [(float(at), 1.0) for at in range(1000)]
     points[333] = (333.0, 99.0)
@@ -272,7 +254,7 @@ def _shown(*, is_terminal: bool) -> str:
     phase = PhaseRecord("launch", "Nodes are launched", 1.0, done=7, total=10)
     with Display(console) as display:
         display.on_phase(phase)
-        display.on_sample(_sample(12.0, 70, 210), phase)
+        display.on_sample(sample(12.0, 70, 210), phase)
         phase.ending, phase.end_s = Ending.TIMED_OUT, 61.0
         phase.why = "not done within 60 s"
         display.on_phase(phase)

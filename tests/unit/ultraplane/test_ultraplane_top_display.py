@@ -41,6 +41,9 @@ def view(**more: Any) -> View:
         "watch_events_per_s": 3.0,
         "levels": {"exempt": {"seats": 1, "current": 2, "waiting": 0, "rejected": 0}},
         "scheduler": None,
+        "controllers": {
+            "jobs": {"waiting": 3, "delayed": 1, "worked_per_s": 2.0, "failed_per_s": 0}
+        },
         "alarms": [],
         **more,
     }

@@ -116,6 +116,23 @@ def test_it_is_complete_when_all_that_may_be_seen_is_counted() -> None:
     assert window.is_complete
 
 
+def test_what_controllers_work_on_is_a_rate_for_each_queue() -> None:
+    window = Window(_BOUNDS)
+    queue = {"waiting": 4, "delayed": 2, "worked": 100, "failed": 1}
+    window.take(tick(1.0, [0, 0, 0, 0], controllers={"jobs": queue}))
+    more = {**queue, "worked": 150, "failed": 2}
+    window.take(tick(2.0, [0, 0, 0, 0], controllers={"jobs": more, "new": more}))
+    told = window.view().controllers
+    assert told is not None
+    assert told["jobs"] == {
+        "waiting": 4,
+        "delayed": 2,
+        "worked_per_s": 50,
+        "failed_per_s": 1,
+    }
+    assert told["new"]["worked_per_s"] == 150
+
+
 def test_the_schedulers_pods_are_a_rate_and_its_waits_a_quantile() -> None:
     window = Window(_BOUNDS)
     window.take(tick(1.0, [0, 0, 0, 0], scheduler=scheduler(100, [90, 10, 0])))

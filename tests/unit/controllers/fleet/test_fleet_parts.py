@@ -1,23 +1,21 @@
-"""The parts of a fleet: machines, plans, rings, pipes, logs, commands."""
+"""The parts of a fleet: machines, plans, rings, logs, commands."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import zlib
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from controllers.fleet.container_logs import Options, Run
+from controllers.fleet.container_logs import Log, Options, log_of
 from controllers.fleet.fleet_node import Node
 from controllers.fleet.heartbeats import Ring
 from controllers.fleet.lives import Life
 from controllers.fleet.machines import FixedFleet, node_of, resources_of
 from controllers.fleet.plan import FleetPlan, Template, encode_plan, read_plan
 from controllers.fleet.pod_life import Pod
-from controllers.fleet.sessions import answer_of
 from controllers.fleet.shapes import shape_of
 from controllers.fleet.writers import Writers
 from kube.access import Access
@@ -100,17 +98,33 @@ def test_a_ring_that_was_held_up_does_not_owe_more_than_one_turn() -> None:
     assert seen == ["n"]
 
 
+def _lines(log: Log, now_s: float, options: Options | None = None) -> list[bytes]:
+    async def read() -> list[bytes]:
+        return [line async for line in log.first(now_s, options or Options())]
+
+    return asyncio.run(read())
+
+
+def _more(log: Log, now_s: float) -> list[bytes]:
+    async def read() -> list[bytes]:
+        return [line async for line in log.more(now_s, Options())]
+
+    return asyncio.run(read())
+
+
 def test_a_log_has_a_line_at_the_start_every_ten_seconds_and_at_the_end() -> None:
     pod = _pod(Life(run_s=25, exit_code=3, message="no more"))
     (one,) = pod.containers
-    lines = list(Run(pod, one).lines(START + 21, Options()))
-    assert lines == [
+    log = log_of(pod, one)
+    assert _lines(log, START + 21) == [
         b"main of ns/p, run 0: started from docker.io/library/nginx:latest\n",
         b"main of ns/p, run 0: alive for 10 s\n",
         b"main of ns/p, run 0: alive for 20 s\n",
     ]
     one.end(START + 25, 3)
-    last = list(Run(pod, one).lines(START + 99, Options(tail=1, has_times=True)))
+    log.end(one)
+    assert _more(log, START + 99) == [b"main of ns/p, run 0: exits with code 3 no more\n"]
+    last = _lines(log_of(pod, one), START + 99, Options(tail=1, has_times=True))
     assert last == [
         b"1970-01-12T13:47:05.000000000Z main of ns/p, run 0: exits with code 3 no more\n"
     ]
@@ -118,33 +132,12 @@ def test_a_log_has_a_line_at_the_start_every_ten_seconds_and_at_the_end() -> Non
 
 def test_log_options_choose_lines() -> None:
     pod = _pod()
-    run = Run(pod, pod.containers[0])
-    now_s = START + 1000
-    assert len(list(run.lines(now_s, Options()))) == 101
-    assert len(list(run.lines(now_s, Options(tail=0)))) == 0
-    assert len(list(run.lines(now_s, Options(since_s=now_s - 30)))) == 4
-    assert len(b"".join(run.lines(now_s, Options(limit_bytes=77)))) == 77
-    assert len(list(run.lines(now_s + 10_000_000, Options()))) == 10_000
-
-
-@pytest.mark.parametrize(
-    ("words", "output", "code"),
-    [
-        (["echo", "a", "b"], b"a b\n", 0),
-        (["/bin/sh", "-c", "exit 3"], b"", 3),
-        (["sh", "-c", "echo 'a b'"], b"a b\n", 0),
-        (["sh", "-c", "'"], b"", 2),
-        (["hostname"], b"p\n", 0),
-        (["false"], b"", 1),
-        (["exit", "x"], b"", 0),
-        (["rm", "-rf", "/"], b"", 127),
-        ([], b"", 0),
-        (["sh", "-c"], b"", 0),
-    ],
-)
-def test_a_few_commands_are_understood(words: list[str], output: bytes, code: int) -> None:
-    result = answer_of(words, _pod(), START)
-    assert (result.output, result.code) == (output, code)
+    log, now_s = log_of(pod, pod.containers[0]), START + 1000
+    assert len(_lines(log, now_s)) == 101
+    assert len(_lines(log, now_s, Options(tail=0))) == 0
+    assert len(_lines(log, now_s, Options(since_s=now_s - 30))) == 4
+    assert len(b"".join(_lines(log, now_s, Options(limit_bytes=77)))) == 77
+    assert len(_lines(log, now_s + 10_000_000)) == 10_000
 
 
 def test_headers_are_packed_with_the_dictionary_of_the_draft() -> None:
@@ -190,62 +183,3 @@ def test_what_must_wait_is_written_by_few_and_then_by_all_and_failures_are_told(
     asyncio.run(asyncio.wait_for(run(), 10))
     assert sorted(written) == [1, 2]
     assert failed == [13]
-
-
-Answerer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def _ask(answerer: Answerer, count: int = 1) -> list[tuple[int, bytes, float]]:
-    async def run() -> list[tuple[int, bytes, float]]:
-        server = await asyncio.start_server(answerer, "127.0.0.1", 0)
-        async with server:
-            port = server.sockets[0].getsockname()[1]
-            pipe = Pipe(Access(f"http://127.0.0.1:{port}", token="t"), "test")
-            try:
-                return [
-                    tuple(await pipe.request("PUT", "/x", b"body", "text/plain"))
-                    for _ in range(count)
-                ]
-            finally:
-                pipe.close()
-
-    return asyncio.run(asyncio.wait_for(run(), 10))
-
-
-def test_a_pipe_takes_answers_in_any_pieces_and_is_used_again() -> None:
-    connections = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
-        for code in (b"201", b"409"):
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert b"Authorization: Bearer t" in head
-            assert await reader.readexactly(4) == b"body"
-            text = b"HTTP/1.1 %b X\r\nContent-Length: 3\r\nRetry-After: 2\r\n\r\nabc" % code
-            for at in range(len(text)):
-                writer.write(text[at : at + 1])
-                await writer.drain()
-        writer.close()
-
-    assert _ask(answer, 2) == [(201, b"abc", 2.0), (409, b"abc", 2.0)]
-    assert len(connections) == 1
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b"HTTP/1.1 200 OK\r\n\r\n",
-        b"nonsense\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n",
-    ],
-)
-def test_what_is_no_whole_answer_is_unreachable(text: bytes) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"body")
-        writer.write(text)
-        writer.close()
-
-    with pytest.raises(Unreachable):
-        _ask(answer)
