@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import threading
 import time
@@ -137,3 +138,10 @@ def test_memory_has_a_bar_for_a_million_pods(
     assert gets.verdict is True
     measured["get_p99_us"] = [100.0, 121.0]
     assert figures_of(pods, measured)[1].verdict is False
+
+
+def test_each_scenario_is_there_to_be_run() -> None:
+    # What moves in the code must not be found missing by the next who measures.
+    found = importlib.import_module("tests.bench.__main__")
+    assert set(found.SCENARIOS) > found._OWN_CLUSTERS
+    assert all(map(callable, found.SCENARIOS.values()))
