@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from controllers.pace import Rhythm
+from controllers.pace import Rhythm, pause_for
 from controllers.recorder import Recorder
 from controllers.workloads import ranking
 from controllers.workloads.claims import CannotAdopt, Claims, Kind
@@ -90,7 +90,7 @@ class ReplicaController:
         if owner is None:
             self._expected.forget(key)
             return None
-        self._rhythm.begin(key)
+        self._rhythm.begin(key, pause_for(len(self._pods.owned(owner["metadata"]["uid"]))))
         needs_sync = self._expected.satisfied(key)
         try:
             mine = await self._claims.claim(
