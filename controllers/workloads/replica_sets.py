@@ -113,6 +113,8 @@ class ReplicaController:
         await write_status(self._client, self._kind, owner, make)
         if failure is not None:
             raise failure
+        if not owner["spec"].get("minReadySeconds"):
+            return None  # as nearly always; what follows counts all pods once more
         return self._when_available(owner, make(owner.get("status") or {}))
 
     def _when_available(self, owner: JsonObject, status: JsonObject) -> float | None:

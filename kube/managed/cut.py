@@ -17,6 +17,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import orjson
+
 _START: Final = b',"managedFields":[{'
 _find_end: Final = re.compile(rb'\}\](?=\}?,"[a-zA-Z]|\}\}$)').search
 
@@ -39,3 +41,20 @@ def without_entries(body: bytes, prefix: bytes) -> bytes:
         return body
     end = _find_end(body, start)
     return body if end is None else body[:start] + body[end.end() :]
+
+
+def without_own_entries(body: bytes, prefix: bytes) -> bytes:
+    """Return a stored object without its managedFields, if it has some; arguments as above.
+
+    Entries that stand deeper, as in a template's metadata, are left.
+    """
+    cut = without_entries(body, prefix)
+    if cut is body:
+        return body
+    start = body.find(_START, len(prefix))
+    try:
+        # What comes before them is an object with a brace: so they stand in the metadata itself.
+        orjson.loads(body[prefix.rindex(b"{") : start] + b"}")
+    except orjson.JSONDecodeError:
+        return body
+    return cut
