@@ -1,4 +1,4 @@
-"""The one HTTP client of the project: requests to a Kubernetes API, with limits everywhere.
+"""The HTTP client of the project: requests to a Kubernetes API, with limits everywhere.
 
 - Every request ends within its time limit, retries and their pauses included.
 - A refusal that says when to come back (429 or 503 with Retry-After) is retried, as is a server
@@ -6,6 +6,7 @@
   `Unreachable`: the request may have been carried out, and only the caller knows what that means.
 - Answers other than success are `kube.status.StatusError`.
 Watching is built on this in kube/informers; where the server is and who asks in kube/access.py.
+Many small writes have a connection of their own kind, in kube/pipe.py.
 """
 
 from __future__ import annotations

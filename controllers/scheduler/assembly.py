@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from controllers.recorder import Recorder
 from controllers.scheduler.configuration import Configuration
@@ -16,6 +16,7 @@ from controllers.scheduler.engine import Engine
 from controllers.scheduler.intake import Intake
 from controllers.scheduler.plugins import Plugins
 from controllers.scheduler.preemption import Preemption
+from controllers.scheduler.preparation import Step
 from controllers.scheduler.queue import PodQueue, Waiting
 from controllers.scheduler.scheduler import Scheduler
 from controllers.scheduler.shapes import DEFAULT_SCHEDULER
@@ -72,13 +73,25 @@ class Assembled:
         self.scheduler.wake()
 
 
-def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -> Assembled:
+class Apis(NamedTuple):
+    """What the API has of what it may not have.
+
+    Attributes:
+        groups: path of the version that has pod groups; empty: none has.
+        has_devices: whether there are device claims.
+    """
+
+    groups: str
+    has_devices: bool
+
+
+def assemble(client: ApiClient, configuration: Configuration, apis: Apis) -> Assembled:
     """Return the scheduler of a configuration.
 
     Args:
         client: of the scheduler.
         configuration: what it is told.
-        groups_api: path of the version of the API that has pod groups; empty: none has.
+        apis: what there is to be watched.
     """
     informers = Informers(client)
     queue = PodQueue(client.clock, configuration.backoff_s_min, configuration.backoff_s_max)
@@ -104,14 +117,20 @@ def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -
 
     scheduler.reread = reread
     volumes = _watch_volumes(informers, engine, scheduler.wake)
-    claims = informers.of(f"{_RESOURCE}/resourceclaims")
-    devices = _watch_devices(informers, engine, claims.store, scheduler.wake)
-    others = Plugins(configuration.plugins, engine.state.columns)
-    engine.extensions = [volumes, devices, others]
+    engine.extensions = [volumes]
     stores = (informers.of(CLAIMS).store, informers.of(VOLUMES).store)
     step = VolumeStep(client, volumes, stores, configuration.profiles)
-    device_step = DeviceStep(client, devices, claims.store)
-    scheduler.preparations.steps = (step, device_step)
+    steps: list[Step] = [step]
+    helpers: list[Helper] = []
+    if apis.has_devices:
+        claims = informers.of(f"{_RESOURCE}/resourceclaims")
+        devices = _watch_devices(informers, engine, claims.store, scheduler.wake)
+        engine.extensions.append(devices)
+        device_step = DeviceStep(client, devices, claims.store)
+        steps.append(device_step)
+        helpers.append(device_step)
+    engine.extensions.append(Plugins(configuration.plugins, engine.state.columns))
+    scheduler.preparations.steps = steps
     budgets = informers.of(BUDGETS, indexers={"namespace": _namespace})
     preemption = Preemption(
         client,
@@ -122,10 +141,11 @@ def assemble(client: ApiClient, configuration: Configuration, groups_api: str) -
     preemption.count = scheduler.metrics.preempted
     scheduler.make_room = preemption.make_room
     scheduler.make_room_for_all = preemption.make_room_for_all
-    if groups_api:
-        scheduler.watch_groups(groups_api)
-        informers.of(f"{groups_api}/podgroups").on_changes(scheduler.gangs.take)
-    return Assembled(informers, scheduler, (preemption, device_step), recorder)
+    helpers.append(preemption)
+    if apis.groups:
+        scheduler.watch_groups(apis.groups)
+        informers.of(f"{apis.groups}/podgroups").on_changes(scheduler.gangs.take)
+    return Assembled(informers, scheduler, helpers, recorder)
 
 
 def _watch_volumes(informers: Informers, engine: Engine, wake: Callable[[], None]) -> Volumes:
@@ -181,8 +201,27 @@ def _budget(obj: JsonObject) -> Budget:
 _REFUSALS_MAX: Final = 10
 
 
-async def find_groups_api(client: ApiClient) -> str:
-    """Return the path of the API's version that has pod groups; empty: none has."""
+async def find_apis(client: ApiClient) -> Apis:
+    """Return what the API has; waits for one that is away."""
+    groups = await _find_groups(client)
+    return Apis(groups, await _has_devices(client))
+
+
+async def _has_devices(client: ApiClient) -> bool:
+    while True:
+        try:
+            await client.request("GET", _RESOURCE)
+        except StatusError as error:
+            # Older servers lack it, and it can be switched off.
+            return error.code != 404
+        except Unreachable as error:
+            _log.info("what the API has is not known yet: %s", error)
+            await client.clock.sleep(client.pause_s(5))
+        else:
+            return True
+
+
+async def _find_groups(client: ApiClient) -> str:
     refusals = 0
     while True:
         try:

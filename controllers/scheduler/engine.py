@@ -61,6 +61,8 @@ class Engine:
         if found is not None:
             self._contests.move_to_end(key)
             return found
+        if shape.has_pod_terms:
+            self.state.heeds_namespaces = True
         made = Contest(self.state, shape, group, self.profiles[shape.scheduler], self.extensions)
         if pinned_slot(self.state.columns, shape.nodes) is None:
             self._contests[key] = made

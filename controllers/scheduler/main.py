@@ -20,7 +20,7 @@ import uvloop
 
 from controllers.leader_election import ElectionPlan, LeaderElection
 from controllers.process import accept_connections, identity, make_parser, start_logging
-from controllers.scheduler.assembly import assemble, find_groups_api
+from controllers.scheduler.assembly import assemble, find_apis
 from controllers.scheduler.configuration import (
     Configuration,
     ConfigurationError,
@@ -101,8 +101,8 @@ async def _run(
     client: ApiClient, scope: TaskScope, plan: Plan, told: list[SchedulerFigures]
 ) -> None:
     collection.look_at_new()
-    groups_api = await find_groups_api(client)
-    assembled = assemble(client, plan.configuration, groups_api)
+    apis = await find_apis(client)
+    assembled = assemble(client, plan.configuration, apis)
     assembled.informers.start(scope)
     await assembled.informers.wait_synced()
     assembled.start(scope)

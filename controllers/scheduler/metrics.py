@@ -108,6 +108,7 @@ class SchedulerMetrics:
             buckets=_ATTEMPT_S,
             registry=registry,
         )
+        self._of_attempts: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._sli_s = Histogram(
             "scheduler_pod_scheduling_sli_duration_seconds",
             "From when a pod enters the queue to when it is bound, by attempts.",
@@ -134,8 +135,12 @@ class SchedulerMetrics:
     def attempted(self, pod: Waiting, result: str, took_s: float) -> None:
         """Count an attempt."""
         labels = (result, pod.shape.scheduler)
-        self._attempts.labels(*labels).inc()
-        self._attempt_s.labels(*labels).observe(took_s)
+        known = self._of_attempts.get(labels)
+        if known is None:  # to look them up by labels takes longer than to count
+            known = (self._attempts.labels(*labels), self._attempt_s.labels(*labels))
+            self._of_attempts[labels] = known
+        known[0].inc()
+        known[1].observe(took_s)
 
     def bound(self, pod: Waiting) -> None:
         """Count a pod that is bound."""

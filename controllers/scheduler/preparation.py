@@ -51,10 +51,12 @@ class Preparations:
     Args of the constructor:
         put: takes what is prepared.
         failed: called, with the reason, for each that is to be decided again.
+        expect: tells the API where a pod is to go, before anything is waited for.
     """
 
-    def __init__(self, put: Put, failed: Failed) -> None:
+    def __init__(self, put: Put, failed: Failed, expect: Put) -> None:
         self.steps: Sequence[Step] = ()
+        self._expect = expect
         self._put = put
         self._failed = failed
         self._scope: TaskScope | None = None
@@ -76,6 +78,7 @@ class Preparations:
 
     async def _prepare(self, binding: Binding) -> None:
         try:
+            await self._expect(binding)
             for step in self.steps:
                 if not step.has_work(binding.pod.uid):
                     continue

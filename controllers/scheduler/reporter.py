@@ -70,6 +70,20 @@ class Reporter:
             self._waiting.popitem(last=False)
         self._has_some.set()
 
+    async def expect(self, pod: Waiting, node: str) -> None:
+        """Have a pod told which node it is about to get: what it waits for may take long."""
+        if pod.nominated == node:
+            return
+        namespace, _, name = pod.key.partition("/")
+        patch = {"metadata": {"uid": pod.uid}, "status": {"nominatedNodeName": node}}
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}/status"
+        try:
+            await self._client.request("PATCH", path, Patch(patch, STRATEGIC_PATCH))
+        except (StatusError, Unreachable) as error:
+            _log.info("pod %s is not told of its node: %s", pod.key, error)
+        else:
+            pod.nominated = node
+
     def forget(self, uid: str) -> None:
         """Do not say any more what was to be said: the pod has its node."""
         self._waiting.pop(uid, None)

@@ -94,8 +94,8 @@ class Scheduler:
         self._client = client
         self._events = events
         self._binder = Binder(client, self._on_bound, self._on_failed)
-        self.preparations = Preparations(self._binder.put, self._on_failed)
         self._reporter = Reporter(client)
+        self.preparations = Preparations(self._binder.put, self._on_failed, self._expect)
         self._woken = asyncio.Event()
         self._asked: dict[tuple[int, int], Moment] = {}
 
@@ -243,6 +243,10 @@ class Scheduler:
             promised = [pod for pod in some if state.nominated_slot(pod.uid) is not None]
             self.queue.move([pod for pod in promised if self.engine.has_node(pod)])
 
+    async def _expect(self, binding: Binding) -> None:
+        """Tell where a pod is to go that waits for its volumes or devices (KEP-5278)."""
+        await self._reporter.expect(binding.pod, binding.node)
+
     def _on_bound(self, binding: Binding) -> None:
         self.figures.note_bound(binding.pod)
         self.metrics.bound(binding.pod)
@@ -259,9 +263,10 @@ class Scheduler:
         pod = self.reread(binding.pod)
         if pod is None:
             return
-        pod.attempts = binding.pod.attempts
+        pod.attempts, pod.nominated = binding.pod.attempts, binding.pod.nominated
         self.gangs.put(pod)
         self.queue.retry(pod)
         self._events.warn(pod.reference, "FailedScheduling", reason)
-        self._reporter.tell(Report(pod, SCHEDULER_ERROR, reason))
+        nominated = "" if binding.pod.nominated else None
+        self._reporter.tell(Report(pod, SCHEDULER_ERROR, reason, nominated))
         self.wake()

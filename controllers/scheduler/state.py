@@ -83,6 +83,7 @@ class ClusterState:
     Attributes:
         changed: how many changes were logged.
         came, left: how many of them are pods that came, and how many may leave room.
+        heeds_namespaces: whether terms of pods that wait may select by labels of namespaces.
         on_claims: told of pods with volumes or device claims that come (1) or go (-1).
     """
 
@@ -98,6 +99,7 @@ class ClusterState:
         self.namespaces: dict[str, dict[str, str]] = {}
         self.on_claims: list[Callable[[Placed, int], None]] = []
         self.changed = 0
+        self.heeds_namespaces = False
         self.came = self.left = 0
         self._changes: deque[Moved] = deque(maxlen=_CHANGES_MAX)
         self._nominated_at: dict[str, int] = {}
@@ -190,7 +192,7 @@ class ClusterState:
                 self.namespaces.pop(name, None)
             else:
                 self.namespaces[name] = labels
-            if self.termed:
+            if self.termed or self.heeds_namespaces:
                 self.columns.version += 1
 
     def selects(self, term: PodTerm, group: Group) -> bool:

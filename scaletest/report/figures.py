@@ -12,7 +12,7 @@ from scaletest.report.plots import Band, Line, Mark, Plot, Point
 from scaletest.samples import Record, Sample
 from scaletest.verdict import SINGLE_S_MAX
 
-LINES_MAX: Final = 7
+LINES_MAX: Final = 10
 """As many colours as a page has."""
 
 
@@ -154,7 +154,8 @@ def _by_process(
         for name, use in one.processes.items():
             highest[name] = max(highest.get(name, 0.0), value(use))
     lines = []
-    for name in sorted(highest, key=lambda name: -highest[name])[:LINES_MAX]:
+    used = [name for name in sorted(highest, key=lambda name: -highest[name]) if highest[name]]
+    for name in used[:LINES_MAX]:
         points: list[Point] = [
             (one.at_s, value(one.processes[name]) if name in one.processes else None)
             for one in samples

@@ -102,6 +102,8 @@ class DeviceStep:
                 )
             now = times.format_seconds(int(self._client.clock.now_s()))
             status["allocation"] = {**allocation, "allocationTimestamp": now}
+        elif status.get("allocation") is None:
+            raise NotPrepared(f"claim {key} is not allocated any more")
         reserved = status.get("reservedFor") or []
         if all(one.get("uid") != consumer["uid"] for one in reserved):
             status["reservedFor"] = [*reserved, consumer]

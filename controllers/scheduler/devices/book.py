@@ -250,6 +250,13 @@ class Book:
         )
         return Pool(pool, devices, fault, self._left(current))
 
+    def place_of(self, device: Device) -> Place:
+        """Return where a device is: where its slice is, or a place of its own."""
+        for one in self._by_pool.get(device.pool, {}).values():
+            if one.place is not None and device in one.devices:
+                return one.place
+        return device.place
+
     def _reaches(self, place: Place, slot: int) -> bool:
         if place.node:
             return self.columns.slot_of.get(place.node) == slot

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from controllers.scheduler.devices.book import Book, DeviceClass
-from controllers.scheduler.devices.model import Device, Place
+from controllers.scheduler.devices.model import Device
 from controllers.scheduler.devices.search import Taken
 from kube.json_types import JsonObject
 from kube.quantity import Quantity, parse_value
@@ -106,7 +106,7 @@ def _node_selector(book: Book, taken: Sequence[Taken], node: str) -> JsonObject 
     fields: list[JsonObject] = []
     expressions: list[JsonObject] = []
     for one in taken:
-        place = _place_of(book, one.device)
+        place = book.place_of(one.device)
         if place.node or one.device.binds_to_node:
             name = {"key": "metadata.name", "operator": "In", "values": [node]}
             return {"nodeSelectorTerms": [{"matchFields": [name]}]}
@@ -121,10 +121,3 @@ def _node_selector(book: Book, taken: Sequence[Taken], node: str) -> JsonObject 
     if expressions:
         together["matchExpressions"] = expressions
     return {"nodeSelectorTerms": [together]} if together else None
-
-
-def _place_of(book: Book, device: Device) -> Place:
-    for one in book.slices.values():
-        if one.pool == device.pool and device in one.devices:
-            return one.place if one.place is not None else device.place
-    return device.place

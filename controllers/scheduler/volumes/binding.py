@@ -57,8 +57,7 @@ class VolumeStep:
 
     def has_work(self, uid: str) -> bool:
         """Tell whether a pod has volumes to be bound."""
-        reserved = self._volumes.reserved(uid)
-        return reserved is not None and bool(reserved.choice.found or reserved.choice.provisioned)
+        return self._volumes.reserved(uid) is not None
 
     async def prepare(self, binding: Binding) -> None:
         """Write, and wait until all claims are bound.
@@ -69,6 +68,8 @@ class VolumeStep:
         """
         reserved = self._volumes.reserved(binding.pod.uid)
         assert reserved is not None
+        if not (reserved.choice.is_bindable and reserved.choice.has_space):
+            raise NotPrepared(f"volumes of the pod cannot be had on node {reserved.node} any more")
         written: dict[str, int] = {}
         for claim, volume in reserved.choice.found:
             await self._give(claim, volume.name)

@@ -190,3 +190,48 @@ def test_a_claim_for_one_pod_keeps_the_next_pod_waiting(stage: Stage) -> None:
     assert "with the same name and ReadWriteOncePod access mode" in stage.why_not("p1")
     assert stage.pods.delete("p0").code == 200
     stage.node_of("p1")
+
+
+def test_a_scheduler_killed_while_volumes_are_made_is_followed_by_one_that_goes_on(
+    stage: Stage,
+) -> None:
+    stage.storage_class(provisioner=DRIVER, volumeBindingMode="WaitForFirstConsumer")
+    for number in range(8):
+        stage.claim(f"c{number}")
+        stage.pod(f"p{number}", f"c{number}")
+        if number in (2, 6):
+            stage.cluster.kill("scheduler")
+    for number in range(8):
+        node = stage.node_of(f"p{number}")
+        claim = stage.claims.get(f"c{number}").json
+        assert claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == node
+        assert claim["status"]["phase"] == "Bound"
+
+
+def test_a_pod_is_decided_anew_when_its_volume_cannot_be_made_where_it_was_to_go(
+    stage: Stage,
+) -> None:
+    stage.storage_class(provisioner="nobody.example.org", volumeBindingMode="WaitForFirstConsumer")
+    stage.claim("c0")
+    stage.pod("p0", "c0")
+
+    def selected() -> Any:
+        notes = stage.claims.get("c0").json["metadata"].get("annotations") or {}
+        return notes.get("volume.kubernetes.io/selected-node")
+
+    node = until(selected, "no node is selected")
+    pod = stage.pods.get("p0").json
+    assert not pod["spec"].get("nodeName")
+    assert pod["status"]["nominatedNodeName"] == node
+    # Whoever provisions says so by taking the annotation back.
+    gone = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": None}}}
+    assert stage.claims.patch("c0", gone).code == 200
+    path = f"/api/v1/namespaces/{stage.namespace}/events"
+
+    def told() -> bool:
+        text = 'binding volumes: provisioning failed for PVC "c0"'
+        text = f'running PreBind plugin "VolumeBinding": {text}'
+        return any(one["message"] == text for one in stage.cluster.call("GET", path).json["items"])
+
+    until(told, "nobody tells that it failed")
+    until(selected, "no other node is selected")

@@ -15,6 +15,8 @@ from rich.console import Console
 
 from scaletest.latencies import Buckets, Request
 from scaletest.plan import make_plan
+from scaletest.report import plots
+from scaletest.report.figures import LINES_MAX
 from scaletest.report.files import JSON_FILE, PAGE_FILE, write_report
 from scaletest.report.plots import Band, Line, Mark, Plot, draw, nice_step, thinned
 from scaletest.running import PHASES
@@ -206,6 +208,14 @@ def test_the_json_has_every_sample_and_the_table(tmp_path: Path) -> None:
     windows = document["windows"]
     assert isinstance(windows, list)
     assert windows[0]["latencies"][0]["p99_s"] == pytest.approx(0.1)
+
+
+def test_there_is_a_colour_for_every_line_a_plot_may_have() -> None:
+    style = (Path(plots.__file__).parent / "style.css").read_text()
+    for number in range(LINES_MAX):
+        assert f".c{number} {{" in style
+        assert f".b{number} {{" in style
+        assert style.count(f"--c{number}:") == 2  # by day and by night
 
 
 def test_thinning_keeps_peaks_and_gaps() -> None:

@@ -241,6 +241,23 @@ def test_pod_affinity_a_store_beside_each_cache_and_no_two_on_a_node() -> None:
     assert stores[3] is None
 
 
+def test_pod_affinity_namespaces_that_are_labelled_later_count_from_then_on() -> None:
+    world = World()
+    world.node("n")
+    state = world.engine.state
+    state.put_namespace("default", {})
+    world.put("n", "there", {"app": "store"})
+    selector = {"matchLabels": {"app": "store"}}
+    term = {"topologyKey": HOST, "labelSelector": selector, "namespaceSelector": {}}
+    term["namespaceSelector"] = {"matchLabels": {"team": "t"}}
+    pod = world.waiting("p", affinity={"podAffinity": {REQUIRED: [term]}})
+    assert not world.feasible(pod)
+    before = world.engine.moment(pod.shape)
+    state.put_namespace("default", {"team": "t"})
+    assert world.feasible(pod) == {"n"}
+    assert world.engine.moment(pod.shape) != before
+
+
 def test_pod_affinity_the_first_of_its_own_kind_may_go_anywhere() -> None:
     world = World()
     world.node("a", labels={ZONE: "V"})

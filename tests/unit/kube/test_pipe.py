@@ -1,0 +1,70 @@
+"""A pipe: answers in pieces, in a row, and what is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from kube.access import Access
+from kube.client import Unreachable
+from kube.pipe import Pipe
+
+Answerer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def _ask(answerer: Answerer, count: int = 1) -> list[tuple[int, bytes, float]]:
+    async def run() -> list[tuple[int, bytes, float]]:
+        server = await asyncio.start_server(answerer, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            pipe = Pipe(Access(f"http://127.0.0.1:{port}", token="t"), "test")
+            try:
+                return [
+                    tuple(await pipe.request("PUT", "/x", b"body", "text/plain"))
+                    for _ in range(count)
+                ]
+            finally:
+                pipe.close()
+
+    return asyncio.run(asyncio.wait_for(run(), 10))
+
+
+def test_a_pipe_takes_answers_in_any_pieces_and_is_used_again() -> None:
+    connections = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        for code in (b"201", b"409"):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"Authorization: Bearer t" in head
+            assert await reader.readexactly(4) == b"body"
+            text = b"HTTP/1.1 %b X\r\nContent-Length: 3\r\nRetry-After: 2\r\n\r\nabc" % code
+            for at in range(len(text)):
+                writer.write(text[at : at + 1])
+                await writer.drain()
+        writer.close()
+
+    assert _ask(answer, 2) == [(201, b"abc", 2.0), (409, b"abc", 2.0)]
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n",
+    ],
+)
+def test_what_is_no_whole_answer_is_unreachable(text: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"body")
+        writer.write(text)
+        writer.close()
+
+    with pytest.raises(Unreachable):
+        _ask(answer)
