@@ -77,6 +77,11 @@ class Contest:
         self._counts_nodes = any(not one.is_hard for one in shape.spreads)
         self._build()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether a node's room depends on that node alone: not on topology, volumes or plugins."""
+        return not (self._topology.tables or self._extensions)
+
     def pick(self, cursor: int) -> tuple[int, int] | None:
         """Return the best node's slot, and the cursor for the next; None: none is feasible."""
         self.sync()
