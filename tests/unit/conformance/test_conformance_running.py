@@ -72,7 +72,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_what_needs_nodes_is_not_judged_where_there_are_none(run: Any) -> None:
     specs = {spec.needs: spec for spec in all_specs()}
-    cases = [Case(specs[needs], _passes, False, 5.0) for needs in (Needs.API, Needs.NODES)]
+    cases = [
+        Case(specs[needs], _passes, local=False, timeout_s=5.0)
+        for needs in (Needs.API, Needs.NODES)
+    ]
     results, _, _ = run(*cases, target=replace(TARGET, has_nodes=False))
     assert [result.outcome for result in results] == [Outcome.PASSED, Outcome.SKIPPED]
     assert results[1].message == "there are no nodes"
