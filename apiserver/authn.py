@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from apiserver.errors import from_storage_error
 from apiserver.exchange import Exchange
+from apiserver.protocol_tokens import take_token
 from kube import status as st
 from storage.errors import StorageError
 
@@ -219,6 +220,9 @@ class Authenticator:
             if known is not ANONYMOUS:
                 return known  # upstream looks at certificates first, too
         header = exchange.authorization
+        if not header and connection is not None and connection.is_upgrade:
+            token = take_token(exchange)
+            header = b"Bearer " + token if token else b""
         return self._by_token(header) if header else ANONYMOUS
 
     async def check_token(self, token: str, audiences: Sequence[str] = ()) -> Found | str:

@@ -9,7 +9,17 @@ from kube import field as fld
 from kube.json_types import JsonObject
 
 _T = TypeVar("_T")
-_TYPES: Final[Mapping[type, str]] = {bool: "bool", dict: "object", list: "array", str: "string"}
+_TYPES: Final[Mapping[type, str]] = {
+    bool: "bool",
+    dict: "object",
+    int: "integer",
+    list: "array",
+    str: "string",
+}
+
+
+class ConfigurationUseless(ValueError):
+    """A configuration is wrong, or asks for what cannot be done here; the text says where."""
 
 
 class ConfigReader:
@@ -27,22 +37,28 @@ class ConfigReader:
         texts = list(dict.fromkeys(map(str, self.faults)))
         return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""
 
+    def check(self) -> None:
+        """Refuse a document that has faults.
+
+        Raises:
+            ConfigurationUseless: with all of them.
+        """
+        if fault := self.told():
+            raise ConfigurationUseless(fault)
+
     def known(self, document: JsonObject, where: str, names: set[str]) -> None:
         """Find fault with members that are none."""
         for key in document:
             if key not in names:
-                self.faults.append(
-                    f"{where}.{key}: unknown field" if where else f"{key}: unknown field"
-                )
+                self.faults.append(f"{_place(where, key)}: unknown field")
 
     def get(self, document: JsonObject, where: str, key: str, type_: type[_T], default: _T) -> _T:
         """Return a member; the default where it is not there, or of another type."""
         value = document.get(key)
         if value is None:
             return default
-        if not isinstance(value, type_):
-            place = f"{where}.{key}" if where else key
-            self.faults.append(f"{place}: must be of type {_TYPES[type_]}")
+        if not isinstance(value, type_) or (type_ is int and isinstance(value, bool)):
+            self.faults.append(f"{_place(where, key)}: must be of type {_TYPES[type_]}")
             return default
         return value
 
@@ -50,7 +66,7 @@ class ConfigReader:
         """Return a member that is an object with members of these names."""
         empty: JsonObject = {}
         found = self.get(document, where, key, dict, empty)
-        self.known(found, f"{where}.{key}", names)
+        self.known(found, _place(where, key), names)
         return found
 
     def items(
@@ -68,3 +84,7 @@ class ConfigReader:
             self.known(item, place, names)
             found.append((place, item))
         return found
+
+
+def _place(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key

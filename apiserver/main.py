@@ -28,6 +28,7 @@ from apiserver.custom.definition import DEFINITIONS
 from apiserver.custom.documents import Documents
 from apiserver.custom.parts import make_custom
 from apiserver.fairness.parts import make_fairness
+from apiserver.identity import IdentityLease
 from apiserver.issuer_documents import add_issuer_documents
 from apiserver.metrics_merge import render_merged
 from apiserver.oidc.issuers import Issuers
@@ -208,6 +209,8 @@ class _ApiServer:
             self._backends.close()
             self._peers.stop()
             await self._server.webhooks.close()
+            for plugin in self._server.admission.plugins:
+                await plugin.close()
             await self._custom.close()
             await self._store.stop()
             await self._journal.close()
@@ -272,6 +275,8 @@ class _ApiServer:
             scope.spawn(self._aggregation.keeper.run(), name="aggregation")
             scope.spawn(self._fairness.keeper.run(), name="fairness")
             scope.spawn(self._custom.run(), name="custom types")
+            if self._settings.worker_index <= 1:  # of several workers the first
+                scope.spawn(IdentityLease(self._server).run(), name="identity")
             if self._console is not None:
                 scope.spawn(self._console.follower.run(), name="console")
             await scope.wait()

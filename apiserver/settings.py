@@ -128,12 +128,12 @@ class AdmissionSettings:
     Attributes:
         enable: names of those that run besides the default ones.
         disable: names of default ones that do not.
-        pod_security: upstream's PodSecurityConfiguration, decoded; {}: its defaults.
+        configurations: what plugins are told, decoded, by their names.
     """
 
     enable: tuple[str, ...] = ()
     disable: tuple[str, ...] = ()
-    pod_security: Mapping[str, Any] = field(default_factory=dict)
+    configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,7 +361,7 @@ def encode_settings(settings: ServerSettings) -> dict[str, Any]:
     content["admission"] = {
         "enable": list(settings.admission.enable),
         "disable": list(settings.admission.disable),
-        "pod_security": dict(settings.admission.pod_security),
+        "configurations": dict(settings.admission.configurations),
     }
     content["kubelet"] = _plain_content(settings.kubelet)
     content["aggregation"] = _plain_content(settings.aggregation)

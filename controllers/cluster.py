@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from controllers import resource_quota, storage_protection
+from controllers import resource_quota, storage_protection, storage_versions
 from controllers.admission_policies import PATH as POLICIES
 from controllers.admission_policies import AdmissionPolicyController
 from controllers.certificates import PATH as SIGNING_REQUESTS
@@ -76,6 +76,16 @@ def _policies(context: Context) -> Controller:
     return made
 
 
+def _storage_versions(context: Context) -> Controller:
+    informers = context.informers
+    return storage_versions.StorageVersionController(
+        context.writer(_STORAGE_VERSIONS),
+        informers.of(storage_versions.LEASES, query=storage_versions.OF_SERVERS),
+        informers.of(storage_versions.VERSIONS),
+    )
+
+
+_STORAGE_VERSIONS: Final = "storage-version-garbage-collector"
 _POLICY_STATUS: Final = "validatingadmissionpolicy-status-controller"
 _PUBLISHER: Final = "root-ca-cert-publisher"
 _SIGNING: Final = "certificatesigningrequest-signing-controller"
@@ -91,6 +101,7 @@ PARTS: Final = (
         "certificatesigningrequest-signing-controller", ("certificate-controller",), _certificates
     ),
     Part("resourcequota-controller", ("resourcequota-controller",), _quotas),
+    Part("storageversion-garbage-collector-controller", (_STORAGE_VERSIONS,), _storage_versions),
     *(
         Part(f"{what}-protection-controller", (account,), _protection(account, path))
         for what, account, path in (

@@ -38,7 +38,7 @@ _TAG_BYTES: Final = 16
 _RANDOM_BYTES: Final = _INFO_BYTES + _NONCE_BYTES
 _PLAIN: Final = bytes((PLAIN,))
 _FIRST_BLOCK: Final = b"\x01"
-_STATIC_SALT: Final = b"ultraplane aesgcm v1"
+_STATIC_SALT: Final = "ultraplane {} v1"
 
 Observe: TypeAlias = Callable[[str, str, float | None], None]
 """(`to_storage` or `from_storage`, provider, seconds that it took or None: it failed)."""
@@ -78,12 +78,13 @@ class KeySource(Protocol):
 
 
 class StaticKey:
-    """A key that was configured: the seed follows from it, whatever its length."""
+    """A key that was configured: the seed follows from it and its kind, whatever its length."""
 
     def __init__(self, provider: str, key: bytes) -> None:
         self.provider = provider
+        salt = _STATIC_SALT.format(provider.partition(":")[0]).encode()
         # HKDF's extraction: keys may be shorter than a seed.
-        self._key = SealKey(SealHead(provider).encode(), hmac.digest(_STATIC_SALT, key, "sha256"))
+        self._key = SealKey(SealHead(provider).encode(), hmac.digest(salt, key, "sha256"))
 
     def writing(self) -> SealKey:
         """See KeySource."""

@@ -126,8 +126,9 @@ class AdmissionSection(Section):
     )
     control_config_file: Location | None = Field(
         default=None,
-        description="An AdmissionConfiguration of apiserver.config.k8s.io/v1; what it says of "
-        "PodSecurity counts.",
+        description="An AdmissionConfiguration of apiserver.config.k8s.io/v1: what it says of "
+        "EventRateLimit, ImagePolicyWebhook, PodNodeSelector, PodSecurity and "
+        "PodTolerationRestriction counts.",
     )
 
 

@@ -19,7 +19,7 @@ from ultraplane.policy_files import (
     audit_policy,
     authentication_document,
     authorization_document,
-    pod_security,
+    plugin_configurations,
 )
 
 
@@ -116,7 +116,8 @@ def _check_issuers(config: Config) -> None:
     if not document:
         return
     # As above.
-    from apiserver.oidc.config import ConfigurationUseless, parse_configuration  # noqa: PLC0415
+    from apiserver.config_reader import ConfigurationUseless  # noqa: PLC0415
+    from apiserver.oidc.config import parse_configuration  # noqa: PLC0415
 
     try:
         parse_configuration(document)
@@ -133,10 +134,8 @@ def _check_authorizers(config: Config) -> None:
     if file is None and not modes and auth.authorization_webhook_config_file is None:
         return
     # As above.
-    from apiserver.authorization.config import (  # noqa: PLC0415
-        ConfigurationUseless,
-        parse_configuration,
-    )
+    from apiserver.authorization.config import parse_configuration  # noqa: PLC0415
+    from apiserver.config_reader import ConfigurationUseless  # noqa: PLC0415
     from kube.access import AccessError, read_access  # noqa: PLC0415
 
     name = "auth.authorization_mode" if file is None else "auth.authorization_config"
@@ -165,15 +164,13 @@ def _check_admission(config: Config) -> None:
     admission = config.admission
     if not (admission.enable_plugins or admission.disable_plugins or admission.control_config_file):
         return
+    from apiserver.admission.configurations import check_configurations  # noqa: PLC0415
     from apiserver.admission.names import UnknownPlugin, enabled  # noqa: PLC0415
-    from apiserver.admission.pod_security.configuration import (  # noqa: PLC0415
-        ConfigurationUseless,
-        read_configuration,
-    )
+    from apiserver.config_reader import ConfigurationUseless  # noqa: PLC0415
 
     try:
-        enabled(admission.enable_plugins, admission.disable_plugins)
-        read_configuration(pod_security(admission))
+        wanted = enabled(admission.enable_plugins, admission.disable_plugins)
+        check_configurations(wanted, plugin_configurations(admission))
     except (UnknownPlugin, ConfigurationUseless) as error:
         raise SettingUseless(f"admission: {error}") from error
 

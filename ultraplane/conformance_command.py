@@ -40,6 +40,7 @@ _OWN_SETTINGS: Final[dict[str, Any]] = {
     "storage": {"compaction_age_s": 60, "compaction_interval_s": 5}
 }
 
+_STAGES_S_MAX: Final = 60.0
 _MISSING_IMAGES: Final[dict[str, Any]] = {
     "metadata": {"name": "missing-images"},
     "spec": {
@@ -170,7 +171,11 @@ async def _tell_missing_images(kubeconfig: Path) -> None:
     """Tell simulated nodes which images upstream's specs of stuck rollouts expect to be nowhere."""
     async with _api(kubeconfig) as api:
         stages = Resource(api, "fleet.ultraplane.dev/v1alpha1", "stages", "Stage")
-        await eventually("stages are served", lambda: stages.create(_MISSING_IMAGES))
+        made = "stages are served"
+        try:
+            await eventually(made, lambda: stages.create(_MISSING_IMAGES), within_s=_STAGES_S_MAX)
+        except CaseFailed as error:
+            raise UserError(f"simulated nodes cannot be told of images: {error}") from error
 
 
 def _written(wish: Wish) -> bytes:

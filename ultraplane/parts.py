@@ -35,7 +35,7 @@ from ultraplane.policy_files import (
     audit_policy,
     authentication_document,
     authorization_document,
-    pod_security,
+    plugin_configurations,
 )
 from ultraplane.probes import accepts_connections, answers_ok
 from ultraplane.supervisor import ProcessSpec
@@ -131,7 +131,7 @@ def _admission(admission: AdmissionSection) -> AdmissionSettings:
     return AdmissionSettings(
         enable=admission.enable_plugins,
         disable=admission.disable_plugins,
-        pod_security=pod_security(admission),
+        configurations=plugin_configurations(admission),
     )
 
 

@@ -102,8 +102,8 @@ def audit_policy(audit: AuditSection) -> dict[str, Any]:
     return _document("audit.policy_file", audit.policy_file)
 
 
-def pod_security(admission: AdmissionSection) -> dict[str, Any]:
-    """Return the PodSecurityConfiguration that is in force, {} for none.
+def plugin_configurations(admission: AdmissionSection) -> dict[str, dict[str, Any]]:
+    """Return what plugins are told by the AdmissionConfiguration that is in force, by their names.
 
     Raises:
         DocumentUseless: a file cannot be read, or holds something else.
@@ -115,16 +115,27 @@ def pod_security(admission: AdmissionSection) -> dict[str, Any]:
     plugins = _document(name, path).get("plugins") or []
     if not isinstance(plugins, list) or not all(isinstance(one, dict) for one in plugins):
         raise DocumentUseless(f"{name} {path}: plugins must be a list of objects")
+    found = {}
     for plugin in plugins:
-        if plugin.get("name") != "PodSecurity":
-            continue
-        if plugin.get("path"):
-            return _document(f"{name}: PodSecurity", path.parent / str(plugin["path"]))
+        known = str(plugin.get("name"))
+        file = path
         configuration = plugin.get("configuration") or {}
+        if plugin.get("path"):
+            file = path.parent / str(plugin["path"])
+            configuration = _document(f"{name}: {known}", file)
         if not isinstance(configuration, dict):
-            raise DocumentUseless(f"{name} {path}: the configuration of PodSecurity is no object")
+            raise DocumentUseless(f"{name} {path}: the configuration of {known} is no object")
+        found[known] = _with_absolute_paths(configuration, file.parent)
+    return found
+
+
+def _with_absolute_paths(configuration: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """Return a configuration whose kubeconfig is not named relative to its file any more."""
+    policy = configuration.get("imagePolicy")
+    if not isinstance(policy, dict) or not isinstance(policy.get("kubeConfigFile"), str):
         return configuration
-    return {}
+    file = str(directory / policy["kubeConfigFile"])
+    return {**configuration, "imagePolicy": {**policy, "kubeConfigFile": file}}
 
 
 def _document(name: str, path: Path) -> dict[str, Any]:

@@ -64,6 +64,9 @@ class Plugin:
         """
         raise NotImplementedError
 
+    async def close(self) -> None:
+        """Let go of what was opened; the server ends."""
+
     def validate(self, attributes: Attributes) -> Awaitable[None] | None:
         """Be the validating phase: refuse the object or not; None: that is done.
 

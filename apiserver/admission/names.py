@@ -66,10 +66,6 @@ _OFF: Final = frozenset(
     }
 )
 """Off unless asked for. NodeRestriction is on, as wherever the node authorizer is."""
-UNAVAILABLE: Final = frozenset(
-    {"EventRateLimit", "ImagePolicyWebhook", "PodNodeSelector", "PodTolerationRestriction"}
-)
-"""What upstream has and this server has not: each needs a configuration file of its own."""
 
 
 class UnknownPlugin(ValueError):
@@ -80,7 +76,7 @@ def enabled(enable: Iterable[str], disable: Iterable[str]) -> frozenset[str]:
     """Return the names of the plugins that run.
 
     Raises:
-        UnknownPlugin: a name is none, is named in both, or this server does not have it.
+        UnknownPlugin: a name is none, or is named in both.
     """
     on, off = frozenset(enable), frozenset(disable)
     for flag, names in (("enable", on), ("disable", off)):
@@ -93,7 +89,4 @@ def enabled(enable: Iterable[str], disable: Iterable[str]) -> frozenset[str]:
     both = sorted(on & off)
     if both:
         raise UnknownPlugin(f"{both[0]} is in both, enable- and disable-admission-plugins")
-    missing = sorted(on & UNAVAILABLE)
-    if missing:
-        raise UnknownPlugin(f"--enable-admission-plugins: this server does not have {missing[0]}")
     return frozenset(ORDER) - _OFF - off | on

@@ -10,6 +10,7 @@ from apiserver.admission.facts import Facts
 from apiserver.resources import Resource
 from kube.field import quote
 from kube.json_types import JsonObject
+from kube.quantity import Quantity
 from kube.quota.amounts import ZERO, read
 from kube.quota.pods import totals
 
@@ -106,6 +107,60 @@ class PodResizeValidator(Plugin):
                 f"pod resize is only supported on linux nodes, node {quote(name)} is "
                 f"{quote(system)}"
             )
+
+
+class NodeDeclaredFeatureValidator(Plugin):
+    """A pod that runs is changed only in ways that its node says it can do (KEP-5328)."""
+
+    name = "NodeDeclaredFeatureValidator"
+    validates = True
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
+        """See Plugin."""
+        is_pod = resource.storage == "pods" and subresource in {"", "resize"}
+        return is_pod and operation == UPDATE
+
+    def validate(self, attributes: Attributes) -> None:
+        """See Plugin."""
+        pod, old = attributes.obj, attributes.old
+        assert pod is not None
+        assert old is not None
+        name = pod["spec"].get("nodeName")
+        same = pod["metadata"].get("generation") == old["metadata"].get("generation")
+        if not name or same:
+            return
+        needed = needed_features(pod, old)
+        if not needed:
+            return
+        node = self._facts.read("nodes", "", name)
+        if node is None:
+            raise attributes.forbidden(f"node {quote(name)} not found")
+        declared = (node.get("status") or {}).get("declaredFeatures") or ()
+        if missing := [feature for feature in needed if feature not in declared]:
+            raise attributes.forbidden(
+                f"pod update requires features {', '.join(missing)} which are not available on "
+                f"node {quote(name)}"
+            )
+
+
+def needed_features(pod: JsonObject, old: JsonObject) -> list[str]:
+    """Return what a node has to be able to do to bring about a change of a pod."""
+    new_spec, old_spec = pod["spec"], old["spec"]
+    needed = []
+    is_guaranteed = (old.get("status") or {}).get("qosClass") == "Guaranteed"
+    if is_guaranteed and _cpu_of(new_spec) != _cpu_of(old_spec):
+        needed.append("GuaranteedQoSPodCPUResize")
+    if new_spec.get("resources") != old_spec.get("resources"):
+        needed.append("InPlacePodLevelResourcesVerticalScaling")
+    return needed
+
+
+def _cpu_of(spec: JsonObject) -> list[Quantity]:
+    containers = ((one.get("resources") or {}).get("requests") for one in spec["containers"])
+    return [read(requests).get("cpu", ZERO) for requests in containers]
 
 
 def _too_much(pod: JsonObject, node: JsonObject) -> list[str]:

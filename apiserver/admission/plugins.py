@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from apiserver.admission import optional
 from apiserver.admission.certificates import (
@@ -15,13 +15,22 @@ from apiserver.admission.certificates import (
 )
 from apiserver.admission.chain import Chain, Plugin
 from apiserver.admission.classes import DefaultIngressClass
+from apiserver.admission.event_rates import EventRateLimit
 from apiserver.admission.facts import Facts
+from apiserver.admission.image_policy import ImagePolicyWebhook
 from apiserver.admission.lifecycle import NamespaceLifecycle
 from apiserver.admission.limit_ranges import LimitRanger
 from apiserver.admission.names import ORDER, enabled
+from apiserver.admission.namespace_rules import PodNodeSelector, PodTolerationRestriction
 from apiserver.admission.node_restriction import NodeRestriction
-from apiserver.admission.nodes import PodResizeValidator, PodTopologyLabels, TaintNodesByCondition
+from apiserver.admission.nodes import (
+    NodeDeclaredFeatureValidator,
+    PodResizeValidator,
+    PodTopologyLabels,
+    TaintNodesByCondition,
+)
 from apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
+from apiserver.admission.pod_groups import PodGroupProtection, PodGroupWorkloadExists
 from apiserver.admission.pod_security.configuration import read_configuration
 from apiserver.admission.pod_security.plugin import PodSecurity
 from apiserver.admission.priority import Priority
@@ -63,6 +72,11 @@ def _makers(
     server: Server, authorizer: Authorizer, facts: Facts, caller: Caller
 ) -> Mapping[str, _Make]:
     with_facts: Iterable[Callable[[Facts], Plugin]] = _WITH_FACTS
+    configurations = server.settings.admission.configurations
+
+    def told(name: str) -> Mapping[str, Any]:
+        return configurations.get(name) or {}
+
     makers: dict[str, _Make] = {
         "CertificateApproval": lambda: CertificateApproval(authorizer),
         "CertificateSigning": lambda: CertificateSigning(authorizer),
@@ -74,8 +88,14 @@ def _makers(
         "OwnerReferencesPermissionEnforcement": lambda: OwnerReferencesPermissionEnforcement(
             authorizer, server.catalog
         ),
-        "PodSecurity": lambda: PodSecurity(
-            server, read_configuration(server.settings.admission.pod_security)
+        "EventRateLimit": lambda: EventRateLimit(told("EventRateLimit"), server.clock),
+        "ImagePolicyWebhook": lambda: ImagePolicyWebhook(told("ImagePolicyWebhook"), server.clock),
+        "PodGroupProtection": lambda: PodGroupProtection(server),
+        "PodGroupWorkloadExists": lambda: PodGroupWorkloadExists(server),
+        "PodNodeSelector": lambda: PodNodeSelector(server, told("PodNodeSelector")),
+        "PodSecurity": lambda: PodSecurity(server, read_configuration(told("PodSecurity"))),
+        "PodTolerationRestriction": lambda: PodTolerationRestriction(
+            server, told("PodTolerationRestriction")
         ),
         "ResourceQuota": lambda: ResourceQuota(server, facts, caller),
         "ServiceAccount": lambda: ServiceAccount(server, facts),
@@ -110,6 +130,7 @@ _WITH_FACTS: Final[tuple[Callable[[Facts], Plugin], ...]] = (
     DefaultIngressClass,
     DefaultStorageClass,
     LimitRanger,
+    NodeDeclaredFeatureValidator,
     PersistentVolumeClaimResize,
     PodResizeValidator,
     PodTopologyLabels,

@@ -139,10 +139,12 @@ def account_of(spec: JsonObject) -> str | None:
 
     Returns:
         "" for none; None: the pod can have no twin, as it is to be made on a node of which plugins
-        take labels.
+        take labels, or in a group that may be about to go.
     """
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or ""
-    return name if isinstance(name, str) and not spec.get("nodeName") else None
+    if not isinstance(name, str) or spec.get("nodeName") or spec.get("schedulingGroup"):
+        return None
+    return name
 
 
 def note_enforced(caller: Caller, profile: Profile) -> None:

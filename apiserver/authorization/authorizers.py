@@ -15,11 +15,11 @@ from typing import Any, Final
 from apiserver.authn import User
 from apiserver.authorization.config import (
     AuthorizerSpec,
-    ConfigurationUseless,
     parse_configuration,
 )
 from apiserver.authorization.webhook import AuthorizationWebhook
 from apiserver.authz import ALLOWED, Attributes, Authorizer, Decision, Judge
+from apiserver.config_reader import ConfigurationUseless
 from apiserver.watched_file import WatchedFile
 from kube.access import AccessError
 from runtime.clock import Clock

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from apiserver.authorization.conditions import Condition, NoCondition
-from apiserver.config_reader import ConfigReader
+from apiserver.config_reader import ConfigReader, ConfigurationUseless
 from apiserver.types.formats import is_dns1123_subdomain
 from kube import field as fld
 from kube.go_durations import parse_go_duration
@@ -39,10 +39,6 @@ _KEYS: Final = {
     "timeout",
     "unauthorizedTTL",
 }
-
-
-class ConfigurationUseless(ValueError):
-    """The configuration is wrong; the text says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +85,7 @@ def parse_configuration(document: Any) -> list[AuthorizerSpec]:
     reader = _Reader()
     reader.known(document, "", {"kind", "apiVersion", "authorizers"})
     found = reader.authorizers(document)
-    if fault := reader.told():
-        raise ConfigurationUseless(fault)
+    reader.check()
     return found
 
 

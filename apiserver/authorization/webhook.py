@@ -14,6 +14,7 @@ from apiserver.authorization.conditions import ConditionFailed, are_met
 from apiserver.authorization.config import WebhookSpec
 from apiserver.authorization.reviews import spec_of, whole_spec_of
 from apiserver.authz import NO_OPINION, Attributes, Decision
+from apiserver.remembered import Remembered
 from kube.access import read_access
 from kube.client import ApiClient, ClientLimits, Unreachable
 from kube.json_types import JsonObject
@@ -39,11 +40,10 @@ class AuthorizationWebhook:
     def __init__(self, name: str, spec: WebhookSpec, clock: Clock) -> None:
         limits = ClientLimits(request_timeout_s=spec.timeout_s, retries_max=2, pause_s_max=1.0)
         self._client = ApiClient(read_access(spec.file), clock=clock, limits=limits)
-        self._clock = clock
         self._name = name
         self._spec = spec
         self._at_failure = Decision(allowed=False, denied=spec.denies_at_failure)
-        self._kept: dict[_Key, tuple[Decision, float]] = {}
+        self._kept: Remembered[Decision] = Remembered(_KEPT_MAX, clock)
 
     async def __aenter__(self) -> AuthorizationWebhook:
         await self._client.__aenter__()
@@ -55,8 +55,8 @@ class AuthorizationWebhook:
     def decide(self, user: User, asked: Attributes) -> Decision | None:
         """Return what it said before, or that it has no say; None: it has to be asked."""
         found = self._kept.get(_key(user, asked))
-        if found is not None and found[1] > self._clock.monotonic_s():
-            return found[0]
+        if found is not None:
+            return found
         if not self._spec.conditions:
             return None
         try:
@@ -83,7 +83,10 @@ class AuthorizationWebhook:
             _log.warning("authorization webhook %s answers without a status", self._name)
             return self._at_failure
         decision = _decision(status)
-        self._keep(_key(user, asked), decision)
+        key = _key(user, asked)
+        if len(repr(key)) <= _KEPT_LENGTH_MAX:
+            lasts_s = self._spec.allowed_s if decision.allowed else self._spec.refused_s
+            self._kept.put(key, decision, lasts_s)
         return decision
 
     def _shown(self, spec: JsonObject) -> JsonObject:
@@ -91,15 +94,6 @@ class AuthorizationWebhook:
         if self._spec.version == "v1beta1" and "groups" in spec:
             spec["group"] = spec.pop("groups")
         return spec
-
-    def _keep(self, key: _Key, decision: Decision) -> None:
-        lasts_s = self._spec.allowed_s if decision.allowed else self._spec.refused_s
-        if not lasts_s or len(repr(key)) > _KEPT_LENGTH_MAX:
-            return
-        self._kept.pop(key, None)
-        if len(self._kept) >= _KEPT_MAX:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = decision, self._clock.monotonic_s() + lasts_s
 
 
 def _decision(status: JsonObject) -> Decision:

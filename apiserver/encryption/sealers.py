@@ -4,6 +4,9 @@ The first provider of a resource writes, all of them read: that is how keys are 
 is looked up by its name, then as one of its group ("*.group"), then as any ("*.*"); one that no
 rule names is written in the clear, and sealed objects of it are refused.
 
+Keys of all three kinds that upstream has in the file seal alike here: by the envelope, which does
+what is asked of each, authenticates, and wears no key out (storage.envelope).
+
 Checkpoints hold objects of all resources, so they are sealed as a whole: with the first key that
 anything is written with, opened with any. When nothing is written sealed any more, nor are they.
 """
@@ -38,6 +41,7 @@ from storage.envelope import Envelope, KeySource, StaticKey
 from storage.sealing import Sealer
 
 _CHECKPOINTS: Final = "checkpoints"
+KINDS_WITH_KEYS: Final = ("aesgcm", "aescbc", "secretbox")
 
 
 @dataclass(slots=True)
@@ -173,16 +177,17 @@ def build_sealers(content: bytes, path: str, monotonic_s: Callable[[], float]) -
 def _sources(
     provider: Provider, kms: list[KmsKeys], monotonic_s: Callable[[], float]
 ) -> list[KeySource]:
-    if provider.aesgcm is not None:
-        return [
-            StaticKey(f"aesgcm:v1:{key.name}", base64.b64decode(key.secret))
-            for key in provider.aesgcm
-        ]
+    for kind in KINDS_WITH_KEYS:
+        keys = getattr(provider, kind)
+        if keys is not None:
+            return [
+                StaticKey(f"{kind}:v1:{key.name}", base64.b64decode(key.secret)) for key in keys
+            ]
     if provider.kms is not None:
         key_path = Path(unquote(urlsplit(provider.kms.endpoint).path))
         # What is wrong with the file now is told at once, not by the first write.
         read_keys(key_path)
-        keys = KmsKeys(provider.kms.name, LocalKms(key_path), monotonic_s)
-        kms.append(keys)
-        return [keys]
+        found = KmsKeys(provider.kms.name, LocalKms(key_path), monotonic_s)
+        kms.append(found)
+        return [found]
     return []

@@ -105,9 +105,6 @@ def unsupported(rules: Sequence[ResourceRule]) -> str:
     for index, rule in enumerate(rules):
         for at, provider in enumerate(rule.providers):
             path = f"resources[{index}].providers[{at}]"
-            for name in ("aescbc", "secretbox"):
-                if getattr(provider, name) is not None:
-                    return f"{path}: {name} is not supported by this server: {_HAD}"
             kms = provider.kms
             if kms is not None and kms.api_version == "v1":
                 return (
@@ -123,7 +120,8 @@ def unsupported(rules: Sequence[ResourceRule]) -> str:
 
 
 _HAD: Final = (
-    "use aesgcm, identity, or kms with apiVersion v2 and an endpoint file:///path of a file of keys"
+    "use aesgcm, aescbc, secretbox, identity, or kms with apiVersion v2 and an endpoint "
+    "file:///path of a file of keys"
 )
 
 

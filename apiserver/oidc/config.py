@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from apiserver.authn import AnonymousRule
-from apiserver.config_reader import ConfigReader
+from apiserver.config_reader import ConfigReader, ConfigurationUseless
 from apiserver.oidc.expressions import Expression, NoExpression, compile_over
 from apiserver.oidc.issuer import ClaimMapping, Issuer, Rule
 from apiserver.types.meta import domain_prefixed_path_errors
@@ -33,10 +33,6 @@ _EMAIL_RULE: Final = (
     "claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when "
     "claims.email is used in claimMappings.username.expression"
 )
-
-
-class ConfigurationUseless(ValueError):
-    """The configuration is wrong, or asks for what cannot be done here; the text says where."""
 
 
 def parse_configuration(
@@ -64,8 +60,7 @@ def parse_configuration(
     for key in ("url", "discovery_url"):
         reader.no_duplicates([getattr(one, key) for one in issuers if one is not None], key)
     anonymous = reader.anonymous(document.get("anonymous"))
-    if fault := reader.told():
-        raise ConfigurationUseless(fault)
+    reader.check()
     return [one for one in issuers if one is not None], anonymous
 
 

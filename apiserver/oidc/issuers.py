@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from apiserver.authn import Found
-from apiserver.oidc.config import ConfigurationUseless, parse_configuration
+from apiserver.config_reader import ConfigurationUseless
+from apiserver.oidc.config import parse_configuration
 from apiserver.oidc.issuer import Issuer
 from apiserver.oidc.keys import Fetch, IssuerKeys, fetch
 from apiserver.oidc.tokens import OidcTokens

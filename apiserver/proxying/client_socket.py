@@ -69,10 +69,10 @@ class ClientSocket:
         except (OSError, RuntimeError):
             return
 
-    async def send(self, data: bytes) -> bool:
-        """Send a binary message, waiting while the client is slow; False: it has gone."""
+    async def send(self, data: bytes, opcode: Opcode = Opcode.BINARY) -> bool:
+        """Send a message, waiting while the client is slow; False: it has gone."""
         try:
-            await self._client.write(websocket.encode(Opcode.BINARY, data))
+            await self._client.write(websocket.encode(opcode, data))
         except (OSError, RuntimeError):
             return False
         return True

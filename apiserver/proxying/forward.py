@@ -11,7 +11,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from apiserver.exchange import ClientGone, Exchange
 from apiserver.proxying.rewriting import HTML_BYTES_MAX, Rewriting
@@ -138,8 +138,33 @@ async def pass_on(exchange: Exchange, backends: Backends, onward: Onward) -> Non
         backends.release(connection)
 
 
-async def pass_log_on(exchange: Exchange, backends: Backends, onward: Onward, pod: str) -> None:
+class LogOutlet(Protocol):
+    """What a log is written to."""
+
+    async def start_as(self, code: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """See Exchange."""
+        ...
+
+    async def write(self, chunk: bytes) -> None:
+        """See Exchange."""
+        ...
+
+    async def finish(self) -> None:
+        """See Exchange."""
+        ...
+
+
+async def pass_log_on(
+    exchange: Exchange, backends: Backends, onward: Onward, pod: str, outlet: LogOutlet
+) -> None:
     """Ask a kubelet for a log, as the server itself, and pass it on as plain text.
+
+    Args:
+        exchange: the request.
+        backends: where kubelets are.
+        onward: what is asked, of whom.
+        pod: whose log it is.
+        outlet: where it goes; the exchange, or a websocket.
 
     Raises:
         StatusError: what the kubelet has refused. BackendFailed, ClientGone: as `pass_on`.
@@ -159,10 +184,10 @@ async def pass_log_on(exchange: Exchange, backends: Backends, onward: Onward, po
         if not 200 <= answer.code <= 206:
             text = (await connection.body(_REFUSAL_BYTES_MAX)).decode("utf-8", "replace")
             raise _refusal_of(answer.code, pod, text)
-        await exchange.start_as(200, _LOG_HEADERS)
+        await outlet.start_as(200, _LOG_HEADERS)
         async for chunk in connection.chunks():
-            await exchange.write(chunk)
-        await exchange.finish()
+            await outlet.write(chunk)
+        await outlet.finish()
     except BackendFailed as error:
         exchange.check_client()
         if exchange.code == 0:

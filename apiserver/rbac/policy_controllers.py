@@ -1,6 +1,7 @@
 """The default roles of controllers, each bound to the service account of that name.
 
-All are upstream's, but that of leaderworkerset-controller, which runs here beside them.
+All are upstream's, but that of leaderworkerset-controller, which runs here beside them; upstream
+has that of storage-version-garbage-collector where the API of storage versions is switched on.
 
 Written as `apiserver/rbac/policy.py` reads it: a role's name, and below it, further in, a line for
 each rule: verbs, groups, resources and perhaps names, or verbs, `urls` and paths. `read` is get,
@@ -232,6 +233,10 @@ statefulset-controller
   delete,update core persistentvolumeclaims
   update core pods/finalizers
   events
+storage-version-garbage-collector
+  read coordination.k8s.io leases
+  read,delete internal.apiserver.k8s.io storageversions
+  get,update internal.apiserver.k8s.io storageversions/status
 ttl-after-finished-controller
   read,delete batch jobs
   events

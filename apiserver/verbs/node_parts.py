@@ -35,6 +35,7 @@ from apiserver.proxying.wire import Address, BackendFailed, Backends
 from apiserver.resources import Target
 from apiserver.server import Server
 from apiserver.verbs.admitting import admit_connection
+from apiserver.verbs.sockets import log_outlet, wants_socket
 from kube import field as fld
 from kube import status as st
 from kube import times
@@ -69,7 +70,11 @@ class NodeParts:
         # It has no end by itself, and whoever stops the server is not to wait for it.
         server.shutting_down.add(exchange.abort)
         try:
-            await pass_log_on(exchange, self._backends, onward, target.name)
+            if wants_socket(exchange):
+                async with log_outlet(exchange) as outlet:
+                    await pass_log_on(exchange, self._backends, onward, target.name, outlet)
+            else:
+                await pass_log_on(exchange, self._backends, onward, target.name, exchange)
         except BackendFailed as error:
             url = f"{kubelet.address.scheme}://{kubelet.address.authority}"
             url += onward.target.decode()

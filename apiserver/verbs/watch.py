@@ -23,8 +23,9 @@ from apiserver.verbs.events import EventEncoder, error_line, make_encoder
 from apiserver.verbs.frames import Frames, fits, parts_of
 from apiserver.verbs.plan import parse_revision
 from apiserver.verbs.selection import Selection, select
+from apiserver.verbs.sockets import Outlet, wants_socket, watch_outlet
 from kube import status as st
-from kube.media import negotiate
+from kube.media import MediaType, negotiate
 from runtime.clock import Clock
 from storage.errors import Compacted, StorageError, WatcherClosed, WatcherEvicted
 from storage.event import Event
@@ -42,28 +43,40 @@ _STREAMED_CODES: Final = (410, 504)
 
 
 async def watch(server: Server, exchange: Exchange, target: Target) -> None:
-    """Answer with a stream of events."""
-    resource = target.resource
+    """Answer with a stream of events, by websocket where one is asked for."""
     media = negotiate(exchange.accept, stream=True)
+    if not wants_socket(exchange):
+        await _watch(server, exchange, target, media, exchange)
+        return
+    if media.encoding != "json":
+        raise st.not_acceptable(["application/json"])
+    async with watch_outlet(exchange) as outlet:
+        await _watch(server, exchange, target, media, outlet)
+
+
+async def _watch(
+    server: Server, exchange: Exchange, target: Target, media: MediaType, outlet: Outlet
+) -> None:
+    resource = target.resource
     options = list_options(exchange)
     chosen = select(resource, target, options)
     include = exchange.parameter("includeObject")
     encoder = make_encoder(resource, media, include, server.clock, server.cbor)
-    stream = _Stream(server, exchange, resource, chosen, encoder, options)
+    stream = _Stream(server, outlet, resource, chosen, encoder, options)
     try:
         initial, from_revision = await _start_of(server, resource, options)
         await stream.open(initial=initial, from_revision=from_revision)
     except StorageError as error:
-        await _refuse(exchange, encoder, from_storage_error(error, resource.group_resource))
+        await _refuse(outlet, encoder, from_storage_error(error, resource.group_resource))
     except st.StatusError as error:
-        if exchange.code == 0:
+        if outlet.code == 0:
             raise
-        await _refuse(exchange, encoder, error)
+        await _refuse(outlet, encoder, error)
     finally:
         stream.close()
 
 
-async def _refuse(exchange: Exchange, encoder: EventEncoder, error: st.StatusError) -> None:
+async def _refuse(exchange: Outlet, encoder: EventEncoder, error: st.StatusError) -> None:
     """Report a failure: that of a revision inside the stream, as upstream's clients expect it."""
     if exchange.code == 0:
         if error.code not in _STREAMED_CODES:
@@ -123,7 +136,7 @@ class _Stream:
     def __init__(
         self,
         server: Server,
-        exchange: Exchange,
+        exchange: Outlet,
         resource: Resource,
         chosen: Selection,
         encoder: EventEncoder,

@@ -101,3 +101,30 @@ async def failing(stage: Stage) -> None:
     same(found.get("reason"), "ContainersNotInitialized", "its reason")
     text = "containers with incomplete status: [init1 init2]"
     same(found.get("message"), text, "its message")
+
+
+@case(
+    "[sig-node] InitContainer should not start app containers and fail the pod if init containers "
+    "fail on a RestartNever pod [Conformance] [NodeConformance]"
+)
+async def failing_once(stage: Stage) -> None:
+    """The second fails: the Pod has failed, and its container has never begun."""
+    obj = _pod("pod-init", "/bin/true", "/bin/true", restartPolicy="Never")
+    obj["spec"]["initContainers"][1]["command"] = ["/bin/false"]
+    seen = await _watched(stage, obj, "Failed")
+    inits = [each["state"]["terminated"]["exitCode"] for each in _statuses(seen, "initContainer")]
+    same(inits, [0, 1], "codes of init containers")
+    check(
+        all("terminated" not in each["state"] for each in _statuses(seen, "container")),
+        "the container has never begun",
+    )
+    found = condition(seen, "Initialized") or {}
+    same(found.get("status"), "False", "the condition Initialized")
+    same(found.get("reason"), "ContainersNotInitialized", "its reason")
+    text = "containers with incomplete status: [init2]"
+    same(found.get("message"), text, "its message")
+
+
+def _statuses(seen: JsonObject, kind: str) -> list[JsonObject]:
+    found: list[JsonObject] = seen["status"].get(f"{kind}Statuses") or []
+    return found

@@ -135,28 +135,34 @@ async def adopting(stage: Stage) -> None:
 
 @case("[sig-apps] Job should apply changes to a job status [Conformance]")
 async def status(stage: Stage) -> None:
-    """The status is patched with a condition and read; its start time is not to be changed."""
+    """A condition of nobody's is patched in, given another time, and read."""
     name, resource = "suspend-true-to-false", jobs(stage)
     await resource.create(lasting(name))
     await settled_pods(stage, name)
-    mine = {"type": "CustomConditionType", "status": "True"}
+    times = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
+    mine = {"type": "CustomConditionType", "status": "True", "lastTransitionTime": times[0]}
     patch: Any = {
         "metadata": {"annotations": {"patchedstatus": "true"}},
         "status": {"conditions": [mine]},
     }
     patched = await resource.patch(name, patch, part="status")
     same(patched["metadata"]["annotations"]["patchedstatus"], "true", "the annotation")
-    check(condition(patched, "CustomConditionType"), "the condition is in the answer")
+    same(_since(patched), times[0], "the time of the condition")
 
-    def add(obj: JsonObject) -> None:
-        obj["status"].setdefault("conditions", []).append(
-            {"type": "CustomConditionUpdated", "status": "True"}
-        )
+    def later(obj: JsonObject) -> None:
+        found = condition(obj, "CustomConditionType")
+        assert found is not None
+        found["lastTransitionTime"] = times[1]
 
-    updated = await resource.update(name, add, "status")
-    check(condition(updated, "CustomConditionUpdated"), "the condition that was added")
+    updated = await resource.update(name, later, "status")
+    same(_since(updated), times[1], "the time of the condition")
     read = await resource.get(name, "status")
     same(read["metadata"]["uid"], updated["metadata"]["uid"], "the Job read by its status")
+
+
+def _since(obj: JsonObject) -> str:
+    found: str = (condition(obj, "CustomConditionType") or {}).get("lastTransitionTime", "")
+    return found
 
 
 async def settled_pods(stage: Stage, name: str) -> None:

@@ -221,7 +221,7 @@ def _seq(call: Call) -> Reply:
             span = range(first, last + (1 if step > 0 else -1), step)
         case _:
             return Reply(1, b"", b"usage: seq [FIRST [INC]] LAST\n")
-    if len(span) > _SEQUENCE_MAX:
+    if span[_SEQUENCE_MAX:]:
         raise UnknownProgram("seq of so many")
     return Reply(0, "".join(f"{one}\n" for one in span).encode())
 

@@ -9,6 +9,7 @@ from typing import Final
 from controllers.fleet.machine import Action, Call, Reply, UnknownProgram
 
 _LINES: Final = 10
+_BYTES_MAX: Final = 1 << 20
 
 
 def _options(call: Call, known: str) -> tuple[set[str], list[str]]:
@@ -41,6 +42,8 @@ def _contents(call: Call, paths: list[str]) -> tuple[list[bytes], bytes]:
             errors += f"{call.name}: {path}: Is a directory\n"
         else:
             errors += f"{call.name}: can't open '{path}': No such file or directory\n"
+        if sum(map(len, found)) > _BYTES_MAX:
+            raise UnknownProgram(f"{call.name} of so much")
     return found, errors.encode()
 
 

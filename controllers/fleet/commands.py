@@ -43,6 +43,7 @@ NOT_FOUND: Final = 127
 _BREATH_STEPS: Final = 100
 _CAPTURED_BYTES_MAX: Final = 64 << 10
 _SCRIPTS_MAX: Final = 8
+_VARIABLES_MAX: Final = 1000
 _DIRECTORIES: Final = ("/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/", "/usr/sbin/")
 SHELLS: Final = frozenset({"sh", "bash", "ash", "dash"})
 _SHELL_FLAGS: Final = frozenset("ceuxliv")
@@ -217,6 +218,8 @@ class Interpreter:
 
     def _breathe(self) -> Generator[Pause, int | None, None]:
         self.machine.steps += 1
+        if len(self.machine.variables) > _VARIABLES_MAX:
+            raise UnknownProgram("so many variables")
         if self.machine.steps % _BREATH_STEPS == 0:
             yield Pause(0.0)
 

@@ -40,7 +40,7 @@ _RECENT_S: Final = 10.0
 """Who attaches so early sees everything from the start."""
 _INPUT_BYTES_MAX: Final = 1 << 20
 _LINE_BYTES_MAX: Final = 4096
-_WRITTEN_MAX: Final = 256
+_WRITTEN_MAX: Final = 64
 _READERS: Final = frozenset({"cat", "head", "tail", "wc", "tee", "read", *SHELLS})
 _INTERRUPT, _END, _ERASE = b"\x03", b"\x04", (b"\x7f", b"\x08")
 _PROMPT: Final = b"# "

@@ -20,6 +20,7 @@ from controllers.fleet.machines import GROUP
 from kube.go_durations import parse_go_duration
 from kube.json_types import JsonObject
 
+INVALID_IMAGE: Final = "InvalidImageName"
 _DELAY_S_MAX: Final = 10.0 * 365 * 86_400
 
 
@@ -133,6 +134,13 @@ def life_of(stages: Sequence[Stage], subject: Subject) -> Life:
     life = _from_stages(found, subject.uid) if found else Life()
     own = {key: text for key, text in subject.annotations.items() if key.startswith(PREFIX)}
     return _from_annotations(life, own) if own else life
+
+
+def unusable(life: Life, image: str) -> Life:
+    """Return the life of a pod that has an image whose name is none."""
+    why = f'couldn\'t parse image name "{image}": invalid reference format'
+    text = f'Failed to apply default image tag "{image}": {why}'
+    return life._replace(pull_failure=INVALID_IMAGE, message=text)
 
 
 def in_order(stages: Iterable[Stage]) -> list[Stage]:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 _FILE_BYTES_MAX: Final = 64 << 10
 _FILES_MAX: Final = 256
+_ALL_BYTES_MAX: Final = 1 << 20
 Sink = Callable[[bytes], None]
 
 
@@ -76,6 +77,10 @@ class World(Protocol):
 
     def names(self, path: str) -> list[str] | None:
         """Return what is in a directory; None: it is none."""
+        ...
+
+    def is_shared(self, path: str) -> bool:
+        """Tell whether others may have written there, so that nobody knows what there is."""
         ...
 
 
@@ -199,11 +204,22 @@ class Machine:
     def read(self, text: str) -> bytes | None:
         """Return a file's content; None: there is none."""
         path = self.path(text)
-        return self.files[path] if path in self.files else self.world.read(path)
+        if path in self.files:
+            return self.files[path]
+        found = self.world.read(path)
+        if found is None:
+            self._check(path)
+        return found
+
+    def _check(self, path: str) -> None:
+        """Raise UnknownProgram if nobody knows what there is at a path."""
+        if not self.goes_on and self.world.is_shared(path):
+            raise UnknownProgram(f"what others may have written to {path}")
 
     def names(self, text: str) -> list[str] | None:
         """Return what is in a directory; None: it is none."""
         path = self.path(text).rstrip("/") + "/"
+        self._check(path)
         found = self.world.names(path.rstrip("/") or "/")
         names = set(found or ())
         for file, content in self.files.items():
@@ -214,8 +230,11 @@ class Machine:
 
     def write(self, text: str, content: bytes | None) -> None:
         """Have a file say this; None: be gone."""
-        if len(content or b"") > _FILE_BYTES_MAX or len(self.files) >= _FILES_MAX:
+        size = len(content or b"")
+        if size > _FILE_BYTES_MAX or len(self.files) >= _FILES_MAX:
             raise UnknownProgram("a larger file")
+        if size and size + sum(len(one or b"") for one in self.files.values()) > _ALL_BYTES_MAX:
+            raise UnknownProgram("larger files")
         self.files[self.path(text)] = content
 
     # Variables -----------------------------------------------------------------------------------

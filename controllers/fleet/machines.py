@@ -29,6 +29,8 @@ _RESERVED: Final = {"cpu": "100m", "memory": "100Mi"}
 _NETWORK_BITS: Final = 8
 OS: Final = "linux"
 ARCHITECTURE: Final = "amd64"
+_DECLARED: Final = ("GuaranteedQoSPodCPUResize", "InPlacePodLevelResourcesVerticalScaling")
+"""What kubelets of this version say they can do with pods that run, by upstream's names."""
 
 
 class Machine(NamedTuple):
@@ -162,6 +164,7 @@ def fixed_status(name: str, resources: Resources, host: str, port: int) -> JsonO
             "operatingSystem": OS,
             "architecture": ARCHITECTURE,
         },
+        "declaredFeatures": list(_DECLARED),
         "images": [{"names": ["registry.k8s.io/pause:3.10"], "sizeBytes": 320368}],
     }
     if port:

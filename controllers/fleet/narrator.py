@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from controllers.fleet.containers import Container, State
+from controllers.fleet.lives import INVALID_IMAGE
 from controllers.fleet.pod_life import Pod
 from controllers.recorder import Recorder
 from kube.json_types import JsonObject
@@ -83,6 +84,9 @@ class Narrator:
             namespace, _, pod_name = pod.key.partition("/")
             text = f"Back-off restarting failed container {name} in pod {pod_name}_{namespace}"
             self._recorder.warn(about, "BackOff", f"{text}({pod.uid})")
+        elif one.state is State.NO_IMAGE and pod.life.pull_failure == INVALID_IMAGE:
+            self._recorder.warn(about, "InspectFailed", pod.life.message)
+            self._recorder.warn(about, "Failed", f"Error: {INVALID_IMAGE}")
         elif one.state is State.NO_IMAGE:
             text = pod.life.message or "no such image"
             text = f'Failed to pull image "{image}": {text}'

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from controllers.fleet.pod_fields import Missing, field_text, resource_text
@@ -18,6 +18,7 @@ from kube.json_types import JsonObject
 
 CONFIG_MAP: Final = "configmap"
 SECRET: Final = "secret"
+_SHOWN: Final = frozenset({"configMap", "secret", "downwardAPI", "projected"})
 _REFERENCE: Final = re.compile(r"\$(?:\$|\(([^()]*)\))")
 _TOKEN_VOLUME: Final = "kube-api-access-"
 _DIRECTORIES: Final = ("/bin", "/dev", "/etc", "/home", "/proc", "/root", "/tmp", "/usr", "/var")
@@ -153,6 +154,9 @@ class Scene:
         obj: the pod; only what is needed of it is kept.
         held: what the ConfigMaps and Secrets hold that it names.
         place: where it is.
+
+    Attributes:
+        left: what init containers leave in their files, as far as that was found out.
     """
 
     def __init__(self, obj: JsonObject, held: Held, place: Place) -> None:
@@ -165,9 +169,11 @@ class Scene:
             if key in spec
         }
         groups = ("initContainers", "containers", "ephemeralContainers")
+        self.inits = [one["name"] for one in spec.get("initContainers") or ()]
         self.containers = {one["name"]: one for group in groups for one in spec.get(group) or ()}
         self.held = held
         self.place = place
+        self.left: dict[str, Mapping[str, bytes | None] | None] = {}
 
     @property
     def hostname(self) -> str:
@@ -187,21 +193,34 @@ class Scene:
         return values[path] if path in values else field_text(self.metadata, path)
 
 
+WrittenBefore = Callable[[Scene, str], Mapping[str, bytes | None] | None]
+"""Returns what an init container leaves in its files; None: nobody knows."""
+
+
 class ContainerWorld:
     """What a container finds around it; see machine.World.
+
+    Args of the constructor:
+        scene: the pod.
+        name: the container's.
+        written_before: finds out what init containers leave; None: that is not known.
 
     Raises (by the constructor):
         Missing: a variable has no value, so a kubelet would not make the container.
     """
 
-    def __init__(self, scene: Scene, name: str) -> None:
+    def __init__(
+        self, scene: Scene, name: str, written_before: WrittenBefore | None = None
+    ) -> None:
         self._scene = scene
+        self._written_before = written_before
         self._container = scene.containers[name]
         self.hostname = scene.hostname
         self.address = scene.place.address
         self.environment: Mapping[str, str] = self._variables()
         self._files: dict[str, bytes] | None = None
         self._directories: set[str] = set()
+        self._shared: list[str] = []
 
     # Variables -----------------------------------------------------------------------------------
 
@@ -260,6 +279,11 @@ class ContainerWorld:
             return None
         return sorted({one[len(start) :].partition("/")[0] for one in inner})
 
+    def is_shared(self, path: str) -> bool:
+        """Tell whether others may have written there, so that nobody knows what there is."""
+        self._all()
+        return any(f"{path.rstrip('/')}/".startswith(f"{one}/") for one in self._shared)
+
     def _all(self) -> dict[str, bytes]:
         if self._files is None:
             self._files = self._make_files()
@@ -284,11 +308,37 @@ class ContainerWorld:
                 files[path] = inside[sub]
                 continue
             self._directories.add(path)
+            if (written := self._written(volumes.get(mount["name"]) or {})) is None:
+                self._shared.append(path)
+                continue
+            inside |= written
             start = f"{sub}/" if sub else ""
             for name, content in inside.items():
                 if name.startswith(start):
                     files[f"{path}/{name[len(start) :]}"] = content
         return files
+
+    def _written(self, volume: JsonObject) -> dict[str, bytes] | None:
+        """Return what init containers have left in a volume; None: nobody knows."""
+        if not _SHOWN.isdisjoint(volume):
+            return {}
+        scene, own = self._scene, self._container["name"]
+        if "emptyDir" not in volume:
+            return None
+        found: dict[str, bytes] = {}
+        is_init = own in scene.inits
+        before = scene.inits[: scene.inits.index(own)] if is_init else scene.inits
+        for name, container in scene.containers.items():
+            paths = _paths(container, volume["name"])
+            if name == own or not paths or (is_init and name not in before):
+                continue
+            files = self._written_before(scene, name) if self._written_before else None
+            if name not in before or files is None or len(paths) > 1:
+                return None
+            for path, content in files.items():
+                if path.startswith(f"{paths[0]}/") and content is not None:
+                    found[path[len(paths[0]) + 1 :]] = content
+        return found
 
     def _contents(self, volume: JsonObject) -> Iterator[tuple[str, bytes]]:
         for source in _sources(volume):
@@ -307,6 +357,12 @@ class ContainerWorld:
             return self._resource(item.get("resourceFieldRef") or {})
         except Missing:
             return ""
+
+
+def _paths(container: JsonObject, volume: str) -> list[str]:
+    """Return where a container has a volume."""
+    mounts = container.get("volumeMounts") or ()
+    return [one["mountPath"].rstrip("/") for one in mounts if one["name"] == volume]
 
 
 def _chosen(held: Mapping[str, bytes], items: Iterable[Any] | None) -> Iterator[tuple[str, bytes]]:

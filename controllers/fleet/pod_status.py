@@ -80,12 +80,13 @@ def _conditions(pod: Pod) -> list[JsonObject]:
 def _why(pod: Pod, kind: Condition) -> JsonObject:
     if kind is Condition.READY_TO_START:
         return {}
-    if pod.is_over:
-        if kind is Condition.INITIALIZED and pod.phase == "Failed":
-            return {}
+    if pod.is_over and (kind is not Condition.INITIALIZED or pod.phase == "Succeeded"):
         return {"reason": "PodCompleted" if pod.phase == "Succeeded" else "PodFailed"}
     if kind is Condition.INITIALIZED:
+        # Said of a pod that has failed, too (GeneratePodInitializedCondition).
         left = " ".join(one.shape.name for one in pod.inits if not one.has_succeeded)
+        if not left:
+            return {}
         text = f"containers with incomplete status: [{left}]"
         return {"reason": "ContainersNotInitialized", "message": text}
     if kind is Condition.READY and pod.conditions[Condition.CONTAINERS_READY][0]:

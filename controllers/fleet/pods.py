@@ -18,7 +18,7 @@ import orjson
 from controllers.fleet.admission import refusal_of
 from controllers.fleet.containers import Container, State
 from controllers.fleet.fleet_node import Node
-from controllers.fleet.lives import Stage, Subject, life_of
+from controllers.fleet.lives import Stage, Subject, life_of, unusable
 from controllers.fleet.mounts import Mounts
 from controllers.fleet.narrator import Narrator
 from controllers.fleet.pod_life import MOUNT_S, NEVER, Pod, Verdict
@@ -178,6 +178,8 @@ class Pods:
         metadata, status = obj["metadata"], obj.get("status") or {}
         shape = shape_of(obj["spec"])
         life = life_of(self._around.stages(), _subject(metadata, shape.images))
+        if shape.bad_image and not life.pull_failure:
+            life = unusable(life, shape.bad_image)
         now_s = self._clock.now_s()
         pod = Pod(key, metadata["uid"], shape, life, now_s)
         pod.node = node
@@ -193,6 +195,7 @@ class Pods:
             pod.sent = pod.fingerprint()
         elif (verdict := refusal_of(pod, node)) is not None:
             pod.fail(verdict, now_s)
+            return pod
         if not any(one.has_run for one in pod.containers):
             self._around.mounts.admit(pod, obj)
         self._around.supplies.admit(pod, obj)

@@ -126,6 +126,10 @@ class Process:
         except UnknownProgram as error:
             self.unknown = str(error)
             return
+        except Exception as error:  # noqa: BLE001 - no script may end the fleet
+            # Numbers that are too large, scripts that are nested too deep.
+            self.unknown = f"what leads to {error!r}"[:200]
+            return
         self._is_begun, self._send = True, None
         if pause.repeats:
             self.is_endless = True
@@ -161,7 +165,7 @@ class Script:
         words = list(self.words)
         if self.scene is not None:
             try:
-                world = ContainerWorld(self.scene, self.name)
+                world = ContainerWorld(self.scene, self.name, written_before)
             except Missing:
                 world = _NOWHERE
             words = [expand(one, world.environment) for one in words]
@@ -190,6 +194,24 @@ def _foresee(process: Process, steps: int) -> Outcome:
     return Outcome(math.inf if is_over else machine.elapsed_s, is_final=is_over)
 
 
+def written_before(scene: Scene, name: str) -> Mapping[str, bytes | None] | None:
+    """Return what an init container leaves in its files; None: nobody knows."""
+    if name not in scene.left:
+        scene.left[name] = _written_by(scene, name)
+    return scene.left[name]
+
+
+def _written_by(scene: Scene, name: str) -> Mapping[str, bytes | None] | None:
+    container = scene.containers[name]
+    words = (*(container.get("command") or ()), *(container.get("args") or ()))
+    if understand(words) is None:
+        return None
+    process = Script(words, bool(container.get("stdin")), name, scene).process(0.0, _ignore)
+    while not (process.is_over or process.is_endless) and process.machine.steps < _STEPS_MAX:
+        process.advance(math.inf, 100)
+    return process.machine.files if process.code == 0 else None
+
+
 def _ignore(_data: bytes) -> None:
     pass
 
@@ -216,6 +238,9 @@ class _Nowhere:
 
     def names(self, _path: str) -> list[str] | None:
         return None
+
+    def is_shared(self, _path: str) -> bool:
+        return False
 
 
 _NOWHERE: Final = _Nowhere()
@@ -247,7 +272,7 @@ def _begins_known(words: tuple[str, ...]) -> bool:
         )
         try:
             return not text or _is_known(_first(read_script(text)))
-        except NotUnderstood:
+        except (NotUnderstood, RecursionError):
             return False
     return name in ACTIONS or name in _CONTROL or "$(" in name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -15,6 +16,13 @@ from kube.json_types import JsonObject
 _SHAPES_MAX: Final = 8192
 _SHELL_IMAGES: Final = frozenset({"alpine", "bash", "busybox", "debian", "fedora", "ubuntu"})
 """Images that run a shell unless they are told otherwise."""
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE: Final = re.compile(
+    rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?::\w[\w.-]{0,127})?(?:@[A-Za-z][\w+.-]*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+"""The reference of an image, as github.com/distribution/reference has it."""
 CRITICAL: Final = 2_000_000_000
 """Pods of this priority are not evicted, as upstream's critical ones."""
 
@@ -63,6 +71,7 @@ class PodShape(NamedTuple):
         gates: the conditions that readiness waits for.
         ports: those of the node that it wants.
         ephemerals: containers that were added later.
+        bad_image: an image whose name is none; empty: all are.
     """
 
     containers: tuple[ContainerShape, ...]
@@ -73,11 +82,7 @@ class PodShape(NamedTuple):
     priority: int
     ports: tuple[HostPort, ...]
     ephemerals: tuple[ContainerShape, ...] = ()
-
-    @property
-    def has_commands(self) -> bool:
-        """Whether any container has a command that is understood."""
-        return any(one.command is not None for one in self.containers)
+    bad_image: str = ""
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -158,7 +163,15 @@ def _shape(spec: JsonObject) -> PodShape:
             _container(one, "Never", is_init=False)._replace(is_ephemeral=True)
             for one in spec.get("ephemeralContainers") or ()
         ),
+        _bad_image(spec),
     )
+
+
+def _bad_image(spec: JsonObject) -> str:
+    images = (
+        one.get("image") or "" for one in (*(spec.get("initContainers") or ()), *spec["containers"])
+    )
+    return next((one for one in images if one and not _IMAGE.fullmatch(one)), "")
 
 
 def _host_ports(spec: JsonObject) -> Iterator[HostPort]:

@@ -11,6 +11,8 @@ from controllers.fleet.shell_terms import TermFault, value_of
 from controllers.fleet.shell_words import Arithmetic, Output, Part, Text, Variable, Word
 
 _FIELDS_MAX: Final = 10_000
+_WORD_MAX: Final = 16 << 10
+_WORDS_MAX: Final = 256 << 10
 Texts = Generator[Pause, int | None, list[str]]
 OneText = Generator[Pause, int | None, str]
 
@@ -32,9 +34,12 @@ class Expansion:
     def fields(self, words: Iterable[Word]) -> Texts:
         """Return the words that words become: none or several each."""
         fields: list[str] = []
+        length = 0
         for word in words:
-            fields += yield from self._split(word)
-            if len(fields) > _FIELDS_MAX:
+            found = yield from self._split(word)
+            fields += found
+            length += sum(map(len, found))
+            if len(fields) > _FIELDS_MAX or length > _WORDS_MAX:
                 raise UnknownProgram("so many words")
         return fields
 
@@ -43,7 +48,10 @@ class Expansion:
         found = []
         for part in word:
             found.append((yield from self._value(part)))
-        return "".join(found)
+        text = "".join(found)
+        if len(text) > _WORD_MAX:
+            raise UnknownProgram("so long a word")
+        return text
 
     def _split(self, word: Word) -> Texts:
         """Return what a word becomes: none or several, where values are not in quotes."""

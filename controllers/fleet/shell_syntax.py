@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from controllers.fleet.shell_words import NotUnderstood, Source, Text, Word, WordReader
+from controllers.fleet.shell_words import (
+    DEPTH_MAX,
+    NotUnderstood,
+    Source,
+    Text,
+    Word,
+    WordReader,
+)
 
 _NODES_MAX: Final = 1000
-_NESTING_MAX: Final = 16
 _ASSIGNED: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _BARE: Final = re.compile(r"[a-z]+|[{}!]")
 _OPERATORS: Final = ("&&", "||", ";;", ";", "&", "|", "(", ")", "\n")
@@ -177,7 +183,7 @@ class _Reader:
     def read_list(self) -> Node:
         """Return commands up to what ends them: a word such as `done`, a parenthesis, the end."""
         self._nesting += 1
-        if self._nesting > _NESTING_MAX:
+        if self._source.depth + self._nesting > DEPTH_MAX:
             raise NotUnderstood("it is nested too deep")
         items: list[Node] = []
         source = self._source

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 TEXT_MAX: Final = 32 << 10
-_DEPTH_MAX: Final = 16
+DEPTH_MAX: Final = 8
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9?#@*$!-]")
 _BRACED: Final = re.compile(r"(#?)([A-Za-z_][A-Za-z0-9_]*|[0-9]{1,2}|[?#@*$-])(:?[-+=?])?")
 _ENDS: Final = frozenset(" \t\n;&|<>()")
@@ -79,7 +79,7 @@ class Source:
     def __init__(self, text: str, depth: int = 0) -> None:
         if len(text) > TEXT_MAX:
             raise NotUnderstood("it is too long")
-        if depth > _DEPTH_MAX:
+        if depth > DEPTH_MAX:
             raise NotUnderstood("it is nested too deep")
         self.text = text
         self.at = 0
@@ -112,6 +112,7 @@ class WordReader:
     def __init__(self, source: Source, read_script: ReadScript) -> None:
         self._source = source
         self._read_script = read_script
+        self._braces = 0
 
     def read(self) -> Word:
         """Return the word that begins here; empty: none does."""
@@ -204,6 +205,9 @@ class WordReader:
         source.at = found.end()
         size, name, operator = found.groups()
         parts: list[Part] = []
+        self._braces += 1
+        if self._braces > DEPTH_MAX:
+            raise NotUnderstood("it is nested too deep")
         while not source.takes("}"):
             if operator is None or size or not (char := source.peek()):
                 raise NotUnderstood("what is in braces is not known")
@@ -214,4 +218,5 @@ class WordReader:
                 parts += self._part(char)
             else:
                 parts.append(Text(self._plain(_ENDS | frozenset("'\"\\$`}"))))
+        self._braces -= 1
         return Variable(name, "#" if size else operator or "", tuple(parts), is_quoted)

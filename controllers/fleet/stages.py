@@ -103,6 +103,8 @@ class StageWatch:
         await self.install()
         while not await self._is_served():
             await self._client.clock.sleep(_LOOK_S)
+            # The server may not have been there yet when the type was to be made.
+            await self.install()
         reflector = Reflector(self._client, PATH, self._book)
         scope.spawn(reflector.run(), name="watch of stages")
 

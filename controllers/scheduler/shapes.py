@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import orjson
@@ -26,6 +28,7 @@ from controllers.volumes.device_facts import claim_name
 from kube.json_types import JsonObject
 
 _KNOWN_MAX: Final = 65_536
+_DIGEST_BYTES: Final = 16
 _ALIKE: Final = (
     "affinity",
     "nodeSelector",
@@ -49,6 +52,7 @@ _VOLUMES: Final = (
     "portworxVolume",
     "rbd",
 )
+_OFTEN_ALIKE: Final = ("containers", "initContainers", "overhead", "resources", "tolerations")
 DEFAULT_SCHEDULER: Final = "default-scheduler"
 
 
@@ -130,7 +134,6 @@ class Group(NamedTuple):
 class Shapes:
     """Finds the shape and the group of a pod; what was not seen for long is made anew."""
 
-    default_spreads: bool = True
     _shapes: OrderedDict[bytes, Shape] = field(default_factory=OrderedDict)
     _groups: OrderedDict[tuple[object, ...], Group] = field(default_factory=OrderedDict)
     _numbers: int = 0
@@ -169,7 +172,9 @@ class Shapes:
         if spec.get("resourceClaims") or any(volume.get("ephemeral") for volume in volumes):
             own = (metadata["name"], metadata.get("uid", ""))
         parts.append(own)
-        key = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
+        # What orjson returns takes whole pages of memory when it is kept.
+        written = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
+        key = blake2b(written, digest_size=_DIGEST_BYTES).digest()
         shape = self._shapes.get(key)
         if shape is None:
             self._numbers += 1
@@ -193,6 +198,31 @@ class Shapes:
         return group
 
 
+class _Parts(NamedTuple):
+    """What shapes share that differ in affinity alone, as those of a DaemonSet's pods do."""
+
+    requests: Amounts
+    nonzero: tuple[int, int]
+    ports: tuple[Port, ...]
+    images: tuple[str, ...]
+    tolerations: tuple[terms.Toleration, ...]
+
+
+@lru_cache(maxsize=4096)
+def _parts_of(written: bytes) -> _Parts:
+    """Return what is said in members of a spec, `_OFTEN_ALIKE`, given as JSON."""
+    spec = dict(zip(_OFTEN_ALIKE, orjson.loads(written), strict=True))
+    nonzero = pod_requests(spec, NONZERO_DEFAULTS)
+    containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    return _Parts(
+        {name: amount for name, amount in pod_requests(spec).items() if amount},
+        (nonzero.get(CPU, 0), nonzero.get(MEMORY, 0)),
+        host_ports(spec),
+        tuple(one.get("image") or "" for one in containers),
+        terms.parse_tolerations(spec),
+    )
+
+
 def _container(container: JsonObject) -> tuple[object, ...]:
     ports = [port for port in container.get("ports") or () if port.get("hostPort")]
     return (
@@ -212,21 +242,19 @@ def _make(
 ) -> Shape:
     spec = pod["spec"]
     own = pod["metadata"].get("namespace", "")
-    requests = {name: amount for name, amount in pod_requests(spec).items() if amount}
-    nonzero = pod_requests(spec, NONZERO_DEFAULTS)
     spreads = terms.parse_spreads(spec, pod["metadata"].get("labels") or {})
-    containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    parts = _parts_of(orjson.dumps([spec.get(name) for name in _OFTEN_ALIKE]))
     return Shape(
         number=number,
         namespace=whose[0],
         scheduler=spec.get("schedulerName") or DEFAULT_SCHEDULER,
         priority=int(spec.get("priority") or 0),
         preempts=spec.get("preemptionPolicy") != "Never",
-        requests=requests,
-        nonzero=(nonzero.get(CPU, 0), nonzero.get(MEMORY, 0)),
-        ports=host_ports(spec),
-        images=tuple(one.get("image") or "" for one in containers),
-        tolerations=terms.parse_tolerations(spec),
+        requests=parts.requests,
+        nonzero=parts.nonzero,
+        ports=parts.ports,
+        images=parts.images,
+        tolerations=parts.tolerations,
         nodes=terms.parse_node_rules(spec),
         spreads=spreads or default,
         affinity=terms.parse_pod_terms(spec, "podAffinity", own),

@@ -107,7 +107,9 @@ class Store:
         else:
             self._unindex(key, old[2])
             values = self._index(key, values)
-        shard[key] = (raw or orjson.dumps(obj), revision, values, self._generation)
+        # A copy, as what orjson returns takes up to three times its length when it is kept.
+        kept = raw or bytes(memoryview(orjson.dumps(obj)))
+        shard[key] = (kept, revision, values, self._generation)
         return None if old is None else Before(old[0], old[1])
 
     def drop(self, key: str) -> bytes | None:

@@ -35,6 +35,7 @@ from tests.bench import (
     informer_scenario,
     jetstream_load,
     list_memory,
+    memory_scenario,
     node_scenario,
     node_watches,
     objects,
@@ -45,6 +46,7 @@ from tests.bench import (
     scheduler_scenario,
     watch_scenarios,
     worker_scenario,
+    write_cost_scenario,
     wrk,
 )
 from tests.bench.endpoint import Endpoint, Refused
@@ -68,7 +70,9 @@ SCENARIOS: Final[dict[str, Callable[[Scene], list[Figure]]]] = {
     "definitions": definition_scenarios.definitions,
     "patches": scenarios.patches,
     "renewals": scenarios.renewals,
+    "write costs": write_cost_scenario.write_costs,
     "lists at scale": list_memory.lists_at_scale,
+    "memory": memory_scenario.memory_at_scale,
     "partitions": partitions.partitions,
     "workers": worker_scenario.workers,
     "authorization": bench_authorization.authorization,
@@ -89,11 +93,13 @@ _OWN_CLUSTERS: Final = frozenset(
         "fleet",
         "informers",
         "jetstream",
+        "memory",
         "nodes",
         "partitions",
         "recovery",
         "scheduler",
         "workers",
+        "write costs",
     }
 )
 _JOURNAL_BENCH: Final = "tests.bench.bench_journal"
@@ -139,7 +145,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--scale",
         action="store_true",
-        help="200,000 listed pods, 100,000 nodes, a million objects recovered: minutes",
+        help="200,000 listed pods, 100,000 nodes, a million objects kept and recovered: minutes",
     )
     parser.add_argument("--json", help="also write the figures to this file")
     return parser.parse_args()

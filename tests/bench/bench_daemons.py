@@ -10,10 +10,10 @@ import asyncio
 import time
 from typing import Any, Final
 
+from controllers.nodes.book import NodeBook
 from controllers.workloads.daemon_pods import Freshness
 from controllers.workloads.daemon_survey import Rules, Survey, survey_nodes
 from controllers.workloads.history import POD_LABEL
-from controllers.workloads.node_book import NodeBook
 from controllers.workloads.node_fit import NodeFit
 from controllers.workloads.pods import Owner, PodBrief
 from kube.informers.changes import Change

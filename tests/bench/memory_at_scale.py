@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -103,8 +103,8 @@ def stored_bytes(path: Path) -> dict[str, float]:
     return found
 
 
-def report_gets(cluster: Cluster, source: Source) -> None:
-    """Print what a get takes."""
+def report_gets(cluster: Cluster, source: Source) -> float:
+    """Print what a get takes; return its p99 in microseconds."""
     endpoint, chance = cluster.endpoint, random.Random(2)
     connection, times_us = endpoint.connect(), []
     names = (chance.choice(source.names) for _ in range(READS + 500))
@@ -122,6 +122,7 @@ def report_gets(cluster: Cluster, source: Source) -> None:
     p50, p99 = times_us[len(times_us) // 2], times_us[len(times_us) * 99 // 100]
     what = source.kind.storage
     say(f"  get of {what:<15}p50 {p50:,.0f} µs, p99 {p99:,.0f} µs, server {cpu:.1f} µs CPU")
+    return p99
 
 
 def report_list(cluster: Cluster) -> None:
@@ -150,23 +151,35 @@ def report_creates(cluster: Cluster, marker: str) -> None:
     say(f"  create                CPU {', '.join(texts)}")
 
 
-def measure_pods(cluster: Cluster, count: int, rate: float) -> float:
-    """Load pods, and report before compression begins and after; return the bytes at the end."""
-    loaded, total = sources(KINDS[:1], cluster.endpoint), 0.0
+class Measured(NamedTuple):
+    """What came of it.
+
+    Attributes:
+        total_bytes: all memory in use at the end.
+        get_p99_us: of a get, before compression begins and at the end.
+    """
+
+    total_bytes: float
+    get_p99_us: tuple[float, ...] = ()
+
+
+def measure_pods(cluster: Cluster, count: int, rate: float) -> Measured:
+    """Load pods, and report before compression begins and after."""
+    loaded, total, p99s_us = sources(KINDS[:1], cluster.endpoint), 0.0, []
     for number, marker in ((FIRST, "before"), (count - FIRST, "after")):
         begun_s = time.monotonic()
         asyncio.run(load(cluster, loaded, number, rate))
         say(f"\nloaded in {time.monotonic() - begun_s:,.1f} s")
         settle(cluster)
         total = report_memory(cluster, loaded)
-        report_gets(cluster, loaded[0])
+        p99s_us.append(report_gets(cluster, loaded[0]))
         report_list(cluster)
         report_creates(cluster, marker)
-    return total
+    return Measured(total, tuple(p99s_us))
 
 
-def measure_objects(cluster: Cluster, count: int, rate: float) -> float:
-    """Load the mix, report, kill the API server; return the bytes."""
+def measure_objects(cluster: Cluster, count: int, rate: float) -> Measured:
+    """Load the mix, report, kill the API server."""
     loaded = sources(KINDS, cluster.endpoint)
     begun_s = time.monotonic()
     asyncio.run(load(cluster, loaded, count, rate))
@@ -182,7 +195,7 @@ def measure_objects(cluster: Cluster, count: int, rate: float) -> float:
     report_creates(cluster, "after")
     with killed(cluster) as ready_s:
         say(f"  ready after kill -9         {ready_s:10,.2f} s")
-    return total
+    return Measured(total)
 
 
 def say(text: str) -> None:
@@ -203,6 +216,7 @@ def main() -> int:
     parser.add_argument("--compression", choices=("auto", "off"), default="auto")
     parser.add_argument("--bytes-max", type=float, default=float("inf"), help="the bar")
     parser.add_argument("--data-dir", help="where to keep the data; a temporary directory")
+    parser.add_argument("--json", help="also write what came of it to this file")
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="ultraplane-bench-", dir=given.data_dir) as directory,
@@ -212,10 +226,12 @@ def main() -> int:
         for number in range(cluster_pods.NAMESPACES):
             objects.create_namespace(cluster.endpoint, f"team-{number}")
         if given.objects:
-            total = measure_objects(cluster, given.objects, given.rate)
+            measured = measure_objects(cluster, given.objects, given.rate)
         else:
-            total = measure_pods(cluster, given.pods, given.rate)
-    return int(total > given.bytes_max)
+            measured = measure_pods(cluster, given.pods, given.rate)
+    if given.json:
+        Path(given.json).write_bytes(orjson.dumps(measured._asdict()))
+    return int(measured.total_bytes > given.bytes_max)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def bare_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A running cluster without controllers: nobody but the test writes, lists or watches."""
-    settings = {"supervisor": {"controllers": False}}
+    """A running cluster without controllers: nobody but the test writes, lists or watches.
+
+    It has no console, either.
+    """
+    settings = {"supervisor": {"controllers": False}, "server": {"console": False}}
     with run_cluster(tmp_path_factory.mktemp("bare-cluster"), settings) as running:
         yield running
 

@@ -232,3 +232,72 @@ def test_a_pod_learns_the_zone_of_its_node(cluster: Cluster, namespace: str, spa
     labels = cluster.call("GET", f"{space}/pods/p").json["metadata"]["labels"]
     assert labels["topology.k8s.io/zone"] == "z1"
     assert "other" not in labels
+
+
+def test_a_running_pod_is_resized_only_as_its_node_says_that_it_can(
+    cluster: Cluster, namespace: str, space: str
+) -> None:
+    node = named(f"able-{namespace}")
+    node["metadata"]["labels"] = {"kubernetes.io/os": "linux"}
+    made(cluster, "/api/v1/nodes", node)
+    status: Json = {"allocatable": {"cpu": "8", "memory": "8Gi"}}
+    merge = "application/merge-patch+json"
+    path = f"/api/v1/nodes/able-{namespace}/status"
+    assert cluster.call("PATCH", path, {"status": status}, content_type=merge).code == 200
+    obj, amounts = pod("p", f"able-{namespace}"), {"cpu": "1", "memory": "1Gi"}
+    obj["spec"]["containers"][0]["resources"] = {"requests": amounts, "limits": amounts}
+    made(cluster, f"{space}/pods", obj)
+    amounts["cpu"] = "2"
+    container = {"name": "main", "resources": {"requests": amounts, "limits": amounts}}
+    resize = {"spec": {"containers": [container]}}
+    strategic = "application/strategic-merge-patch+json"
+    resizing = f"{space}/pods/p/resize"
+    assert _refused(
+        cluster.call("PATCH", resizing, resize, content_type=strategic),
+        "pod update requires features GuaranteedQoSPodCPUResize which are not available on node "
+        f'"able-{namespace}"',
+    )
+    status["declaredFeatures"] = ["GuaranteedQoSPodCPUResize"]
+    assert cluster.call("PATCH", path, {"status": status}, content_type=merge).code == 200
+    assert cluster.call("PATCH", resizing, resize, content_type=strategic).code == 200
+
+
+def test_a_pod_group_is_of_a_workload_that_is_there(cluster: Cluster, namespace: str) -> None:
+    space = f"/apis/scheduling.k8s.io/v1beta1/namespaces/{namespace}"
+    policy = {"basic": {}}
+    template = {"name": "t", "schedulingPolicy": policy}
+
+    def group(name: str, wanted: str) -> Answer:
+        spec = {
+            "workloadRef": {"workloadName": "w", "templateName": wanted},
+            "schedulingPolicy": policy,
+        }
+        return cluster.call("POST", f"{space}/podgroups", named(name, spec=spec))
+
+    assert _refused(group("g", "t"), 'PodGroup rejected: Workload "w" not found')
+    made(cluster, f"{space}/workloads", named("w", spec={"podGroupTemplates": [template]}))
+    assert _refused(
+        group("g", "u"), 'PodGroup rejected: PodGroupTemplate "u" not found in Workload "w"'
+    )
+    assert group("g", "t").code == 201
+
+
+def test_a_pod_group_that_is_being_deleted_gets_no_more_pods(
+    cluster: Cluster, namespace: str, space: str
+) -> None:
+    groups = f"/apis/scheduling.k8s.io/v1beta1/namespaces/{namespace}/podgroups"
+    group = named("g", spec={"schedulingPolicy": {"basic": {}}})
+    group["metadata"]["finalizers"] = ["example.com/held"]
+    made(cluster, groups, group)
+    member = pod("a")
+    member["spec"]["schedulingGroup"] = {"podGroupName": "g"}
+    made(cluster, f"{space}/pods", member)
+    assert cluster.call("DELETE", f"{groups}/g").code == 200
+    member["metadata"]["name"] = "b"
+    assert _refused(
+        cluster.call("POST", f"{space}/pods", member),
+        'cannot create Pod referencing PodGroup "g" because it is being deleted',
+    )
+    release = {"metadata": {"finalizers": None}}
+    merge = "application/merge-patch+json"
+    assert cluster.call("PATCH", f"{groups}/g", release, content_type=merge).code == 200

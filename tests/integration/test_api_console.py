@@ -308,3 +308,10 @@ def test_a_stream_takes_no_seat_while_it_lasts(cluster: Cluster, role: str) -> N
         level = stream.next("tick")["levels"]["global-default"]
     assert level["dispatched"] > 0
     assert level["seats"] == level["executing"] == 0
+
+
+def test_where_it_is_switched_off_there_is_nothing(bare_cluster: Cluster) -> None:
+    admin = {"Authorization": f"Bearer {bare_cluster.token}"}
+    for path in ("/console", "/console/app.js", LIVE):
+        assert fetch(bare_cluster, path, **admin).code == 404
+        assert fetch(bare_cluster, path).code == 403

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import http.client
 import re
 import socket
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import websocket
 
 from apiserver.proxying.kubelets import WEBSOCKETS
 from apiserver.proxying.websocket import accept_head
@@ -111,6 +113,20 @@ def test_every_log_option_reaches_the_kubelet(place: Place) -> None:
     )
     place.pods.get("p/log?sinceTime=2026-01-02T03:04:05%2B01:00&stream=Stderr")
     assert place.kubelet.last.target.endswith("sinceTime=2026-01-02T02%3A04%3A05Z&stream=Stderr")
+
+
+def test_a_log_comes_by_websocket_in_messages_of_the_chosen_protocol(place: Place) -> None:
+    text, binary = websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY
+    url = f"ws://{HOST}:{place.cluster.plain_port}{place.path}/log"
+    header = [f"Authorization: Bearer {place.cluster.token}"]
+    for offered, opcode, log in (
+        ([], binary, LOG),
+        (["x", "base64.binary.k8s.io"], text, base64.b64encode(LOG)),
+    ):
+        link = websocket.create_connection(url, 20, header=header, subprotocols=offered)
+        assert link.subprotocol == (offered[-1] if offered else None)
+        assert [link.recv_data() for _ in range(2)] == [(opcode, b""), (opcode, log)]
+        link.shutdown()
 
 
 def test_log_options_that_exclude_each_other_are_refused(place: Place) -> None:
@@ -434,7 +450,8 @@ def test_a_slow_client_holds_the_kubelet_back(place: Place) -> None:
 
 
 def test_a_server_that_stops_does_not_wait_for_sessions(tmp_path: Any) -> None:
-    with run_cluster(tmp_path) as cluster:
+    # Its pod is not to wait for an account that a controller makes.
+    with run_cluster(tmp_path, {"admission": {"disable_plugins": "ServiceAccount"}}) as cluster:
         authority = cluster.directory / "pki" / "ca.crt"
         with running_backend(tmp_path / "kubelet", _endless, client_ca=authority) as backend:
             nodes = collection(cluster, "", "nodes")

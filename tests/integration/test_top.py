@@ -11,8 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.integration.cluster import ROOT, Cluster, free_port
 
 _S_MAX = 30.0
@@ -87,14 +85,6 @@ def _read_until(descriptor: int, wanted: bytes) -> bytes:
     return seen
 
 
-def test_where_no_cluster_is_it_says_how_to_have_one(tmp_path: Path) -> None:
-    for command in ("top", "console"):
-        told = run(command, "--data-dir", str(tmp_path))
-        assert told.returncode == 1
-        assert "there is no cluster" in told.stderr
-        assert "ultraplane up" in told.stderr
-
-
 def test_a_server_that_does_not_answer_is_named(cluster: Cluster, tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     port = free_port()
@@ -140,10 +130,3 @@ def test_the_consoles_address_has_the_admins_token_behind_the_hash(cluster: Clus
         headers=headers,
     )
     assert user.json["status"]["userInfo"]["username"] == "kubernetes-admin"
-
-
-@pytest.mark.parametrize("command", ["top", "console"])
-def test_help_says_what_it_is_for(command: str) -> None:
-    told = run(command, "--help")
-    assert told.returncode == 0
-    assert "Example" in told.stdout

@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from apiserver.admission.pod_security.levels import LEVELS, LevelVersion, Policy, parse_version
+from apiserver.config_reader import ConfigurationUseless
 
 _KEYS: Final = frozenset({"apiVersion", "kind", "defaults", "exemptions"})
 _EXEMPT: Final = ("namespaces", "usernames", "runtimeClasses")
 _MODES: Final = frozenset(
     f"{mode}{suffix}" for mode in Policy._fields for suffix in ("", "-version")
 )
-
-
-class ConfigurationUseless(ValueError):
-    """A PodSecurityConfiguration says what cannot be; the server must not start."""
 
 
 class Configuration(NamedTuple):

@@ -3,7 +3,7 @@
 // nodes and for a hundred thousand, and a change costs its pixel. Where cells are large, lines of
 // the ground are drawn between them.
 
-import { colours, style } from "./colours.js";
+import { colours } from "./colours.js";
 import { layOut } from "./layout.js";
 import { HEALTH, health } from "./nodes.js";
 
@@ -11,6 +11,8 @@ const HEAD = 20; // of a block's heading, in pixels
 const GAPS_FROM = 5; // pixels of a cell from which on there are gaps between them
 const ZOOM_MAX = 60; // pixels of a cell
 const RELAY_MS = 400;
+const { compare } = new Intl.Collator("en", { numeric: true });
+const byName = (a, b) => compare(a.name, b.name);
 
 export class HeatMap {
   /** canvas: to draw on. nodes: what to draw. */
@@ -102,7 +104,7 @@ export class HeatMap {
       }
       group.slots.push(slot);
     }
-    const order = grouping === "zone" ? (a, b) => (a.name < b.name ? -1 : 1) : (a, b) => a.key - b.key;
+    const order = grouping === "zone" ? byName : (a, b) => a.key - b.key;
     return [...groups.values()].sort(order);
   }
 
@@ -316,5 +318,3 @@ export class HeatMap {
     canvas.addEventListener("dblclick", () => this.fit());
   }
 }
-
-export { style };

@@ -45,30 +45,28 @@ export function showTiles(place, figures, sees) {
 function nodesTile(now, sees) {
   const nodes = now.nodes;
   if (!sees.nodes) return tile("Nodes", "–", "", "you may not list them");
-  const troubles = [];
+  const troubles = [nodes.complete ? `of ${count(nodes.total)}` : "reading …"];
   if (nodes.notReady) troubles.push(`${count(nodes.notReady)} not ready`);
   if (nodes.unknown) troubles.push(`${count(nodes.unknown)} unknown`);
   if (nodes.cordoned) troubles.push(`${count(nodes.cordoned)} cordoned`);
-  const more = troubles.join(", ") || (nodes.complete ? "all ready" : "reading …");
   const kind = nodes.notReady || nodes.unknown ? "warn" : "";
-  return tile("Nodes ready", count(nodes.ready), `of ${count(nodes.total)}`, more, kind);
+  return tile("Nodes ready", count(nodes.ready), "", troubles.join(", "), kind);
 }
 
 function podsTile(now, sees) {
   const pods = now.pods;
   if (!sees.pods) return tile("Pods", "–", "", "you may not list them");
-  const more = [];
+  const more = [pods.complete ? `of ${count(pods.total)}` : "reading …"];
   if (pods.unbound) more.push(`${count(pods.unbound)} unplaced`);
   const starting = (pods.Pending ?? 0) - pods.unbound;
   if (starting > 0) more.push(`${count(starting)} starting`);
   if (pods.Failed) more.push(`${count(pods.Failed)} failed`);
-  const whole = pods.complete ? `of ${count(pods.total)}` : "reading …";
-  return tile("Pods running", count(pods.Running ?? 0), whole, more.join(", ") || "none waits");
+  return tile("Pods running", count(pods.Running ?? 0), "", more.join(", "));
 }
 
 function schedulerTile(figures) {
   const told = figures.now.scheduler;
-  if (!told?.queue) return tile("Scheduler", "–", "", "does not run beside this server");
+  if (!told?.queue) return tile("Scheduler", "–", "", "not beside this server");
   const queue = told.queue;
   const more = `${count(queued(told))} wait`
     + (queue.unschedulable ? `, ${count(queue.unschedulable)} fit nowhere` : "")

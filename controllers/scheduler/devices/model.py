@@ -268,7 +268,7 @@ def read_claim(obj: JsonObject) -> Claim:
         key=f"{metadata['namespace']}/{metadata['name']}",
         uid=metadata.get("uid", ""),
         revision=int(metadata.get("resourceVersion") or 0),
-        spec_key=orjson.dumps(devices, option=orjson.OPT_SORT_KEYS),
+        spec_key=bytes(memoryview(orjson.dumps(devices, option=orjson.OPT_SORT_KEYS))),
         owner=owner,
         is_going="deletionTimestamp" in metadata,
         requests=tuple(_request(one) for one in devices.get("requests") or ()),

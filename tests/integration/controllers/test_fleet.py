@@ -37,6 +37,8 @@ def place(fleet: Cluster) -> str:
     """The path of the pods of a namespace of this test's own."""
     name = f"test-{next(_numbers)}"
     assert fleet.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}}).code == 201
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    _until(lambda: fleet.call("GET", account).code == 200)
     return f"/api/v1/namespaces/{name}/pods"
 
 

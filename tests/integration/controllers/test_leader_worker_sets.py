@@ -331,3 +331,24 @@ def test_a_killed_process_of_controllers_leaves_no_update_half_done(place: Place
         os.kill(place.cluster.pid_of("controllers"), signal.SIGKILL)
     _until(lambda: place.is_available() and len(place.pods()) == 8, 60)
     _until(lambda: len(_revisions(place)) == 1, 60)
+
+
+def test_a_set_that_is_deleted_takes_all_of_its_own_along(place: Place) -> None:
+    place.create(networkConfig={"subdomainPolicy": "UniquePerReplica"})
+    _until(place.is_available)
+    assert place.cluster.call("DELETE", f"{place.sets}/llm").code == 200
+
+    def left() -> list[str]:
+        paths = (
+            f"/apis/apps/v1/namespaces/{place.name}/statefulsets",
+            f"/apis/apps/v1/namespaces/{place.name}/controllerrevisions",
+            f"/api/v1/namespaces/{place.name}/services",
+            f"/api/v1/namespaces/{place.name}/pods",
+        )
+        return [
+            item["metadata"]["name"]
+            for path in paths
+            for item in place.cluster.call("GET", path).json["items"]
+        ]
+
+    _until(lambda: not left(), 60)

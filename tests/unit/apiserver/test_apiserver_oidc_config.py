@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from apiserver.authn import AnonymousRule
-from apiserver.oidc.config import ConfigurationUseless, parse_configuration
+from apiserver.config_reader import ConfigurationUseless
+from apiserver.oidc.config import parse_configuration
 from apiserver.oidc.expressions import Expression
 from apiserver.oidc.issuer import ClaimMapping
 

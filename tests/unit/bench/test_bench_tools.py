@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from tests.bench import objects
 from tests.bench.figures import Figure
+from tests.bench.memory_scenario import figures_of
 from tests.bench.node_watches import against_neighbours
 from tests.bench.processes import Meter, main_thread_us
 from tests.bench.watch_load import Watcher
@@ -121,3 +123,25 @@ def test_each_round_is_compared_with_those_around_it() -> None:
     # A drift of 10 a round is none of what is compared.
     found = against_neighbours([15.0, 50.0], [10.0, 20.0, 30.0])
     assert found == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("pods", "used_bytes", "verdict"),
+    [(1_000_000, 1.1e9, True), (1_000_000, 1.3e9, False), (100_000, 0.3e9, None)],
+)
+def test_memory_has_a_bar_for_a_million_pods(
+    pods: int, used_bytes: float, *, verdict: bool | None
+) -> None:
+    measured = {"total_bytes": used_bytes, "get_p99_us": [100.0, 119.0]}
+    memory, gets = figures_of(pods, measured)
+    assert memory.verdict is verdict
+    assert gets.verdict is True
+    measured["get_p99_us"] = [100.0, 121.0]
+    assert figures_of(pods, measured)[1].verdict is False
+
+
+def test_each_scenario_is_there_to_be_run() -> None:
+    # What moves in the code must not be found missing by the next who measures.
+    found = importlib.import_module("tests.bench.__main__")
+    assert set(found.SCENARIOS) > found._OWN_CLUSTERS
+    assert all(map(callable, found.SCENARIOS.values()))

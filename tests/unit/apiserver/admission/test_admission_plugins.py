@@ -142,7 +142,6 @@ def test_plugins_are_switched_by_upstreams_names() -> None:
         (["Nothing"], [], "plugin 'Nothing' is unknown"),
         ([], ["Nothing"], "--disable-admission-plugins: plugin 'Nothing' is unknown"),
         (["Priority"], ["Priority"], "Priority is in both"),
-        (["EventRateLimit"], [], "does not have EventRateLimit"),
     ],
 )
 def test_what_cannot_be_switched_is_an_error(

@@ -8,11 +8,11 @@ import pytest
 
 from apiserver.admission.pod_security.configuration import (
     Configuration,
-    ConfigurationUseless,
     read_configuration,
 )
 from apiserver.admission.pod_security.evaluator import details, evaluate
 from apiserver.admission.pod_security.levels import PREFIX, LevelVersion, Policy, policy_of
+from apiserver.config_reader import ConfigurationUseless
 
 RESTRICTED: dict[str, Any] = {
     "allowPrivilegeEscalation": False,

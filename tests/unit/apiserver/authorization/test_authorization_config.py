@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from apiserver.authorization.config import ConfigurationUseless, parse_configuration
+from apiserver.authorization.config import parse_configuration
+from apiserver.config_reader import ConfigurationUseless
 
 Json = dict[str, Any]
 

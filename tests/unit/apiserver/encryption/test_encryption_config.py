@@ -76,8 +76,6 @@ def kms(**changes: Any) -> dict[str, Any]:
         (kms(apiVersion="v1"), "KMSv1 is deprecated and will only receive security updates"),
         (kms(endpoint="unix:///s"), "KMS plugins behind a socket (gRPC) are not supported"),
         (kms(endpoint="file://host/k"), "a file of keys is named as file:///path"),
-        (keys("aescbc"), "aescbc is not supported by this server: use aesgcm, identity, or kms"),
-        (keys("secretbox"), "secretbox is not supported by this server: use aesgcm"),
     ],
 )
 def test_a_provider_is_refused_in_upstreams_words(provider: Any, message: str) -> None:
@@ -258,3 +256,18 @@ def test_what_is_done_is_counted_under_upstreams_names() -> None:
     assert samples[name, "secrets.example.com", "from_storage", prefix, "unknown-non-grpc"] == 1
     duration = "apiserver_storage_transformation_duration_seconds_count"
     assert samples[duration, "to_storage", prefix] == 1
+
+
+@pytest.mark.parametrize("kind", ["aesgcm", "aescbc", "secretbox"])
+def test_a_key_of_any_kind_seals_and_opens_by_its_kind_and_name_alone(kind: str) -> None:
+    def sealer(name: str, of: str) -> Any:
+        content = text(rule("secrets", providers=[keys(of, name)]))
+        return build_sealers(content, "file", lambda: 0.0).reader("secrets")
+
+    sealed = sealer("one", kind).seal(b"plain", b"context")
+    assert b"plain" not in sealed
+    assert f"{kind}:v1:one".encode() in sealed
+    assert sealer("one", kind).open(sealed, b"context") == b"plain"
+    for name, of in (("two", kind), ("one", "aesgcm" if kind != "aesgcm" else "aescbc")):
+        with pytest.raises(SealBroken, match=f"it is sealed with {kind} key 'one'"):
+            sealer(name, of).open(sealed, b"context")

@@ -15,8 +15,8 @@ from kube.builtin_kinds import builtin_registry
 REFERENCE = Path(__file__).parents[5] / "shared" / "reference" / "bootstrap-objects.json"
 NOT_UPSTREAMS = frozenset({"service-ca-cert-publisher", "public-info-viewer"})
 """What the distribution adds that the reference was read off."""
-OWN = frozenset({"leaderworkerset-controller"})
-"""Of controllers that upstream's manager does not run."""
+OWN = frozenset({"leaderworkerset-controller", "storage-version-garbage-collector"})
+"""Of controllers that upstream's manager does not run, or not unless that is switched on."""
 SWITCHED_OFF = ("podgroups", "devicetaintrules")
 """What the reference's server did not serve, so nobody may read it there."""
 Json = dict[str, Any]

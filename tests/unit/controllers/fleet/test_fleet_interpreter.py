@@ -25,6 +25,9 @@ class _World:
     def names(self, path: str) -> list[str] | None:
         return {"/": ["etc"], "/etc": ["empty", "hostname"]}.get(path)
 
+    def is_shared(self, path: str) -> bool:
+        return path.startswith("/shared")
+
 
 class _Done(NamedTuple):
     """How a run ended; code None: it does not, or not within the steps."""
@@ -151,6 +154,12 @@ def test_what_never_ends_is_seen_not_to(script: str) -> None:
     "script",
     [
         "nginx -g 'daemon off;'",
+        "cat /shared/file",
+        "X=aaaaaaaa; while true; do X=$X$X; done",
+        "${A:-" * 100,
+        f"seq {'9' * 40}",
+        "[ -f /shared/file ] || echo none",
+        "ls /shared",
         "apt-get update && echo done",
         "f() { echo; }; f",
         "case x in x) echo;; esac",

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from controllers.fleet.containers import State, backoff_s
-from controllers.fleet.lives import Life
+from controllers.fleet.lives import Life, unusable
 from controllers.fleet.pod_life import NEVER, Condition, Pod, Verdict
 from controllers.fleet.pod_status import read_status, status_patch
 from controllers.fleet.shapes import full_image_name, shape_of
@@ -117,6 +117,9 @@ def test_an_init_container_that_fails_ends_a_pod_that_never_restarts() -> None:
     pod = _pod(Life(init_code=2), initContainers=init, restartPolicy="Never")
     pod.advance(START, 1.0)
     assert (pod.phase, _states(_status(pod), "initContainerStatuses")) == ("Failed", ["Error"])
+    told = next(one for one in _status(pod)["conditions"] if one["type"] == "Initialized")
+    assert (told["status"], told["reason"]) == ("False", "ContainersNotInitialized")
+    assert told["message"] == "containers with incomplete status: [i]"
     again = _pod(Life(init_code=2, init_s=1), initContainers=init)
     again.advance(START + 1, 1.0)
     again.advance(START + 2, 1.0)
@@ -296,3 +299,26 @@ def test_a_fleet_that_was_away_for_days_does_not_live_through_them() -> None:
 )
 def test_images_are_named_as_a_runtime_names_them(image: str, full: str) -> None:
     assert full_image_name(image) == full
+
+
+@pytest.mark.parametrize(
+    ("image", "is_good"),
+    [
+        ("nginx", True),
+        ("registry.k8s.io/e2e-test-images/agnhost:2.59", True),
+        ("localhost:5000/a_b/c--d:V1", True),
+        ("repo@sha256:" + "0" * 64, True),
+        ("Bad Image", False),
+        ("Nginx", False),
+        ("nginx:", False),
+        ("nginx:a b", False),
+    ],
+)
+def test_an_image_whose_name_is_none_is_told(image: str, *, is_good: bool) -> None:
+    shape = shape_of({"containers": [{"name": "main", "image": image}]})
+    assert shape.bad_image == ("" if is_good else image)
+    life = unusable(Life(), image) if shape.bad_image else Life()
+    pod = _pod(life, containers=[{"name": "main", "image": image}])
+    pod.advance(START, 1.0)
+    reasons = [] if is_good else ["InvalidImageName"]
+    assert [one for one in _states(_status(pod)) if one != "running"] == reasons

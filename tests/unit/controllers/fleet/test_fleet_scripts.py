@@ -277,3 +277,50 @@ def test_containers_are_told_where_the_api_server_is() -> None:
         "KUBERNETES_PORT_443_TCP_PORT": "443",
         "KUBERNETES_PORT_443_TCP_ADDR": "10.0.0.1",
     }
+
+
+def _sharing(init: list[str], volume: dict[str, Any], *, beside: bool = False) -> Scene:
+    mount = [{"name": "w", "mountPath": "/work"}]
+    main = {"name": "main", "volumeMounts": [{"name": "w", "mountPath": "/mine"}]}
+    more = [{"name": "more", "volumeMounts": mount}] if beside else []
+    spec = {
+        "initContainers": [{"name": "i", "command": init, "volumeMounts": mount}],
+        "containers": [main, *more],
+        "volumes": [{"name": "w", **volume}],
+    }
+    obj = {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": spec}
+    return Scene(obj, {}, Place("10.0.0.9", "127.0.0.1", {}, {}))
+
+
+def test_what_init_containers_write_to_a_volume_is_there_for_those_after_them() -> None:
+    writes = ["sh", "-c", "echo made by $HOSTNAME > /work/x"]
+    scene = _sharing(writes, {"emptyDir": {}})
+    assert _ran(scene, "sh", "-c", "ls /mine; cat /mine/x") == ("x\nmade by p\n", 0)
+    assert _ran(scene, "cat", "/mine/y")[1] == 1
+
+
+def test_many_init_containers_are_each_run_once() -> None:
+    mount = [{"name": "w", "mountPath": "/w"}]
+    inits = [
+        {"name": f"i{n}", "command": ["sh", "-c", "ls /w; touch /w/$N"], "volumeMounts": mount,
+         "env": [{"name": "N", "value": f"f{n}"}]}
+        for n in range(40)
+    ]  # fmt: skip
+    main = {"name": "main", "volumeMounts": mount}
+    spec = {"initContainers": inits, "containers": [main]}
+    spec["volumes"] = [{"name": "w", "emptyDir": {}}]
+    obj = {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": spec}
+    scene = Scene(obj, {}, Place("10.0.0.9", "127.0.0.1", {}, {}))
+    out, code = _ran(scene, "ls", "/w")
+    assert (len(out.split()), code) == (40, 0)
+
+
+def test_what_others_may_have_written_is_not_known() -> None:
+    writes, unknown = ["sh", "-c", "echo x > /work/x"], ["git", "clone", "x", "/work"]
+    for scene in (
+        _sharing(unknown, {"emptyDir": {}}),
+        _sharing(writes, {"emptyDir": {}}, beside=True),
+        _sharing(writes, {"persistentVolumeClaim": {"claimName": "c"}}),
+    ):
+        assert _ran(scene, "cat", "/mine/x") == ("", None)
+        assert _ran(scene, "sh", "-c", "echo own > /mine/o; cat /mine/o") == ("own\n", 0)
