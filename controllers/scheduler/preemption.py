@@ -33,7 +33,7 @@ from runtime.tasks import TaskScope
 
 CANDIDATES_MIN: Final = 100
 CANDIDATES_PART: Final = 10
-_WORKERS: Final = 8
+_WORKERS: Final = 24
 _WAITING_MAX: Final = 4096
 _log = logging.getLogger(__name__)
 
