@@ -5,12 +5,12 @@ A second round, when somebody has changed the object, is for those that want it,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from time import monotonic
 from typing import ClassVar, NamedTuple
 
 from apiserver.admission.attributes import DELETE, Attributes
-from apiserver.admission.chain import Plugin
+from apiserver.admission.followed import FollowingPlugin
 from apiserver.policies.configuration import Binding, Bound, FollowedPolicies, Policy, Relevant
 from apiserver.policies.expressions import scope_of
 from apiserver.policies.metrics import NO_ERROR, PolicyMetrics, error_type
@@ -85,12 +85,11 @@ class _Invocation(NamedTuple):
         return self.policy.name, self.binding.name, *named
 
 
-class MutatingPolicies(Plugin):
+class MutatingPolicies(FollowingPlugin[FollowedPolicies[Mutator]]):
     """The plugin."""
 
     name: ClassVar[str] = "MutatingAdmissionPolicy"
     mutates: ClassVar[bool] = True
-    is_dynamic: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -99,8 +98,7 @@ class MutatingPolicies(Plugin):
         metrics: PolicyMetrics,
         webhook_metrics: WebhookMetrics,
     ) -> None:
-        self._server = server
-        self._policies = policies
+        super().__init__(server, policies)
         self._metrics = metrics
         self._webhook_metrics = webhook_metrics
 
@@ -108,22 +106,14 @@ class MutatingPolicies(Plugin):
         """See Plugin."""
         if operation == DELETE:
             return False  # there is nothing to change
-        return self._policies.about(resource, subresource, operation) is not None
-
-    def settle(self) -> bool:
-        """See Plugin."""
-        return self._policies.settle()
-
-    def when_due(self, tell: Callable[[], None]) -> None:
-        """See Plugin."""
-        self._policies.when_due(tell)
+        return super().handles(resource, subresource, operation)
 
     def admit(self, attributes: Attributes) -> Awaitable[None]:
         """See Plugin."""
         return self._admit(attributes)
 
     async def _admit(self, attributes: Attributes) -> None:
-        relevant = self._policies.about(
+        relevant = self._followed.about(
             attributes.resource, attributes.subresource, attributes.operation
         )
         if relevant is None:

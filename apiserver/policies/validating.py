@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import ClassVar, Final, NamedTuple
 
 import orjson
 
 from apiserver.admission.attributes import Attributes
-from apiserver.admission.chain import Plugin
+from apiserver.admission.followed import FollowingPlugin
 from apiserver.policies.configuration import Binding, Bound, FollowedPolicies, Policy, Relevant
 from apiserver.policies.judging import INVALID, Judge, Judgement, Verdict
 from apiserver.policies.metrics import NO_ERROR, PolicyMetrics, error_type
 from apiserver.policies.params import ConfigurationError, collect_params, param_resource
-from apiserver.resources import Resource
 from apiserver.server import Server
 from apiserver.webhooks.matching import ShownAs, View
 from apiserver.webhooks.metrics import WebhookMetrics
@@ -133,12 +132,11 @@ class _Findings:
         raise error
 
 
-class ValidatingPolicies(Plugin):
+class ValidatingPolicies(FollowingPlugin[FollowedPolicies[Judge]]):
     """The plugin."""
 
     name: ClassVar[str] = "ValidatingAdmissionPolicy"
     validates: ClassVar[bool] = True
-    is_dynamic: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -147,29 +145,16 @@ class ValidatingPolicies(Plugin):
         metrics: PolicyMetrics,
         webhook_metrics: WebhookMetrics,
     ) -> None:
-        self._server = server
-        self._policies = policies
+        super().__init__(server, policies)
         self._metrics = metrics
         self._webhook_metrics = webhook_metrics
-
-    def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
-        """See Plugin."""
-        return self._policies.about(resource, subresource, operation) is not None
-
-    def settle(self) -> bool:
-        """See Plugin."""
-        return self._policies.settle()
-
-    def when_due(self, tell: Callable[[], None]) -> None:
-        """See Plugin."""
-        self._policies.when_due(tell)
 
     def validate(self, attributes: Attributes) -> Awaitable[None]:
         """See Plugin."""
         return self._validate(attributes)
 
     async def _validate(self, attributes: Attributes) -> None:
-        relevant = self._policies.about(
+        relevant = self._followed.about(
             attributes.resource, attributes.subresource, attributes.operation
         )
         if relevant is None:

@@ -8,13 +8,13 @@ are when another plugin has changed it meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import ClassVar, Final
 
 import orjson
 
 from apiserver.admission.attributes import Attributes
-from apiserver.admission.chain import Plugin
+from apiserver.admission.followed import FollowingPlugin
 from apiserver.custom.resource import CustomResource
 from apiserver.documents import decode_object
 from apiserver.metadata import ensure_namespace
@@ -67,29 +67,15 @@ class Rounds:
             self.output = orjson.loads(orjson.dumps(attributes.obj))
 
 
-class MutatingWebhooks(Plugin):
+class MutatingWebhooks(FollowingPlugin[FollowedHooks]):
     """The plugin."""
 
     name: ClassVar[str] = "MutatingAdmissionWebhook"
     mutates: ClassVar[bool] = True
-    is_dynamic: ClassVar[bool] = True
 
     def __init__(self, server: Server, hooks: FollowedHooks, calls: WebhookCalls) -> None:
-        self._server = server
-        self._hooks = hooks
+        super().__init__(server, hooks)
         self._calls = calls
-
-    def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
-        """See Plugin."""
-        return bool(self._hooks.about(resource, subresource, operation))
-
-    def settle(self) -> bool:
-        """See Plugin."""
-        return self._hooks.settle()
-
-    def when_due(self, tell: Callable[[], None]) -> None:
-        """See Plugin."""
-        self._hooks.when_due(tell)
 
     def admit(self, attributes: Attributes) -> Awaitable[None]:
         """See Plugin."""
@@ -100,7 +86,9 @@ class MutatingWebhooks(Plugin):
         rounds: Rounds = notes.setdefault(self.name, Rounds())
         rounds.begin(attributes)
         view = View(self._server, attributes)
-        about = self._hooks.about(attributes.resource, attributes.subresource, attributes.operation)
+        about = self._followed.about(
+            attributes.resource, attributes.subresource, attributes.operation
+        )
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 for invocation in about:

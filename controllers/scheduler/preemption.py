@@ -24,7 +24,7 @@ from controllers.scheduler.queue import Waiting
 from controllers.scheduler.resources import PODS
 from controllers.scheduler.scheduler import Events
 from controllers.scheduler.state import Placed
-from controllers.scheduler.victims import Budgets, Candidate, select_victims
+from controllers.scheduler.victims import Budgets, Candidate, Candidates
 from kube import times
 from kube.client import STRATEGIC_PATCH, ApiClient, Patch, Unreachable
 from kube.status import StatusError
@@ -33,7 +33,7 @@ from runtime.tasks import TaskScope
 
 CANDIDATES_MIN: Final = 100
 CANDIDATES_PART: Final = 10
-_WORKERS: Final = 8
+_WORKERS: Final = 24
 _WAITING_MAX: Final = 4096
 _log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ class Preemption:
         self._budgets = budgets
         self._evictions: BoundedQueue[Eviction] = BoundedQueue(_WAITING_MAX)
         self.count: Callable[[int | None], None] = lambda _victims: None
+        self.candidates = Candidates()
         self._evicting: set[str] = set()
         self._offset = 0
 
@@ -150,7 +151,7 @@ class Preemption:
         contest.sync()
         found: list[Candidate] = []
         for slot in np.roll(slots, -self._offset).tolist():
-            candidate = select_victims(state, contest, pod, slot, self._budgets)
+            candidate = self.candidates.find(state, contest, pod, slot, self._budgets)
             if candidate is None:
                 reasons[NO_VICTIMS] += 1
                 continue

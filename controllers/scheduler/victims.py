@@ -7,6 +7,7 @@ still fits. Who cannot be given back is a victim. Nothing of the state is change
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ from kube.selectors import LabelSelector
 
 _PRIORITY_SHIFT: Final = 2**31
 _NEVER: Final = "9999"
+_KINDS_MAX: Final = 16
 
 
 @dataclass(slots=True)
@@ -45,25 +47,26 @@ class Candidate:
     Attributes:
         victims: the most important first.
         violations: how many of them a budget would keep.
+        cost: what makes one candidate better than another: the smaller the better.
     """
 
     slot: int
     victims: tuple[Placed, ...]
     violations: int
+    cost: tuple[object, ...]
 
-    @property
-    def cost(self) -> tuple[object, ...]:
-        """What makes one candidate better than another: the smaller the better."""
-        first = self.victims[0].shape.priority
-        # Of the most important ones, those that started late have least to lose.
-        started = min(pod.started or _NEVER for pod in self.victims if pod.shape.priority == first)
-        return (
-            self.violations,
-            first,
-            sum(pod.shape.priority + _PRIORITY_SHIFT for pod in self.victims),
-            len(self.victims),
-            _Later(started),
-        )
+
+def _cost(victims: tuple[Placed, ...], violations: int) -> tuple[object, ...]:
+    first = victims[0].shape.priority
+    # Of the most important ones, those that started late have least to lose.
+    started = min(pod.started or _NEVER for pod in victims if pod.shape.priority == first)
+    return (
+        violations,
+        first,
+        sum(pod.shape.priority + _PRIORITY_SHIFT for pod in victims),
+        len(victims),
+        _Later(started),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,54 @@ def select_victims(
         for other in gone.values():
             state.restore(other)
     # Fits with everybody there: something else changed meanwhile.
-    return Candidate(slot, victims, violations) if victims else None
+    if not victims:
+        return None
+    return Candidate(slot, victims, violations, _cost(victims, violations))
+
+
+class Candidates:
+    """Candidates that were found, kept for pods of the same kind until their node has changed.
+
+    Kept is what depends on one node alone: of pods in which topology, volumes and plugins have no
+    say, and of victims that no budget is about.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[int, int], dict[int, tuple[int, Candidate | None]]] = (
+            OrderedDict()
+        )
+
+    def find(
+        self, state: ClusterState, contest: Contest, pod: Waiting, slot: int, budgets: Budgets
+    ) -> Candidate | None:
+        """Return what `select_victims` does."""
+        if not contest.is_local:
+            return select_victims(state, contest, pod, slot, budgets)
+        key = (pod.shape.number, state.columns.version)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = {}
+            if len(self._known) > _KINDS_MAX:
+                self._known.popitem(last=False)
+        at = state.moved_at.get(slot, -1)
+        there = known.get(slot)
+        if there is not None and there[0] == at:
+            return there[1]
+        found = select_victims(state, contest, pod, slot, budgets)
+        spaces = {
+            other.group.namespace
+            for other in state.pods_of.get(slot, {}).values()
+            if other.shape.priority < pod.shape.priority
+        }
+        if any(budgets(namespace) for namespace in spaces):
+            known.pop(slot, None)
+        else:
+            known[slot] = (at, found)
+        return found
+
+    def forget(self) -> None:
+        """Forget all: budgets have changed."""
+        self._known.clear()
 
 
 def split_by_budgets(pods: Sequence[Placed], budgets: Budgets) -> tuple[list[Placed], list[Placed]]:

@@ -29,6 +29,8 @@ def test_whoever_takes_anything_gets_plain_json(accept: bytes) -> None:
         (b"*/*,application/yaml;q=0.5", "yaml"),
         (b"text/html,application/yaml;q=0.1", "yaml"),
         (b"application/vnd.kubernetes.protobuf,application/cbor", "cbor"),
+        # What client-go asks for where a program wants protobuf.
+        (b"application/vnd.kubernetes.protobuf,application/json", "json"),
         (b"nonsense, application/yaml", "yaml"),
         (b"application/yaml;stream=watch,application/json", "json"),
         (b"application/yaml;stream=other,application/cbor;stream=watch", "cbor"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from controllers.scheduler.diagnosis import NO_NODES, Diagnosis
 from controllers.scheduler.engine import Engine
 from controllers.scheduler.preemption import Preemption
@@ -12,7 +15,7 @@ from controllers.scheduler.settings import Profile
 from controllers.scheduler.shapes import DEFAULT_SCHEDULER
 from controllers.scheduler.state import Placed
 from controllers.scheduler.terms import parse_selector
-from controllers.scheduler.victims import Budget
+from controllers.scheduler.victims import Budget, Candidates, select_victims
 from kube.access import Access
 from kube.client import ApiClient
 
@@ -138,3 +141,47 @@ def test_a_cluster_without_nodes_is_told_so() -> None:
     cluster = Cluster()
     diagnosis: Diagnosis = cluster.engine.explain(cluster.waiting(0, "1"))
     assert diagnosis.message() == NO_NODES
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_candidates_that_are_kept_are_those_that_would_be_found(data: st.DataObject) -> None:
+    engine = Engine({DEFAULT_SCHEDULER: Profile()})
+    for number in range(3):
+        engine.state.put_node(
+            {
+                "metadata": {"name": f"n{number}", "labels": {}},
+                "spec": {},
+                "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "5"}},
+            }
+        )
+    kept = Candidates()
+    wanted = _pod_of_priority(engine, "wanted", 10, "3")
+    for number in range(data.draw(st.integers(1, 12))):
+        if engine.state.placed and data.draw(st.booleans()):
+            engine.state.remove(data.draw(st.sampled_from(sorted(engine.state.placed))))
+        else:
+            priority, cpu = data.draw(st.integers(0, 12)), data.draw(st.sampled_from(["1", "2"]))
+            pod = _pod_of_priority(engine, f"p{number}", priority, cpu)
+            slot = data.draw(st.integers(0, 2))
+            placed = Placed(pod.uid, pod.key, slot, pod.shape, pod.group, f"{number}")
+            if data.draw(st.integers(0, 3)):
+                engine.state.place(placed)
+            else:
+                engine.state.nominate(placed)
+        contest = engine.contest(wanted.shape, wanted.group)
+        contest.sync()
+        for slot in range(3):
+            arguments = (engine.state, contest, wanted, slot, lambda _namespace: [])
+            assert kept.find(*arguments) == select_victims(*arguments)
+            assert kept.find(*arguments) == select_victims(*arguments)
+
+
+def _pod_of_priority(engine: Engine, name: str, priority: int, cpu: str) -> Waiting:
+    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}
+    pod = {
+        "metadata": {"name": name, "namespace": "d", "uid": name},
+        "spec": {"containers": [container], "priority": priority},
+    }
+    shape, group = engine.shapes.of(pod), engine.shapes.group_of(pod["metadata"])
+    return Waiting(name, f"d/{name}", shape, group, {})
