@@ -13,7 +13,7 @@ Invariant: what comes of it is what `tracking.update` says of the same entries, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -33,6 +33,26 @@ from kube.schema.model import Kind, Struct, Type
 
 _HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
 _NO_KEYS: Final[JsonObject] = {}
+_TEMPLATES_MAX: Final = 256
+
+
+_Names = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Of a struct's fields: all, those that stay the same, those that have another value."""
+
+
+class _Template(NamedTuple):
+    """The inside of the set of a struct that has changed.
+
+    Attributes:
+        text: whole, or with a `%b` for each of `below`.
+        below: what is looked into: its name, its type if it was there before, how if it was not.
+    """
+
+    text: bytes
+    below: tuple[tuple[str, Type | None, Walk], ...]
+
+
+_NONE: Final = _Template(b"", ())
 
 
 class FirstWrites:
@@ -48,7 +68,7 @@ class FirstWrites:
         self._name = name
         self._element = field_element(name)
         self._struct: Struct | None = None
-        self._looks: dict[str, tuple[bytes, Type, Walk | None]] = {}
+        self._templates: dict[_Names, _Template] = {}
 
     def rewritten(
         self,
@@ -98,41 +118,61 @@ class FirstWrites:
         if struct is None or is_open or is_atomic(field.type, Shape.MAP):
             return b""
         if self._struct is not struct:
-            self._struct, self._looks = struct, {}
-        parts = self._parts(struct, _NO_KEYS if old is ABSENT else old, new)
-        if not parts:
+            self._struct, self._templates = struct, {}
+        inside = self._inside(struct, _NO_KEYS if old is ABSENT else old, new)
+        if not inside:
             return b""
         own = b'".":{},' if old is ABSENT else b""
-        return b'{"%b":{%b%b}}' % (self._element.encode(), own, b",".join(parts))
+        return b'{"%b":{%b%b}}' % (self._element.encode(), own, inside)
 
-    def _parts(self, struct: Struct, old: JsonObject, new: JsonObject) -> list[bytes]:
-        """Return the parts of the set of a struct that has changed, none where that is not easy."""
-        found = []
-        for name in sorted(new):
-            value, before = new[name], old.get(name, ABSENT)
+    def _inside(self, struct: Struct, old: JsonObject, new: JsonObject) -> bytes:
+        """Return the inside of the set of a struct that has changed, b"" where that is not easy."""
+        same, other = [], []
+        for name, before in old.items():
+            value = new.get(name, ABSENT)
             if before is value or (before.__class__ is value.__class__ and before == value):
-                continue
-            look = self._looks.get(name) or self._look(struct, name)
-            if look is None or value is None or before == value:
-                return []
-            key, type_, walk = look
-            if walk is None:
-                found.append(b"%b:{}" % key)
-            elif before is ABSENT:
-                found.append(b"%b:%b" % (key, walk(value)))
+                same.append(name)
+            elif value is ABSENT or before == value:
+                return b""  # gone, or true that was 1
             else:
-                node = taken_node(type_, before, value)
-                if node is not None:
-                    found.append(b"%b:%b" % (key, orjson.dumps(node)))
-        return found if old.keys() <= new.keys() else []
+                other.append(name)
+        names = tuple(new), tuple(same), tuple(other)
+        template = self._templates.get(names)
+        if template is None:
+            template = self._template(struct, names)
+        found = []
+        for name, type_, walk in template.below:
+            value = new[name]
+            if value is None:
+                return b""
+            if type_ is None:
+                found.append(walk(value))
+                continue
+            node = taken_node(type_, old[name], value)
+            if node is None:
+                return b""
+            found.append(orjson.dumps(node))
+        return template.text % tuple(found) if found else template.text
 
-    def _look(self, struct: Struct, name: str) -> tuple[bytes, Type, Walk | None] | None:
-        field = struct.fields.get(name)
-        if field is None:
-            return None
-        key = orjson.dumps(field_element(name))
-        found = self._looks[name] = key, field.type, self._shapes.of_type(field.type)
-        return found
+    def _template(self, struct: Struct, names: _Names) -> _Template:
+        """Return the template of a change that leaves some fields the same and changes others."""
+        known, same, other = names
+        below, parts = [], []
+        for name in sorted(set(known) - set(same)):
+            field = struct.fields.get(name)
+            if field is None:
+                return _NONE
+            key = orjson.dumps(field_element(name)).replace(b"%", b"%%")
+            walk = self._shapes.of_type(field.type)
+            parts.append(b"%b:%b" % (key, b"{}" if walk is None else b"%b"))
+            if walk is not None:
+                below.append((name, field.type if name in other else None, walk))
+        text = b",".join(parts)
+        made = _Template(text if below else text.replace(b"%%", b"%"), tuple(below))
+        if len(self._templates) >= _TEMPLATES_MAX:
+            self._templates.clear()
+        self._templates[names] = made
+        return made
 
 
 def _is_same(old: JsonObject, new: JsonObject, passed_over: frozenset[str]) -> bool:

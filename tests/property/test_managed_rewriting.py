@@ -47,7 +47,8 @@ def _writers(draw: st.DrawFn) -> Writer:
     return Writer(draw(_managers), VERSION, draw(_parts), draw(_times))
 
 
-@given(st.lists(st.tuples(configurations(), _writers(), st.booleans()), max_size=5), st.data())
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(configurations(), _writers(), st.booleans()), max_size=6), st.data())
 def test_bytes_become_what_parsed_entries_become(
     writes: list[tuple[JsonObject, Writer, bool]], data: st.DataObject
 ) -> None:
@@ -56,6 +57,7 @@ def test_bytes_become_what_parsed_entries_become(
     start = Writer("creator", VERSION, "", START)
     made = book.encode(changed(versions, of(), of(text="x"), {}, start))
     live = {**of(text="x"), "metadata": {"name": "a", "managedFields": made}}
+    last = start
     for wanted, writer, applies in writes:
         if applies:
             config = {name: value for name, value in wanted.items() if name != "free"}
@@ -63,6 +65,12 @@ def test_bytes_become_what_parsed_entries_become(
             continue
         new = bare(live)
         if data.draw(st.booleans()):
+            writer = last._replace(now=writer.now)
+        last = writer
+        kind = data.draw(st.sampled_from(["values", "some", "all"]))
+        if kind == "values":  # of what is there already
+            new = {**new, **{k: v for k, v in wanted.items() if k in live and k != "metadata"}}
+        elif kind == "some":
             new = {**new, **{k: v for k, v in wanted.items() if k != "metadata"}}
         else:
             new = {**wanted, "metadata": bare(live)["metadata"]}
