@@ -64,9 +64,7 @@ def test_bytes_become_what_parsed_entries_become(
             live = Application(versions, config, writer, force=True, empty=of()).onto(live)
             continue
         new = bare(live)
-        if data.draw(st.booleans()):
-            writer = last._replace(now=writer.now)
-        last = writer
+        last = last._replace(now=writer.now) if data.draw(st.booleans()) else writer
         kind = data.draw(st.sampled_from(["values", "some", "all"]))
         if kind == "values":  # of what is there already
             new = {**new, **{k: v for k, v in wanted.items() if k in live and k != "metadata"}}
@@ -79,7 +77,7 @@ def test_bytes_become_what_parsed_entries_become(
         if data.draw(st.booleans()):
             sent = {**new["metadata"], "managedFields": live["metadata"].get("managedFields")}
             new = {**new, "metadata": sent}
-        entries = same(live, new, versions, writer, first)
+        entries = same(live, new, versions, last, first)
         live = {**new, "metadata": {**bare(new)["metadata"], "managedFields": entries}}
 
 
