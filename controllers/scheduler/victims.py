@@ -20,6 +20,7 @@ from kube.selectors import LabelSelector
 _PRIORITY_SHIFT: Final = 2**31
 _NEVER: Final = "9999"
 _KINDS_MAX: Final = 16
+_TIME_BYTES: Final = 32
 
 
 @dataclass(slots=True)
@@ -65,18 +66,13 @@ def _cost(victims: tuple[Placed, ...], violations: int) -> tuple[object, ...]:
         first,
         sum(pod.shape.priority + _PRIORITY_SHIFT for pod in victims),
         len(victims),
-        _Later(started),
+        _later_first(started),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Later:
-    """A time; the later comes first."""
-
-    text: str
-
-    def __lt__(self, other: _Later) -> bool:
-        return self.text > other.text
+def _later_first(started: str) -> int:
+    """Return an order of times by which the later comes first, as one number."""
+    return -int.from_bytes(started.encode()[:_TIME_BYTES].ljust(_TIME_BYTES, b"\0"))
 
 
 def importance(pod: Placed) -> tuple[int, str]:
@@ -122,6 +118,21 @@ def select_victims(
     return Candidate(slot, victims, violations, _cost(victims, violations))
 
 
+_BySlot = dict[int, Candidate | None]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What was found for a kind of pods.
+
+    Attributes:
+        position: up to where the changes were looked at.
+    """
+
+    position: int
+    found: _BySlot
+
+
 class Candidates:
     """Candidates that were found, kept for pods of the same kind until their node has changed.
 
@@ -130,41 +141,46 @@ class Candidates:
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[int, int], dict[int, tuple[int, Candidate | None]]] = (
-            OrderedDict()
-        )
+        self._kinds: OrderedDict[tuple[int, int], _Kept] = OrderedDict()
+
+    def known(self, state: ClusterState, contest: Contest, pod: Waiting) -> _BySlot:
+        """Return what is known for pods like this one, by slot; costs what has changed since."""
+        if not contest.is_local:
+            return {}
+        key = (pod.shape.number, state.columns.version)
+        kept = self._kinds.get(key)
+        if kept is None:
+            kept = self._kinds[key] = _Kept(state.changed, {})
+            if len(self._kinds) > _KINDS_MAX:
+                self._kinds.popitem(last=False)
+        changes = state.since(kept.position)
+        kept.position = state.changed
+        if changes is None:
+            kept.found.clear()
+        for moved in changes or ():
+            kept.found.pop(moved.slot, None)
+        return kept.found
 
     def find(
         self, state: ClusterState, contest: Contest, pod: Waiting, slot: int, budgets: Budgets
     ) -> Candidate | None:
         """Return what `select_victims` does."""
-        if not contest.is_local:
-            return select_victims(state, contest, pod, slot, budgets)
-        key = (pod.shape.number, state.columns.version)
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = {}
-            if len(self._known) > _KINDS_MAX:
-                self._known.popitem(last=False)
-        at = state.moved_at.get(slot, -1)
-        there = known.get(slot)
-        if there is not None and there[0] == at:
-            return there[1]
+        known = self.known(state, contest, pod)
+        if slot in known:
+            return known[slot]
         found = select_victims(state, contest, pod, slot, budgets)
         spaces = {
             other.group.namespace
             for other in state.pods_of.get(slot, {}).values()
             if other.shape.priority < pod.shape.priority
         }
-        if any(budgets(namespace) for namespace in spaces):
-            known.pop(slot, None)
-        else:
-            known[slot] = (at, found)
+        if contest.is_local and not any(budgets(namespace) for namespace in spaces):
+            known[slot] = found
         return found
 
     def forget(self) -> None:
         """Forget all: budgets have changed."""
-        self._known.clear()
+        self._kinds.clear()
 
 
 def split_by_budgets(pods: Sequence[Placed], budgets: Budgets) -> tuple[list[Placed], list[Placed]]:
