@@ -144,19 +144,21 @@ class Preemption:
         has_lower = resolvable & (lower.get(PODS, np.zeros(1, np.int64)) > 0)
         reasons[NO_VICTIMS] = int(resolvable.sum()) - int(has_lower.sum())
         hopeful = self._with_room(pod, has_lower, lower, reasons)
-        slots = np.flatnonzero(hopeful)
-        if not len(slots):
-            return None, unavailable(diagnosis.nodes, reasons)
-        wanted = max(CANDIDATES_MIN, len(slots) // CANDIDATES_PART)
-        self._offset = (self._offset + wanted) % len(slots)
         contest = engine.contest(pod.shape, pod.group)
         contest.sync()
-        found: list[Candidate] = []
         known = self.candidates.known(state, contest, pod)
+        # Those that were promised to others are most of them, once many have preempted.
+        slots = np.flatnonzero(hopeful & ~known.barren)
+        all_hopeful = int(hopeful.sum())
+        reasons[NO_VICTIMS] += all_hopeful - len(slots)
+        if not len(slots):
+            return None, unavailable(diagnosis.nodes, reasons)
+        wanted = max(CANDIDATES_MIN, all_hopeful // CANDIDATES_PART)
+        self._offset = (self._offset + wanted) % len(slots)
+        found: list[Candidate] = []
         for slot in _in_turn(slots, self._offset, wanted):
-            if slot in known:
-                candidate = known[slot]
-            else:
+            candidate = known.found.get(slot)
+            if candidate is None:
                 candidate = self.candidates.find(state, contest, pod, slot, self._budgets)
             if candidate is None:
                 reasons[NO_VICTIMS] += 1

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
+from controllers.scheduler.columns import Bools
 from controllers.scheduler.contest import Contest
 from controllers.scheduler.queue import Waiting
 from controllers.scheduler.state import ClusterState, Placed
@@ -118,19 +121,38 @@ def select_victims(
     return Candidate(slot, victims, violations, _cost(victims, violations))
 
 
-_BySlot = dict[int, Candidate | None]
-
-
 @dataclass(slots=True)
-class _Kept:
+class Known:
     """What was found for a kind of pods.
 
     Attributes:
         position: up to where the changes were looked at.
+        barren: by slot, whether it is known that there is no candidate.
+        found: the candidates, by slot.
     """
 
     position: int
-    found: _BySlot
+    barren: Bools
+    found: dict[int, Candidate] = field(default_factory=dict)
+
+    def note(self, slot: int, candidate: Candidate | None) -> None:
+        """Keep what was found."""
+        if candidate is None:
+            self.barren[slot] = True
+        else:
+            self.found[slot] = candidate
+
+    def follow(self, state: ClusterState) -> None:
+        """Forget the nodes that have changed."""
+        changes = state.since(self.position)
+        self.position = state.changed
+        if changes is None:
+            self.found.clear()
+            self.barren[:] = False
+            return
+        for moved in changes:
+            self.found.pop(moved.slot, None)
+            self.barren[moved.slot] = False
 
 
 class Candidates:
@@ -141,33 +163,29 @@ class Candidates:
     """
 
     def __init__(self) -> None:
-        self._kinds: OrderedDict[tuple[int, int], _Kept] = OrderedDict()
+        self._kinds: OrderedDict[tuple[int, int], Known] = OrderedDict()
 
-    def known(self, state: ClusterState, contest: Contest, pod: Waiting) -> _BySlot:
-        """Return what is known for pods like this one, by slot; costs what has changed since."""
+    def known(self, state: ClusterState, contest: Contest, pod: Waiting) -> Known:
+        """Return what is known for pods like this one; costs what has changed since."""
         if not contest.is_local:
-            return {}
+            return Known(state.changed, np.zeros(state.columns.count, np.bool_))
         key = (pod.shape.number, state.columns.version)
         kept = self._kinds.get(key)
         if kept is None:
-            kept = self._kinds[key] = _Kept(state.changed, {})
+            nothing = np.zeros(state.columns.count, np.bool_)
+            kept = self._kinds[key] = Known(state.changed, nothing)
             if len(self._kinds) > _KINDS_MAX:
                 self._kinds.popitem(last=False)
-        changes = state.since(kept.position)
-        kept.position = state.changed
-        if changes is None:
-            kept.found.clear()
-        for moved in changes or ():
-            kept.found.pop(moved.slot, None)
-        return kept.found
+        kept.follow(state)
+        return kept
 
     def find(
         self, state: ClusterState, contest: Contest, pod: Waiting, slot: int, budgets: Budgets
     ) -> Candidate | None:
         """Return what `select_victims` does."""
         known = self.known(state, contest, pod)
-        if slot in known:
-            return known[slot]
+        if slot in known.found or known.barren[slot]:
+            return known.found.get(slot)
         found = select_victims(state, contest, pod, slot, budgets)
         spaces = {
             other.group.namespace
@@ -175,7 +193,7 @@ class Candidates:
             if other.shape.priority < pod.shape.priority
         }
         if contest.is_local and not any(budgets(namespace) for namespace in spaces):
-            known[slot] = found
+            known.note(slot, found)
         return found
 
     def forget(self) -> None:
