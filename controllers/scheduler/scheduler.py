@@ -122,7 +122,7 @@ class Scheduler:
             await self._woken.wait()
             self._woken.clear()
             while True:
-                decided = self._decide()
+                decided = self.decide()
                 for binding in decided:
                     await self.preparations.put(binding)
                 if not decided and not self.queue.count(Place.ACTIVE):
@@ -134,11 +134,11 @@ class Scheduler:
             await self._client.clock.sleep(_TICK_S)
             self.queue.flush()
             self._ask_again()
-            self._ask_promised()
+            self.ask_promised()
             if self.queue.count(Place.ACTIVE) or self.queue.count(Place.BACKOFF):
                 self._woken.set()
 
-    def _decide(self) -> list[Binding]:
+    def decide(self) -> list[Binding]:
         """Decide what a slice of time allows; return what is to be bound."""
         until_s = perf_counter() + _SLICE_S
         decided: list[Binding] = []
@@ -242,12 +242,12 @@ class Scheduler:
                 self.queue.move(some)
                 del self._asked[kind]  # there may be more of them
                 continue
-            # Changes of their node do not tell of these; of others they do (`_ask_promised`).
+            # Changes of their node do not tell of these; of others they do (`ask_promised`).
             if not self.engine.contest(first.shape, first.group).is_local:
                 promised = [pod for pod in some if state.nominated_slot(pod.uid) is not None]
                 self.queue.move([pod for pod in promised if self.engine.has_node(pod)])
 
-    def _ask_promised(self) -> None:
+    def ask_promised(self) -> None:
         """Move the unschedulable pods for which there is room now where it is kept for them."""
         state, queue = self.engine.state, self.queue
         changes = state.since(self._looked)
