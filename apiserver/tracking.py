@@ -10,7 +10,7 @@ Invariants: tracking never refuses a write; what cannot be compared keeps the en
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Final, NamedTuple
 
 import orjson
@@ -24,6 +24,7 @@ from kube.managed import entries as book
 from kube.managed import tracking
 from kube.managed.atoms import TypedError, root_type
 from kube.managed.entries import UPDATE
+from kube.managed.rewriting import FirstWrites, rewrite
 from kube.managed.scale import SCALE_VERSION
 from kube.managed.sets import FieldSet
 from kube.managed.shapes import NewObjects, Shapes, zero_object
@@ -226,15 +227,25 @@ class Tracker:
         }
         return b"[" + orjson.dumps(start)[:-2]
 
-    def updated(self, old: JsonObject, new: JsonObject, writing: Writing) -> list[JsonObject]:
+    def updated(
+        self, old: JsonObject, new: JsonObject, writing: Writing
+    ) -> list[JsonObject] | orjson.Fragment:
         """Return the managedFields of an object after an update or a patch.
 
         Args:
-            old: the stored object.
+            old: the stored object; its managedFields may be a fragment.
             new: decoded and defaulted, in the storage version; nothing else done to it yet.
             writing: who writes what.
         """
-        return tracking.update(self.versions(writing.subresource), old, new, self._writer(writing))
+        versions, writer = self.versions(writing.subresource), self._writer(writing)
+        first = self._first_status if writing.subresource == "status" else None
+        return rewrite(versions, old, new, writer, first)
+
+    @cached_property
+    def _first_status(self) -> FirstWrites | None:
+        """What the first write of a status manages; None: some of it such a write drops."""
+        is_whole = "f:status" not in reset_fields(self._info, "status")
+        return FirstWrites(_shapes, "status") if is_whole else None
 
     def _writer(self, writing: Writing) -> Writer:
         return Writer(writing.manager, self._version, writing.subresource, writing.now)

@@ -9,7 +9,7 @@ import orjson
 from apiserver.custom.definition import DEFINITIONS
 from apiserver.server import Server
 from apiserver.tracking import Writing
-from apiserver.verbs.update import track
+from apiserver.verbs.managing import track
 from kube.json_types import JsonObject
 from storage.record import Record
 from storage.txn import Put

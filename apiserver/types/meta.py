@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import orjson
+
 from apiserver.types.addresses import (
     ip_family,
     is_ip,
@@ -322,7 +324,10 @@ def _common_faults(meta: JsonObject, path: str, old: JsonObject = _NO_METADATA) 
         errors += validate_annotations(annotations, f"{path}.annotations")
     if (owners := meta.get("ownerReferences")) and owners != old.get("ownerReferences"):
         errors += validate_owner_references(owners, f"{path}.ownerReferences")
-    if (entries := meta.get("managedFields")) and entries is not old.get("managedFields"):
+    entries = meta.get("managedFields")
+    # What the server has made itself comes as bytes.
+    is_given = entries.__class__ is not orjson.Fragment
+    if entries and is_given and entries is not old.get("managedFields"):
         errors += _validate_managed_fields(entries, f"{path}.managedFields")
     return errors
 

@@ -24,7 +24,7 @@ from kube import field as fld
 from kube import status as st
 from kube.json_types import JsonObject
 from kube.kinds import SubresourceInfo
-from kube.managed.cut import without_entries
+from kube.managed.cut import cut
 from kube.patch import json_patch, merge_patch, strategic_merge, unknown_operation_fields
 from kube.schema.compile import builtin_schemas
 from kube.schema.decode import strict_refusal
@@ -132,7 +132,7 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
             is_left = not change.names_managers
             is_known = not resource.info.custom  # how members are called
             if is_left and is_known and old["metadata"].get("managedFields"):
-                body = without_entries(body, resource.prefix)
+                body, _ = cut(body, resource.prefix)
             current = resource.decode_stored(body)
             if is_left:
                 current["metadata"].pop("managedFields", None)

@@ -26,6 +26,7 @@ from apiserver.types.pods import subresources as pod_parts
 from apiserver.verbs.admitting import admit
 from apiserver.verbs.answer import respond_document, respond_object
 from apiserver.verbs.apply import APPLY_TYPES, applying
+from apiserver.verbs.managing import track
 from apiserver.verbs.patching import Patch, decode_patched, patch_type_of
 from apiserver.verbs.put import check_name
 from apiserver.verbs.update import (
@@ -34,7 +35,6 @@ from apiserver.verbs.update import (
     check_changed,
     check_revision,
     keep_system_fields,
-    track,
     writing_of,
 )
 from kube import status as st

@@ -31,11 +31,11 @@ from apiserver.tracking import Writing, manager_of
 from apiserver.types import conversion
 from apiserver.types.meta import validate_object_meta_update
 from apiserver.verbs.bringing import bring, is_kept_alike, kept, make_ready, prepared
+from apiserver.verbs.managing import hidden, keep_times, show_entries, track
 from kube import field as fld
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
-from kube.managed.entries import same_but_times
 from storage.record import Record
 from storage.txn import Committed, Delete, Put
 
@@ -153,7 +153,9 @@ class Change:
             await make_ready(resource)
             is_alike = is_kept_alike(resource, record)
             record = await bring(resource, record)
-        old: JsonObject = orjson.loads(record.body)
+        # Custom objects may have any members; others look into managedFields themselves.
+        is_hidden = self.tracks and self.part is not Part.OWN and not resource.info.custom
+        old = hidden(resource, record.body) if is_hidden else orjson.loads(record.body)
         new, claims = await self._new(record, old)
         keep_times(new, old)
         if is_finalized(resource, new, old):
@@ -198,6 +200,8 @@ class Change:
         plan = server.admission.plan(resource, subresource, UPDATE) if self.admitted else None
         attributes = None
         if plan is not None:
+            if plan.is_dynamic:
+                show_entries(new, old)
             attributes = self._attributes(subresource, new, old)
             waiting = plan.mutate(attributes)
             if waiting is not None:
@@ -312,37 +316,6 @@ def writing_of(
     """Return who writes what by a request, and when."""
     manager = options.field_manager or manager_of(exchange.user_agent)
     return Writing(manager, times.format_seconds(int(server.clock.now_s())), subresource)
-
-
-def track(resource: Resource, new: JsonObject, old: JsonObject, writing: Writing) -> None:
-    """Set who manages what after an update or a patch, in place.
-
-    Args:
-        resource: the type, in the request's version.
-        new: decoded and defaulted, nothing else done to it yet.
-        old: as it is stored.
-        writing: who writes what.
-    """
-    entries = resource.tracker.updated(old, new, writing)
-    if entries:
-        new["metadata"]["managedFields"] = entries
-    else:
-        new["metadata"].pop("managedFields", None)
-
-
-def keep_times(new: JsonObject, old: JsonObject) -> None:
-    """Let a write that changes only the times of managedFields change nothing, in place."""
-    after = new["metadata"].get("managedFields")
-    before = old["metadata"].get("managedFields")
-    if not (after and before) or after == before:
-        return
-    if any(value != old.get(key) for key, value in new.items() if key != "metadata"):
-        return  # as nearly all writes are
-    if not same_but_times(after, before):
-        return
-    new["metadata"]["managedFields"] = before
-    if new != old:
-        new["metadata"]["managedFields"] = after
 
 
 def put_of(server: Server, resource: Resource, record: Record, new: JsonObject) -> Put:

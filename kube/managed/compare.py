@@ -176,6 +176,26 @@ def _other_value(type_: Type, old: Any, new: Any) -> FieldSet | None:
     return None
 
 
+def taken_node(type_: Type, old: Any, new: Any) -> FieldSet | None:
+    """Return the node of what a change of a value takes: what is new or has another value.
+
+    Args:
+        type_: of the value.
+        old: before.
+        new: after.
+
+    Returns:
+        None: nothing.
+
+    Raises:
+        TypedError: one of them does not fit its schema.
+    """
+    _, modified, added = _compare(type_, old, new)
+    if modified is None or added is None:
+        return added if modified is None else modified
+    return sets.union_nodes(modified, added)
+
+
 def _put_differences(
     parts: _Parts, type_: Type, old: Any, new: Any, passed_over: frozenset[str]
 ) -> None:

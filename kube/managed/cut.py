@@ -18,11 +18,12 @@ import re
 from typing import Final
 
 _START: Final = b',"managedFields":[{'
+_NAME_BYTES: Final = len(b',"managedFields":')
 _find_end: Final = re.compile(rb'\}\](?=\}?,"[a-zA-Z]|\}\}$)').search
 
 
-def without_entries(body: bytes, prefix: bytes) -> bytes:
-    """Return a stored object whose metadata has managedFields without them.
+def cut(body: bytes, prefix: bytes) -> tuple[bytes, bytes]:
+    """Return a stored object whose metadata has managedFields without them, and them.
 
     Args:
         body: as the server has encoded it.
@@ -30,12 +31,15 @@ def without_entries(body: bytes, prefix: bytes) -> bytes:
         prefix: how it has to begin for its metadata to be the first that may have the word in it.
 
     Returns:
-        `body` itself where that is not certain; all that looks at it may be parsed anyway.
+        `body` itself and b"" where that is not certain; all that looks at it may be parsed anyway.
     """
     if not body.startswith(prefix):
-        return body
+        return body, b""
     start = body.find(_START, len(prefix))
     if start < 0:
-        return body
-    end = _find_end(body, start)
-    return body if end is None else body[:start] + body[end.end() :]
+        return body, b""
+    found = _find_end(body, start)
+    if found is None:
+        return body, b""
+    end = found.end()
+    return body[:start] + body[end:], body[start + _NAME_BYTES : end]

@@ -109,17 +109,19 @@ def decode_stored(entries: Iterable[JsonObject]) -> Managers:
 def encode(managers: Managers) -> list[JsonObject]:
     """Return the entries to be stored, sorted."""
     return [
-        _entry(who, managers[who]) for who in sorted(managers, key=lambda who: _key(who, managers))
+        entry_of(who, managers[who])
+        for who in sorted(managers, key=lambda who: order_of(who, managers[who]))
     ]
 
 
-def _key(who: Identity, managers: Managers) -> tuple[str, ...]:
-    owned = managers[who]
+def order_of(who: Identity, owned: Owned) -> tuple[str, ...]:
+    """Return what entries are sorted by."""
     # Times are in UTC and whole seconds: their texts sort as they do.
     return who.operation, owned.time, who.manager, owned.version, who.subresource
 
 
-def _entry(who: Identity, owned: Owned) -> JsonObject:
+def entry_of(who: Identity, owned: Owned) -> JsonObject:
+    """Return the entry of one manager, its members in upstream's order."""
     entry: JsonObject = {}
     if who.manager:
         entry["manager"] = who.manager

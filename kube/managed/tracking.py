@@ -114,7 +114,7 @@ def update(
         updater = Updater(versions, old, new)
         if is_kept and updater.comparison(writer.version).is_same:
             return stored
-        return book.encode(_changed(updater, managers, writer))
+        return book.encode(settled(updater, managers, writer))
     except (TypedError, RecursionError):
         # An object that does not fit its schema, or is nested deeper than we look, is no reason to
         # refuse a write.
@@ -175,10 +175,15 @@ def changed(
     Raises:
         TypedError: an object does not fit its schema.
     """
-    return _changed(Updater(versions, old, new), managers, writer)
+    return settled(Updater(versions, old, new), managers, writer)
 
 
-def _changed(updater: Updater, managers: Managers, writer: Writer) -> Managers:
+def settled(updater: Updater, managers: Managers, writer: Writer) -> Managers:
+    """Return the managers after the change that `updater` knows, which an update has made.
+
+    Raises:
+        TypedError: an object does not fit its schema.
+    """
     found = updater.comparison(writer.version)
     if found.is_same:
         return managers
