@@ -81,7 +81,7 @@ class ClusterState:
     """See the module's head.
 
     Attributes:
-        changed: how many changes were logged; moved_at: the last of each slot.
+        changed: how many changes were logged.
         came, left: how many of them are pods that came, and how many may leave room.
         heeds_namespaces: whether terms of pods that wait may select by labels of namespaces.
         on_claims: told of pods with volumes or device claims that come (1) or go (-1).
@@ -101,7 +101,6 @@ class ClusterState:
         self.changed = 0
         self.heeds_namespaces = False
         self.came = self.left = 0
-        self.moved_at: dict[int, int] = {}
         self._changes: deque[Moved] = deque(maxlen=_CHANGES_MAX)
         self._nominated_at: dict[str, int] = {}
         self._of_priority: dict[int, int] = {}
@@ -266,7 +265,6 @@ class ClusterState:
 
     def _log(self, moved: Moved) -> None:
         self._changes.append(moved)
-        self.moved_at[moved.slot] = self.changed
         self.changed += 1
         if moved.sign > 0:
             self.came += 1
