@@ -88,8 +88,8 @@ class JsonEvents:
     """Plain JSON: the stored bytes between two constants, made once for all watchers.
 
     Args of the constructor:
-        is_bare: whether they are without managedFields, up to half of an object, which controllers
-            do not look at.
+        is_bare: whether changes are without managedFields, up to half of an object, which
+            controllers do not look at: what one cut costs is saved by each of them.
     """
 
     content_type = b"application/json"
@@ -114,17 +114,18 @@ class JsonEvents:
                 body = redated(event.previous, event.revision)
             else:
                 body = record.body
-            line = event.cache[key] = _HEADS[kind] + self._shown(body) + _TAIL
+            if self._is_bare:
+                body = without_own_entries(body, self._resource.prefix)
+            if not self._is_stored:
+                body = self._resource.serve(body)
+            line = event.cache[key] = _HEADS[kind] + body + _TAIL
         return line
 
     def added(self, record: Record) -> bytes:
         """Return the ADDED event of an object of the initial state."""
-        return _HEADS["ADDED"] + self._shown(record.body) + _TAIL
-
-    def _shown(self, body: bytes) -> bytes:
-        if self._is_bare:
-            body = without_own_entries(body, self._resource.prefix)
-        return body if self._is_stored else self._resource.serve(body)
+        # As it is: it is made for one watch alone, which cuts for itself at the same price.
+        body = record.body if self._is_stored else self._resource.serve(record.body)
+        return _HEADS["ADDED"] + body + _TAIL
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
         """Return a bookmark."""

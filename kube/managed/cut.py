@@ -66,13 +66,13 @@ def without_own_entries(body: bytes, prefix: bytes) -> bytes:
 
     Entries that stand deeper, as in a template's metadata, are left.
     """
-    rest, entries = cut(body, prefix)
-    if not entries:
+    start = body.find(_START, len(prefix)) if body.startswith(prefix) else -1
+    if start < 0:
         return body
-    start = body.find(_START, len(prefix))
     try:
         # What comes before them is an object with a brace: so they stand in the metadata itself.
         orjson.loads(body[prefix.rindex(b"{") : start] + b"}")
     except orjson.JSONDecodeError:
         return body
-    return rest
+    found = _find_end(body, start)
+    return body if found is None else body[:start] + body[found.end() :]
