@@ -59,8 +59,9 @@ def keep_times(new: JsonObject, old: JsonObject) -> None:
     before = old["metadata"].get("managedFields")
     if not (after and before) or after == before:
         return
-    if any(value != old.get(key) for key, value in new.items() if key != "metadata"):
-        return  # as nearly all writes are
+    for key in reversed(new):  # what is written comes last
+        if key != "metadata" and new[key] != old.get(key):
+            return  # as nearly always
     # Fragments do not tell what is in them; here they are looked into hardly ever.
     if not same_but_times(*orjson.loads(orjson.dumps((after, before)))):
         return
