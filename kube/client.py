@@ -35,6 +35,8 @@ from kube.status import StatusError
 from runtime.clock import Clock, SystemClock
 
 JSON: Final = "application/json"
+BARE_JSON: Final = "application/json;managedFields=omit"
+"""Without managedFields, where a server can do that in a watch; others know no such parameter."""
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"

@@ -145,9 +145,8 @@ def _other_values(
         if inner is None:
             return None
         found[field_element(name)] = inner
-    for name in old:
-        if name not in new and name not in passed_over:
-            return None
+    if not (old.keys() <= new.keys() or old.keys() <= new.keys() | passed_over):
+        return None
     return sorted_node(found) if len(found) > 1 else found
 
 

@@ -17,9 +17,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import orjson
+
 _START: Final = b',"managedFields":[{'
 _NAME_BYTES: Final = len(b',"managedFields":')
-_find_end: Final = re.compile(rb'\}\](?=\}?,"[a-zA-Z]|\}\}$)').search
+_is_end: Final = re.compile(rb'\}\](?:\}?,"[a-zA-Z]|\}\}$)').match
+
+
+_last: tuple[bytes, bytes, bytes] = b"", b"", b""
 
 
 def cut(body: bytes, prefix: bytes) -> tuple[bytes, bytes]:
@@ -33,13 +38,41 @@ def cut(body: bytes, prefix: bytes) -> tuple[bytes, bytes]:
     Returns:
         `body` itself and b"" where that is not certain; all that looks at it may be parsed anyway.
     """
+    global _last  # noqa: PLW0603 (a patch asks for the same again)
+    known, bare, raw = _last
+    if known is not body:
+        bare, raw = _cut(body, prefix)
+        _last = body, bare, raw
+    return bare, raw
+
+
+def _cut(body: bytes, prefix: bytes) -> tuple[bytes, bytes]:
     if not body.startswith(prefix):
         return body, b""
     start = body.find(_START, len(prefix))
     if start < 0:
         return body, b""
-    found = _find_end(body, start)
-    if found is None:
+    end = body.find(b"]", start + len(_START))
+    while end >= 0 and _is_end(body, end - 1) is None:
+        end = body.find(b"]", end + 1)
+    if end < 0:
         return body, b""
-    end = found.end()
+    end += 1
     return body[:start] + body[end:], body[start + _NAME_BYTES : end]
+
+
+def without_own_entries(body: bytes, prefix: bytes) -> bytes:
+    """Return a stored object without its managedFields, if it has some; arguments as above.
+
+    Entries that stand deeper, as in a template's metadata, are left.
+    """
+    rest, entries = cut(body, prefix)
+    if not entries:
+        return body
+    start = body.find(_START, len(prefix))
+    try:
+        # What comes before them is an object with a brace: so they stand in the metadata itself.
+        orjson.loads(body[prefix.rindex(b"{") : start] + b"}")
+    except orjson.JSONDecodeError:
+        return body
+    return rest

@@ -12,27 +12,46 @@ Invariant: what comes of it is what `tracking.update` says of the same entries, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from kube.json_types import JsonObject
+from kube.managed import atoms, sets, stored
 from kube.managed import entries as book
-from kube.managed import sets, stored
-from kube.managed.atoms import Shape, TypedError, is_atomic
+from kube.managed.atoms import TypedError, is_atomic
 from kube.managed.compare import ABSENT, changed_values, taken_node
 from kube.managed.elements import field_element
-from kube.managed.entries import UPDATE, UPDATE_MANAGERS_MAX
+from kube.managed.entries import UPDATE, UPDATE_MANAGERS_MAX, Identity
 from kube.managed.sets import FieldSet
 from kube.managed.shapes import Shapes, Walk
-from kube.managed.stored import Entry
+from kube.managed.stored import Shape, Stored
 from kube.managed.tracking import Writer, settled, update
 from kube.managed.updater import NOBODYS_METADATA, Updater, Versions
 from kube.schema.model import Kind, Struct, Type
 
 _HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
 _NO_KEYS: Final[JsonObject] = {}
+_TEMPLATES_MAX: Final = 256
+
+
+_Names = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Of a struct's fields: all, those that stay the same, those that have another value."""
+
+
+class _Template(NamedTuple):
+    """The inside of the set of a struct that has changed.
+
+    Attributes:
+        text: whole, or with a `%b` for each of `below`.
+        below: what is looked into: its name, its type if it was there before, how if it was not.
+    """
+
+    text: bytes
+    below: tuple[tuple[str, Type | None, Walk], ...]
+
+
+_NONE: Final = _Template(b"", ())
 
 
 class FirstWrites:
@@ -48,15 +67,10 @@ class FirstWrites:
         self._name = name
         self._element = field_element(name)
         self._struct: Struct | None = None
-        self._looks: dict[str, tuple[bytes, Type, Walk | None]] = {}
+        self._templates: dict[_Names, _Template] = {}
 
     def rewritten(
-        self,
-        versions: Versions,
-        old: JsonObject,
-        new: JsonObject,
-        writer: Writer,
-        entries: Sequence[Entry],
+        self, versions: Versions, old: JsonObject, new: JsonObject, writer: Writer, kept: Stored
     ) -> bytes | None:
         """Return managedFields with an entry for a writer that has none; None: it is no such write.
 
@@ -65,18 +79,24 @@ class FirstWrites:
         """
         version = writer.version
         who = book.identity(writer.manager, UPDATE, version, writer.subresource)
-        updates = 0
-        for entry in entries:
-            fields = entry.owned.fields
-            is_other = entry.who != who and entry.owned.version == version
-            if not is_other or not fields or self._element in fields:
-                return None
-            updates += entry.who.operation == UPDATE
-        if updates >= UPDATE_MANAGERS_MAX or not self._is_alone(old, new, version):
+        shape = kept.shape
+        if shape.found((self, who), lambda: self._first(shape, who)) is None:
+            return None
+        if not self._is_alone(old, new, version):
             return None
         type_ = versions.type_at(version)
         text = self._fields(type_, old.get(self._name, ABSENT), new.get(self._name))
-        return stored.joined(entries, who, version, writer.now, text) if text else None
+        return kept.joined(who, version, writer.now, text) if text else None
+
+    def _first(self, shape: Shape, who: Identity) -> int | None:
+        """Return 0 where a writer has written nothing, and nobody the part; None: it is not so."""
+        updates = 0
+        for entry in shape.entries:
+            is_other = entry.who != who and entry.version == who.version
+            if not is_other or not entry.fields or self._element in entry.fields:
+                return None
+            updates += entry.who.operation == UPDATE
+        return 0 if updates < UPDATE_MANAGERS_MAX else None
 
     def _is_alone(self, old: JsonObject, new: JsonObject, version: str) -> bool:
         """Tell whether nothing else differs that anybody may manage."""
@@ -95,44 +115,64 @@ class FirstWrites:
             return b""
         struct = field.type.struct
         is_open = field.type.kind is not Kind.STRUCT or field.type.preserve_unknown
-        if struct is None or is_open or is_atomic(field.type, Shape.MAP):
+        if struct is None or is_open or is_atomic(field.type, atoms.Shape.MAP):
             return b""
         if self._struct is not struct:
-            self._struct, self._looks = struct, {}
-        parts = self._parts(struct, _NO_KEYS if old is ABSENT else old, new)
-        if not parts:
+            self._struct, self._templates = struct, {}
+        inside = self._inside(struct, _NO_KEYS if old is ABSENT else old, new)
+        if not inside:
             return b""
         own = b'".":{},' if old is ABSENT else b""
-        return b'{"%b":{%b%b}}' % (self._element.encode(), own, b",".join(parts))
+        return b'{"%b":{%b%b}}' % (self._element.encode(), own, inside)
 
-    def _parts(self, struct: Struct, old: JsonObject, new: JsonObject) -> list[bytes]:
-        """Return the parts of the set of a struct that has changed, none where that is not easy."""
-        found = []
-        for name in sorted(new):
-            value, before = new[name], old.get(name, ABSENT)
+    def _inside(self, struct: Struct, old: JsonObject, new: JsonObject) -> bytes:
+        """Return the inside of the set of a struct that has changed, b"" where that is not easy."""
+        same, other = [], []
+        for name, before in old.items():
+            value = new.get(name, ABSENT)
             if before is value or (before.__class__ is value.__class__ and before == value):
-                continue
-            look = self._looks.get(name) or self._look(struct, name)
-            if look is None or value is None or before == value:
-                return []
-            key, type_, walk = look
-            if walk is None:
-                found.append(b"%b:{}" % key)
-            elif before is ABSENT:
-                found.append(b"%b:%b" % (key, walk(value)))
+                same.append(name)
+            elif value is ABSENT or before == value:
+                return b""  # gone, or true that was 1
             else:
-                node = taken_node(type_, before, value)
-                if node is not None:
-                    found.append(b"%b:%b" % (key, orjson.dumps(node)))
-        return found if old.keys() <= new.keys() else []
+                other.append(name)
+        names = tuple(new), tuple(same), tuple(other)
+        template = self._templates.get(names)
+        if template is None:
+            template = self._template(struct, names)
+        found = []
+        for name, type_, walk in template.below:
+            value = new[name]
+            if value is None:
+                return b""
+            if type_ is None:
+                found.append(walk(value))
+                continue
+            node = taken_node(type_, old[name], value)
+            if node is None:
+                return b""
+            found.append(orjson.dumps(node))
+        return template.text % tuple(found) if found else template.text
 
-    def _look(self, struct: Struct, name: str) -> tuple[bytes, Type, Walk | None] | None:
-        field = struct.fields.get(name)
-        if field is None:
-            return None
-        key = orjson.dumps(field_element(name))
-        found = self._looks[name] = key, field.type, self._shapes.of_type(field.type)
-        return found
+    def _template(self, struct: Struct, names: _Names) -> _Template:
+        """Return the template of a change that leaves some fields the same and changes others."""
+        known, same, other = names
+        below, parts = [], []
+        for name in sorted(set(known) - set(same)):
+            field = struct.fields.get(name)
+            if field is None:
+                return _NONE
+            key = orjson.dumps(field_element(name)).replace(b"%", b"%%")
+            walk = self._shapes.of_type(field.type)
+            parts.append(b"%b:%b" % (key, b"{}" if walk is None else b"%b"))
+            if walk is not None:
+                below.append((name, field.type if name in other else None, walk))
+        text = b",".join(parts)
+        made = _Template(text if below else text.replace(b"%%", b"%"), tuple(below))
+        if len(self._templates) >= _TEMPLATES_MAX:
+            self._templates.clear()
+        self._templates[names] = made
+        return made
 
 
 def _is_same(old: JsonObject, new: JsonObject, passed_over: frozenset[str]) -> bool:
@@ -142,7 +182,7 @@ def _is_same(old: JsonObject, new: JsonObject, passed_over: frozenset[str]) -> b
             continue
         if before.__class__ is not value.__class__ or before != value:
             return False
-    return all(name in new or name in passed_over for name in old)
+    return old.keys() <= new.keys() or all(name in new or name in passed_over for name in old)
 
 
 def rewrite(
@@ -170,11 +210,11 @@ def rewrite(
     raw = orjson.dumps(kept)
     given = (new.get("metadata") or _NO_KEYS).get("managedFields")
     is_kept = writer.subresource or given is None or given is kept or orjson.dumps(given) == raw
-    entries = stored.read(raw) if is_kept else None
-    if entries is None:
+    found = stored.read(raw) if is_kept else None
+    if found is None:
         return update(versions, _with_list(old, raw), new, writer)
     try:
-        after = _rewritten(versions, old, new, writer, entries, first)
+        after = _rewritten(versions, old, new, writer, found, first)
     except (TypedError, RecursionError):
         # An object that does not fit its schema, or is nested deeper than we look, is no reason to
         # refuse a write.
@@ -193,7 +233,7 @@ def _rewritten(
     old: JsonObject,
     new: JsonObject,
     writer: Writer,
-    entries: Sequence[Entry],
+    kept: Stored,
     first: FirstWrites | None,
 ) -> bytes | None:
     """Return entries after a write; None: they stay as they are.
@@ -203,29 +243,40 @@ def _rewritten(
     """
     version, now = writer.version, writer.now
     if first is not None:
-        after = first.rewritten(versions, old, new, writer, entries)
+        after = first.rewritten(versions, old, new, writer, kept)
         if after is not None:
             return after
     if old["apiVersion"] == version == new["apiVersion"]:
         taken = changed_values(versions.type_at(version), old, new, NOBODYS_METADATA)
         if taken is not None:
-            if not (taken and (taken := versions.left(taken))):
+            if not taken:
                 return None
-            own = _owner(entries, taken, writer)
+            key = versions, writer.manager, writer.subresource, orjson.dumps(taken)
+            own = kept.shape.found(key, lambda: _owner(versions, kept.shape, taken, writer))
             if own is not None:
-                return None if own.owned.time == now else stored.renewed(entries, own, now)
+                is_same = own == _NOBODY or kept.times[own] == now
+                return None if is_same else kept.renewed(own, now)
     updater = Updater(versions, old, new)
     if updater.comparison(version).is_same:
         return None
-    return stored.write(settled(updater, stored.managers_of(entries), writer), entries)
+    managers = kept.managers()
+    return kept.changed(managers, settled(updater, managers, writer))
 
 
-def _owner(entries: Sequence[Entry], taken: FieldSet, writer: Writer) -> Entry | None:
-    """Return the writer's entry, if these fields are its own and nobody else's."""
-    own = None
-    for entry in entries:
-        who, owned = entry.who, entry.owned
-        if owned.version != writer.version:
+_NOBODY: Final = -2
+
+
+def _owner(versions: Versions, shape: Shape, taken: FieldSet, writer: Writer) -> int | None:
+    """Return which entry is the writer's, if fields that have changed are its own alone.
+
+    _NOBODY: such a write drops what has changed. None: they are not.
+    """
+    taken = versions.left(taken)
+    if not taken:
+        return _NOBODY
+    found = None
+    for index, (who, version, fields, _, _) in enumerate(shape.entries):
+        if version != writer.version:
             return None
         is_own = (
             who.manager == writer.manager
@@ -233,7 +284,9 @@ def _owner(entries: Sequence[Entry], taken: FieldSet, writer: Writer) -> Entry |
             and who.subresource == writer.subresource
         )
         if is_own:
-            own = entry
-        elif sets.overlap(owned.fields, taken):
+            found = index
+        elif sets.overlap(fields, taken):
             return None
-    return own if own is not None and sets.contains(own.owned.fields, taken) else None
+    return (
+        found if found is not None and sets.contains(shape.entries[found].fields, taken) else None
+    )

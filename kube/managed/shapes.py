@@ -20,6 +20,7 @@ from kube.json_types import JsonObject
 from kube.managed.atoms import (
     Shape,
     element_of,
+    fields_of,
     is_atomic,
     is_deduced,
     shape_of,
@@ -29,7 +30,7 @@ from kube.managed.compare import ABSENT, compare
 from kube.managed.elements import field_element, in_order
 from kube.managed.sets import MEMBER
 from kube.managed.updater import NOBODYS
-from kube.schema.model import Field, Kind, Struct, Type
+from kube.schema.model import MAP, Field, Kind, Struct, Type
 from kube.schema.values import ZEROS
 
 Walk = Callable[[Any], bytes]
@@ -37,6 +38,8 @@ _MEMBER: Final = b"{}"
 _TEMPLATES_MAX: Final = 256
 _MAPS_MAX: Final = 512
 _MAP_KEYS_MAX: Final = 16
+_LISTS_MAX: Final = 256
+_ITEMS_MAX: Final = 16
 _LEFT_OUT: Final = frozenset(name[2:] for name in NOBODYS["f:metadata"] if name != ".")
 
 
@@ -148,7 +151,42 @@ class Shapes:
             parts = _items(type_, items, below)
             return b'{".":{},%b}' % b",".join(parts) if parts else _MEMBER
 
-        return walk
+        name = _text_key(type_)
+        struct = type_of_items(type_).struct
+        if name is None or struct is None:
+            return walk
+        known: dict[tuple[Any, ...], bytes] = {}
+        is_flat: bool | None = None
+
+        def walk_flat(items: list[Any]) -> bytes:
+            """Remember lists of items that differ in how they are called alone: conditions."""
+            nonlocal is_flat
+            if is_flat is None:  # found out late: structs may contain themselves
+                is_flat = all(self.of_type(one.type) is None for one in struct.fields.values())
+            if not is_flat or len(items) > _ITEMS_MAX:
+                return walk(items)
+            try:
+                shape = tuple([(item[name], *item) for item in items])
+            except (KeyError, TypeError):
+                return walk(items)
+            found = known.get(shape)
+            if found is None:
+                found = walk(items)
+                if len(known) >= _LISTS_MAX:
+                    known.pop(next(iter(known)), None)
+                known[shape] = found
+            return found
+
+        return walk_flat
+
+
+def _text_key(type_: Type) -> str | None:
+    """Return what tells the items of a list apart, if that is one text."""
+    if type_.list_type != MAP or len(type_.list_keys) != 1:
+        return None
+    name: str = type_.list_keys[0]
+    field = fields_of(type_of_items(type_)).get(name)
+    return name if field is not None and field.type.kind is Kind.STRING else None
 
 
 def _items(type_: Type, items: list[Any], below: Walk | None) -> list[bytes]:

@@ -17,7 +17,7 @@ in size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -32,6 +32,10 @@ _TIME_BYTES: Final = len("2026-01-01T00:00:00Z")
 _TAIL: Final = b'","fieldsType":"FieldsV1","fieldsV1":{'
 _HEADS_MAX: Final = 1024
 _TAILS_MAX: Final = 512
+_SHAPES_MAX: Final = 512
+_SHAPE_BYTES_MAX: Final = 8192
+_FINDINGS_MAX: Final = 16
+_UNKNOWN: Final = -1
 _TAIL_BYTES_MAX: Final = 4096
 """Sets of parsed tails take some ten times as much memory as their bytes."""
 _HEAD_KEYS: Final = frozenset({"manager", "operation", "apiVersion", "time"})
@@ -69,17 +73,19 @@ class _Tail(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One entry.
+    """One entry but for its time.
 
     Attributes:
         who: manages.
-        owned: what and since when.
+        version: apiVersion of the fields.
+        fields: that are managed.
         head: its bytes up to the time.
         tail: its bytes from there on.
     """
 
     who: Identity
-    owned: Owned
+    version: str
+    fields: FieldSet
     head: bytes
     tail: bytes
 
@@ -87,34 +93,138 @@ class Entry(NamedTuple):
         """Return the entry's bytes with a time."""
         return b"".join((self.head, time.encode(), self.tail))
 
+    def order(self, time: str) -> tuple[str, ...]:
+        """Return what it is sorted by."""
+        return order_of(self.who, Owned(self.version, self.fields, time))
 
-def read(raw: bytes) -> list[Entry] | None:
-    """Return the entries of an object that the server has written.
+
+class Shape:
+    """What is between the times of managedFields: many objects share it.
+
+    Attributes:
+        entries: without times.
+    """
+
+    __slots__ = ("_findings", "entries")
+
+    def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self.entries = entries
+        self._findings: dict[Hashable, int | None] = {}
+
+    def found(self, key: Hashable, find: Callable[[], int | None]) -> int | None:
+        """Return what is found by `find`, which looks at the shape and at what `key` says alone."""
+        known = self._findings.get(key, _UNKNOWN)
+        if known is not _UNKNOWN:
+            return known
+        if len(self._findings) >= _FINDINGS_MAX:
+            self._findings.clear()
+        made = self._findings[key] = find()
+        return made
+
+
+class Stored(NamedTuple):
+    """The managedFields of an object.
+
+    Attributes:
+        raw: as JSON.
+        shape: all of them but the times.
+        times: of the entries.
+    """
+
+    raw: bytes
+    shape: Shape
+    times: list[str]
+
+    def managers(self) -> Managers:
+        """Return the managers they tell of."""
+        return {
+            one.who: Owned(one.version, one.fields, time)
+            for one, time in zip(self.shape.entries, self.times, strict=True)
+        }
+
+    def renewed(self, index: int, now: str) -> bytes:
+        """Return them with another time in one entry."""
+        entries = self.shape.entries
+        if len(entries) == 1:
+            return b"[%b]" % entries[0].at(now)
+        times = [*self.times]
+        times[index] = now
+        return _in_order(
+            [(one.order(time), one.at(time)) for one, time in zip(entries, times, strict=True)]
+        )
+
+    def joined(self, who: Identity, version: str, now: str, fields: bytes) -> bytes:
+        """Return them with one more entry.
+
+        Args:
+            who: of the new one.
+            version: of the new one.
+            now: its time.
+            fields: its set as JSON.
+        """
+        head, tail = _ends(who, version)
+        added = b"".join((head, now.encode(), _SET, fields, tail))
+        entries = self.shape.entries
+        if who.operation == UPDATE and now > max(self.times):
+            return b"%b,%b]" % (self.raw[:-1], added)
+        texts = [(one.order(at), one.at(at)) for one, at in zip(entries, self.times, strict=True)]
+        return _in_order([*texts, (order_of(who, Owned(version, {}, now)), added)])
+
+    def changed(self, before: Managers, after: Managers) -> bytes:
+        """Return managedFields of other managers; what did not change is copied.
+
+        Args:
+            before: what `managers` has given.
+            after: as they are to be; managers that are the same objects did not change.
+        """
+        known = {entry.who: entry for entry in self.shape.entries}
+        texts = []
+        for who in sorted(after, key=lambda who: order_of(who, after[who])):
+            owned = after[who]
+            if owned is before.get(who):
+                texts.append(known[who].at(owned.time))
+            else:
+                texts.append(orjson.dumps(entry_of(who, owned)))
+        return b"[%b]" % b",".join(texts)
+
+
+def read(raw: bytes) -> Stored | None:
+    """Return the managedFields of an object that the server has written.
 
     Args:
-        raw: its managedFields as JSON.
+        raw: as JSON.
 
     Returns:
         None where they are not as they are written now: without times, without sets.
     """
     first, *parts = raw.split(_TIME)
-    head = _first_head(first)
-    last = len(parts) - 1
-    if head is None or last < 0:
+    texts = (first, *[part[_TIME_BYTES:] for part in parts])
+    shape = (_shape_cached if len(raw) <= _SHAPE_BYTES_MAX else _shape)(texts)
+    if shape is None:
+        return None
+    return Stored(raw, shape, [part[:_TIME_BYTES].decode() for part in parts])
+
+
+def _shape(texts: tuple[bytes, ...]) -> Shape | None:
+    """Return what is between times; None: it is not as it is written now."""
+    head = _first_head(texts[0])
+    last = len(texts) - 1
+    if head is None or last < 1:
         return None
     entries = []
-    for index, part in enumerate(parts):
-        text = part[_TIME_BYTES:]
+    for index, text in enumerate(texts[1:], 1):
         found = (_tail_cached if len(text) <= _TAIL_BYTES_MAX else _tail)(text, index == last)
         if found is None or head is None:
             return None
         fields, subresource, tail, following = found
         manager, operation, version, start = head
         who = Identity(manager, operation, version if operation == UPDATE else "", subresource)
-        owned = Owned(version, fields, part[:_TIME_BYTES].decode())
-        entries.append(Entry(who, owned, start, tail))
+        entries.append(Entry(who, version, fields, start, tail))
         head = following
-    return entries
+    return Shape(tuple(entries))
+
+
+_shape_cached: Final = lru_cache(maxsize=_SHAPES_MAX)(_shape)
 
 
 @lru_cache(maxsize=_HEADS_MAX)
@@ -162,57 +272,6 @@ def _tail(text: bytes, is_last: bool) -> _Tail | None:  # noqa: FBT001 (of a cac
 
 
 _tail_cached: Final = lru_cache(maxsize=_TAILS_MAX)(_tail)
-
-
-def managers_of(entries: Iterable[Entry]) -> Managers:
-    """Return the managers that entries tell of."""
-    return {entry.who: entry.owned for entry in entries}
-
-
-def write(managers: Managers, entries: Iterable[Entry]) -> bytes:
-    """Return managedFields of these managers; what did not change is copied.
-
-    Args:
-        managers: as they are to be.
-        entries: as they were read.
-    """
-    known = {entry.who: entry for entry in entries}
-    texts = []
-    for who in sorted(managers, key=lambda who: order_of(who, managers[who])):
-        owned, before = managers[who], known.get(who)
-        if before is not None and owned is before.owned:
-            texts.append(before.at(owned.time))
-        else:
-            texts.append(orjson.dumps(entry_of(who, owned)))
-    return b"[%b]" % b",".join(texts)
-
-
-def renewed(entries: Sequence[Entry], own: Entry, now: str) -> bytes:
-    """Return managedFields one of whose entries has another time, and nothing else has changed."""
-    if len(entries) == 1:
-        return b"[%b]" % own.at(now)
-    texts = []
-    for entry in entries:
-        owned = entry.owned._replace(time=now) if entry is own else entry.owned
-        texts.append((order_of(entry.who, owned), entry.at(owned.time)))
-    return _in_order(texts)
-
-
-def joined(entries: Sequence[Entry], who: Identity, version: str, now: str, fields: bytes) -> bytes:
-    """Return managedFields to which an entry is added.
-
-    Args:
-        entries: as they are.
-        who: of the new one.
-        version: of the new one.
-        now: its time.
-        fields: its set as JSON.
-    """
-    head, tail = _ends(who, version)
-    added = b"".join((head, now.encode(), _SET, fields, tail))
-    texts = [(order_of(who, Owned(version, {}, now)), added)]
-    texts += [(order_of(one.who, one.owned), one.at(one.owned.time)) for one in entries]
-    return _in_order(texts)
 
 
 def _in_order(texts: list[tuple[tuple[str, ...], bytes]]) -> bytes:

@@ -8,7 +8,7 @@ was server-side apply.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -37,8 +37,7 @@ _KUBECTL: Final = "kubectl"
 _ANNOTATIONS_BYTES_MAX: Final = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(NamedTuple):
     """A request that writes.
 
     Attributes:

@@ -47,7 +47,8 @@ def _writers(draw: st.DrawFn) -> Writer:
     return Writer(draw(_managers), VERSION, draw(_parts), draw(_times))
 
 
-@given(st.lists(st.tuples(configurations(), _writers(), st.booleans()), max_size=5), st.data())
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(configurations(), _writers(), st.booleans()), max_size=6), st.data())
 def test_bytes_become_what_parsed_entries_become(
     writes: list[tuple[JsonObject, Writer, bool]], data: st.DataObject
 ) -> None:
@@ -56,13 +57,18 @@ def test_bytes_become_what_parsed_entries_become(
     start = Writer("creator", VERSION, "", START)
     made = book.encode(changed(versions, of(), of(text="x"), {}, start))
     live = {**of(text="x"), "metadata": {"name": "a", "managedFields": made}}
+    last = start
     for wanted, writer, applies in writes:
         if applies:
             config = {name: value for name, value in wanted.items() if name != "free"}
             live = Application(versions, config, writer, force=True, empty=of()).onto(live)
             continue
         new = bare(live)
-        if data.draw(st.booleans()):
+        last = last._replace(now=writer.now) if data.draw(st.booleans()) else writer
+        kind = data.draw(st.sampled_from(["values", "some", "all"]))
+        if kind == "values":  # of what is there already
+            new = {**new, **{k: v for k, v in wanted.items() if k in live and k != "metadata"}}
+        elif kind == "some":
             new = {**new, **{k: v for k, v in wanted.items() if k != "metadata"}}
         else:
             new = {**wanted, "metadata": bare(live)["metadata"]}
@@ -71,7 +77,7 @@ def test_bytes_become_what_parsed_entries_become(
         if data.draw(st.booleans()):
             sent = {**new["metadata"], "managedFields": live["metadata"].get("managedFields")}
             new = {**new, "metadata": sent}
-        entries = same(live, new, versions, writer, first)
+        entries = same(live, new, versions, last, first)
         live = {**new, "metadata": {**bare(new)["metadata"], "managedFields": entries}}
 
 
