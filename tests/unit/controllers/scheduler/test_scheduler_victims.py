@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,7 @@ from controllers.scheduler.victims import Budget, Candidates, select_victims
 from kube.access import Access
 from kube.client import ApiClient
 from kube.json_types import JsonObject
+from runtime.tasks import TaskScope
 
 
 class Cluster:
@@ -253,3 +255,52 @@ def test_a_promised_pod_is_asked_about_once_its_room_is_there_whoever_was_refuse
     assert first.place is Place.UNSCHEDULABLE
     scheduler.ask_promised()
     assert [pod.place is Place.UNSCHEDULABLE for pod in queue.pods.values()] == [False, True, True]
+
+
+class _Server:
+    """Takes what an evictor sends; nothing is answered before others had their turn."""
+
+    def __init__(self) -> None:
+        self.clock = ApiClient(Access("http://nowhere")).clock
+        self.sent: list[tuple[str, str]] = []
+        self.is_done = asyncio.Event()
+
+    async def request(self, method: str, path: str, _body: object) -> JsonObject:
+        """Take a patch."""
+        await asyncio.sleep(0)
+        self.sent.append((method, path.split("/")[6]))
+        if len(self.sent) == 8:
+            self.is_done.set()
+        return {}
+
+    async def send(self, method: str, path: str, _body: object) -> None:
+        """Take a deletion."""
+        await self.request(method, path, _body)
+
+
+def test_victims_are_told_then_deleted_together_and_the_last_one_after_the_others() -> None:
+    """So does prepareCandidateAsync: who sees the last one go finds the preemption done."""
+    cluster = Cluster(n1="4")
+    for name in ("a", "b", "c", "d"):
+        cluster.put("n1", name, 0, "1")
+
+    async def run() -> list[tuple[str, str]]:
+        server = _Server()
+        client: Any = server
+        preemption = Preemption(client, cluster.engine, _Silent(), lambda _namespace: [])
+        async with TaskScope("evictors") as scope:
+            preemption.start(scope)
+            pod = cluster.waiting(10, "4")
+            preemption.make_room(pod, cluster.engine.explain(pod))
+            async with asyncio.timeout(10):
+                await server.is_done.wait()
+            await scope.stop()
+        return server.sent
+
+    sent = asyncio.run(run())
+    others = {name for _, name in sent[:6]}
+    assert {method for method, _ in sent[:3]} == {"PATCH"}
+    assert {method for method, _ in sent[3:6]} == {"DELETE"}
+    assert len(others) == 3
+    assert [method for method, _ in sent[6:]] == ["PATCH", "DELETE"]
+    assert {sent[6][1]} == {sent[7][1]} == {"a", "b", "c", "d"} - others
