@@ -52,12 +52,9 @@ def _cut(body: bytes, prefix: bytes) -> tuple[bytes, bytes]:
     start = body.find(_START, len(prefix))
     if start < 0:
         return body, b""
-    end = body.find(b"]", start + len(_START))
-    while end >= 0 and _is_end(body, end - 1) is None:
-        end = body.find(b"]", end + 1)
-    if end < 0:
+    end = _end_of(body, start)
+    if not end:
         return body, b""
-    end += 1
     return body[:start] + body[end:], body[start + _NAME_BYTES : end]
 
 
@@ -74,5 +71,13 @@ def without_own_entries(body: bytes, prefix: bytes) -> bytes:
         orjson.loads(body[prefix.rindex(b"{") : start] + b"}")
     except orjson.JSONDecodeError:
         return body
-    found = _find_end(body, start)
-    return body if found is None else body[:start] + body[found.end() :]
+    end = _end_of(body, start)
+    return body[:start] + body[end:] if end else body
+
+
+def _end_of(body: bytes, start: int) -> int:
+    """Return where managedFields that begin at `start` end; 0: nobody knows."""
+    end = body.find(b"]", start + len(_START))
+    while end >= 0 and _is_end(body, end - 1) is None:
+        end = body.find(b"]", end + 1)
+    return end + 1
