@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from conformance.checks import CaseFailed, CaseSkipped
 from conformance.registry import Case
 from conformance.results import Outcome, Result
+from conformance.specs import Needs
 from conformance.stage import Target, set_up
 from kube.status import StatusError
 from runtime.clock import Clock, SystemClock
@@ -95,6 +96,8 @@ async def _run_case(case: Case, target: Target, clock: Clock) -> Result:
     started_s = clock.monotonic_s()
     outcome, message = Outcome.PASSED, ""
     try:
+        if case.spec.needs is Needs.NODES and not target.has_nodes:
+            raise CaseSkipped("there are no nodes")
         async with asyncio.timeout(case.timeout_s):
             await _play(case, target)
     except CaseSkipped as reason:

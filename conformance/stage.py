@@ -33,11 +33,13 @@ class Target:
         api: whom to ask.
         kubeconfig: a file that leads to it.
         webhook_host: where the server reaches this machine; empty if it does not.
+        has_nodes: whether there are nodes that take Pods.
     """
 
     api: Api
     kubeconfig: Path
     webhook_host: str = ""
+    has_nodes: bool = True
 
 
 @dataclass(slots=True)

@@ -6,43 +6,47 @@
   `Unreachable`: the request may have been carried out, and only the caller knows what that means.
 - Answers other than success are `kube.status.StatusError`.
 Watching is built on this in kube/informers; where the server is and who asks in kube/access.py.
-Many small writes have a connection of their own kind, in kube/pipe.py.
+Reads and watches go by aiohttp. Small writes, which are most of what controllers do, go by
+connections of a cheaper kind (kube/pipe.py, kube/pipe_pool.py); both ways end alike.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Protocol
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import orjson
 
 from kube.access import Access
 from kube.json_types import JsonObject
+from kube.pipe import PROBES, Answer, NobodyListens
+from kube.pipe import Unreachable as Unreachable  # noqa: PLC0414 - those who ask catch it from here
+from kube.pipe_pool import PipePool
 from kube.status import StatusError
 from runtime.clock import Clock, SystemClock
 
 JSON: Final = "application/json"
+BARE_JSON: Final = "application/json;managedFields=omit"
+"""Without managedFields, where a server can do that in a watch; others know no such parameter."""
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 AGGREGATED_DISCOVERY: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-_PROBES: Final = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-)
-"""Asked after 30 s of silence, as clients of Go do, and three times."""
 _RETRIED_CODES: Final = frozenset({429, 503})
 _ERROR_TEXT_MAX: Final = 500
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_NEEDS_ENCODING: Final = re.compile(r"[^A-Za-z0-9\-._~/:@!$&'()*+,;=?%]")
+_PATH_SAFE: Final = "/:@!$&'()*+,;=?%~"
 
 Query = Mapping[str, str]
 
@@ -55,12 +59,6 @@ class Patch:
     media_type: str = MERGE_PATCH
 
 
-class Unreachable(Exception):
-    """No answer came in time; what was asked for may have been done. Contrast StatusError, an
-    answer.
-    """
-
-
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
     """How long and how often, in seconds unless named otherwise.
@@ -71,7 +69,7 @@ class ClientLimits:
         retries_max: after the first attempt.
         pause_s_min: before the first retry; doubles, unless the server says how long.
         pause_s_max: also the most that a server's Retry-After is heeded.
-        connections_max: open at once; more requests wait for one.
+        connections_max: open at once for reads, and for writes; more requests wait for one.
         streams_max: open at once beside them; more streams wait for one.
         line_bytes_max: of a watch event.
     """
@@ -127,6 +125,7 @@ class ApiClient:
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         if access.token and credential is None:
             self._headers["Authorization"] = f"Bearer {access.token}"
+        self._pipes: PipePool | None = None
         self._session: aiohttp.ClientSession | None = None
         # Streams last: where they took the connections of requests, no request would get one.
         self._streams: aiohttp.ClientSession | None = None
@@ -134,7 +133,17 @@ class ApiClient:
     async def __aenter__(self) -> ApiClient:
         self._session = self._new_session(self.limits.connections_max)
         self._streams = self._new_session(self.limits.streams_max)
+        self._pipes = PipePool(
+            self._writing_access(),
+            self._headers["User-Agent"],
+            self.limits.connect_timeout_s,
+            self.limits.connections_max,
+        )
         return self
+
+    def _writing_access(self) -> Access:
+        """Return the access without a token that changes: it is said with each request."""
+        return self.access if self._credential is None else replace(self.access, token="")
 
     def _new_session(self, connections_max: int) -> aiohttp.ClientSession:
         # "ssl" with True means the default checks; it is not looked at for http.
@@ -155,6 +164,9 @@ class ApiClient:
             if session is not None:
                 await session.close()
         self._session = self._streams = None
+        if self._pipes is not None:
+            self._pipes.close()
+            self._pipes = None
 
     async def request(
         self,
@@ -228,7 +240,8 @@ class ApiClient:
         try:
             async with self._send(self._streams, call, timeout) as answer:
                 if answer.status >= 400:
-                    raise self._refusal(answer, await answer.read())
+                    again = answer.headers.get("Retry-After")
+                    raise self._refusal(answer.status, again, await answer.read())
                 yield _lines(answer, self.limits.line_bytes_max)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unreachable(f"GET {path}: {_reason(error)}") from error
@@ -260,16 +273,19 @@ class ApiClient:
                 if asked_s is None or failures > self.limits.retries_max:
                     raise
                 pause_s = min(asked_s, self.limits.pause_s_max) or self.pause_s(failures)
-            except aiohttp.ClientConnectorError as error:
+            except (aiohttp.ClientConnectorError, NobodyListens) as error:
                 failures += 1
                 if not _nobody_listens(error) or failures > self.limits.retries_max:
                     raise Unreachable(f"{call.method} {call.path}: {_reason(error)}") from error
                 pause_s = self.pause_s(failures)
-            except (aiohttp.ClientError, OSError) as error:
+            except (aiohttp.ClientError, OSError, Unreachable) as error:
                 raise Unreachable(f"{call.method} {call.path}: {_reason(error)}") from error
             await self.clock.sleep(pause_s)
 
     async def _attempt(self, call: _Call) -> JsonObject:
+        if call.is_small_write:
+            answer = await self._write(call)
+            return {} if not call.is_read else _decoded(answer.body)
         timeout = aiohttp.ClientTimeout(sock_connect=self.limits.connect_timeout_s)
         async with self._send(self._session, call, timeout) as answer:
             if not call.is_read and answer.status < 400:
@@ -279,14 +295,26 @@ class ApiClient:
                 return {"bytes": size}
             content = await answer.read()
             if answer.status >= 400:
-                raise self._refusal(answer, content)
-            try:
-                decoded = orjson.loads(content)
-            except orjson.JSONDecodeError as error:
-                raise aiohttp.ClientPayloadError(f"the answer is no JSON: {error}") from error
-            if not isinstance(decoded, dict):
-                raise aiohttp.ClientPayloadError("the answer is no JSON object")
-            return decoded
+                raise self._refusal(answer.status, answer.headers.get("Retry-After"), content)
+            return _decoded(content)
+
+    async def _write(self, call: _Call) -> Answer:
+        """Send what is small and return its answer, by a pipe.
+
+        Raises:
+            StatusError, Unreachable: as `request`.
+        """
+        pipes = self._pipes
+        assert pipes is not None, "the client is used outside of its `async with`"
+        more = f"Accept: {call.headers['Accept']}\r\nAccept-Encoding: identity\r\n"
+        if self._credential is not None:
+            more += f"Authorization: Bearer {self._credential.token}\r\n"
+        media_type = call.headers.get("Content-Type", "")
+        answer = await pipes.request(call.method, call.target, call.data or b"", media_type, more)
+        if answer.code >= 400:
+            again = None if answer.retry_after_s < 0 else f"{answer.retry_after_s:.0f}"
+            raise self._refusal(answer.code, again, answer.body)
+        return answer
 
     def _send(
         self, session: aiohttp.ClientSession | None, call: _Call, timeout: aiohttp.ClientTimeout
@@ -305,8 +333,8 @@ class ApiClient:
             allow_redirects=False,
         )
 
-    def _refusal(self, answer: aiohttp.ClientResponse, content: bytes) -> StatusError:
-        error = _refusal(answer, content)
+    def _refusal(self, code: int, again: str | None, content: bytes) -> StatusError:
+        error = _refusal(code, again, content)
         if error.code == 401 and self._credential is not None:
             self._credential.refused()
         return error
@@ -321,6 +349,29 @@ class _Call:
     data: bytes | None
     is_read: bool = True
 
+    @property
+    def is_small_write(self) -> bool:
+        """Whether a pipe will do: the answer is an object, not a collection of any length."""
+        return self.method in _WRITES and (self.is_read or self.method == "POST")
+
+    @property
+    def target(self) -> str:
+        """Path and query, encoded."""
+        path = self.path
+        if _NEEDS_ENCODING.search(path):
+            path = quote(path, safe=_PATH_SAFE)
+        return f"{path}?{urlencode(self.query, quote_via=quote)}" if self.query else path
+
+
+def _decoded(content: bytes) -> JsonObject:
+    try:
+        decoded = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise aiohttp.ClientPayloadError(f"the answer is no JSON: {error}") from error
+    if not isinstance(decoded, dict):
+        raise aiohttp.ClientPayloadError("the answer is no JSON object")
+    return decoded
+
 
 def _probed_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     """Return a socket that fails within a minute when the other machine is gone.
@@ -329,7 +380,7 @@ def _probed_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     """
     family, kind, protocol = address[:3]
     made = socket.socket(family, kind, protocol)
-    for level, option, value in _PROBES:
+    for level, option, value in PROBES:
         made.setsockopt(level, option, value)
     return made
 
@@ -344,8 +395,7 @@ def retry_after_s(error: StatusError) -> float | None:
     return None
 
 
-def _refusal(answer: aiohttp.ClientResponse, content: bytes) -> StatusError:
-    again = answer.headers.get("Retry-After")
+def _refusal(code: int, again: str | None, content: bytes) -> StatusError:
     headers = [] if again is None else [(b"retry-after", again.encode())]
     try:
         status = orjson.loads(content)
@@ -353,8 +403,8 @@ def _refusal(answer: aiohttp.ClientResponse, content: bytes) -> StatusError:
         status = None
     if not isinstance(status, dict) or status.get("kind") != "Status":
         text = content[:_ERROR_TEXT_MAX].decode(errors="replace").strip()
-        return StatusError(answer.status, "", text or str(answer.reason), headers=headers)
-    return status_error(status, answer.status, headers)
+        return StatusError(code, "", text or f"answer {code}", headers=headers)
+    return status_error(status, code, headers)
 
 
 def status_error(
@@ -388,8 +438,8 @@ async def _lines(answer: aiohttp.ClientResponse, bytes_max: int) -> AsyncIterato
             raise aiohttp.ClientPayloadError(f"a line is longer than {bytes_max} bytes")
 
 
-def _nobody_listens(error: aiohttp.ClientConnectorError) -> bool:
-    return isinstance(error.os_error, ConnectionRefusedError)
+def _nobody_listens(error: aiohttp.ClientConnectorError | NobodyListens) -> bool:
+    return isinstance(error, NobodyListens) or isinstance(error.os_error, ConnectionRefusedError)
 
 
 def _reason(error: BaseException) -> str:

@@ -38,6 +38,8 @@ class MediaType:
         group: of the shape.
         version: of the shape.
         pretty: the media type itself asks for indentation.
+        is_bare: a watch in JSON whose objects may come without managedFields: a parameter of our
+            own, `managedFields=omit`, which other servers pass over as one that they don't know.
         is_plain_json: JSON of the object itself, not indented: what the store holds.
         is_plain_cbor: CBOR of the object itself.
     """
@@ -47,6 +49,7 @@ class MediaType:
     group: str = ""
     version: str = ""
     pretty: bool = False
+    is_bare: bool = False
     is_plain_json: bool = field(init=False)
     is_plain_cbor: bool = field(init=False)
 
@@ -57,6 +60,7 @@ class MediaType:
 
 
 PLAIN_JSON: Final = MediaType("json")
+_BARE_JSON: Final = MediaType("json", is_bare=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ def _negotiate(accept: bytes, stream: bool) -> MediaType:  # noqa: FBT001 - one 
             if _covers(clause, encoding):
                 media = _served(clause.parameters, encoding)
                 if media is not None:
+                    if stream and media is PLAIN_JSON and _is_bare(clause):
+                        return _BARE_JSON
                     if stream and media.encoding == "yaml":
                         raise st.not_acceptable(SERVED_STREAMS)
                     return media
@@ -165,7 +171,7 @@ def _covers(clause: _Clause, encoding: str) -> bool:
 def _served(parameters: dict[str, str], encoding: str) -> MediaType | None:
     """Return the media type for a clause's parameters, None if they cannot be honoured."""
     if not parameters:
-        return PLAIN_JSON if encoding == "json" else MediaType(encoding)
+        return _plain(encoding)
     stream = parameters.get("stream")
     if stream and (stream != "watch" or encoding == "yaml"):
         return None
@@ -173,13 +179,21 @@ def _served(parameters: dict[str, str], encoding: str) -> MediaType | None:
         return None
     pretty = parameters.get("pretty") == "1"
     if not parameters.keys() & {"as", "g", "v"}:
-        return MediaType(encoding, pretty=pretty)
+        return _plain(encoding, pretty=pretty)
     kind = parameters.get("as", "")
     group = parameters.get("g", "")
     version = parameters.get("v", "")
     if not _is_shape(kind, group, version) or (kind == "Table" and encoding == "cbor"):
         return None
     return MediaType(encoding, kind, group, version, pretty)
+
+
+def _plain(encoding: str, *, pretty: bool = False) -> MediaType:
+    return PLAIN_JSON if encoding == "json" and not pretty else MediaType(encoding, pretty=pretty)
+
+
+def _is_bare(clause: _Clause) -> bool:
+    return clause.parameters.get("managedFields") == "omit"
 
 
 def _is_shape(kind: str, group: str, version: str) -> bool:

@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 HEADER: Final = struct.Struct("<QQQII")
 HEADER_BYTES: Final = HEADER.size
 REVISIONS: Final = struct.Struct("<QQ")
+_LABEL: Final = b"\x00"
 _FIELD: Final = b"\x01"
 
 assert HEADER_BYTES == 32
@@ -82,3 +83,13 @@ def field_value(meta: bytes, needle: bytes) -> bytes | None:
     start += len(needle)
     end = meta.find(_FIELD, start)
     return meta[start:end] if end >= 0 else meta[start:]
+
+
+def label_value(meta: bytes, label: str) -> str | None:
+    """Return a label's value out of a search blob; None if the object lacks the label."""
+    needle = b"%b%b=" % (_LABEL, label.encode())
+    start = meta.find(needle)
+    if start < 0:
+        return None
+    start += len(needle)
+    return meta[start : meta.index(_LABEL, start)].decode()

@@ -200,7 +200,8 @@ async def _run_cases(
         await _check_server(api)
         host = urlsplit(api.access.server).hostname or ""
         webhook_host = wish.webhook_host or ("127.0.0.1" if host in _LOOPBACK else "")
-        target = Target(api, kubeconfig, webhook_host)
+        has_nodes = bool((await api.get("/api/v1/nodes"))["items"])
+        target = Target(api, kubeconfig, webhook_host, has_nodes)
         with Progress(console, len(cases)) as progress:
             return await run_cases(cases, target, progress, parallel=wish.parallel)
 

@@ -13,6 +13,7 @@ import orjson
 
 from apiserver.following import Following
 from kube.json_types import JsonObject
+from storage.record import label_value
 from storage.store_view import StoreView
 from storage.watcher import Scope
 
@@ -42,6 +43,7 @@ ANNOUNCED: Final = (
 conditional write, which finds out by itself what is stale."""
 _POD_CLASSES: Final = frozenset({PRIORITY_CLASSES, RUNTIME_CLASSES})
 _NONE: Final[dict[str, JsonObject]] = {}
+Labels = dict[str, str]
 
 
 class Facts:
@@ -81,6 +83,14 @@ class Facts:
         record = self._store.get(storage, namespace, name)
         found: JsonObject | None = None if record is None else orjson.loads(record.body)
         return found
+
+    def labels(self, storage: str, namespace: str, name: str, keys: Iterable[str]) -> Labels | None:
+        """Return which of some labels an object has, without parsing it; None: there is none."""
+        record = self._store.get(storage, namespace, name)
+        if record is None:
+            return None
+        found = ((key, label_value(record.meta, key)) for key in keys)
+        return {key: value for key, value in found if value is not None}
 
     def changed_revision(self, storage: str) -> int:
         """Return when an object of a type changed last."""

@@ -62,11 +62,7 @@ class PodTopologyLabels(Plugin):
             node = target.get("name", "") if target.get("kind") == "Node" else ""
         else:
             node = obj["spec"].get("nodeName", "")
-        found = self._facts.read("nodes", "", node) if node else None
-        if found is None:
-            return
-        known = found["metadata"].get("labels") or {}
-        copied = {key: known[key] for key in _TOPOLOGY if key in known}
+        copied = self._facts.labels("nodes", "", node, _TOPOLOGY) if node else None
         if copied:
             obj["metadata"]["labels"] = {**copied, **(obj["metadata"].get("labels") or {})}
 

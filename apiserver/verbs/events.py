@@ -14,6 +14,7 @@ from apiserver.verbs.bookmarks import bookmark_object
 from apiserver.verbs.cbor_events import CBOR_SEQUENCE_TYPE, CborEvents, wrapped
 from kube import status as st
 from kube.json_types import JsonObject
+from kube.managed.cut import without_own_entries
 from kube.media import MediaType
 from kube.table.documents import IncludeObject, event_table_bytes, table_options
 from kube.table.partial import partial_object_metadata
@@ -64,7 +65,8 @@ def make_encoder(
         StatusError: 400 or 406, as for a Table.
     """
     if media.is_plain_json:
-        return JsonEvents(resource)
+        # How members of custom types are called is not known: there the cut is not certain.
+        return JsonEvents(resource, is_bare=media.is_bare and not resource.info.custom)
     if media.is_plain_cbor:
         return CborEvents(resource, cbor)
     return ShapedEvents(resource, media, include_object, clock)
@@ -83,17 +85,23 @@ def error_line(error: st.StatusError, encoder: EventEncoder) -> bytes:
 
 
 class JsonEvents:
-    """Plain JSON: the stored bytes between two constants, made once for all watchers."""
+    """Plain JSON: the stored bytes between two constants, made once for all watchers.
+
+    Args of the constructor:
+        is_bare: whether they are without managedFields, up to half of an object, which controllers
+            do not look at.
+    """
 
     content_type = b"application/json"
     is_shared = True
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, *, is_bare: bool = False) -> None:
         self._resource = resource
+        self._is_bare = is_bare
         same = not resource.converted and resource.prefix == resource.served_prefix
         self._is_stored = same
         self.api_version = resource.api_version
-        self.shape: Hashable = ("json", resource.api_version)
+        self.shape: Hashable = ("json", resource.api_version, is_bare)
 
     def event(self, event: Event, kind: str) -> bytes:
         """Return an event, from the cache it carries where it was made before."""
@@ -106,15 +114,17 @@ class JsonEvents:
                 body = redated(event.previous, event.revision)
             else:
                 body = record.body
-            if not self._is_stored:
-                body = self._resource.serve(body)
-            line = event.cache[key] = _HEADS[kind] + body + _TAIL
+            line = event.cache[key] = _HEADS[kind] + self._shown(body) + _TAIL
         return line
 
     def added(self, record: Record) -> bytes:
         """Return the ADDED event of an object of the initial state."""
-        body = record.body if self._is_stored else self._resource.serve(record.body)
-        return _HEADS["ADDED"] + body + _TAIL
+        return _HEADS["ADDED"] + self._shown(record.body) + _TAIL
+
+    def _shown(self, body: bytes) -> bytes:
+        if self._is_bare:
+            body = without_own_entries(body, self._resource.prefix)
+        return body if self._is_stored else self._resource.serve(body)
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
         """Return a bookmark."""

@@ -245,6 +245,8 @@ async def _explains(stage: Stage, path: str, pattern: str) -> None:
 async def with_schema(stage: Stage) -> None:
     """kubectl validates by the schema, and explains it."""
     foo = await _set_up(stage, "Foo", "foo", _FOO, "v1")
+    # With its group: other cases have types of this name, too.
+    full = f"{foo.plural}.{foo.resource.group_version.partition('/')[0]}"
     await _accepts(
         stage, foo, {"metadata": {"name": "test-foo"}, "spec": {"bars": [{"name": "test-bar"}]}}
     )
@@ -255,29 +257,29 @@ async def with_schema(stage: Stage) -> None:
     await _rejects(stage, foo, {"bars": [{"age": "10"}]}, unnamed)
     await _explains(
         stage,
-        foo.plural,
+        full,
         r"DESCRIPTION:.*Foo CRD for Testing.*FIELDS:.*apiVersion.*<string>.*"
         r"APIVersion defines.*spec.*<Object>.*Specification of Foo",
     )
     await _explains(
         stage,
-        f"{foo.plural}.metadata",
+        f"{full}.metadata",
         r"DESCRIPTION:.*Standard object's metadata.*FIELDS:.*creationTimestamp.*<string>.*"
         r"CreationTimestamp is a timestamp",
     )
     await _explains(
         stage,
-        f"{foo.plural}.spec",
+        f"{full}.spec",
         r"DESCRIPTION:.*Specification of Foo.*FIELDS:.*bars.*<\[\]Object>.*"
         r"List of Bars and their specs",
     )
     await _explains(
         stage,
-        f"{foo.plural}.spec.bars",
+        f"{full}.spec.bars",
         r"(RESOURCE|FIELD):.*bars.*<\[\]Object>.*DESCRIPTION:.*List of Bars and their specs.*"
         r"FIELDS:.*bazs.*<\[\]string>.*List of Bazs.*name.*<string>.*Name of Bar",
     )
-    ran = await kubectl(stage, "explain", f"{foo.plural}.spec.bars2", fails=True)
+    ran = await kubectl(stage, "explain", f"{full}.spec.bars2", fails=True)
     check('field "bars2" does not exist' in ran.stderr, f"a field that is not: {ran.stderr}")
     await _clean_up(stage, foo, "v1")
 

@@ -10,7 +10,7 @@ import math
 import re
 from typing import Final
 
-from controllers.fleet.command_conditions import compare
+from controllers.fleet.command_conditions import compare, reckon
 from controllers.fleet.command_files import FILE_ACTIONS
 from controllers.fleet.machine import Action, Call, Reply, UnknownProgram
 
@@ -261,6 +261,7 @@ ACTIONS: Final[dict[str, Action]] = {
     "hostname": _hostname,
     "date": _date,
     "seq": _seq,
+    "expr": reckon,
     "id": _id,
     "whoami": _id,
     "false": _fail,

@@ -1,11 +1,15 @@
-"""`test` and `[` of simulated containers, as POSIX has them; others are UnknownProgram."""
+"""`test`, `[` and `expr` of simulated containers, as POSIX has them; others are UnknownProgram."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 from controllers.fleet.machine import Call, Reply, UnknownProgram
+from controllers.fleet.shell_terms import TermFault, value_of
+
+_TERM_WORD: Final = re.compile(r"-?[0-9]{1,19}|[-+*/%()<>=]|[<>!]=")
 
 _COMPARISONS: Final[dict[str, Callable[[int, int], bool]]] = {
     "-eq": int.__eq__,
@@ -78,3 +82,21 @@ def _is(operator: str, text: str, call: Call) -> bool:
             return machine.read(text) is not None or machine.names(text) is not None
         case _:
             raise UnknownProgram(f"test {operator}")
+
+
+def reckon(call: Call) -> Reply:
+    """Say what a term of integers is (`expr`); 1: it is nought."""
+    if not call.arguments:
+        return Reply(2, b"", b"expr: syntax error\n")
+    unknown = [one for one in call.arguments if not _TERM_WORD.fullmatch(one)]
+    if unknown:
+        raise UnknownProgram(f"expr with {unknown[0]}")
+    try:
+        value = value_of(" ".join("==" if one == "=" else one for one in call.arguments), _nothing)
+    except TermFault:
+        return Reply(2, b"", b"expr: syntax error\n")
+    return Reply(int(not value), f"{value}\n".encode())
+
+
+def _nothing(_name: str) -> str:
+    return ""

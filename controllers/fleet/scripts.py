@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from controllers.fleet.command_actions import ACTIONS
 from controllers.fleet.commands import SHELLS, Interpreter, program_name
+from controllers.fleet.last_words import USUAL, LastWords, Tail, message_of
 from controllers.fleet.machine import Input, Machine, Sink, UnknownProgram, World
 from controllers.fleet.pod_fields import Missing
 from controllers.fleet.pod_scene import ContainerWorld, Scene, expand
@@ -40,8 +41,6 @@ _STUCK_STEPS: Final = 5_000
 """Who does so much while no time passes does nothing else any more."""
 _OUTPUT_BYTES_MAX: Final = 4 << 20
 _CACHED: Final = 4096
-_MESSAGE_PATH: Final = "/dev/termination-log"
-_MESSAGE_BYTES_MAX: Final = 4096
 _CONTROL: Final = frozenset({"exit", "break", "continue", "set", "eval", "exec", "return"})
 _BLIND: Final = frozenset(
     {"echo", "printf", "sleep", "true", "false", ":", "seq", "trap", "wait", "pause", "sync"}
@@ -151,12 +150,14 @@ class Script:
         words: the command and its arguments, `$(NAME)` not replaced yet.
         reads: whether its standard input is open.
         name: the container's.
+        last_words: where its termination message is.
         scene: what is around it; None: it depends on nothing of that.
     """
 
     words: tuple[str, ...]
     reads: bool
     name: str
+    last_words: LastWords = USUAL
     scene: Scene | None = None
 
     def process(self, started_s: float, take: Sink) -> Process:
@@ -175,11 +176,13 @@ class Script:
     def outcome(self, started_s: float, steps: int = STEPS) -> Outcome:
         """Return how the run that began then ends, foreseen so many steps far."""
         if self.scene is None and steps == STEPS:
-            return _blind_outcome(self.words, self.reads)
-        return _foresee(self.process(started_s, _ignore), steps)
+            return _blind_outcome(self.words, self.reads, self.last_words)
+        return _foresee(self, started_s, steps)
 
 
-def _foresee(process: Process, steps: int) -> Outcome:
+def _foresee(script: Script, started_s: float, steps: int) -> Outcome:
+    tail = Tail()
+    process = script.process(started_s, tail.take if script.last_words.are_logged else _ignore)
     machine = process.machine
     while not process.is_over and not process.is_endless:
         # The first look goes on until any time has passed: there is nothing to wait for else.
@@ -187,7 +190,8 @@ def _foresee(process: Process, steps: int) -> Outcome:
             break
         process.advance(math.inf, 1)
     if process.code is not None:
-        return Outcome(machine.elapsed_s, process.code, _message(machine))
+        message = message_of(script.last_words, machine.files, tail, process.code)
+        return Outcome(machine.elapsed_s, process.code, message)
     if process.unknown:
         return Outcome(machine.elapsed_s)
     is_over = process.is_over or process.is_endless or steps >= _STEPS_MAX
@@ -206,7 +210,8 @@ def _written_by(scene: Scene, name: str) -> Mapping[str, bytes | None] | None:
     words = (*(container.get("command") or ()), *(container.get("args") or ()))
     if understand(words) is None:
         return None
-    process = Script(words, bool(container.get("stdin")), name, scene).process(0.0, _ignore)
+    script = Script(words, bool(container.get("stdin")), name, scene=scene)
+    process = script.process(0.0, _ignore)
     while not (process.is_over or process.is_endless) and process.machine.steps < _STEPS_MAX:
         process.advance(math.inf, 100)
     return process.machine.files if process.code == 0 else None
@@ -217,13 +222,12 @@ def _ignore(_data: bytes) -> None:
 
 
 @lru_cache(maxsize=_CACHED)
-def _blind_outcome(words: tuple[str, ...], reads: bool) -> Outcome:  # noqa: FBT001 - of a cache
-    return _foresee(Script(words, reads, "").process(0.0, _ignore), STEPS)
-
-
-def _message(machine: Machine) -> str:
-    content = machine.files.get(_MESSAGE_PATH) or b""
-    return content[-_MESSAGE_BYTES_MAX:].decode(errors="replace")
+def _blind_outcome(
+    words: tuple[str, ...],
+    reads: bool,  # noqa: FBT001 - of a cache
+    last_words: LastWords,
+) -> Outcome:
+    return _foresee(Script(words, reads, "", last_words), 0.0, STEPS)
 
 
 class _Nowhere:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from controllers.fleet.last_words import USUAL, LastWords, last_words_of
 from controllers.fleet.scripts import Understood, understand
 from kube.json_types import JsonObject
 
@@ -38,6 +39,7 @@ class ContainerShape(NamedTuple):
         resources: as the spec has them.
         command: what it runs, if that is understood; reads: whether its standard input is open.
         is_ephemeral: whether it was added to a pod that was there, as by `kubectl debug`.
+        last_words: where its termination message is.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ContainerShape(NamedTuple):
     command: Understood | None = None
     reads: bool = False
     is_ephemeral: bool = False
+    last_words: LastWords = USUAL
 
 
 class HostPort(NamedTuple):
@@ -143,6 +146,8 @@ def _brief(container: JsonObject) -> list[Any]:
         container.get("args"),
         container.get("stdin"),
         container.get("ports"),
+        container.get("terminationMessagePath"),
+        container.get("terminationMessagePolicy"),
     ]
 
 
@@ -203,6 +208,7 @@ def _container(container: JsonObject, policy: str, *, is_init: bool) -> Containe
         container.get("resources") or None,
         _command(container, image),
         bool(container.get("stdin")),
+        last_words=last_words_of(container),
     )
 
 

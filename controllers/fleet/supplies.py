@@ -216,7 +216,7 @@ def give_commands(containers: Iterable[Container], life: Life) -> None:
             continue
         is_said = life.says_init if shape.is_init and not shape.is_sidecar else life.says_run
         if not is_said or shape.is_ephemeral:
-            one.script = Script(shape.command.words, shape.reads, shape.name)
+            one.script = Script(shape.command.words, shape.reads, shape.name, shape.last_words)
 
 
 def _needs_scene(one: Container) -> bool:

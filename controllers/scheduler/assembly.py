@@ -138,6 +138,7 @@ def assemble(client: ApiClient, configuration: Configuration, apis: Apis) -> Ass
         recorder,
         lambda namespace: [_budget(one) for one in budgets.store.find("namespace", namespace)],
     )
+    budgets.on_changes(lambda _: preemption.candidates.forget())
     preemption.count = scheduler.metrics.preempted
     scheduler.make_room = preemption.make_room
     scheduler.make_room_for_all = preemption.make_room_for_all

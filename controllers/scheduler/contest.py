@@ -77,6 +77,11 @@ class Contest:
         self._counts_nodes = any(not one.is_hard for one in shape.spreads)
         self._build()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether a node's room depends on that node alone: not on topology, volumes or plugins."""
+        return not (self._topology.tables or self._extensions)
+
     def pick(self, cursor: int) -> tuple[int, int] | None:
         """Return the best node's slot, and the cursor for the next; None: none is feasible."""
         self.sync()
@@ -96,7 +101,7 @@ class Contest:
             despite: uid of the pod for which room may be kept there.
         """
         self.sync()
-        if not self._static[slot] or self._level(slot, despite) == NO_FIT:
+        if not self._static[slot] or not self._has_room(slot, despite):
             return False
         seen = [self._seen_at(number, slot) for number in range(len(self._topology.tables))]
         return all(
@@ -108,7 +113,7 @@ class Contest:
 
         The caller has taken what they need out of the columns; here are the topologies.
         """
-        if not self._static[slot] or self._level(slot, "", victims) == NO_FIT:
+        if not self._static[slot] or not self._has_room(slot, "", victims):
             return False
         if not self._topology.tables:
             return True
@@ -275,28 +280,35 @@ class Contest:
             wanted.clashes(port) for wanted in self._shape.ports for port in taken or ()
         )
 
-    def _level(self, slot: int, despite: str, without: Sequence[Placed] = ()) -> int:
-        """Return a node's own score with room kept for those who were promised it."""
+    def _has_room(self, slot: int, despite: str, without: Sequence[Placed] = ()) -> bool:
+        """Tell whether a node has room, with what is kept there for those who were promised it."""
         if self._occupancies:
             gone = frozenset(pod.uid for pod in without)
             if not all(one.passes(slot, gone) for one in self._occupancies):
-                return NO_FIT
+                return False
         state, mine = self._state, self._shape.priority
+        promised = state.nominated.get(slot)
         kept = [
             pod
-            for pod in state.nominated.get(slot, {}).values()
+            for pod in (promised.values() if promised else ())
             if pod.shape.priority >= mine and pod.uid != despite
         ]
         for pod in kept:
             state.columns.add_pod(slot, pod.shape.requests, pod.shape.nonzero, 1)
-        has_room = self._fit.level(slot) != NO_FIT
+        has_room = self._fit.has_room(slot)
         for pod in kept:
             state.columns.add_pod(slot, pod.shape.requests, pod.shape.nonzero, -1)
-        # Room is kept for them, but scores reckon with what is there.
-        level = self._fit.level(slot) if has_room else NO_FIT
-        if level == NO_FIT:
+        if not has_room:
+            return False
+        has_ports = self._shape.ports and PORTS in self._profile.filters
+        return not (has_ports and self._clashes(slot))
+
+    def _level(self, slot: int) -> int:
+        """Return a node's own score, which reckons with what is there, not with what is kept."""
+        if not self._has_room(slot, ""):
             return NO_FIT
-        if self._shape.ports and PORTS in self._profile.filters and self._clashes(slot):
+        level = self._fit.level(slot)
+        if level == NO_FIT:
             return NO_FIT
         return level if self._own is None else level + int(self._own[slot])
 
@@ -306,7 +318,7 @@ class Contest:
             return
         cells, rank = self._cells, int(self._state.columns.rank[slot])
         old_cell, old_level = int(self._cell[slot]), int(self._level_of[slot])
-        level = self._level(slot, "")
+        level = self._level(slot)
         cell = old_cell
         if any(table.by_value for table in self._topology.tables):
             count = cells.count

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
+
+import orjson
 
 from controllers.scheduler.settings import Profile
 from controllers.scheduler.shapes import DEFAULT_SCHEDULER
@@ -97,7 +100,7 @@ class Defaults:
             selector = (obj.get("spec") or {}).get("selector")
             if owner["kind"] == "ReplicationController":
                 selector = {"matchLabels": selector or {}}
-            return parse_selector(selector).requirements
+            return _parsed(orjson.dumps(selector))
         return ()
 
 
@@ -122,3 +125,9 @@ def _listed(constraint: Mapping[str, Any], selector: LabelSelector) -> Spread:
         int(constraint.get("maxSkew") or 1),
         is_hard=constraint.get("whenUnsatisfiable") != "ScheduleAnyway",
     )
+
+
+@lru_cache(maxsize=4096)
+def _parsed(selector: bytes) -> tuple[Requirement, ...]:
+    """Return what a selector requires, given as JSON: an owner is asked for by each of its pods."""
+    return parse_selector(orjson.loads(selector)).requirements

@@ -102,20 +102,27 @@ class Fit:
 
     def level(self, slot: int) -> int:
         """Return what `levels` says of one node."""
-        columns = self._columns
-        if self.filters:
-            if columns.pods[slot] + 1 > columns.pods_max[slot]:
-                return NO_FIT
-            for name, amount in self.needs.items():
-                have = columns.column(columns.allocatable, name)[slot]
-                if have - columns.column(columns.used, name)[slot] < amount:
-                    return NO_FIT
+        if not self.has_room(slot):
+            return NO_FIT
         total = 0
         if self._fit_weight:
             total += self._fit_weight * self._fit_score(slot)
         if self._balanced_weight:
             total += self._balanced_weight * self._balanced_score(slot)
         return total
+
+    def has_room(self, slot: int) -> bool:
+        """Tell what `fits` says of one node; without the filter every node has room."""
+        if not self.filters:
+            return True
+        columns = self._columns
+        if columns.pods[slot] + 1 > columns.pods_max[slot]:
+            return False
+        for name, amount in self.needs.items():
+            have = columns.column(columns.allocatable, name)[slot]
+            if have - columns.column(columns.used, name)[slot] < amount:
+                return False
+        return True
 
     def _taken(self, one: Wanted) -> Ints:
         columns = self._columns

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from controllers.scheduler.queue import Waiting
 from controllers.scheduler.resources import PODS
 from controllers.scheduler.scheduler import Events
 from controllers.scheduler.state import Placed
-from controllers.scheduler.victims import Budgets, Candidate, select_victims
+from controllers.scheduler.victims import Budgets, Candidate, Candidates
 from kube import times
 from kube.client import STRATEGIC_PATCH, ApiClient, Patch, Unreachable
 from kube.status import StatusError
@@ -33,8 +34,9 @@ from runtime.tasks import TaskScope
 
 CANDIDATES_MIN: Final = 100
 CANDIDATES_PART: Final = 10
-_WORKERS: Final = 8
-_WAITING_MAX: Final = 4096
+_WORKERS: Final = 32
+_WAITING_MAX: Final = 65_536
+_COST: Final = attrgetter("cost")
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +76,7 @@ class Preemption:
         self._budgets = budgets
         self._evictions: BoundedQueue[Eviction] = BoundedQueue(_WAITING_MAX)
         self.count: Callable[[int | None], None] = lambda _victims: None
+        self.candidates = Candidates()
         self._evicting: set[str] = set()
         self._offset = 0
 
@@ -141,16 +144,22 @@ class Preemption:
         has_lower = resolvable & (lower.get(PODS, np.zeros(1, np.int64)) > 0)
         reasons[NO_VICTIMS] = int(resolvable.sum()) - int(has_lower.sum())
         hopeful = self._with_room(pod, has_lower, lower, reasons)
-        slots = np.flatnonzero(hopeful)
-        if not len(slots):
-            return None, unavailable(diagnosis.nodes, reasons)
-        wanted = max(CANDIDATES_MIN, len(slots) // CANDIDATES_PART)
-        self._offset = (self._offset + wanted) % len(slots)
         contest = engine.contest(pod.shape, pod.group)
         contest.sync()
+        known = self.candidates.known(state, contest, pod)
+        # Those that were promised to others are most of them, once many have preempted.
+        slots = np.flatnonzero(hopeful & ~known.barren)
+        all_hopeful = int(hopeful.sum())
+        reasons[NO_VICTIMS] += all_hopeful - len(slots)
+        if not len(slots):
+            return None, unavailable(diagnosis.nodes, reasons)
+        wanted = max(CANDIDATES_MIN, all_hopeful // CANDIDATES_PART)
+        self._offset = (self._offset + wanted) % len(slots)
         found: list[Candidate] = []
-        for slot in np.roll(slots, -self._offset).tolist():
-            candidate = select_victims(state, contest, pod, slot, self._budgets)
+        for slot in _in_turn(slots, self._offset, wanted):
+            candidate = known.found.get(slot)
+            if candidate is None:
+                candidate = self.candidates.find(state, contest, pod, slot, self._budgets)
             if candidate is None:
                 reasons[NO_VICTIMS] += 1
                 continue
@@ -159,7 +168,7 @@ class Preemption:
                 break
         if not found:
             return None, unavailable(diagnosis.nodes, reasons)
-        return min(found, key=lambda one: one.cost), ""
+        return min(found, key=_COST), ""
 
     def _lower(self, priority: int, count: int) -> dict[str, Ints]:
         """Return what less important pods take, by resource."""
@@ -248,3 +257,10 @@ class Preemption:
         }
         message = f"Preempted by pod {eviction.pod.uid} on node {eviction.node}"
         self._events.note(about, "Preempted", message)
+
+
+def _in_turn(slots: Ints, first: int, part: int) -> Iterator[int]:
+    """Return all slots, from the first on and round, so many at a time: few are looked at."""
+    for at in range(first, first + len(slots), part):
+        until = min(at + part, first + len(slots))
+        yield from np.take(slots, np.arange(at, until), mode="wrap").tolist()

@@ -98,6 +98,7 @@ class Scheduler:
         self.preparations = Preparations(self._binder.put, self._on_failed, self._expect)
         self._woken = asyncio.Event()
         self._asked: dict[tuple[int, int], Moment] = {}
+        self._looked = 0
 
     def start(self, scope: TaskScope) -> None:
         """Start to decide."""
@@ -121,7 +122,7 @@ class Scheduler:
             await self._woken.wait()
             self._woken.clear()
             while True:
-                decided = self._decide()
+                decided = self.decide()
                 for binding in decided:
                     await self.preparations.put(binding)
                 if not decided and not self.queue.count(Place.ACTIVE):
@@ -133,10 +134,11 @@ class Scheduler:
             await self._client.clock.sleep(_TICK_S)
             self.queue.flush()
             self._ask_again()
+            self.ask_promised()
             if self.queue.count(Place.ACTIVE) or self.queue.count(Place.BACKOFF):
                 self._woken.set()
 
-    def _decide(self) -> list[Binding]:
+    def decide(self) -> list[Binding]:
         """Decide what a slice of time allows; return what is to be bound."""
         until_s = perf_counter() + _SLICE_S
         decided: list[Binding] = []
@@ -240,8 +242,25 @@ class Scheduler:
                 self.queue.move(some)
                 del self._asked[kind]  # there may be more of them
                 continue
-            promised = [pod for pod in some if state.nominated_slot(pod.uid) is not None]
-            self.queue.move([pod for pod in promised if self.engine.has_node(pod)])
+            # Changes of their node do not tell of these; of others they do (`ask_promised`).
+            if not self.engine.contest(first.shape, first.group).is_local:
+                promised = [pod for pod in some if state.nominated_slot(pod.uid) is not None]
+                self.queue.move([pod for pod in promised if self.engine.has_node(pod)])
+
+    def ask_promised(self) -> None:
+        """Move the unschedulable pods for which there is room now where it is kept for them."""
+        state, queue = self.engine.state, self.queue
+        changes = state.since(self._looked)
+        self._looked = state.changed
+        slots = set(state.nominated) if changes is None else {moved.slot for moved in changes}
+        for slot in slots & state.nominated.keys():
+            for uid in state.nominated[slot]:
+                pod = queue.pods.get(uid)
+                if pod is None or pod.place is not Place.UNSCHEDULABLE:
+                    continue
+                contest = self.engine.contest(pod.shape, pod.group)
+                if contest.is_feasible(slot, despite=uid):
+                    queue.move([pod])
 
     async def _expect(self, binding: Binding) -> None:
         """Tell where a pod is to go that waits for its volumes or devices (KEP-5278)."""

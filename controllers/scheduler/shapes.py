@@ -157,7 +157,7 @@ class Shapes:
         for kind in ("containers", "initContainers"):
             parts.append([_container(one) for one in spec.get(kind) or ()])
         if default:
-            parts.append(str(default))
+            parts.append(_written(default))
         namespace = ""
         if spec.get("affinity") or spec.get("topologySpreadConstraints") or default or volumes:
             namespace = metadata.get("namespace", "")
@@ -221,6 +221,11 @@ def _parts_of(written: bytes) -> _Parts:
         tuple(one.get("image") or "" for one in containers),
         terms.parse_tolerations(spec),
     )
+
+
+@lru_cache(maxsize=4096)
+def _written(spreads: tuple[terms.Spread, ...]) -> str:
+    return str(spreads)  # which takes longer than all else of a shape
 
 
 def _container(container: JsonObject) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from controllers.pace import Rhythm
+from controllers.pace import Rhythm, pause_for
 from controllers.recorder import Recorder
 from controllers.workloads import rollout_math
 from controllers.workloads.claims import CannotAdopt
@@ -120,7 +120,7 @@ class DeploymentController:
         deployment = self._deployments.get(key)
         if deployment is None:
             return None
-        self._rhythm.begin(key)
+        self._rhythm.begin(key, pause_for(rollout_math.replicas_of(deployment)))
         if not any((deployment["spec"].get("selector") or {}).values()):
             about = reference_of(DEPLOYMENT, deployment)
             text = "This deployment is selecting all pods. A non-empty selector is required."

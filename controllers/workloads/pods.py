@@ -9,7 +9,7 @@ orphans.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
@@ -331,7 +331,7 @@ class PodBook:
         """Return a pod by its key."""
         return self._by_key.get(key)
 
-    def owned(self, uid: str) -> Iterable[PodBrief]:
+    def owned(self, uid: str) -> Collection[PodBrief]:
         """Return the pods that an object controls."""
         return self._owned.get(uid, {}).values()
 

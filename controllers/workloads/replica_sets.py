@@ -8,9 +8,10 @@ where it has changed. Nothing is looked up but by owner.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import Final
 
-from controllers.pace import Rhythm
+from controllers.pace import Rhythm, pause_for
 from controllers.recorder import Recorder
 from controllers.workloads import ranking
 from controllers.workloads.claims import CannotAdopt, Claims, Kind
@@ -90,7 +91,7 @@ class ReplicaController:
         if owner is None:
             self._expected.forget(key)
             return None
-        self._rhythm.begin(key)
+        self._rhythm.begin(key, pause_for(len(self._pods.owned(owner["metadata"]["uid"]))))
         needs_sync = self._expected.satisfied(key)
         try:
             mine = await self._claims.claim(
@@ -113,6 +114,8 @@ class ReplicaController:
         await write_status(self._client, self._kind, owner, make)
         if failure is not None:
             raise failure
+        if not owner["spec"].get("minReadySeconds"):
+            return None  # as nearly always; what follows counts all pods once more
         return self._when_available(owner, make(owner.get("status") or {}))
 
     def _when_available(self, owner: JsonObject, status: JsonObject) -> float | None:
@@ -187,11 +190,17 @@ class ReplicaController:
         labels = frozenset(((spec["template"].get("metadata") or {}).get("labels") or {}).items())
         min_ready_s = spec.get("minReadySeconds", 0)
         status = dict(known)
+        # Of ten thousand, a few times a second: pods of one template share their labels.
+        labelled = Counter(pod.labels for pod in active).items()
+        ready = [pod for pod in active if pod.ready_s is not None]
+        available = len(ready)
+        if min_ready_s:
+            available = sum(pod.is_available(min_ready_s, now_s) for pod in ready)
         counts = {
             "replicas": len(active),
-            "fullyLabeledReplicas": sum(labels <= pod.labels for pod in active),
-            "readyReplicas": sum(pod.ready_s is not None for pod in active),
-            "availableReplicas": sum(pod.is_available(min_ready_s, now_s) for pod in active),
+            "fullyLabeledReplicas": sum(count for those, count in labelled if labels <= those),
+            "readyReplicas": len(ready),
+            "availableReplicas": available,
         }
         if self._kind is REPLICA_SET:
             counts["terminatingReplicas"] = terminating

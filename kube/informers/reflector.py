@@ -10,8 +10,9 @@ of what it was not told: nothing is missed in between. Bookmarks move the revisi
 nothing happens. A slice of events is small, and between two slices others of the event loop have
 their turn; all reflectors of a process share those turns.
 
-As in upstream's controllers, sinks do not get managedFields (kube.informers.lines): nobody here
-looks at them, and they are up to half of an object.
+As in upstream's controllers, sinks do not get managedFields: nobody here looks at them, and they
+are up to half of an object. Our server is asked to leave them out; where they come all the same
+they are cut out (kube.informers.lines).
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from collections.abc import AsyncIterator, Sequence
 from time import perf_counter
 from typing import Final
 
-from kube.client import JSON, METADATA, METADATA_LIST, ApiClient, Query, Unreachable, status_error
+from kube.client import (
+    BARE_JSON,
+    JSON,
+    METADATA,
+    METADATA_LIST,
+    ApiClient,
+    Query,
+    Unreachable,
+    status_error,
+)
 from kube.informers.changes import Change, Sink, Told
 from kube.informers.lines import bare, read_event
 from kube.json_types import JsonObject
@@ -86,7 +96,7 @@ class Reflector:
         self._sink = sink
         self._query = dict(query or {})
         # A server that knows no such form gives whole objects.
-        self._accept = f"{METADATA},{JSON}" if metadata_only else JSON
+        self._accept = f"{METADATA},{JSON}" if metadata_only else BARE_JSON
         self._accept_list = f"{METADATA_LIST},{JSON}" if metadata_only else JSON
         self._turns = turns or Turns(1)
         self._revision = ""

@@ -17,6 +17,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import orjson
+
 _START: Final = b',"managedFields":[{'
 _NAME_BYTES: Final = len(b',"managedFields":')
 _is_end: Final = re.compile(rb'\}\](?:\}?,"[a-zA-Z]|\}\}$)').match
@@ -57,3 +59,20 @@ def _cut(body: bytes, prefix: bytes) -> tuple[bytes, bytes]:
         return body, b""
     end += 1
     return body[:start] + body[end:], body[start + _NAME_BYTES : end]
+
+
+def without_own_entries(body: bytes, prefix: bytes) -> bytes:
+    """Return a stored object without its managedFields, if it has some; arguments as above.
+
+    Entries that stand deeper, as in a template's metadata, are left.
+    """
+    rest, entries = cut(body, prefix)
+    if not entries:
+        return body
+    start = body.find(_START, len(prefix))
+    try:
+        # What comes before them is an object with a brace: so they stand in the metadata itself.
+        orjson.loads(body[prefix.rindex(b"{") : start] + b"}")
+    except orjson.JSONDecodeError:
+        return body
+    return rest

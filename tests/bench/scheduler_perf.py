@@ -57,6 +57,10 @@ _SCHEDULING: Final = "/apis/scheduling.k8s.io"
 _CONTROLLERS: Final = "serviceaccount-controller,resourceclaim-controller"
 
 
+class Unfinished(Exception):
+    """A workload did not come to its end in time; the message says what is left."""
+
+
 @dataclass(slots=True)
 class Bound:
     """How many pods are bound, as a watch tells.
@@ -85,10 +89,14 @@ class Bound:
 
     async def wait(self, names: set[str]) -> None:
         """Return once all of these are bound."""
-        async with asyncio.timeout(_PATIENCE_S):
-            while not names <= self.names:
-                self._news.clear()
-                await self._news.wait()
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                while not names <= self.names:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            left = len(names - self.names)
+            raise Unfinished(f"{left} of {len(names)} are not bound in {_PATIENCE_S} s") from None
 
 
 async def each(items: Iterable[Any], work: Callable[[Any], Awaitable[Any]]) -> None:
@@ -323,7 +331,11 @@ def main() -> int:
             continue
         small = _scaled(workload, given.scale)
         with tempfile.TemporaryDirectory(prefix="ultraplane-perf-") as name:
-            rate = uvloop.run(run(small, Path(name)))
+            try:
+                rate = uvloop.run(run(small, Path(name)))
+            except* Unfinished as group:
+                console.print(workload.name, *group.exceptions)
+                rate = 0.0
         is_met &= rate >= workload.threshold
         nodes, pods = f"{small.nodes:,}", f"{small.measured.count:,}"
         mark = "" if rate >= workload.threshold else "MISSED"

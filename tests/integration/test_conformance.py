@@ -19,8 +19,13 @@ from conformance.stage import Target
 from kube.access import read_access
 from tests.integration.cluster import ROOT, Cluster, run_cluster
 
-# So that the spec that waits for an expired token does not wait for long.
-SETTINGS = {"storage": {"compaction_age_s": 15, "compaction_interval_s": 1}}
+SETTINGS = {
+    # So that the spec that waits for an expired token does not wait for long.
+    "storage": {"compaction_age_s": 15, "compaction_interval_s": 1},
+    # Nodes, and who gives Pods to them.
+    "fleet": {"nodes": 3},
+    "supervisor": {"without": []},
+}
 PARALLEL = 16
 
 

@@ -22,7 +22,16 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "journal": frozenset({"cryptography", "google_crc32c", "nats", "orjson", "uvloop"}),
     "storage": frozenset({"cryptography", "lmdb", "orjson", "xxhash", "zstandard"}),
     "kube": frozenset(
-        {"aiohttp", "cbor2", "cel_expr_python", "kubernetes_validate", "orjson", "re2", "yaml"}
+        {
+            "aiohttp",
+            "cbor2",
+            "cel_expr_python",
+            "httptools",
+            "kubernetes_validate",
+            "orjson",
+            "re2",
+            "yaml",
+        }
     ),
     "apiserver": frozenset(
         {

@@ -205,3 +205,19 @@ def test_parts_are_kept_within_a_limit_and_the_oldest_goes_first() -> None:
         kept.put(key, part)
     assert len(kept) == 3
     assert [kept.get(key) is part for key in "abcd"] == [False, True, True, True]
+
+
+def test_who_asks_for_objects_without_managed_fields_shares_with_others_who_do() -> None:
+    entry = {"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:data": {}}}
+    body, meta = resource().encode({"metadata": {"name": "x", "managedFields": [entry]}})
+    at = body.index(b'"resourceVersion":"') + len(b'"resourceVersion":"')
+    stored = Record("secrets", "a", "x", 2, 2, meta, b"%b2%b" % (body[:at], body[at:]), at, 0)
+    batch = [Event(EventKind.PUT, stored, None, 2)]
+    kept, bare = PartCache(), f"{JSON};managedFields=omit"
+    one, same = (Frames(selection(), encoder(bare), SCOPE, kept) for _ in range(2))
+    whole = Frames(selection(), encoder(), SCOPE, kept)
+    assert b"managedFields" in whole.part(batch).framed
+    assert b"managedFields" not in one.part(batch).framed
+    assert same.part(batch) is one.part(batch)
+    assert shown(one.part(batch).framed) == shown(whole.part(batch).framed) == [("ADDED", "2")]
+    assert b"managedFields" not in encoder(bare).added(stored)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from conformance.checks import CaseFailed, CaseSkipped, eventually, refused
 from conformance.registry import Case
 from conformance.results import Outcome, Result
 from conformance.running import run_cases
-from conformance.specs import Spec, all_specs
+from conformance.specs import Needs, Spec, all_specs
 from conformance.stage import Stage, Target
 from conformance.watching import Watch
 from conformance.webhook_server import serve_webhooks
@@ -59,12 +60,27 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr("conformance.running.set_up", set_up)
 
-    def start(*cases: Case, parallel: int = 8) -> tuple[list[Result], list[str], _Watcher]:
+    def start(
+        *cases: Case, parallel: int = 8, target: Target = TARGET
+    ) -> tuple[list[Result], list[str], _Watcher]:
         watcher = _Watcher()
-        results = asyncio.run(run_cases(cases, TARGET, watcher, parallel=parallel))
+        results = asyncio.run(run_cases(cases, target, watcher, parallel=parallel))
         return results, cleaned, watcher
 
     return start
+
+
+def test_what_needs_nodes_is_not_judged_where_there_are_none(run: Any) -> None:
+    specs = {spec.needs: spec for spec in all_specs()}
+    cases = [
+        Case(specs[needs], _passes, local=False, timeout_s=5.0)
+        for needs in (Needs.API, Needs.NODES)
+    ]
+    results, _, _ = run(*cases, target=replace(TARGET, has_nodes=False))
+    assert [result.outcome for result in results] == [Outcome.PASSED, Outcome.SKIPPED]
+    assert results[1].message == "there are no nodes"
+    results, _, _ = run(*cases)
+    assert [result.outcome for result in results] == [Outcome.PASSED, Outcome.PASSED]
 
 
 async def _passes(_stage: Stage) -> None:

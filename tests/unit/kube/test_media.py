@@ -29,6 +29,8 @@ def test_whoever_takes_anything_gets_plain_json(accept: bytes) -> None:
         (b"*/*,application/yaml;q=0.5", "yaml"),
         (b"text/html,application/yaml;q=0.1", "yaml"),
         (b"application/vnd.kubernetes.protobuf,application/cbor", "cbor"),
+        # What client-go asks for where a program wants protobuf.
+        (b"application/vnd.kubernetes.protobuf,application/json", "json"),
         (b"nonsense, application/yaml", "yaml"),
         (b"application/yaml;stream=watch,application/json", "json"),
         (b"application/yaml;stream=other,application/cbor;stream=watch", "cbor"),
@@ -110,3 +112,23 @@ def test_many_clauses_are_ordered_by_quality() -> None:
     clauses = [b"text/x%d" % i for i in range(30)]
     accept = b",".join([*clauses, b"application/json;q=0.1", b"application/yaml;q=0.2"])
     assert negotiate(accept).encoding == "yaml"
+
+
+@pytest.mark.parametrize(
+    ("accept", "stream", "is_bare"),
+    [
+        (b"application/json;managedFields=omit", True, True),
+        (b"application/json;managedFields=omit", False, False),
+        (b"application/json;managedFields=all", True, False),
+        (b"application/json", True, False),
+        (b"application/cbor;managedFields=omit", True, False),
+        (TABLE + b";managedFields=omit", True, False),
+    ],
+)
+def test_only_a_plain_watch_in_json_comes_without_managed_fields_if_asked_to(
+    accept: bytes, *, stream: bool, is_bare: bool
+) -> None:
+    media = negotiate(accept, stream=stream)
+    assert media.is_bare == is_bare
+    assert media == negotiate(accept.replace(b";managedFields=omit", b""), stream=stream) or is_bare
+    assert media.is_plain_json == (b"json" in accept and b"Table" not in accept)

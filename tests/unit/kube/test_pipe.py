@@ -36,15 +36,17 @@ def test_a_pipe_takes_answers_in_any_pieces_and_is_used_again() -> None:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
-        for code in (b"201", b"409"):
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert b"Authorization: Bearer t" in head
-            assert await reader.readexactly(4) == b"body"
-            text = b"HTTP/1.1 %b X\r\nContent-Length: 3\r\nRetry-After: 2\r\n\r\nabc" % code
-            for at in range(len(text)):
-                writer.write(text[at : at + 1])
-                await writer.drain()
-        writer.close()
+        try:
+            for code in (b"201", b"409"):
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert b"Authorization: Bearer t" in head
+                assert await reader.readexactly(4) == b"body"
+                text = b"HTTP/1.1 %b X\r\nContent-Length: 3\r\nRetry-After: 2\r\n\r\nabc" % code
+                for at in range(len(text)):
+                    writer.write(text[at : at + 1])
+                    await writer.drain()
+        finally:
+            writer.close()
 
     assert _ask(answer, 2) == [(201, b"abc", 2.0), (409, b"abc", 2.0)]
     assert len(connections) == 1
@@ -68,3 +70,14 @@ def test_what_is_no_whole_answer_is_unreachable(text: bytes) -> None:
 
     with pytest.raises(Unreachable):
         _ask(answer)
+
+
+def test_a_pipe_takes_chunks_and_what_is_said_in_between() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"body")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        writer.write(head + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        writer.close()
+
+    assert _ask(answer) == [(200, b"abcde", -1.0)]

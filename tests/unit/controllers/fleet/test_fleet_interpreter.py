@@ -87,6 +87,7 @@ def _sh(text: str) -> _Done:
         ("X=1 printenv X; echo [$X]", "1\n[]\n"),
         ("export Y=2; sh -c 'echo $Y $0 $1' name arg", "2 name arg\n"),
         ("seq 3 -1 1 | tail -n 2", "2\n1\n"),
+        ("expr 7 % 4 + 1; expr 2 \\* 3 = 6; expr 1 - 1 || echo nought", "4\n1\n0\nnought\n"),
         ("echo hello\\ there # a comment", "hello there\n"),
         ("date +%Y-%m-%d; date", "2001-09-09\nSun Sep  9 01:46:40 UTC 2001\n"),
         ("cat /none; echo $?", "cat: can't open '/none': No such file or directory\n1\n"),

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from controllers.fleet.container_logs import Options, log_of
+from controllers.fleet.last_words import last_words_of
 from controllers.fleet.lives import DEFAULTS, Life, Stage, Step, Subject, life_of
 from controllers.fleet.pod_life import NEVER, Pod
 from controllers.fleet.pod_scene import Place, Scene, references_of, service_variables
@@ -324,3 +325,25 @@ def test_what_others_may_have_written_is_not_known() -> None:
     ):
         assert _ran(scene, "cat", "/mine/x") == ("", None)
         assert _ran(scene, "sh", "-c", "echo own > /mine/o; cat /mine/o") == ("own\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("script", "policy", "message"),
+    [
+        ("echo -n DONE > /dev/other", "File", "DONE"),
+        ("echo -n DONE > /dev/termination-log", "File", ""),
+        ("echo no; echo luck; exit 1", "File", ""),
+        ("echo no; echo luck; exit 1", "FallbackToLogsOnError", "no\nluck\n"),
+        ("echo fine", "FallbackToLogsOnError", ""),
+        ("echo -n DONE > /dev/other; echo luck; exit 1", "FallbackToLogsOnError", "DONE"),
+        ("seq 1 200; exit 1", "FallbackToLogsOnError", "".join(f"{n}\n" for n in range(121, 201))),
+    ],
+)
+def test_a_termination_message_is_a_file_or_the_end_of_the_log(
+    script: str, policy: str, message: str
+) -> None:
+    words = last_words_of(
+        {"terminationMessagePath": "/dev/other", "terminationMessagePolicy": policy}
+    )
+    told = Script(("sh", "-c", script), reads=False, name="main", last_words=words).outcome(START)
+    assert told.message == message

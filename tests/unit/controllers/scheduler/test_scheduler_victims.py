@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from controllers.scheduler.diagnosis import NO_NODES, Diagnosis
 from controllers.scheduler.engine import Engine
 from controllers.scheduler.preemption import Preemption
-from controllers.scheduler.queue import Waiting
+from controllers.scheduler.queue import Place, PodQueue, Waiting
+from controllers.scheduler.scheduler import Scheduler
 from controllers.scheduler.settings import Profile
 from controllers.scheduler.shapes import DEFAULT_SCHEDULER
 from controllers.scheduler.state import Placed
 from controllers.scheduler.terms import parse_selector
-from controllers.scheduler.victims import Budget
+from controllers.scheduler.victims import Budget, Candidates, select_victims
 from kube.access import Access
 from kube.client import ApiClient
+from kube.json_types import JsonObject
 
 
 class Cluster:
@@ -138,3 +143,113 @@ def test_a_cluster_without_nodes_is_told_so() -> None:
     cluster = Cluster()
     diagnosis: Diagnosis = cluster.engine.explain(cluster.waiting(0, "1"))
     assert diagnosis.message() == NO_NODES
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_candidates_that_are_kept_are_those_that_would_be_found(data: st.DataObject) -> None:
+    engine = Engine({DEFAULT_SCHEDULER: Profile()})
+    for number in range(3):
+        engine.state.put_node(
+            {
+                "metadata": {"name": f"n{number}", "labels": {}},
+                "spec": {},
+                "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "5"}},
+            }
+        )
+    kept = Candidates()
+    wanted = _pod_of_priority(engine, "wanted", 10, "3")
+    for number in range(data.draw(st.integers(1, 12))):
+        if engine.state.placed and data.draw(st.booleans()):
+            engine.state.remove(data.draw(st.sampled_from(sorted(engine.state.placed))))
+        else:
+            priority, cpu = data.draw(st.integers(0, 12)), data.draw(st.sampled_from(["1", "2"]))
+            pod = _pod_of_priority(engine, f"p{number}", priority, cpu)
+            slot = data.draw(st.integers(0, 2))
+            placed = Placed(pod.uid, pod.key, slot, pod.shape, pod.group, f"{number}")
+            if data.draw(st.integers(0, 3)):
+                engine.state.place(placed)
+            else:
+                engine.state.nominate(placed)
+        contest = engine.contest(wanted.shape, wanted.group)
+        contest.sync()
+        for slot in range(3):
+            arguments = (engine.state, contest, wanted, slot, lambda _namespace: [])
+            assert kept.find(*arguments) == select_victims(*arguments)
+            assert kept.find(*arguments) == select_victims(*arguments)
+
+
+def _pod_of_priority(engine: Engine, name: str, priority: int, cpu: str) -> Waiting:
+    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}
+    pod = {
+        "metadata": {"name": name, "namespace": "d", "uid": name},
+        "spec": {"containers": [container], "priority": priority},
+    }
+    shape, group = engine.shapes.of(pod), engine.shapes.group_of(pod["metadata"])
+    return Waiting(name, f"d/{name}", shape, group, {})
+
+
+class _Silent:
+    """Nobody is told of events."""
+
+    def warn(self, involved: JsonObject, reason: str, message: str) -> None:
+        """Take an event."""
+
+    def note(self, involved: JsonObject, reason: str, message: str) -> None:
+        """Take an event."""
+
+
+def _ten_full_nodes() -> Cluster:
+    cluster = Cluster(**{f"n{number}": "4" for number in range(10)})
+    for number in range(10):
+        cluster.put(f"n{number}", f"low-{number}", 0, "3")
+    return cluster
+
+
+def test_pods_that_preempt_one_after_another_have_a_node_each_until_none_is_left() -> None:
+    cluster = _ten_full_nodes()
+    client = ApiClient(Access("http://nowhere"))
+    preemption = Preemption(client, cluster.engine, _Silent(), lambda _namespace: [])
+    promised = []
+    for number in range(11):
+        pod = cluster.waiting(10, "3")
+        pod.uid = f"wanting-{number}"
+        outcome = preemption.make_room(pod, cluster.engine.explain(pod))
+        assert outcome is not None
+        promised.append(outcome.nominated)
+    assert sorted(filter(None, promised)) == [f"n{number}" for number in range(10)]
+    assert promised[-1] == ""
+    # One of them gives its promise back: there is a candidate again.
+    cluster.engine.state.forget_nomination("wanting-3")
+    again = cluster.waiting(10, "3")
+    found, _ = preemption.find(again, cluster.engine.explain(again))
+    assert found is not None
+    assert cluster.engine.state.columns.names[found.slot] == promised[3]
+
+
+def test_a_promised_pod_is_asked_about_once_its_room_is_there_whoever_was_refused_since() -> None:
+    cluster = _ten_full_nodes()
+    engine, client = cluster.engine, ApiClient(Access("http://nowhere"))
+    queue = PodQueue(client.clock)
+    events = _Silent()
+    scheduler = Scheduler(client, engine, queue, events)
+    scheduler.make_room = Preemption(client, engine, events, lambda _namespace: []).make_room
+    for number in range(2):
+        pod = cluster.waiting(10, "3")
+        pod.uid = f"wanting-{number}"
+        queue.add(pod)
+    scheduler.decide()
+    first = queue.pods["wanting-0"]
+    slot = engine.state.nominated_slot(first.uid)
+    assert slot is not None
+    scheduler.ask_promised()
+    assert first.place is Place.UNSCHEDULABLE
+    for victim in list(engine.state.pods_of[slot]):
+        engine.state.remove(victim)
+    third = cluster.waiting(10, "3")
+    third.uid = "wanting-2"
+    queue.add(third)
+    scheduler.decide()
+    assert first.place is Place.UNSCHEDULABLE
+    scheduler.ask_promised()
+    assert [pod.place is Place.UNSCHEDULABLE for pod in queue.pods.values()] == [False, True, True]

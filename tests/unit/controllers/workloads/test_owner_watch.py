@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controllers.pace import Rhythm, paced
+from controllers.pace import Rhythm, paced, pause_for
 from controllers.workloads.claims import Kind
 from controllers.workloads.expectations import Expectations
 from controllers.workloads.owner_watch import OwnerWatch
@@ -91,6 +91,17 @@ def test_many_changes_within_a_pause_are_one_piece_of_work() -> None:
     assert due_s == pytest.approx(it.clock.monotonic_s() + 0.1)
     wake()
     assert it.work() == 1
+
+
+def test_owners_of_many_pods_are_looked_at_less_often_but_within_two_seconds() -> None:
+    it = Watched()
+    for pods, pause_s in [(3, 0.1), (10_000, 0.5), (1_000_000, 2.0)]:
+        it.moments.due.clear()
+        it.rhythm.begin(KEY, pause_for(pods))
+        it.rhythm.wake(KEY)
+        assert it.moments.due[0][0] == pytest.approx(it.clock.monotonic_s() + pause_s)
+        it.moments.due[0][1]()
+        assert it.work() == 1
 
 
 def test_what_an_owner_asks_for_is_done_at_once_and_its_own_status_is_no_cause_for_haste() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube.managed.cut import cut
+from kube.managed.cut import cut, without_own_entries
 
 PREFIX = b'{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"'
 # Whatever could be taken for the end, or the beginning.
@@ -76,3 +76,13 @@ def test_the_entries_are_gone_from_an_object_as_it_is_stored() -> None:
     bare, raw = cut(body, PREFIX)
     assert b"managedFields" not in bare
     assert raw == orjson.dumps(entries)
+
+
+def test_entries_that_stand_deeper_are_left_and_own_ones_are_not() -> None:
+    entry = b'"managedFields":[{"manager":"m","fieldsV1":{"f:x":{}}}]'
+    rest = b'},"spec":{"template":{"metadata":{"name":"n",%b},"spec":{}}}}' % entry
+    without = PREFIX + b'1","name":"a"' + rest
+    assert without_own_entries(without, PREFIX) is without
+    own = PREFIX + b'1","name":"a",' + entry + rest
+    assert without_own_entries(own, PREFIX) == without
+    assert without_own_entries(b'{"other":1}', PREFIX) == b'{"other":1}'
