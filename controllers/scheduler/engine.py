@@ -17,6 +17,7 @@ from controllers.scheduler.diagnosis import Diagnosis, diagnose
 from controllers.scheduler.extension import Extension
 from controllers.scheduler.hints import Moment
 from controllers.scheduler.node_rules import pinned_slot
+from controllers.scheduler.pinned import Pinned, named_node
 from controllers.scheduler.queue import Waiting
 from controllers.scheduler.settings import Profile
 from controllers.scheduler.shapes import Group, Shape, Shapes
@@ -70,8 +71,23 @@ class Engine:
                 self._contests.popitem(last=False)
         return made
 
+    def pinned(self, shape: Shape) -> Pinned | None:
+        """Return the one node of a kind of pods that may be on no other; None: all are asked."""
+        profile = self.profiles[shape.scheduler]
+        name = named_node(shape, profile)
+        if name is None or self.state.termed or any(one.concerns(shape) for one in self.extensions):
+            return None
+        return Pinned(self.state, shape, profile, self.state.columns.slot_of.get(name))
+
+    def is_local(self, shape: Shape, group: Group) -> bool:
+        """Whether a node's room for such pods depends on that node alone."""
+        return self.pinned(shape) is not None or self.contest(shape, group).is_local
+
     def choose(self, pod: Waiting) -> int | None:
         """Return the slot of the node that a pod is to have; None: there is none for it."""
+        pinned = self.pinned(pod.shape)
+        if pinned is not None:
+            return pinned.slot if pinned.is_feasible(pod.uid) else None
         contest = self.contest(pod.shape, pod.group)
         promised = self.state.nominated_slot(pod.uid)
         if promised is not None and contest.is_feasible(promised, despite=pod.uid):
@@ -111,6 +127,9 @@ class Engine:
 
     def explain(self, pod: Waiting) -> Diagnosis:
         """Return why there is no node for a pod; the same for the next one like it."""
+        pinned = self.pinned(pod.shape)
+        if pinned is not None:
+            return pinned.explain()
         contest = self.contest(pod.shape, pod.group)
         state, told = self.state, self._told
         now = (state.changed, state.columns.version)
@@ -124,6 +143,9 @@ class Engine:
 
     def has_node(self, pod: Waiting) -> bool:
         """Tell whether there would be a node for a pod now."""
+        pinned = self.pinned(pod.shape)
+        if pinned is not None:
+            return pinned.is_feasible(pod.uid)
         contest = self.contest(pod.shape, pod.group)
         promised = self.state.nominated_slot(pod.uid)
         if promised is not None and contest.is_feasible(promised, despite=pod.uid):

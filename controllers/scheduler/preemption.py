@@ -147,6 +147,8 @@ class Preemption:
         has_lower = resolvable & (lower.get(PODS, np.zeros(1, np.int64)) > 0)
         reasons[NO_VICTIMS] = int(resolvable.sum()) - int(has_lower.sum())
         hopeful = self._with_room(pod, has_lower, lower, reasons)
+        if not hopeful.any():
+            return None, unavailable(diagnosis.nodes, reasons)
         contest = engine.contest(pod.shape, pod.group)
         contest.sync()
         known = self.candidates.known(state, contest, pod)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from runtime.clock import Clock
 BACKOFF_S_MIN: Final = 1.0
 BACKOFF_S_MAX: Final = 10.0
 STUCK_S: Final = 300.0
+_LOOK_S: Final = 1.0
+"""Between two looks at who has been stuck for so long."""
 _FAILURE: Final = "ScheduleAttemptFailure"
 _EVENT: Final = "ClusterEvent"
 """Upstream tells which; here a contest says that there may be a node."""
@@ -109,6 +112,7 @@ class PodQueue:
     entered: Counter[tuple[str, str]] = field(default_factory=Counter)
     _active: _Heap = field(default_factory=list)
     _backoff: list[tuple[float, int, Waiting]] = field(default_factory=list)
+    _looked_s: float = -math.inf
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _counts: dict[Place, int] = field(default_factory=lambda: dict.fromkeys(Place, 0))
 
@@ -211,6 +215,9 @@ class PodQueue:
             if self._backs_off(pod):
                 self._leave(pod)
                 self._activate(pod, "BackoffComplete")
+        if now_s < self._looked_s + _LOOK_S:
+            return  # there may be as many kinds as nodes
+        self._looked_s = now_s
         stuck = [
             pod
             for kind in self.stuck.values()

@@ -243,7 +243,7 @@ class Scheduler:
                 del self._asked[kind]  # there may be more of them
                 continue
             # Changes of their node do not tell of these; of others they do (`ask_promised`).
-            if not self.engine.contest(first.shape, first.group).is_local:
+            if not self.engine.is_local(first.shape, first.group):
                 promised = [pod for pod in some if state.nominated_slot(pod.uid) is not None]
                 self.queue.move([pod for pod in promised if self.engine.has_node(pod)])
 
