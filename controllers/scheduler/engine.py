@@ -56,8 +56,10 @@ class Engine:
 
     def contest(self, shape: Shape, group: Group) -> Contest:
         """Return the contest of a kind of pods."""
-        looks_at_pods = shape.looks_at_pods or bool(self.state.termed)
-        key = (shape.number, group.number if looks_at_pods else 0)
+        # Pods of a StatefulSet, or an Indexed Job, have labels of their own: a contest for each
+        # would ask about all pods there are. Soft constraints do not look at a pod's own labels.
+        is_looked_at = shape.looks_at_itself or bool(self.state.termed)
+        key = (shape.number, group.number if is_looked_at else 0)
         found = self._contests.get(key)
         if found is not None:
             self._contests.move_to_end(key)

@@ -111,9 +111,9 @@ class Shape:
         return any((*self.affinity, *self.anti))
 
     @property
-    def looks_at_pods(self) -> bool:
-        """Whether the pod's labels and those of others matter to itself."""
-        return bool(self.spreads) or self.has_pod_terms
+    def looks_at_itself(self) -> bool:
+        """Whether the pod's own labels matter to where it may be."""
+        return self.has_pod_terms or any(one.is_hard for one in self.spreads)
 
 
 class Group(NamedTuple):
