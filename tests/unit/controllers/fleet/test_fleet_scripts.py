@@ -281,7 +281,7 @@ def test_containers_are_told_where_the_api_server_is() -> None:
 
 
 def _sharing(init: list[str], volume: dict[str, Any], *, beside: bool = False) -> Scene:
-    mount = [{"name": "w", "mountPath": "/work"}]
+    mount = [{"name": "w", "mountPath": "/data"}]
     main = {"name": "main", "volumeMounts": [{"name": "w", "mountPath": "/mine"}]}
     more = [{"name": "more", "volumeMounts": mount}] if beside else []
     spec = {
@@ -294,7 +294,7 @@ def _sharing(init: list[str], volume: dict[str, Any], *, beside: bool = False) -
 
 
 def test_what_init_containers_write_to_a_volume_is_there_for_those_after_them() -> None:
-    writes = ["sh", "-c", "echo made by $HOSTNAME > /work/x"]
+    writes = ["sh", "-c", "echo made by $HOSTNAME > /data/x"]
     scene = _sharing(writes, {"emptyDir": {}})
     assert _ran(scene, "sh", "-c", "ls /mine; cat /mine/x") == ("x\nmade by p\n", 0)
     assert _ran(scene, "cat", "/mine/y")[1] == 1
@@ -317,7 +317,7 @@ def test_many_init_containers_are_each_run_once() -> None:
 
 
 def test_what_others_may_have_written_is_not_known() -> None:
-    writes, unknown = ["sh", "-c", "echo x > /work/x"], ["git", "clone", "x", "/work"]
+    writes, unknown = ["sh", "-c", "echo x > /data/x"], ["git", "clone", "x", "/data"]
     for scene in (
         _sharing(unknown, {"emptyDir": {}}),
         _sharing(writes, {"emptyDir": {}}, beside=True),
