@@ -32,6 +32,7 @@ from controllers.scheduler.node_rules import (
     preference_scores,
     taint_scores,
 )
+from controllers.scheduler.room import has_room, ports_clash
 from controllers.scheduler.settings import (
     IMAGES,
     NODE_AFFINITY,
@@ -260,8 +261,8 @@ class Contest:
             levels[~passed_by_all(one.checks(), self._static)[slots]] = NO_FIT
         self._cell[slots] = cells
         self._level_of[slots] = levels
-        has_room = levels != NO_FIT
-        self._cells.fill(cells[has_room], levels[has_room], columns.rank[slots[has_room]])
+        roomy = levels != NO_FIT
+        self._cells.fill(cells[roomy], levels[roomy], columns.rank[slots[roomy]])
         self._is_stale = True
         for slot in self._state.nominated:
             if slot < count and self._static[slot]:
@@ -271,14 +272,8 @@ class Contest:
         found = np.zeros(self._state.columns.count, np.bool_)
         for slot in self._state.ports:
             if slot < len(found):
-                found[slot] = self._clashes(slot)
+                found[slot] = ports_clash(self._state, self._shape, slot)
         return found
-
-    def _clashes(self, slot: int) -> bool:
-        taken = self._state.ports.get(slot)
-        return bool(taken) and any(
-            wanted.clashes(port) for wanted in self._shape.ports for port in taken or ()
-        )
 
     def _has_room(self, slot: int, despite: str, without: Sequence[Placed] = ()) -> bool:
         """Tell whether a node has room, with what is kept there for those who were promised it."""
@@ -286,22 +281,10 @@ class Contest:
             gone = frozenset(pod.uid for pod in without)
             if not all(one.passes(slot, gone) for one in self._occupancies):
                 return False
-        state, mine = self._state, self._shape.priority
-        promised = state.nominated.get(slot)
-        kept = [
-            pod
-            for pod in (promised.values() if promised else ())
-            if pod.shape.priority >= mine and pod.uid != despite
-        ]
-        for pod in kept:
-            state.columns.add_pod(slot, pod.shape.requests, pod.shape.nonzero, 1)
-        has_room = self._fit.has_room(slot)
-        for pod in kept:
-            state.columns.add_pod(slot, pod.shape.requests, pod.shape.nonzero, -1)
-        if not has_room:
+        if not has_room(self._state, self._fit, self._shape, slot, despite):
             return False
         has_ports = self._shape.ports and PORTS in self._profile.filters
-        return not (has_ports and self._clashes(slot))
+        return not (has_ports and ports_clash(self._state, self._shape, slot))
 
     def _level(self, slot: int) -> int:
         """Return a node's own score, which reckons with what is there, not with what is kept."""

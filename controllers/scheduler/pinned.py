@@ -16,6 +16,7 @@ import numpy as np
 from controllers.scheduler.diagnosis import Diagnosis
 from controllers.scheduler.fit import Fit
 from controllers.scheduler.node_rules import names_match, untolerated
+from controllers.scheduler.room import has_room, ports_clash
 from controllers.scheduler.settings import (
     FIT,
     NODE_AFFINITY,
@@ -87,7 +88,7 @@ class Pinned:
             return False
         if self._clashes(slot):
             return False
-        return self._has_room(slot, despite)
+        return has_room(self._state, self._fit, self._shape, slot, despite)
 
     def explain(self) -> Diagnosis:
         """Return why there is no node for the pod."""
@@ -133,24 +134,8 @@ class Pinned:
             yield Fault(NODE_AFFINITY, (text,), is_final=True)
 
     def _clashes(self, slot: int) -> bool:
-        taken = self._state.ports.get(slot)
-        if not taken or not self._shape.ports or PORTS not in self._profile.filters:
-            return False
-        return any(wanted.clashes(port) for wanted in self._shape.ports for port in taken)
-
-    def _has_room(self, slot: int, despite: str) -> bool:
-        columns, promised = self._state.columns, self._state.nominated.get(slot, {})
-        kept = [
-            pod
-            for pod in promised.values()
-            if pod.shape.priority >= self._shape.priority and pod.uid != despite
-        ]
-        for pod in kept:
-            columns.add_pod(slot, pod.shape.requests, pod.shape.nonzero, 1)
-        has_room = self._fit.has_room(slot)
-        for pod in kept:
-            columns.add_pod(slot, pod.shape.requests, pod.shape.nonzero, -1)
-        return has_room
+        has_ports = bool(self._shape.ports) and PORTS in self._profile.filters
+        return has_ports and ports_clash(self._state, self._shape, slot)
 
 
 def _matches(rules: NodeRules, labels: dict[str, str], name: str) -> bool:
