@@ -320,12 +320,6 @@ class Interpreter:
                 )
         return False
 
-    def _direct(self, stream: int, sink: Sink) -> None:
-        if stream == 1:
-            self.machine.out = sink
-        else:
-            self.machine.err = sink
-
     def _sink(self, target: str, redirect: Redirect) -> Sink:
         if redirect.kind == ">&":
             if target not in ("1", "2"):

@@ -39,7 +39,6 @@ STEPS: Final = 300
 _STEPS_MAX: Final = 20_000
 _STUCK_STEPS: Final = 5_000
 """Who does so much while no time passes does nothing else any more."""
-_OUTPUT_BYTES_MAX: Final = 4 << 20
 _CACHED: Final = 4096
 _CONTROL: Final = frozenset({"exit", "break", "continue", "set", "eval", "exec", "return"})
 _BLIND: Final = frozenset(
