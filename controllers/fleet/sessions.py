@@ -23,7 +23,6 @@ _FORWARD_PROTOCOL: Final = "portforward.k8s.io"
 _HTTP_HEAD_MAX: Final = 16 << 10
 _SUCCESS: Final = b'{"metadata":{},"status":"Success"}'
 _SLEEP_S_MAX: Final = 3600.0
-_NOT_FOUND: Final = 127
 
 
 class Session:
