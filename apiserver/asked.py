@@ -30,7 +30,7 @@ def attributes_of(exchange: Exchange, target: Target, verb: str) -> Attributes:
         if fields or labels:
             selectors = (fields, labels)
         if fields and not (name or target.watch or verb == "deletecollection"):
-            name = _selected_name(fields)
+            name = selected_name(fields)
     return Attributes(
         verb or exchange.method.lower(),
         resource.group,
@@ -44,9 +44,10 @@ def attributes_of(exchange: Exchange, target: Target, verb: str) -> Attributes:
     )
 
 
-def _selected_name(fields: str) -> str:
+def selected_name(fields: str) -> str:
+    """Return the one name that a field selector lets through, "" if it is none."""
     try:
         name = parse_field_selector(fields).exact_value("metadata.name")
     except SelectorError:
-        return ""  # the list itself will say so
+        return ""  # whoever serves the list will say so
     return name if name and not is_path_segment_name(name) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -55,6 +56,7 @@ from kube.builtin_kinds import builtin_registry
 from runtime.clock import Clock
 from runtime.tasks import TaskCrashed
 from storage.alarms import Quotas
+from storage.errors import JournalUnavailable
 from storage.housekeeping import Retention
 from storage.mapped_store import MappedStore
 from storage.partition_map import PartitionMap
@@ -67,6 +69,8 @@ if TYPE_CHECKING:
     from apiserver.encryption.sealers import ConfiguredSealers
 
 
+_log: Final = logging.getLogger(__name__)
+_RETRY_S: Final = 0.2
 _OWN: Final = frozenset({PORT_CLAIMS, NAMES})
 """What storage holds for the server alone."""
 
@@ -143,6 +147,18 @@ def quotas(settings: ServerSettings) -> Quotas:
         log_reserve_bytes=storage.log_reserve_bytes,
         checkpoint_interval_s=storage.checkpoint_interval_s,
     )
+
+
+async def open_store(store: StoreView, clock: Clock) -> None:
+    """Recover the replica, as soon as there is a journal; return when it has caught up."""
+    while True:
+        try:
+            await store.start()
+            break
+        except JournalUnavailable as error:
+            _log.warning("waiting for the journal: %s", error)
+            await clock.sleep(_RETRY_S)
+    await store.wait_ready()
 
 
 def make_watch(

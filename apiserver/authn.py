@@ -47,11 +47,6 @@ class User:
     uid: str = ""
     extra: dict[str, list[str]] = field(default_factory=dict)
 
-    @property
-    def is_anonymous(self) -> bool:
-        """Whether nobody was authenticated."""
-        return self.name == ANONYMOUS_NAME
-
 
 ANONYMOUS: Final = User(ANONYMOUS_NAME, (UNAUTHENTICATED,))
 Impersonate = Callable[[User, Exchange], User]

@@ -20,7 +20,6 @@ SERVICE_UNAVAILABLE: Final = HTTPStatus.SERVICE_UNAVAILABLE.value
 TOO_MANY_REQUESTS: Final = HTTPStatus.TOO_MANY_REQUESTS.value
 TOO_MANY_REQUESTS_TEXT: Final = b"Too many requests, please try again later.\n"
 """What is said to those for whom there is no room: no Status, as it must cost nothing."""
-COMPACTED: Final = "The resourceVersion for the provided watch is too old."
 
 
 def from_storage_error(

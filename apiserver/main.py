@@ -50,7 +50,6 @@ from journal.connect import make_journal
 from kube.status import StatusError
 from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
-from storage.errors import JournalUnavailable
 
 _log: Final = logging.getLogger(__name__)
 _RETRY_S: Final = 0.2
@@ -232,14 +231,7 @@ class _ApiServer:
 
         /readyz fails until the cluster is complete.
         """
-        while True:
-            try:
-                await self._store.start()
-                break
-            except JournalUnavailable as error:
-                _log.warning("waiting for the journal: %s", error)
-                await self._clock.sleep(_RETRY_S)
-        await self._store.wait_ready()
+        await assembly.open_store(self._store, self._clock)
         # Before anybody asks: to read a thousand definitions takes a second.
         self._custom.served.settle()
         while True:

@@ -23,11 +23,9 @@ from journal.connect import make_journal
 from runtime import unix_sockets
 from runtime.clock import SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
-from storage.errors import JournalUnavailable
 from storage.store import Store
 
 _log: Final = logging.getLogger(__name__)
-_RETRY_S: Final = 0.2
 
 
 def run(settings: ServerSettings, listen: Path, partition: str | None) -> None:
@@ -84,14 +82,7 @@ class _StorageProcess:
             sys.exit(1)
 
     async def _open_store(self) -> None:
-        while True:
-            try:
-                await self._store.start()
-                break
-            except JournalUnavailable as error:
-                _log.warning("waiting for the journal: %s", error)
-                await self._clock.sleep(_RETRY_S)
-        await self._store.wait_ready()
+        await assembly.open_store(self._store, self._clock)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)

@@ -88,7 +88,6 @@ def _storage_versions(context: Context) -> Controller:
 _STORAGE_VERSIONS: Final = "storage-version-garbage-collector"
 _POLICY_STATUS: Final = "validatingadmissionpolicy-status-controller"
 _PUBLISHER: Final = "root-ca-cert-publisher"
-_SIGNING: Final = "certificatesigningrequest-signing-controller"
 PARTS: Final = (
     Part("namespace-controller", ("namespace-controller",), _namespaces),
     Part("serviceaccount-controller", ("service-account-controller", _PUBLISHER), _accounts),

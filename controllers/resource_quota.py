@@ -16,7 +16,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -48,7 +47,6 @@ _SETTLE_S: Final = 0.1
 """What is registered changes a few times until it is served."""
 _PAGE_SIZE: Final = 500
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
-_log = logging.getLogger(__name__)
 
 
 class ResourceQuotaController:

@@ -21,8 +21,8 @@ import orjson
 
 from journal.client_link import connect
 from journal.client_session import ClientSession
-from journal.engine import Batch, check_stream_name
-from journal.errors import BadRequest, Disconnected, JournalError, Overloaded
+from journal.engine import Batch, check_sequence, check_stream_name
+from journal.errors import Disconnected, JournalError, Overloaded
 from journal.protocol import CLIENT_BYTES, ID, TWO, Kind, encode, encode_hold, parse_address
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import TaskCrashed, TaskScope
@@ -193,8 +193,7 @@ class JournalClient:
     async def read(self, stream: str, from_sequence: int) -> AsyncGenerator[list[Batch], None]:
         """See `Journal.read`; goes on by itself after a lost connection."""
         check_stream_name(stream)
-        if from_sequence < 1:
-            raise BadRequest(f"sequences begin at 1, not {from_sequence}")
+        check_sequence(from_sequence)
         session = self._session
         reader = session.open_reader(stream, from_sequence)
         try:

@@ -200,6 +200,16 @@ def check_append(records: Sequence[bytes], key: bytes, append_bytes_max: int) ->
         raise RecordTooLarge(f"an append of {size_bytes} bytes passes {append_bytes_max} bytes")
 
 
+def check_sequence(sequence: int) -> None:
+    """Refuse what is no sequence.
+
+    Raises:
+        BadRequest: it is less than 1.
+    """
+    if sequence < 1:
+        raise BadRequest(f"sequences begin at 1, not {sequence}")
+
+
 def check_from_sequence(from_sequence: int, first: int, last: int) -> None:
     """Refuse a read whose start is not in the log or right after it.
 
@@ -207,8 +217,7 @@ def check_from_sequence(from_sequence: int, first: int, last: int) -> None:
         BadRequest: `from_sequence` is less than 1.
         SequenceTrimmed: it is before `first`. SequenceAhead: it is beyond `last` + 1.
     """
-    if from_sequence < 1:
-        raise BadRequest(f"sequences begin at 1, not {from_sequence}")
+    check_sequence(from_sequence)
     if from_sequence < first:
         raise SequenceTrimmed(first)
     if from_sequence > last + 1:

@@ -21,8 +21,8 @@ import google_crc32c
 import orjson
 
 from journal.disk import FileOps, replace_file
-from journal.engine import check_stream_name
-from journal.errors import BadRequest, CorruptStream, Overloaded
+from journal.engine import check_sequence, check_stream_name
+from journal.errors import CorruptStream, Overloaded
 
 HOLDS_NAME: Final = "holds"
 _MAGIC: Final = b"UPHOLDS1 "
@@ -55,8 +55,7 @@ class Holds:
             BadRequest: a bad name or sequence. Overloaded: there are too many holders.
         """
         check_stream_name(holder)
-        if before < 1:
-            raise BadRequest(f"sequences begin at 1, not {before}")
+        check_sequence(before)
         if holder not in self._holds and len(self._holds) >= self._count_max:
             self.expire(now_s)
         if holder not in self._holds and len(self._holds) >= self._count_max:

@@ -47,7 +47,14 @@ from functools import partial
 from typing import Any, Final
 
 from journal.client_session import Translate
-from journal.engine import KEY_BYTES, Batch, Limits, check_append, check_stream_name
+from journal.engine import (
+    KEY_BYTES,
+    Batch,
+    Limits,
+    check_append,
+    check_sequence,
+    check_stream_name,
+)
 from journal.errors import BadRequest, Disconnected, Overloaded
 from journal.nats_fold import MARK_HEAD, hold_head, trim_head
 from journal.nats_ops import MakeHead, Op, Outbox, Waiter
@@ -219,8 +226,7 @@ class JetStreamJournal:
 
     async def read(self, stream: str, from_sequence: int) -> AsyncGenerator[list[Batch], None]:
         """See `Journal.read`; goes on by itself after a lost connection."""
-        if from_sequence < 1:
-            raise BadRequest(f"sequences begin at 1, not {from_sequence}")
+        check_sequence(from_sequence)
         state = self._stream(stream)
         await state.opened.wait()
         if state.failure is None and state.fold is not None and from_sequence > state.fold.last + 1:
@@ -254,8 +260,7 @@ class JetStreamJournal:
     async def hold(self, stream: str, holder: str, before: int) -> tuple[int, int]:
         """See `Journal.hold`."""
         check_stream_name(holder)
-        if before < 1:
-            raise BadRequest(f"sequences begin at 1, not {before}")
+        check_sequence(before)
         state = self._stream(stream)
         return await self._ask(state, lambda _: hold_head(holder, before, state.silent()))
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from journal.disk import Environment, lock_directory, make_directory, sync_directory
-from journal.engine import Batch, check_append, check_stream_name
+from journal.engine import Batch, check_append, check_sequence, check_stream_name
 from journal.errors import BadRequest, JournalError, Overloaded, StreamClosed
 from journal.record import encode_body
 from journal.recovery import Recovered
@@ -127,8 +127,7 @@ class LocalEngine:
             BadRequest: it was used before, or the name or sequence is none.
             Overloaded: there are too many streams.
         """
-        if first_sequence < 1:
-            raise BadRequest(f"sequences begin at 1, not {first_sequence}")
+        check_sequence(first_sequence)
         if stream in self._streams:
             raise BadRequest(f"stream {stream!r} has begun already")
         found = Recovered(
@@ -159,8 +158,7 @@ class LocalEngine:
 
     async def read(self, stream: str, from_sequence: int) -> AsyncGenerator[list[Batch], None]:
         """See `Journal.read`."""
-        if from_sequence < 1:
-            raise BadRequest(f"sequences begin at 1, not {from_sequence}")
+        check_sequence(from_sequence)
         async for batches in self.stream(stream).read(from_sequence):
             yield batches
 

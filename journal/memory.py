@@ -13,9 +13,10 @@ from journal.engine import (
     Limits,
     check_append,
     check_from_sequence,
+    check_sequence,
     check_stream_name,
 )
-from journal.errors import BadRequest, OutcomeUnknown
+from journal.errors import OutcomeUnknown
 from journal.holds import Holds
 from journal.key_window import KeyWindow
 from runtime.clock import Clock, SystemClock
@@ -85,8 +86,7 @@ class MemoryEngine:
 
     async def read(self, stream: str, from_sequence: int) -> AsyncGenerator[list[Batch], None]:
         """See `Journal.read`."""
-        if from_sequence < 1:
-            raise BadRequest(f"sequences begin at 1, not {from_sequence}")
+        check_sequence(from_sequence)
         state = self._stream(stream)
         sequence = from_sequence
         while True:

@@ -56,7 +56,6 @@ FRAME_MAGIC: Final = b"\xf5UPj"
 _PREFIX = struct.Struct("<4sI")
 _COVERED = struct.Struct("<IIQQ")
 _HEAD = struct.Struct("<4sIIIQQ16sI")
-_U32 = struct.Struct("<I")
 _TWO_U32 = struct.Struct("<II")
 
 HEAD_BYTES: Final = 48

@@ -126,10 +126,6 @@ class StreamLog:
         cached = self._cache.get(sequence, self._limits.read_chunk_bytes)
         return cached if cached is not None else await self._chunk_from_disk(sequence)
 
-    def cached_chunk(self, sequence: int) -> Chunk | None:
-        """Return what `chunk` would, if it needs no disk."""
-        return self._cache.get(sequence, self._limits.read_chunk_bytes)
-
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every group from now on, after the appends' own answers."""
         self._listeners[listener] = None

@@ -21,7 +21,7 @@ def human_duration(duration_s: float) -> str:
     """Return a duration in two or three significant figures: `5m20s`, `4d3h`, `2y101d`."""
     seconds = int(duration_s)
     if seconds < 2 * MINUTE_S:
-        return _nearly_now(seconds)
+        return f"{max(seconds, 0)}s" if seconds >= -1 else INVALID
     minutes = seconds // MINUTE_S
     if minutes < 10:
         return _pair(minutes, "m", seconds % MINUTE_S, "s")
@@ -42,21 +42,6 @@ def human_duration(duration_s: float) -> str:
     return f"{years}y"
 
 
-def short_human_duration(duration_s: float) -> str:
-    """Return a duration in its largest unit alone: `5m`, `4d`, `2y`."""
-    seconds = int(duration_s)
-    if seconds < MINUTE_S:
-        return _nearly_now(seconds)
-    if seconds < HOUR_S:
-        return f"{seconds // MINUTE_S}m"
-    hours = seconds // HOUR_S
-    if hours < HOURS_A_DAY:
-        return f"{hours}h"
-    if hours < HOURS_A_YEAR:
-        return f"{hours // HOURS_A_DAY}d"
-    return f"{hours // HOURS_A_YEAR}y"
-
-
 def timestamp_s(text: str) -> float:
     """Return the Unix time of an RFC 3339 timestamp.
 
@@ -74,12 +59,6 @@ def age(timestamp: str | None, now_s: float) -> str:
     if not timestamp:
         return UNKNOWN
     return human_duration(now_s - datetime.fromisoformat(timestamp).timestamp())
-
-
-def _nearly_now(seconds: int) -> str:
-    if seconds < -1:
-        return INVALID
-    return f"{max(seconds, 0)}s"
 
 
 def _pair(large: int, large_unit: str, small: int, small_unit: str) -> str:

@@ -22,7 +22,6 @@ FORBIDDEN: Final = "FieldValueForbidden"
 TOO_LONG: Final = "FieldValueTooLong"
 TOO_SHORT: Final = "FieldValueTooShort"
 TOO_MANY: Final = "FieldValueTooMany"
-TOO_FEW: Final = "FieldValueTooFew"
 TYPE_INVALID: Final = "FieldValueTypeInvalid"
 INTERNAL: Final = "InternalError"
 
@@ -36,7 +35,6 @@ _TITLES: Final = {
     TOO_LONG: "Too long",
     TOO_SHORT: "Too short",
     TOO_MANY: "Too many",
-    TOO_FEW: "Too few",
     TYPE_INVALID: "Invalid value",
     INTERNAL: "Internal error",
 }
@@ -181,9 +179,3 @@ def too_many(path: str, actual: int, count_max: int) -> FieldError:
     """A list has more than `count_max` items."""
     plural = "item" if count_max == 1 else "items"
     return FieldError(TOO_MANY, path, f"must have at most {count_max} {plural}", actual)
-
-
-def too_few(path: str, actual: int, count_min: int) -> FieldError:
-    """A list has fewer than `count_min` items."""
-    plural = "item" if count_min == 1 else "items"
-    return FieldError(TOO_FEW, path, f"must have at least {count_min} {plural}", actual)

@@ -25,16 +25,6 @@ class RuntimeConfigError(ValueError):
     """A --runtime-config setting cannot be understood; the server must not start."""
 
 
-def parse_settings(text: str) -> dict[str, str]:
-    """Return the settings of a flag value `key=value,key`; a bare key has the value ""."""
-    settings = {}
-    for item in text.split(","):
-        key, _, value = item.partition("=")
-        if key.strip():
-            settings[key.strip()] = value.strip()
-    return settings
-
-
 def resource_filter(
     registered: Mapping[str, Container[str]], settings: Mapping[str, str]
 ) -> Callable[[str, str, str], bool]:

@@ -19,7 +19,6 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 PROTOCOL: Final = b"SPDY/3.1"
-FRAME_BYTES_MAX: Final = (1 << 24) - 1
 DATA_BYTES_MAX: Final = 32 << 10
 _VERSION: Final = 0x8003
 _FIN: Final = 1

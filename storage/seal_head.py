@@ -27,9 +27,6 @@ KEY_ID_BYTES_MAX: Final = 1024
 WRAPPED_BYTES_MAX: Final = 1024
 NOTES_BYTES_MAX: Final = 48 * 1024
 _LENGTHS: Final = struct.Struct("<BHHHH")
-HEAD_BYTES_MAX: Final = (
-    _LENGTHS.size + PROVIDER_BYTES_MAX + KEY_ID_BYTES_MAX + WRAPPED_BYTES_MAX + NOTES_BYTES_MAX
-)
 
 
 class SealHead(NamedTuple):

@@ -15,7 +15,6 @@ again. So a copy that takes too long, or costs too much, is broken off (`CopyLim
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import struct
 from collections import Counter
@@ -57,8 +56,6 @@ from storage.snapshot_manifest import PartitionFacts
 from storage.state_hash import complete_position
 from storage.txn import Compact, digest_of, encode
 from storage.types_table import TypeTable
-
-_log = logging.getLogger(__name__)
 
 CHECK_S: Final = 0.05
 _OBJECTS_PER_WORD: Final = 4096

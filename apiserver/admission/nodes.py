@@ -67,31 +67,45 @@ class PodTopologyLabels(Plugin):
             obj["metadata"]["labels"] = {**copied, **(obj["metadata"].get("labels") or {})}
 
 
-class PodResizeValidator(Plugin):
-    """A pod asks for no more than its node has, and only nodes with Linux can resize it."""
+class _PlacedPodValidator(Plugin):
+    """Holds a change of a pod's spec against the node that it is on."""
 
-    name = "PodResizeValidator"
     validates = True
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-
-    def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
-        """See Plugin."""
-        return resource.storage == "pods" and subresource == "resize" and operation == UPDATE
 
     def validate(self, attributes: Attributes) -> None:
         """See Plugin."""
         pod, old = attributes.obj, attributes.old
         assert pod is not None
         assert old is not None
-        name = pod["spec"].get("nodeName")
         same = pod["metadata"].get("generation") == old["metadata"].get("generation")
-        if not name or same:
-            return
+        if pod["spec"].get("nodeName") and not same:
+            self._judge(attributes, pod, old)
+
+    def _judge(self, attributes: Attributes, pod: JsonObject, old: JsonObject) -> None:
+        raise NotImplementedError
+
+    def _node(self, attributes: Attributes, name: str) -> JsonObject:
         node = self._facts.read("nodes", "", name)
         if node is None:
             raise attributes.forbidden(f"node {quote(name)} not found")
+        return node
+
+
+class PodResizeValidator(_PlacedPodValidator):
+    """A pod asks for no more than its node has, and only nodes with Linux can resize it."""
+
+    name = "PodResizeValidator"
+
+    def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
+        """See Plugin."""
+        return resource.storage == "pods" and subresource == "resize" and operation == UPDATE
+
+    def _judge(self, attributes: Attributes, pod: JsonObject, _old: JsonObject) -> None:
+        name = pod["spec"]["nodeName"]
+        node = self._node(attributes, name)
         faults = _too_much(pod, node)
         if faults:
             raise attributes.forbidden(
@@ -105,35 +119,22 @@ class PodResizeValidator(Plugin):
             )
 
 
-class NodeDeclaredFeatureValidator(Plugin):
+class NodeDeclaredFeatureValidator(_PlacedPodValidator):
     """A pod that runs is changed only in ways that its node says it can do (KEP-5328)."""
 
     name = "NodeDeclaredFeatureValidator"
-    validates = True
-
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
 
     def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
         """See Plugin."""
         is_pod = resource.storage == "pods" and subresource in {"", "resize"}
         return is_pod and operation == UPDATE
 
-    def validate(self, attributes: Attributes) -> None:
-        """See Plugin."""
-        pod, old = attributes.obj, attributes.old
-        assert pod is not None
-        assert old is not None
-        name = pod["spec"].get("nodeName")
-        same = pod["metadata"].get("generation") == old["metadata"].get("generation")
-        if not name or same:
-            return
+    def _judge(self, attributes: Attributes, pod: JsonObject, old: JsonObject) -> None:
         needed = needed_features(pod, old)
         if not needed:
             return
-        node = self._facts.read("nodes", "", name)
-        if node is None:
-            raise attributes.forbidden(f"node {quote(name)} not found")
+        name = pod["spec"]["nodeName"]
+        node = self._node(attributes, name)
         declared = (node.get("status") or {}).get("declaredFeatures") or ()
         if missing := [feature for feature in needed if feature not in declared]:
             raise attributes.forbidden(

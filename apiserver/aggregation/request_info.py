@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.asked import selected_name
 from apiserver.authz import Attributes
 from apiserver.exchange import Exchange
 from apiserver.options import parse_bool
-from apiserver.types.formats import is_path_segment_name
-from kube.selector_parser import SelectorError, parse_field_selector
 
 _VERBS: Final = {
     "GET": "get",
@@ -55,7 +54,7 @@ def attributes_of_path(exchange: Exchange, parts: list[str]) -> Attributes:
             fields = exchange.parameter("fieldSelector")
             selectors = (fields, exchange.parameter("labelSelector"))
             if verb == "list":
-                name = _selected_name(fields)
+                name = selected_name(fields)
                 if parse_bool(exchange.query.get("watch")):
                     verb = "watch"
     return Attributes(
@@ -69,11 +68,3 @@ def attributes_of_path(exchange: Exchange, parts: list[str]) -> Attributes:
         exchange.path,
         selectors,
     )
-
-
-def _selected_name(fields: str) -> str:
-    try:
-        name = parse_field_selector(fields).exact_value("metadata.name")
-    except SelectorError:
-        return ""  # whoever serves the list will say so
-    return name if name and not is_path_segment_name(name) else ""

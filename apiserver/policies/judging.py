@@ -11,15 +11,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, NamedTuple
 
-from apiserver.policies.expressions import Scope, scope_of
-from apiserver.webhooks.conditions import (
-    POLICY,
-    Compiled,
-    Conditions,
-    ConditionsFailed,
-    compile_conditions,
-    compile_named,
-)
+from apiserver.policies.expressions import Scope, conditions_of, scope_of
+from apiserver.webhooks.conditions import Compiled, ConditionsFailed, compile_named
 from apiserver.webhooks.metrics import WebhookMetrics
 from apiserver.webhooks.pacing import Pace
 from kube.cel.conditions import Activation, Result
@@ -29,7 +22,6 @@ from kube.json_types import JsonObject
 
 MESSAGE_BYTES_MAX: Final = 5 * 1024
 INVALID: Final = "Invalid"
-_STEP: Final = "validate"
 
 
 class Verdict(NamedTuple):
@@ -86,12 +78,7 @@ class Judge:
         spec = policy.get("spec") or {}
         scope = scope_of(spec)
         self.pace = Pace(spec)
-        self._conditions: Conditions | None = compile_conditions(
-            spec.get("matchConditions"),
-            (policy["metadata"]["name"], POLICY, _STEP),
-            fails_open=spec.get("failurePolicy") == "Ignore",
-            declarations=scope.declarations,
-        )
+        self._conditions = conditions_of(policy, scope)
         self._validations = [_validation(one, scope) for one in spec.get("validations") or ()]
         self._annotations = [
             (

@@ -10,18 +10,15 @@ from time import monotonic
 from typing import ClassVar, NamedTuple
 
 from apiserver.admission.attributes import DELETE, Attributes
-from apiserver.admission.followed import FollowingPlugin
-from apiserver.policies.configuration import Binding, Bound, FollowedPolicies, Policy, Relevant
-from apiserver.policies.expressions import scope_of
-from apiserver.policies.metrics import NO_ERROR, PolicyMetrics, error_type
-from apiserver.policies.params import ConfigurationError, collect_params, param_resource
+from apiserver.policies.configuration import Binding, Bound, Policy, Relevant
+from apiserver.policies.expressions import conditions_of, scope_of, shown_namespace
+from apiserver.policies.metrics import NO_ERROR, error_type
+from apiserver.policies.params import ConfigurationError
 from apiserver.policies.patching import Mutation, MutationFailed
-from apiserver.policies.validating import shown_namespace
+from apiserver.policies.plugin import PolicyPlugin
 from apiserver.resources import Resource
-from apiserver.server import Server
-from apiserver.webhooks.conditions import POLICY, Conditions, ConditionsFailed, compile_conditions
+from apiserver.webhooks.conditions import ConditionsFailed
 from apiserver.webhooks.matching import ShownAs, View
-from apiserver.webhooks.metrics import WebhookMetrics
 from apiserver.webhooks.mutating import Rounds, replace_object, settle
 from apiserver.webhooks.pacing import Pace
 from kube import status as st
@@ -31,8 +28,6 @@ from kube.managed.atoms import root_type
 from kube.schema.compile import builtin_schemas
 from kube.schema.model import Type
 
-_STEP = "validate"
-"""As upstream labels the conditions of mutating policies, too."""
 _INVALID = "Invalid"
 
 
@@ -47,12 +42,7 @@ class Mutator:
         spec = policy.get("spec") or {}
         scope = scope_of(spec)
         self.pace = Pace(spec)
-        self.conditions: Conditions | None = compile_conditions(
-            spec.get("matchConditions"),
-            (policy["metadata"]["name"], POLICY, _STEP),
-            fails_open=spec.get("failurePolicy") == "Ignore",
-            declarations=scope.declarations,
-        )
+        self.conditions = conditions_of(policy, scope)
         self.mutations = [Mutation(one, scope.mutations) for one in spec.get("mutations") or ()]
         self.is_reinvoked = spec.get("reinvocationPolicy") == "IfNeeded"
 
@@ -85,22 +75,11 @@ class _Invocation(NamedTuple):
         return self.policy.name, self.binding.name, *named
 
 
-class MutatingPolicies(FollowingPlugin[FollowedPolicies[Mutator]]):
+class MutatingPolicies(PolicyPlugin[Mutator]):
     """The plugin."""
 
     name: ClassVar[str] = "MutatingAdmissionPolicy"
     mutates: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        server: Server,
-        policies: FollowedPolicies[Mutator],
-        metrics: PolicyMetrics,
-        webhook_metrics: WebhookMetrics,
-    ) -> None:
-        super().__init__(server, policies)
-        self._metrics = metrics
-        self._webhook_metrics = webhook_metrics
 
     def handles(self, resource: Resource, subresource: str, operation: str) -> bool:
         """See Plugin."""
@@ -113,9 +92,7 @@ class MutatingPolicies(FollowingPlugin[FollowedPolicies[Mutator]]):
         return self._admit(attributes)
 
     async def _admit(self, attributes: Attributes) -> None:
-        relevant = self._followed.about(
-            attributes.resource, attributes.subresource, attributes.operation
-        )
+        relevant = self._relevant(attributes)
         if relevant is None:
             return
         view = View(self._server, attributes)
@@ -137,25 +114,17 @@ class MutatingPolicies(FollowingPlugin[FollowedPolicies[Mutator]]):
         """Return the policy's uses for this operation: one a binding and set of params."""
         policy = bound.policy
         found: list[_Invocation] = []
-        binding: Binding | None = None
-        resource = None
         try:
             shown_as = await policy.matching.shown_as(view, relevant.place, relevant.versions)
             if shown_as is None:
                 return []
-            if policy.param_kind is not None:
-                resource = param_resource(self._server, policy.param_kind)
+            resource = self._param_resource(policy)
         except (ConfigurationError, st.StatusError) as error:
             faults.append(_Fault(policy, "", f"failed to configure policy: {error}", ""))
             return []
         for binding in bound.bindings:
             try:
-                if binding.matching is not None and not await binding.matching.shown_as(
-                    view, relevant.place, relevant.versions
-                ):
-                    continue
-                namespace = view.attributes.namespace
-                params = await collect_params(self._server, resource, binding, namespace)
+                params = await self._params(resource, binding, relevant, view)
             except (ConfigurationError, st.StatusError) as error:
                 text = f"failed to configure binding: {error}"
                 faults.append(_Fault(policy, binding.name, text, ""))

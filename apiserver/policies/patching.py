@@ -32,7 +32,6 @@ from kube.schema.model import Type
 from kube.status import StatusError
 
 JSON_PATCH: Final = "JSONPatch"
-APPLY: Final = "ApplyConfiguration"
 _TEST_FAILED: Final = "testing value "
 
 

@@ -8,14 +8,13 @@ from typing import ClassVar, Final, NamedTuple
 import orjson
 
 from apiserver.admission.attributes import Attributes
-from apiserver.admission.followed import FollowingPlugin
-from apiserver.policies.configuration import Binding, Bound, FollowedPolicies, Policy, Relevant
+from apiserver.policies.configuration import Binding, Bound, Policy, Relevant
+from apiserver.policies.expressions import shown_namespace
 from apiserver.policies.judging import INVALID, Judge, Judgement, Verdict
 from apiserver.policies.metrics import NO_ERROR, PolicyMetrics, error_type
-from apiserver.policies.params import ConfigurationError, collect_params, param_resource
-from apiserver.server import Server
+from apiserver.policies.params import ConfigurationError
+from apiserver.policies.plugin import PolicyPlugin
 from apiserver.webhooks.matching import ShownAs, View
-from apiserver.webhooks.metrics import WebhookMetrics
 from kube import status as st
 from kube.cel.conditions import Activation
 from kube.json_types import JsonObject
@@ -25,20 +24,6 @@ _FAILURES_KEY: Final = "validation.policy.admission.k8s.io/validation_failure"
 _ANNOTATION_BYTES_MAX: Final = 10 * 1024
 _CODES: Final = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
 _INVALID_CODE: Final = 422
-_METADATA: Final = (
-    "name",
-    "generateName",
-    "namespace",
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "labels",
-    "annotations",
-    "finalizers",
-)
 
 
 class _Denial(NamedTuple):
@@ -132,31 +117,18 @@ class _Findings:
         raise error
 
 
-class ValidatingPolicies(FollowingPlugin[FollowedPolicies[Judge]]):
+class ValidatingPolicies(PolicyPlugin[Judge]):
     """The plugin."""
 
     name: ClassVar[str] = "ValidatingAdmissionPolicy"
     validates: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        server: Server,
-        policies: FollowedPolicies[Judge],
-        metrics: PolicyMetrics,
-        webhook_metrics: WebhookMetrics,
-    ) -> None:
-        super().__init__(server, policies)
-        self._metrics = metrics
-        self._webhook_metrics = webhook_metrics
 
     def validate(self, attributes: Attributes) -> Awaitable[None]:
         """See Plugin."""
         return self._validate(attributes)
 
     async def _validate(self, attributes: Attributes) -> None:
-        relevant = self._followed.about(
-            attributes.resource, attributes.subresource, attributes.operation
-        )
+        relevant = self._relevant(attributes)
         if relevant is None:
             return
         view = View(self._server, attributes)
@@ -171,44 +143,31 @@ class ValidatingPolicies(FollowingPlugin[FollowedPolicies[Judge]]):
         policy = bound.policy
         try:
             shown_as = await _brought_as(policy, relevant, view)
-        except st.StatusError as error:
+            if shown_as is None:
+                return
+            resource = self._param_resource(policy)
+        except (ConfigurationError, st.StatusError) as error:
             found.misconfigured(policy, None, error)
             return
-        if shown_as is None:
-            return
-        resource = None
-        if policy.param_kind is not None:
-            try:
-                resource = param_resource(self._server, policy.param_kind)
-            except ConfigurationError as error:
-                found.misconfigured(policy, None, error)
-                return
         annotations: dict[str, list[str]] = {}
         for binding in bound.bindings:
             try:
-                if not await _binds(binding, relevant, view):
-                    continue
-                namespace = view.attributes.namespace
-                params = await collect_params(self._server, resource, binding, namespace)
+                params = await self._params(resource, binding, relevant, view)
             except (ConfigurationError, st.StatusError) as error:
                 found.misconfigured(policy, binding, error)
                 continue
-            space = shown_namespace(await view.namespace())
             for param in params:
-                judgement = await self._evaluate(policy, view, shown_as, param, space)
+                judgement = await self._evaluate(policy, view, shown_as, param)
                 found.take(policy, binding, judgement)
                 _gather(annotations, judgement)
         for key, values in annotations.items():
             view.attributes.annotate(f"{policy.name}/{key}", ", ".join(values))
 
     async def _evaluate(
-        self,
-        policy: Policy[Judge],
-        view: View,
-        shown_as: ShownAs,
-        param: JsonObject | None,
-        space: JsonObject | None,
+        self, policy: Policy[Judge], view: View, shown_as: ShownAs, param: JsonObject | None
     ) -> Judgement:
+        space = shown_namespace(await view.namespace())
+
         def activation() -> Activation:
             values = view.activation(shown_as)
             values.params, values.namespace_object = param, space
@@ -238,13 +197,6 @@ async def _brought_as(
     return shown_as
 
 
-async def _binds(binding: Binding, relevant: Relevant[Judge], view: View) -> bool:
-    if binding.matching is None:
-        return True
-    found = await binding.matching.shown_as(view, relevant.place, relevant.versions)
-    return found is not None
-
-
 def _gather(annotations: dict[str, list[str]], found: Judgement) -> None:
     """Gather what bindings say under a key; each distinct text once."""
     for annotation in found.annotations:
@@ -254,15 +206,3 @@ def _gather(annotations: dict[str, list[str]], found: Judgement) -> None:
         value = annotation.value.encode()[:_ANNOTATION_BYTES_MAX].decode(errors="ignore")
         if value not in values:
             values.append(value)
-
-
-def shown_namespace(namespace: JsonObject | None) -> JsonObject | None:
-    """Return what expressions may see of a namespace."""
-    if namespace is None:
-        return None
-    metadata = namespace["metadata"]
-    return {
-        "metadata": {key: metadata[key] for key in _METADATA if key in metadata},
-        "spec": namespace.get("spec") or {},
-        "status": namespace.get("status") or {},
-    }

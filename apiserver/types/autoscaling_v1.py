@@ -25,119 +25,89 @@ CONDITIONS: Final = f"{_PREFIX}conditions"
 BEHAVIOR: Final = f"{_PREFIX}behavior"
 _ANNOTATIONS: Final = (METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR)
 _BY_RESOURCE: Final = frozenset({"resource", "containerResource"})
+_Places = dict[str, dict[str, tuple[str, str]]]
+"""By the kind of a metric's source: the names that v1 has for its parts, and where v2 has them."""
 
 
-def _put(target: JsonObject, key: str, value: Any) -> None:
-    if value is not None:
-        target[key] = value
+def _places(values: str) -> _Places:
+    """Return the places of sources whose figures v2 has in `values`."""
+    average = (values, "averageValue")
+    name, selector = ("metric", "name"), ("metric", "selector")
+    by_resource = {
+        "name": ("", "name"),
+        "container": ("", "container"),
+        f"{values}AverageUtilization": (values, "averageUtilization"),
+        f"{values}AverageValue": average,
+    }
+    return {
+        **dict.fromkeys(_BY_RESOURCE, by_resource),
+        "object": {
+            "metricName": name,
+            "target": ("", "describedObject"),
+            f"{values}Value": (values, "value"),
+            "averageValue": average,
+            "selector": selector,
+        },
+        "external": {
+            "metricName": name,
+            "metricSelector": selector,
+            f"{values}Value": (values, "value"),
+            f"{values}AverageValue": average,
+        },
+        "pods": {"metricName": name, f"{values}AverageValue": average, "selector": selector},
+    }
+
+
+_IN_SPEC: Final = _places("target")
+_IN_STATUS: Final = _places("current")
+_KINDS: Final = {
+    "value": "Value",
+    "averageValue": "AverageValue",
+    "averageUtilization": "Utilization",
+}
+"""What a goal is that has these, the first of them that it has."""
+
+
+def _flat(places: dict[str, tuple[str, str]], source: JsonObject) -> JsonObject:
+    """Return a v2 metric source as v1 has it, with all its parts side by side."""
+    found = (
+        (name, (source.get(place, {}) if place else source).get(field))
+        for name, (place, field) in places.items()
+    )
+    return {name: value for name, value in found if value is not None}
+
+
+def _nested(places: dict[str, tuple[str, str]], flat: JsonObject) -> JsonObject:
+    """Return a v1 metric source with the parts where v2 has them."""
+    source: JsonObject = {place: {} for place, _ in places.values() if place}
+    if "target" in places:
+        source["describedObject"] = {}
+    for name, (place, field) in places.items():
+        if flat.get(name) is not None:
+            (source[place] if place else source)[field] = flat[name]
+    return source
 
 
 def _source_to_v1(key: str, source: JsonObject) -> JsonObject:
-    """Return a v2 metric source with the flat targets of v1."""
-    goal = source.get("target", {})
-    flat: JsonObject = {}
-    if key in _BY_RESOURCE:
-        _put(flat, "name", source.get("name"))
-        _put(flat, "container", source.get("container"))
-        _put(flat, "targetAverageUtilization", goal.get("averageUtilization"))
-        _put(flat, "targetAverageValue", goal.get("averageValue"))
-        return flat
-    metric = source.get("metric", {})
-    _put(flat, "metricName", metric.get("name"))
-    if key == "object":
-        _put(flat, "target", source.get("describedObject"))
-        _put(flat, "targetValue", goal.get("value"))
-        _put(flat, "averageValue", goal.get("averageValue"))
-        _put(flat, "selector", metric.get("selector"))
-    elif key == "external":
-        _put(flat, "metricSelector", metric.get("selector"))
-        _put(flat, "targetValue", goal.get("value"))
-        _put(flat, "targetAverageValue", goal.get("averageValue"))
-    else:
-        _put(flat, "targetAverageValue", goal.get("averageValue"))
-        _put(flat, "selector", metric.get("selector"))
-    return flat
-
-
-def _goal(flat: JsonObject, value_key: str, average_key: str) -> JsonObject:
-    goal: JsonObject = {"type": "Value"}
-    if flat.get("targetAverageUtilization") is not None:
-        goal["type"] = "Utilization"
-        goal["averageUtilization"] = flat["targetAverageUtilization"]
-    if flat.get(average_key) is not None:
-        goal["type"] = "AverageValue"
-        goal["averageValue"] = flat[average_key]
-    # An unset object target is written as zero when only the average counts.
-    value = flat.get(value_key)
-    if value is not None and not (value == "0" and "averageValue" in goal):
-        goal["type"] = "Value"
-        goal["value"] = value
-    return goal
+    return _flat(_IN_SPEC[key], source)
 
 
 def _source_to_v2(key: str, flat: JsonObject) -> JsonObject:
-    """Return a v1 metric source with v2's metric and target."""
-    if key in _BY_RESOURCE:
-        source: JsonObject = {}
-        _put(source, "name", flat.get("name"))
-        _put(source, "container", flat.get("container"))
-        return {**source, "target": _goal(flat, "", "targetAverageValue")}
-    metric: JsonObject = {}
-    _put(metric, "name", flat.get("metricName"))
-    selector = flat.get("metricSelector") if key == "external" else flat.get("selector")
-    _put(metric, "selector", selector)
-    if key == "object":
-        goal = _goal(flat, "targetValue", "averageValue")
-        return {"describedObject": flat.get("target", {}), "metric": metric, "target": goal}
-    value_key = "targetValue" if key == "external" else ""
-    return {"metric": metric, "target": _goal(flat, value_key, "targetAverageValue")}
+    source = _nested(_IN_SPEC[key], flat)
+    goal = source["target"]
+    # An unset object target is written as zero when only the average counts.
+    if goal.get("value") == "0" and "averageValue" in goal:
+        del goal["value"]
+    kind = next((kind for field, kind in _KINDS.items() if field in goal), "Value")
+    return {**source, "target": {"type": kind, **goal}}
 
 
 def _status_to_v1(key: str, source: JsonObject) -> JsonObject:
-    now = source.get("current", {})
-    flat: JsonObject = {}
-    if key in _BY_RESOURCE:
-        _put(flat, "name", source.get("name"))
-        _put(flat, "container", source.get("container"))
-        _put(flat, "currentAverageUtilization", now.get("averageUtilization"))
-        _put(flat, "currentAverageValue", now.get("averageValue"))
-        return flat
-    metric = source.get("metric", {})
-    _put(flat, "metricName", metric.get("name"))
-    if key == "object":
-        _put(flat, "target", source.get("describedObject"))
-        _put(flat, "currentValue", now.get("value"))
-        _put(flat, "averageValue", now.get("averageValue"))
-        _put(flat, "selector", metric.get("selector"))
-    elif key == "external":
-        _put(flat, "metricSelector", metric.get("selector"))
-        _put(flat, "currentValue", now.get("value"))
-        _put(flat, "currentAverageValue", now.get("averageValue"))
-    else:
-        _put(flat, "currentAverageValue", now.get("averageValue"))
-        _put(flat, "selector", metric.get("selector"))
-    return flat
+    return _flat(_IN_STATUS[key], source)
 
 
 def _status_to_v2(key: str, flat: JsonObject) -> JsonObject:
-    now: JsonObject = {}
-    average = flat.get("averageValue") if key == "object" else flat.get("currentAverageValue")
-    _put(now, "averageUtilization", flat.get("currentAverageUtilization"))
-    _put(now, "averageValue", average)
-    if key not in _BY_RESOURCE:
-        _put(now, "value", flat.get("currentValue"))
-        metric: JsonObject = {}
-        _put(metric, "name", flat.get("metricName"))
-        selector = flat.get("metricSelector") if key == "external" else flat.get("selector")
-        _put(metric, "selector", selector)
-        source: JsonObject = {"metric": metric, "current": now}
-        if key == "object":
-            source["describedObject"] = flat.get("target", {})
-        return source
-    source = {"current": now}
-    _put(source, "name", flat.get("name"))
-    _put(source, "container", flat.get("container"))
-    return source
+    return _nested(_IN_STATUS[key], flat)
 
 
 def _each(metrics: list[JsonObject], convert: Any) -> list[JsonObject]:

@@ -1,9 +1,9 @@
 """Runs scripts of simulated containers: a small, honest interpreter of the shell's language.
 
 Pure: a run is a generator that yields a `Pause` wherever time passes, and whoever drives it
-(scripts.py, sessions.py) says when that is over. What is not known here, a program or an option, is
-`UnknownProgram`: nothing is made up. A loop whose next rounds are all like the last one says so by
-a Pause that `repeats`, so that nobody has to run all rounds of a year.
+(scripts.py, exec_sessions.py) says when that is over. What is not known here, a program or an
+option, is `UnknownProgram`: nothing is made up. A loop whose next rounds are all like the last one
+says so by a Pause that `repeats`, so that nobody has to run all rounds of a year.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from controllers.fleet.machine import (
     Machine,
     Pause,
     Running,
-    Sink,
     UnknownProgram,
 )
+from controllers.fleet.shell_calls import SHELLS, program_name, shell_arguments
 from controllers.fleet.shell_expansion import Expansion
+from controllers.fleet.shell_redirections import Redirections
 from controllers.fleet.shell_syntax import (
     AndOr,
     For,
@@ -32,7 +33,6 @@ from controllers.fleet.shell_syntax import (
     Loop,
     Node,
     Pipeline,
-    Redirect,
     Sequence,
     Simple,
     read_script,
@@ -44,21 +44,6 @@ _BREATH_STEPS: Final = 100
 _CAPTURED_BYTES_MAX: Final = 64 << 10
 _SCRIPTS_MAX: Final = 8
 _VARIABLES_MAX: Final = 1000
-_DIRECTORIES: Final = ("/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/", "/usr/sbin/")
-SHELLS: Final = frozenset({"sh", "bash", "ash", "dash"})
-_SHELL_FLAGS: Final = frozenset("ceuxliv")
-_STANDARD: Final = {
-    **dict.fromkeys(("/dev/stdout", "/dev/fd/1", "/proc/1/fd/1", "/proc/self/fd/1"), 1),
-    **dict.fromkeys(("/dev/stderr", "/dev/fd/2", "/proc/1/fd/2", "/proc/self/fd/2"), 2),
-}
-
-
-def program_name(path: str) -> str:
-    """Return a program's name, if it is where programs are; else its path."""
-    for directory in _DIRECTORIES:
-        if path.startswith(directory):
-            return path[len(directory) :]
-    return path
 
 
 class _Leave(Exception):
@@ -82,6 +67,7 @@ class Interpreter:
         self.machine = machine
         self.is_left = False
         self._words = Expansion(machine, self._captured)
+        self._redirections = Redirections(machine, self._words)
         self._guards = self._scripts = 0
 
     # Scripts -------------------------------------------------------------------------------------
@@ -265,7 +251,7 @@ class Interpreter:
     def _group(self, node: Group) -> Running:
         kept = self.machine.streams
         try:
-            if (yield from self._redirect(node.redirects)):
+            if (yield from self._redirections.apply(node.redirects)):
                 return 1
             run = self._isolated if node.is_subshell else self._run
             return (yield from run(node.body))
@@ -289,7 +275,7 @@ class Interpreter:
                 self.machine.variables[name] = yield from self._words.joined(word)
                 if before is not None:
                     self.machine.exported.add(name)
-            if (yield from self._redirect(node.redirects)):
+            if (yield from self._redirections.apply(node.redirects)):
                 return 1
             return (yield from self._call(words)) if words else self.machine.status
         finally:
@@ -298,53 +284,6 @@ class Interpreter:
                 self.machine.streams = kept
             if before is not None and words[0] not in ("export", "set", "eval", "read", "cd"):
                 self.machine.variables = before
-
-    def _redirect(self, redirects: Iterable[Redirect]) -> Generator[Pause, int | None, bool]:
-        """Have streams go elsewhere; return whether one cannot."""
-        for one in redirects:
-            target = yield from self._words.joined(one.target)
-            if one.kind == "<":
-                content = b"" if target == "/dev/null" else self.machine.read(target)
-                if content is None:
-                    self.machine.err(
-                        f"{self.machine.name}: can't open {target}: no such file\n".encode()
-                    )
-                    return True
-                self.machine.input = Input(content)
-            elif one.stream not in (1, 2):
-                raise UnknownProgram(f"stream {one.stream}")
-            else:
-                sink = self._sink(target, one)
-                self.machine.out, self.machine.err = (
-                    (sink, self.machine.err) if one.stream == 1 else (self.machine.out, sink)
-                )
-        return False
-
-    def _direct(self, stream: int, sink: Sink) -> None:
-        if stream == 1:
-            self.machine.out = sink
-        else:
-            self.machine.err = sink
-
-    def _sink(self, target: str, redirect: Redirect) -> Sink:
-        if redirect.kind == ">&":
-            if target not in ("1", "2"):
-                raise UnknownProgram(f"stream {target}")
-            return self.machine.out if target == "1" else self.machine.err
-        if target in _STANDARD:
-            return self.machine.out if _STANDARD[target] == 1 else self.machine.err
-        if target in ("/dev/null", "/dev/tty"):
-            return lambda _data: None
-        if redirect.kind == ">" or self.machine.read(target) is None:
-            self.machine.write(target, b"")
-        path = self.machine.path(target)
-
-        def append(data: bytes) -> None:
-            self.machine.write(path, (self.machine.files.get(path) or b"") + data)
-
-        if path not in self.machine.files:
-            self.machine.write(path, self.machine.read(path))
-        return append
 
     def _call(self, words: list[str]) -> Running:
         name, arguments = program_name(words[0]), words[1:]
@@ -405,7 +344,7 @@ class Interpreter:
     def _shell(self, name: str, arguments: list[str]) -> Running:
         """Run a shell: a script of its arguments, of a file, or of what it reads."""
         machine = self.machine
-        flags, text, rest = _shell_arguments(name, arguments)
+        flags, text, rest = shell_arguments(name, arguments)
         if text is None and rest:
             content = machine.read(rest[0])
             if content is None:
@@ -428,19 +367,3 @@ class Interpreter:
             return end.code
         finally:
             machine.restore(state)
-
-
-def _shell_arguments(name: str, arguments: list[str]) -> tuple[str, str | None, list[str]]:
-    """Return a shell's flags, its script if that is an argument, and what is left."""
-    given, at = "", 0
-    while at < len(arguments) and arguments[at][:1] == "-" and len(arguments[at]) > 1:
-        flags = arguments[at][1:]
-        if not set(flags) <= _SHELL_FLAGS:
-            raise UnknownProgram(f"{name} {arguments[at]}")
-        given += flags
-        at += 1
-        if "c" in flags:
-            if at >= len(arguments):
-                raise UnknownProgram(f"{name} -c")
-            return given, arguments[at], arguments[at + 1 :]
-    return given, None, arguments[at:]

@@ -16,7 +16,7 @@ from typing import Final
 import orjson
 
 from controllers.fleet.command_actions import ACTIONS
-from controllers.fleet.commands import SHELLS, Interpreter, program_name
+from controllers.fleet.commands import Interpreter
 from controllers.fleet.container_logs import Options, follow, log_of
 from controllers.fleet.containers import Container
 from controllers.fleet.machine import Input, Machine, Running, World
@@ -25,6 +25,7 @@ from controllers.fleet.pod_life import Pod
 from controllers.fleet.pod_scene import ContainerWorld, Scene
 from controllers.fleet.pod_status import container_id
 from controllers.fleet.sessions import Session, upgrade
+from controllers.fleet.shell_calls import SHELLS, program_name
 from controllers.fleet.web import Request
 from kube.client import Unreachable
 from kube.spdy import Kind

@@ -28,15 +28,6 @@ class Exit(Exception):
         self.code = code & 255
 
 
-class _Leave(Exception):
-    """`break` or `continue`, out of so many loops."""
-
-    def __init__(self, levels: int, *, goes_on: bool) -> None:
-        super().__init__("outside of a loop")
-        self.levels = levels
-        self.goes_on = goes_on
-
-
 class Pause(NamedTuple):
     """Time passes, or may be taken by others.
 

@@ -17,11 +17,12 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from controllers.fleet.command_actions import ACTIONS
-from controllers.fleet.commands import SHELLS, Interpreter, program_name
+from controllers.fleet.commands import Interpreter
 from controllers.fleet.last_words import USUAL, LastWords, Tail, message_of
 from controllers.fleet.machine import Input, Machine, Sink, UnknownProgram, World
 from controllers.fleet.pod_fields import Missing
 from controllers.fleet.pod_scene import ContainerWorld, Scene, expand
+from controllers.fleet.shell_calls import SHELLS, program_name
 from controllers.fleet.shell_syntax import (
     AndOr,
     Group,
@@ -39,7 +40,6 @@ STEPS: Final = 300
 _STEPS_MAX: Final = 20_000
 _STUCK_STEPS: Final = 5_000
 """Who does so much while no time passes does nothing else any more."""
-_OUTPUT_BYTES_MAX: Final = 4 << 20
 _CACHED: Final = 4096
 _CONTROL: Final = frozenset({"exit", "break", "continue", "set", "eval", "exec", "return"})
 _BLIND: Final = frozenset(

@@ -19,12 +19,10 @@ _READ_BYTES: Final = 32 << 10
 _IDLE_S: Final = 4 * 3600.0
 _STREAMS_MAX: Final = 256
 _HEADER_BYTES_MAX: Final = 64 << 10
-_EXEC_PROTOCOLS: Final = ("v4.channel.k8s.io", "v3.channel.k8s.io")
 _FORWARD_PROTOCOL: Final = "portforward.k8s.io"
 _HTTP_HEAD_MAX: Final = 16 << 10
 _SUCCESS: Final = b'{"metadata":{},"status":"Success"}'
 _SLEEP_S_MAX: Final = 3600.0
-_NOT_FOUND: Final = 127
 
 
 class Session:

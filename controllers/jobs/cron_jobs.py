@@ -7,7 +7,6 @@ only where it has changed; Jobs are found by their owner.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -28,7 +27,6 @@ from kube.json_types import JsonObject
 from runtime.tasks import TaskScope
 
 _WORKERS: Final = 5
-_log = logging.getLogger(__name__)
 
 
 class CronJobController:

@@ -24,8 +24,6 @@ from kube.protobuf.wire import (
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ZERO_SECONDS: Final = -62135596800  # Go's zero time, which JSON shows as null
 _FIRST_BYTES: Final = 0x0A  # tag of a length-delimited field 1
-_INT: Final = 0
-_STRING: Final = 1
 
 
 def read_string(buf: bytes, start: int, stop: int) -> str:

@@ -17,7 +17,6 @@ from kube.json_types import JsonObject
 ATOMIC: Final = "atomic"
 SET: Final = "set"
 MAP: Final = "map"
-GRANULAR: Final = "granular"
 
 MERGE: Final = "merge"
 REPLACE: Final = "replace"

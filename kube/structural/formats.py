@@ -63,7 +63,6 @@ _TERM: Final = re.compile(r"(?<!\d)(\d++)\s*+([A-Za-zµ]+)", re.ASCII)
 _PARSED_LENGTH_MAX: Final = 4096
 _UNITS: Final = ("ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w", "wk")
 _UNIT_STARTS: Final = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week")
-_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
 _ESCAPE: Final = re.compile(r"%(?![0-9a-fA-F]{2})")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _INT64_MAX: Final = 2**63 - 1

@@ -57,18 +57,8 @@ def walk_of(schema: JsonObject, *, is_root: bool = False) -> Walk:
     if schema.get(PRESERVE):
         return _preserving(schema, is_root=is_root)
     rest = _rest_of(schema) if takes_any_key(schema) else None
-    in_object = _object_walk(_below(schema, rest, is_root=is_root))
-    items = items_of(schema)
-    walk_item: list[Walk] = []
-
-    def walk(value: Any) -> list[str] | None:
-        if value.__class__ is dict:
-            return in_object(value)
-        if not walk_item:
-            walk_item.append(walk_of(items) if items is not None else _empty)
-        return _in_list(value, walk_item[0])
-
-    return walk
+    below = _below(schema, rest, is_root=is_root)
+    return _value_walk(below, items_of(schema), walk_of, _empty)
 
 
 def _rest_of(schema: JsonObject) -> Walk:
@@ -81,6 +71,26 @@ def _below(schema: JsonObject, rest: Walk | None, *, is_root: bool) -> Lazy[Walk
     if is_root or schema.get(EMBEDDED):
         below.update(dict.fromkeys(META_FIELDS, _leave))
     return below
+
+
+def _value_walk(
+    below: Lazy[Walk | None],
+    items: JsonObject | None,
+    walk_of_items: Callable[[JsonObject], Walk],
+    without_items: Walk,
+) -> Walk:
+    """Return the walk of an object or a list; what is for items is made for the first list."""
+    in_object = _object_walk(below)
+    walk_item: list[Walk] = []
+
+    def walk(value: Any) -> list[str] | None:
+        if value.__class__ is dict:
+            return in_object(value)
+        if not walk_item:
+            walk_item.append(walk_of_items(items) if items is not None else without_items)
+        return _in_list(value, walk_item[0])
+
+    return walk
 
 
 def _object_walk(below: Lazy[Walk | None]) -> Callable[[JsonObject], list[str] | None]:
@@ -105,16 +115,6 @@ def _object_walk(below: Lazy[Walk | None]) -> Callable[[JsonObject], list[str] |
 def _preserving(schema: JsonObject, *, is_root: bool = False) -> Walk:
     """Return how to prune where unknown fields are kept."""
     rest = _rest_of(schema) if takes_any_key(schema) else _leave
-    in_object = _object_walk(_below(schema, rest, is_root=is_root))
-    items = items_of(schema)
-    walk_item: list[Walk] = []
-
-    def walk(value: Any) -> list[str] | None:
-        if value.__class__ is dict:
-            return in_object(value)
-        if not walk_item:
-            # Items inherit it: only their named fields are pruned.
-            walk_item.append(_preserving(items) if items is not None else _leave)
-        return _in_list(value, walk_item[0])
-
-    return walk
+    below = _below(schema, rest, is_root=is_root)
+    # Items inherit it: only their named fields are pruned.
+    return _value_walk(below, items_of(schema), _preserving, _leave)

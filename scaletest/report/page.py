@@ -34,8 +34,6 @@ from scaletest.verdict import (
 _SLOWEST: Final = 12
 _REQUESTS_MIN: Final = 20
 _REFUSALS: Final = 12
-_SINGLE_STEP_S: Final = 0.2
-"""The bucket's bound next below the bar of 250 ms."""
 
 
 def page(plan: Plan, record: Record, rows: Sequence[Row], version: str) -> str:

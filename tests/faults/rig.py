@@ -155,14 +155,6 @@ class Rig:
         for cluster in self.clusters:
             cluster.wait_ready()
 
-    def log_text(self, part: str) -> str:
-        """Return what a part has logged."""
-        if part == "journal" and self.journal is not None:
-            return (self.directory / "journal.log").read_text(errors="replace")
-        server, _, name = part.rpartition(":")
-        path = self.clusters[int(server or 0)].directory / "logs" / f"{name}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
 
 def journal_directory(directory: Path, topology: Topology) -> Path:
     """Return where the log of a rig is."""

@@ -20,8 +20,6 @@ from tests.integration.policy_calls import (
     within,
 )
 
-LABELS = "object.metadata.?labels"
-
 
 def _deployment(name: str, replicas: int) -> Json:
     labels = {"app": "a"}

@@ -110,11 +110,6 @@ class StorageMachine(RuleBasedStateMachine):
         self.log.append((record_of(*ops), ops))
         self.failures.append(self.model.apply(ops))
 
-    def expected_of(self, key: Key, choice: str) -> int:
-        found = self.model.objects.get(key)
-        current = found.mod_revision if found else ABSENT
-        return {"any": ANY, "absent": ABSENT, "current": current, "stale": current + 1}[choice]
-
     def build(self, draft: Draft) -> Op:
         found = self.model.objects.get(draft.key)
         current = found.mod_revision if found else ABSENT

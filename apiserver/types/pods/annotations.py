@@ -21,6 +21,7 @@ _LOCAL: Final = "localhost/"
 _DEFAULT: Final = "runtime/default"
 _DOCKER_DEFAULT: Final = "docker/default"
 _UNCONFINED: Final = "unconfined"
+_DEFAULTS: Final = {"seccomp": {_DEFAULT, _DOCKER_DEFAULT}, "apparmor": {_DEFAULT}}
 _INT32_MAX: Final = 2**31 - 1
 _match_cost = re.compile("0|-?[1-9][0-9]*").fullmatch
 
@@ -71,13 +72,13 @@ def check_profiles_match(
     profile = spec.get("securityContext", {}).get("seccompProfile")
     if profile and SECCOMP_POD in annotations:
         where = f"{path}.securityContext.seccompProfile"
-        _check_seccomp_match(annotations[SECCOMP_POD], profile, where, errors)
+        _check_match("seccomp", annotations[SECCOMP_POD], profile, where, errors)
     for container, target in each_container(spec, path):
         profile = container.get("securityContext", {}).get("seccompProfile")
         key = SECCOMP_CONTAINER + container.get("name", "")
         if profile and key in annotations:
             where = f"{target}.securityContext.seccompProfile"
-            _check_seccomp_match(annotations[key], profile, where, errors)
+            _check_match("seccomp", annotations[key], profile, where, errors)
     if spec.get("os", {}).get("name") == "windows":
         return
     of_pod = spec.get("securityContext", {}).get("appArmorProfile")
@@ -86,7 +87,7 @@ def check_profiles_match(
         key = APP_ARMOR + container.get("name", "")
         if profile and key in annotations:
             where = f"{target}.securityContext.appArmorProfile"
-            _check_app_armor_match(annotations[key], profile, where, errors)
+            _check_match("apparmor", annotations[key], profile, where, errors)
 
 
 def app_armor_profile(annotation: str) -> JsonObject | None:
@@ -125,41 +126,21 @@ def _check_app_armor(
         errors.append(invalid(f"{path}[{key}]", value, text))
 
 
-def _check_seccomp_match(
-    annotation: str, profile: JsonObject, path: str, errors: list[FieldError]
+def _check_match(
+    kind: str, annotation: str, profile: JsonObject, path: str, errors: list[FieldError]
 ) -> None:
     match profile.get("type"):
         case "Unconfined":
             matches = annotation == _UNCONFINED
         case "RuntimeDefault":
-            matches = annotation in {_DEFAULT, _DOCKER_DEFAULT}
+            matches = annotation in _DEFAULTS[kind]
         case "Localhost":
             matches = annotation.startswith(_LOCAL)
             if matches and annotation.removeprefix(_LOCAL) != profile.get("localhostProfile"):
-                text = "seccomp profile in annotation and field must match"
+                text = f"{kind} profile in annotation and field must match"
                 errors.append(forbidden(f"{path}.localhostProfile", text))
         case _:
             matches = True
     if not matches:
-        text = "seccomp type in annotation and field must match"
-        errors.append(forbidden(f"{path}.type", text))
-
-
-def _check_app_armor_match(
-    annotation: str, profile: JsonObject, path: str, errors: list[FieldError]
-) -> None:
-    match profile.get("type"):
-        case "Unconfined":
-            matches = annotation == _UNCONFINED
-        case "RuntimeDefault":
-            matches = annotation == _DEFAULT
-        case "Localhost":
-            matches = annotation.startswith(_LOCAL)
-            if matches and annotation.removeprefix(_LOCAL) != profile.get("localhostProfile"):
-                text = "apparmor profile in annotation and field must match"
-                errors.append(forbidden(f"{path}.localhostProfile", text))
-        case _:
-            matches = True
-    if not matches:
-        text = "apparmor type in annotation and field must match"
+        text = f"{kind} type in annotation and field must match"
         errors.append(forbidden(f"{path}.type", text))

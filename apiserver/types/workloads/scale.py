@@ -11,12 +11,6 @@ from kube.json_types import JsonObject
 from kube.managed.scale import REPLICAS
 from kube.managed.sets import Path
 
-SCALABLE: Final = (
-    "replicationcontrollers",
-    "apps/deployments",
-    "apps/replicasets",
-    "apps/statefulsets",
-)
 _METADATA: Final = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 

@@ -17,7 +17,6 @@ PATIENCE_S = 30.0
 GRACE_S = 1.5
 NODES = "/api/v1/nodes"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 pytestmark = pytest.mark.slow
 

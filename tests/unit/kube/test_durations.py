@@ -41,25 +41,6 @@ def test_human_duration_keeps_two_or_three_figures(seconds: float, expected: str
     assert durations.human_duration(seconds) == expected
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (-2, "<invalid>"),
-        (-1, "0s"),
-        (59, "59s"),
-        (60, "1m"),
-        (HOUR - 1, "59m"),
-        (HOUR, "1h"),
-        (DAY - 1, "23h"),
-        (DAY, "1d"),
-        (YEAR - 1, "364d"),
-        (YEAR, "1y"),
-    ],
-)
-def test_short_human_duration_keeps_the_largest_unit(seconds: float, expected: str) -> None:
-    assert durations.short_human_duration(seconds) == expected
-
-
 def test_age_without_timestamp_is_unknown() -> None:
     assert durations.age(None, 0) == durations.age("", 0) == "<unknown>"
 

@@ -12,7 +12,7 @@ import pytest
 from kube import builtin_kinds
 from kube.builtin_kinds import builtin_registry
 from kube.kinds import Registry, ResourceInfo, split_group_version, version_sort_key
-from kube.runtime_config import RuntimeConfigError, parse_settings
+from kube.runtime_config import RuntimeConfigError
 
 REGISTRY = builtin_registry()
 ROOT = Path(__file__).parents[3]
@@ -116,28 +116,29 @@ def test_custom_groups_come_after_built_in_ones_best_version_first() -> None:
     assert REGISTRY.lookup("a.example", "v1", "widgets") is None
 
 
-def served(settings: str) -> Registry:
-    return REGISTRY.enabled(parse_settings(settings))
+def served(*settings: str) -> Registry:
+    """Return what `key=value` settings leave of all."""
+    return REGISTRY.enabled(dict(one.split("=") for one in settings))
 
 
 def test_everything_is_served_without_settings() -> None:
-    assert list(served("").all()) == list(REGISTRY.all())
+    assert list(served().all()) == list(REGISTRY.all())
 
 
 def test_narrow_settings_win_over_wide_ones_in_any_order() -> None:
-    registry = served("resource.k8s.io/v1beta2=true,api/beta=false,api/alpha=false")
+    registry = served("resource.k8s.io/v1beta2=true", "api/beta=false", "api/alpha=false")
     assert registry.groups["resource.k8s.io"].versions == ("v1", "v1beta2")
     assert "lifecycle.k8s.io" not in registry.groups
     assert registry.lookup("coordination.k8s.io", "v1beta1", "leasecandidates") is None
 
 
 def test_single_resources_can_be_switched() -> None:
-    registry = served("api/all=false,apps/v1/deployments")
+    registry = served("api/all=false", "apps/v1/deployments=")
     assert [info.plural for info in registry.all()] == ["deployments"]
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("setting", "message"),
     [
         ("api/all=yes", "invalid value api/all=yes"),
         ("apps=true", "runtime-config invalid key apps"),
@@ -147,9 +148,9 @@ def test_single_resources_can_be_switched() -> None:
         ("apps/v1=maybe", 'strconv.ParseBool: parsing "maybe": invalid syntax'),
     ],
 )
-def test_malformed_settings_are_refused(settings: str, message: str) -> None:
+def test_malformed_settings_are_refused(setting: str, message: str) -> None:
     with pytest.raises(RuntimeConfigError) as caught:
-        served(settings)
+        served(setting)
     assert message in str(caught.value)
 
 

@@ -26,7 +26,6 @@ POD: dict[str, Any] = {
     "spec": {"containers": []},
     "status": {"phase": "Succeeded"},
 }
-LIST_META = {"resourceVersion": "9", "continue": "t", "remainingItemCount": 3}
 
 
 NASTY = '},"spec":{},"data":{}},"status":'

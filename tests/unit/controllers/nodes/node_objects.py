@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -164,10 +164,6 @@ class Feed:
         for obj in objects:
             self.store.drop(key_of(obj))
             self._tell([Delta(Change.DELETED, key_of(obj), obj)])
-
-    def put_all(self, objects: Iterable[dict[str, Any]]) -> None:
-        """Tell of many."""
-        self.put(*objects)
 
     def _tell(self, deltas: Sequence[Delta]) -> None:
         for handler in self._handlers:

@@ -19,7 +19,6 @@ from kube.status import StatusError
 from tests.unit.controllers.workloads.workload_objects import deployment, replica_set, template
 
 SET = Kind("apps/v1", "StatefulSet", "statefulsets")
-REVISIONS = "/apis/apps/v1/namespaces/n/controllerrevisions"
 
 
 def refusal(code: int, reason: str) -> StatusError:
