@@ -2,7 +2,8 @@
 
 A run ends with its last phase, or with the first that cannot be done, takes too long or is stopped
 (by cancelling the run, as Ctrl-C does). A phase takes too long that is not done in its time and no
-longer gets on: on a slow machine all is slow, which the figures show. In each case what was measured up to then is the result:
+longer gets on: on a slow machine all is slow, which the figures show. In each case what was
+measured up to then is the result:
 `run_scale_test` returns a record and raises nothing that a cluster can cause.
 """
 
