@@ -16,10 +16,9 @@ _ESCAPED: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
 def labels_text(names: Sequence[str], values: Sequence[str]) -> str:
-    """Return labels as they stand in a line, without braces."""
-    return ",".join(
-        f'{name}="{value.translate(_ESCAPED)}"' for name, value in zip(names, values, strict=True)
-    )
+    """Return labels as they stand in a line, sorted as all clients sort them, without braces."""
+    pairs = sorted(zip(names, values, strict=True))
+    return ",".join(f'{name}="{value.translate(_ESCAPED)}"' for name, value in pairs)
 
 
 class Family:

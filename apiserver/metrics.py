@@ -142,7 +142,7 @@ class Metrics:
         yield _REQUESTS.head
         for one in seen:
             for code, count in one.totals.items():
-                yield _REQUESTS.counter(f'{one.text},code="{code}"', count)
+                yield _REQUESTS.counter(f'code="{code}",{one.text}', count)
         yield _TOOK.head
         for one in seen:
             yield from _TOOK.histogram(one.text, coarse(one.counts), one.sum_s)

@@ -48,13 +48,14 @@ def test_text_and_export_say_the_same() -> None:
 def test_buckets_are_added_up_and_labels_escaped() -> None:
     text = _filled().render().decode()
     head = "apiserver_request_duration_seconds"
-    labels = 'verb="GET",group="",version="v1",resource="pods",subresource="",scope="resource"'
+    own = 'resource="pods",scope="resource",subresource="",verb="GET",version="v1"'
+    labels = f'component="apiserver",group="",{own}'
     for bound, count in (("0.005", 2), ("0.025", 3), ("0.4", 4), ("60.0", 4), ("+Inf", 5)):
-        assert f'{head}_bucket{{{labels},component="apiserver",le="{bound}"}} {count}\n' in text
-    assert f'{head}_count{{{labels},component="apiserver"}} 5\n' in text
-    assert f'apiserver_request_total{{{labels},component="apiserver",code="404"}} 1\n' in text
+        assert f'{head}_bucket{{{labels},le="{bound}"}} {count}\n' in text
+    assert f"{head}_count{{{labels}}} 5\n" in text
+    assert f'apiserver_request_total{{code="404",{labels}}} 1\n' in text
     assert 'group="a\\"b\\\\c\\n"' in text
     assert "never" not in text
-    commit = 'operation="create",group="apps",resource="deployments"'
+    commit = 'group="apps",operation="create",resource="deployments"'
     assert f"etcd_requests_total{{{commit}}} 2\n" in text
     assert f"etcd_request_errors_total{{{commit}}} 1\n" in text
