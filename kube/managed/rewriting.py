@@ -23,6 +23,7 @@ from kube.managed.atoms import TypedError, is_atomic
 from kube.managed.compare import ABSENT, changed_values, taken_node
 from kube.managed.elements import field_element
 from kube.managed.entries import UPDATE, UPDATE_MANAGERS_MAX, Identity
+from kube.managed.renewal import named_set, renewed_names
 from kube.managed.sets import FieldSet
 from kube.managed.shapes import Shapes, Walk
 from kube.managed.stored import Shape, Stored
@@ -242,11 +243,17 @@ def _rewritten(
         TypedError: an object does not fit its schema.
     """
     version, now = writer.version, writer.now
+    is_alike = old["apiVersion"] == version == new["apiVersion"]
+    names = renewed_names(old, new) if is_alike else None
+    if names is not None:
+        own = _owner_of_names(versions, kept.shape, names, writer)
+        if own is not None:
+            return None if own == _NOBODY or kept.times[own] == now else kept.renewed(own, now)
     if first is not None:
         after = first.rewritten(versions, old, new, writer, kept)
         if after is not None:
             return after
-    if old["apiVersion"] == version == new["apiVersion"]:
+    if is_alike:
         taken = changed_values(versions.type_at(version), old, new, NOBODYS_METADATA)
         if taken is not None:
             if not taken:
@@ -264,6 +271,20 @@ def _rewritten(
 
 
 _NOBODY: Final = -2
+
+
+def _owner_of_names(
+    versions: Versions, shape: Shape, names: tuple[str, ...], writer: Writer
+) -> int | None:
+    """Return whose the scalars of these names are, as `_owner` does."""
+    if not names:
+        return _NOBODY
+
+    def find() -> int | None:
+        taken = named_set(versions.type_at(writer.version), names)
+        return None if taken is None else _owner(versions, shape, taken, writer)
+
+    return shape.found((versions, writer.manager, writer.subresource, names), find)
 
 
 def _owner(versions: Versions, shape: Shape, taken: FieldSet, writer: Writer) -> int | None:
