@@ -6,7 +6,7 @@ by names alone, without looking at types: who manages it is found out once for t
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from kube.json_types import JsonObject
 from kube.managed.atoms import Shape, is_atomic, type_of_child
@@ -22,39 +22,42 @@ _BY_KEY: Final = frozenset({Kind.STRUCT, Kind.MAP})
 _NO_KEYS: Final[JsonObject] = {}
 
 
-def renewed_names(old: JsonObject, new: JsonObject) -> tuple[str, ...] | None:
-    """Return which scalars have another value: the part of the object they are in, then theirs.
+def changed_part(old: JsonObject, new: JsonObject) -> str | None:
+    """Return the one part of an object in which anything differs that somebody may manage.
 
     Args:
         old: the object before.
         new: the object after.
 
     Returns:
-        (): nothing differs that anybody may manage. None: more does, or something is new or gone.
+        "": nothing differs. None: more parts do, or metadata, or a part has gone.
     """
-    if len(old) != len(new):
-        return None
-    part, was, now = "", _NO_KEYS, _NO_KEYS
+    part, more = "", 0
     for name, value in new.items():
         before = old.get(name, ABSENT)
         if before is value or name in _HEAD:
             continue
-        if before.__class__ is not dict or value.__class__ is not dict:
-            if before.__class__ is not value.__class__ or before != value:
-                return None
-        elif before != value:
-            if part:
-                return None
-            part, was, now = name, before, value
-    if not _is_same_metadata(old.get("metadata") or _NO_KEYS, new.get("metadata") or _NO_KEYS):
+        if before.__class__ is value.__class__ and before == value:
+            continue
+        if part:
+            return None
+        part, more = name, before is ABSENT
+    if len(new) != len(old) + more:
         return None
-    if not part:
-        return ()
-    return _renewed(part, was, now) if len(was) == len(now) else None
+    before, after = old.get("metadata") or _NO_KEYS, new.get("metadata") or _NO_KEYS
+    return part if _is_same_metadata(before, after) else None
 
 
-def _renewed(part: str, old: JsonObject, new: JsonObject) -> tuple[str, ...] | None:
-    found = [part]
+def renewed_names(old: Any, new: Any) -> tuple[str, ...] | None:
+    """Return which scalars of a part have another value; None: something else differs.
+
+    Args:
+        old: the part before.
+        new: the part after.
+    """
+    if old.__class__ is not dict or new.__class__ is not dict or len(old) != len(new):
+        return None
+    found = []
     for name, value in new.items():
         before = old.get(name, ABSENT)
         if before is value:
@@ -80,17 +83,17 @@ def _is_same_metadata(old: JsonObject, new: JsonObject) -> bool:
     return True
 
 
-def named_set(type_: Type, names: tuple[str, ...]) -> FieldSet | None:
-    """Return the set of what `renewed_names` has found; None: these fields are no scalars.
+def named_set(type_: Type, part: str, names: tuple[str, ...]) -> FieldSet | None:
+    """Return the set of some scalars of a part; None: these fields are no scalars.
 
     Args:
         type_: of whole objects.
-        names: not ().
+        part: of the object.
+        names: that `renewed_names` has found.
     """
-    part, *inner = names
     child = type_of_child(type_, part)
     if child.kind not in _BY_KEY or is_atomic(child, Shape.MAP):
         return None
-    if not all(type_of_child(child, name).kind in SCALARS for name in inner):
+    if not all(type_of_child(child, name).kind in SCALARS for name in names):
         return None
-    return {field_element(part): sorted_node({field_element(name): MEMBER for name in inner})}
+    return {field_element(part): sorted_node({field_element(name): MEMBER for name in names})}
