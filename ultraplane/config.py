@@ -1,9 +1,9 @@
 """Every setting of Ultraplane: its type, its default, its meaning and its limits.
 
 Sections are in modules of their own (server_config.py and so on). The models are the single
-description: `ultraplane config` prints them, config_reader.py checks
-files and environment against them. Values are checked here once; the parts below the command line
-get plain frozen values made from them (ultraplane.parts).
+description: `ultraplane config` prints them, config_reader.py checks files and environment against
+them. Values are checked here once; the parts below the command line get plain frozen values made
+from them (ultraplane.server_settings, ultraplane.parts).
 """
 
 from __future__ import annotations
