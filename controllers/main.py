@@ -151,7 +151,7 @@ async def _run(client: ApiClient, stack: AsyncExitStack, scope: TaskScope, plan:
 
 def _make_collector(context: Context) -> GarbageCollector:
     writer = context.writer("generic-garbage-collector")
-    return GarbageCollector(context.client, writer, context.informers.turns)
+    return GarbageCollector(context.client, writer, context.informers)
 
 
 GARBAGE = Part("garbage-collector-controller", ("generic-garbage-collector",), _make_collector)

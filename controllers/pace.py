@@ -51,6 +51,7 @@ class Rhythm:
         self._clock = clock
         self._pause_s = pause_s
         self._next_s: dict[str, float] = {}
+        self._appointed: dict[str, object | None] = {}
 
     def begin(self, key: str, pause_s: float = 0.0) -> None:
         """Note that a key is worked on now, and is to be let alone for a pause, or a longer one."""
@@ -58,15 +59,20 @@ class Rhythm:
 
     def wake(self, key: str) -> None:
         """Have a key worked on as soon as its pause is over."""
+        appointment = self._queue.appointment(key)
+        if appointment is not None and appointment is self._appointed.get(key):
+            return  # as of thousands of pods all but the first find it
         next_s = self._next_s.get(key)
         if next_s is None:
             self._queue.add(key)
             return
         self._queue.add_after(key, next_s - self._clock.monotonic_s())
+        self._appointed[key] = self._queue.appointment(key)
 
     def forget(self, key: str) -> None:
         """Forget a key that is gone."""
         self._next_s.pop(key, None)
+        self._appointed.pop(key, None)
 
 
 def pause_for(pods: int) -> float:

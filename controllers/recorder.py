@@ -4,6 +4,10 @@ Correlated as client-go does: the same said again raises a count; more than ten 
 of one reason about one object within ten minutes become one that is changed; and of one object at
 most 25 are told in a burst, then one in five minutes. Nobody waits for an event: what does not fit
 into the queue, or is refused, is dropped.
+
+What went well is told 50 times a second, and 1000 times at once: that is what client-go's limits
+and queue leave of a flood, as when ten thousand pods are scheduled. What is wrong has no such
+limit, and finds room in the queue.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from kube import times
 from kube.client import STRATEGIC_PATCH, ApiClient, Patch, Unreachable
 from kube.json_types import JsonObject
 from kube.status import StatusError
+from runtime.clock import Clock
 from runtime.queues import BoundedQueue, QueueFull
 from runtime.tasks import TaskScope
 
@@ -26,9 +31,13 @@ SIMILAR_MAX: Final = 10
 SIMILAR_S: Final = 600.0
 BURST: Final = 25
 REFILL_S: Final = 300.0
+NOTES_PER_S: Final = 50.0
+NOTES_BURST: Final = 1000
+_NORMAL: Final = "Normal"
 COMBINED: Final = "(combined from similar events): "
 _REMEMBERED_MAX: Final = 4096
-_QUEUED_MAX: Final = 1000
+_QUEUED_MAX: Final = 2 * NOTES_BURST
+"""Half of it is for warnings alone."""
 _NAME_MAX: Final = 230
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -66,6 +75,25 @@ class _Similar:
 class _Bucket:
     left: float
     at_s: float
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """How many notes may be taken: a burst, refilled in time."""
+
+    clock: Clock
+    left: float = NOTES_BURST
+    at_s: float = float("-inf")
+
+    def take(self) -> bool:
+        """Tell whether one more may be."""
+        now_s = self.clock.monotonic_s()
+        self.left = min(NOTES_BURST, self.left + (now_s - self.at_s) * NOTES_PER_S)
+        self.at_s = now_s
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
 
 
 @dataclass(slots=True)
@@ -126,6 +154,7 @@ class Recorder:
         self._written: OrderedDict[tuple[str, ...], _Written] = OrderedDict()
         self._queue: BoundedQueue[Said] = BoundedQueue(_QUEUED_MAX)
         self._numbers = itertools.count()
+        self._allowance = _Allowance(client.clock)
         self._dropped = 0
 
     def __len__(self) -> int:
@@ -142,20 +171,18 @@ class Recorder:
 
     def note(self, involved: JsonObject, reason: str, message: str) -> None:
         """Say what was done for an object."""
-        self._say(Said(involved, "Normal", reason, message))
+        self._say(Said(involved, _NORMAL, reason, message))
 
     def _say(self, said: Said) -> None:
         try:
+            if said.kind == _NORMAL and len(self._queue) >= NOTES_BURST:
+                raise QueueFull
             self._queue.offer(said)
         except QueueFull:
             # Told once for each time that it happens: thousands may be dropped a second.
             if not self._dropped:
                 _log.warning("events are dropped, first: %s %s", said.reason, said.message)
             self._dropped += 1
-            return
-        if self._dropped:
-            _log.warning("%d events were dropped", self._dropped)
-            self._dropped = 0
 
     async def _run(self) -> None:
         while True:
@@ -164,6 +191,9 @@ class Recorder:
                     await self.write(said)
                 except (StatusError, Unreachable) as error:
                     _log.warning("an event is not written: %s: %s", said.message, error)
+            if self._dropped:
+                _log.warning("%d events were dropped", self._dropped)
+                self._dropped = 0
 
     async def write(self, said: Said) -> None:
         """Write one, unless it is too much.
@@ -173,7 +203,7 @@ class Recorder:
         """
         clock = self._client.clock
         found = self._correlator.correlate(said, clock.monotonic_s())
-        if found is None:
+        if found is None or (said.kind == _NORMAL and not self._allowance.take()):
             return
         key, message = found
         now = times.format_seconds(int(clock.now_s()))

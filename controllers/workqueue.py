@@ -143,6 +143,10 @@ class WorkQueue(Generic[K]):
         timer = timers.call_later(delay_s, lambda: self.add(key))
         self._later[key] = _Appointment(due_s, timer)
 
+    def appointment(self, key: K) -> object | None:
+        """Return when `key` is to be worked on later, another object whenever that changes."""
+        return self._later.get(key)
+
     def retry(self, key: K) -> float:
         """Note that the work on `key` failed; have it tried again after the returned seconds."""
         self.failed += 1

@@ -112,6 +112,6 @@ def make_plan(scale: float, objects: int | None = None) -> Plan:
         nodes=round(NODES_FULL * scale),
         objects=round(OBJECTS_FULL * scale) if objects is None else objects,
         store_bytes_max=STORE_BYTES_MAX,
-        sample_s=min(5.0, max(1.0, 5.0 * scale)),
+        sample_s=min(5.0, max(1.0, 20.0 * scale)),
         hold_s=min(30.0, max(2.0, 30.0 * scale)),
     )

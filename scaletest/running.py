@@ -1,7 +1,9 @@
 """Runs the experiments one after the other while everything is measured.
 
 A run ends with its last phase, or with the first that cannot be done, takes too long or is stopped
-(by cancelling the run, as Ctrl-C does). In each case what was measured up to then is the result:
+(by cancelling the run, as Ctrl-C does). A phase takes too long that is not done in its time and no
+longer gets on: on a slow machine all is slow, which the figures show. In each case what was
+measured up to then is the result:
 `run_scale_test` returns a record and raises nothing that a cluster can cause.
 """
 
@@ -35,6 +37,10 @@ from scaletest.stage import PhaseFailed, Stage
 
 _log = logging.getLogger(__name__)
 _SYNC_S_MAX: Final = 60.0
+_STALLED_S: Final = 120.0
+"""A phase that has not got on for so long does not."""
+_LONGER_MAX: Final = 10
+"""Times its limit, in which a phase must be done however it gets on."""
 _PRIORITIES: Final = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
 
@@ -45,7 +51,7 @@ class Phase(NamedTuple):
         name: of it.
         title: what it does, for people.
         body: does it.
-        timeout_s: how long it may take.
+        timeout_s: how long it may take, and longer while it gets on.
         is_peak: whether all nodes have their pods at its end, so that whole lists are large.
     """
 
@@ -91,6 +97,39 @@ class Observer(Protocol):
         """Hear of a sample, and how far the phase is."""
 
 
+class _Patience:
+    """Moves the time limit of a phase on while what it has done changes.
+
+    Args of the constructor:
+        limit: of the phase, which has begun.
+        phase: what it has done.
+        timeout_s: how long it may take.
+        stalled_s: how long it may go on without having done anything.
+    """
+
+    def __init__(
+        self,
+        limit: asyncio.Timeout,
+        phase: PhaseRecord,
+        timeout_s: float,
+        stalled_s: float = _STALLED_S,
+    ) -> None:
+        self._limit = limit
+        self._phase = phase
+        self._stalled_s = stalled_s
+        self._last_s = asyncio.get_running_loop().time() + _LONGER_MAX * timeout_s
+        self._seen = (0, 0)
+
+    def look(self) -> None:
+        """Look how far the phase is."""
+        seen, until_s = (self._phase.done, self._phase.total), self._limit.when()
+        if seen == self._seen or until_s is None or self._limit.expired():
+            return
+        self._seen = seen
+        longer_s = asyncio.get_running_loop().time() + self._stalled_s
+        self._limit.reschedule(min(self._last_s, max(until_s, longer_s)))
+
+
 class _Run:
     """A run and its parts."""
 
@@ -106,9 +145,15 @@ class _Run:
         self._probe = Probe(client, self.record.latencies_s, self.errors)
         use = ProcessUse(target.pids)
         self._sampler = Sampler(client, self.record, self.errors, self.nodes, self._waiting, use)
-        self._sampler.on_sample = lambda sample: observer.on_sample(sample, self._phase)
+        self._sampler.on_sample = self._on_sample
         self._phase: PhaseRecord | None = None
+        self._patience: _Patience | None = None
         self._stage = Stage(plan, client, self.nodes, self.errors, self.record)
+
+    def _on_sample(self, sample: Sample) -> None:
+        self._observer.on_sample(sample, self._phase)
+        if self._patience is not None:
+            self._patience.look()
 
     async def measure(self, scope: TaskScope) -> None:
         """Start everything that measures.
@@ -154,8 +199,10 @@ class _Run:
         record = self._phase = PhaseRecord(phase.name, phase.title, sampler.now_s())
         self.record.phases.append(record)
         self._observer.on_phase(record)
+        timeout_s = phase.timeout_s(self._plan)
         try:
-            async with asyncio.timeout(phase.timeout_s(self._plan)):
+            async with asyncio.timeout(timeout_s) as limit:
+                self._patience = _Patience(limit, record, timeout_s)
                 await phase.body(self._stage, record)
                 if phase.is_peak:
                     await self._probe.list_all(watching.NODES, "list all nodes")
@@ -165,11 +212,12 @@ class _Run:
             record.ending, record.why = Ending.FAILED, str(error)
         except TimeoutError:
             record.ending = Ending.TIMED_OUT
-            record.why = f"not done within {phase.timeout_s(self._plan):.0f} s"
+            record.why = f"not done within {sampler.now_s() - record.start_s:.0f} s"
         except asyncio.CancelledError:
             record.ending, record.why = Ending.STOPPED, "stopped before its end"
             raise
         finally:
+            self._patience = None
             record.end_s = sampler.now_s()
             self._observer.on_phase(record)
         await sampler.begin("")

@@ -111,13 +111,18 @@ class Stage:
                 return self.now_s() - began_s
             await self.client.clock.sleep(self._look_s())
 
-    async def until_empty(self, namespace: str) -> float:
+    async def until_empty(self, phase: PhaseRecord, namespace: str) -> float:
         """Wait until a namespace has no pods; return how long that took, in seconds."""
         began_s = self.now_s()
+        phase.done = phase.total = 0
         while True:
             found = await self.get(f"/api/v1/namespaces/{namespace}/pods", limit="1")
-            if found is not None and not found["items"]:
-                return self.now_s() - began_s
+            if found is not None:
+                left = len(found["items"]) + found["metadata"].get("remainingItemCount", 0)
+                phase.total = max(phase.total, left)
+                phase.done = phase.total - left
+                if not left:
+                    return self.now_s() - began_s
             await self.client.clock.sleep(self._look_s())
 
     def _look_s(self) -> float:

@@ -339,6 +339,7 @@ def conformance(  # noqa: PLR0913, PLR0917 -- one for each flag
 def scaletest(
     scale: flags.Scale = 0.01,
     report: flags.ScaleReport = None,
+    profile: flags.ScaleProfile = None,
     objects: flags.ScaleObjects = None,
     kubeconfig: flags.ScaleKubeconfig = None,
     config: ConfigFile = None,
@@ -365,7 +366,7 @@ def scaletest(
 
     from ultraplane import scaletest_command as command
 
-    wish = command.Wish(scale, objects, kubeconfig, config, report)
+    wish = command.Wish(scale, objects, kubeconfig, config, report, profile)
     raise typer.Exit(0 if command.run(wish, Console(), _version()) else 1)
 
 

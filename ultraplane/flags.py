@@ -307,6 +307,15 @@ ScaleReport = Annotated[
         help="Write scaletest.html, a page with plots, and scaletest.json, all samples, there.",
     ),
 ]
+ScaleProfile = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        parser=path_argument,
+        metavar="DIR",
+        help="Write a flame graph of each process in the mixed phase there; wants py-spy.",
+    ),
+]
 ScaleKubeconfig = Annotated[
     Path | None,
     typer.Option(

@@ -17,9 +17,11 @@ from rich.console import Console
 
 from kube.access import AccessError, read_access
 from scaletest.plan import Plan, make_plan
+from scaletest.processes import Pids
+from scaletest.profiles import PHASE, Profiler, ProfilerMissing
 from scaletest.report.files import write_report
 from scaletest.running import Target, run_scale_test
-from scaletest.samples import Record
+from scaletest.samples import PhaseRecord, Record
 from scaletest.verdict import is_held, judge, others_text
 from ultraplane.errors import UserError
 from ultraplane.own_cluster import own_cluster
@@ -39,6 +41,7 @@ class Wish:
         kubeconfig: of the cluster to use; None: one of our own.
         config: settings of our own cluster.
         report: where files are written; None for none.
+        profile: where flame graphs are written; None for none.
     """
 
     scale: float
@@ -46,6 +49,22 @@ class Wish:
     kubeconfig: Path | None = None
     config: Path | None = None
     report: Path | None = None
+    profile: Path | None = None
+
+
+class _Profiling(Display):
+    """A display that has samples of stacks taken when the phase for that begins."""
+
+    def __init__(self, console: Console, profiler: Profiler, pids: Pids) -> None:
+        super().__init__(console)
+        self._profiler = profiler
+        self._pids = pids
+
+    def on_phase(self, phase: PhaseRecord) -> None:
+        """See Observer."""
+        super().on_phase(phase)
+        if phase.name == PHASE and phase.ending is None:
+            self._profiler.start(self._pids())
 
 
 def run(wish: Wish, console: Console, version: str) -> bool:
@@ -55,17 +74,24 @@ def run(wish: Wish, console: Console, version: str) -> bool:
         UserError: there is no cluster, or none is to be had.
     """
     plan = make_plan(wish.scale, wish.objects)
-    record = uvloop.run(_run(wish, plan, console))
+    try:
+        profiler = Profiler(wish.profile) if wish.profile is not None else None
+    except ProfilerMissing as error:
+        raise UserError(str(error)) from error
+    record = uvloop.run(_run(wish, plan, console, profiler))
     rows = judge(plan, record)
     show_table(console, rows)
     console.print(f"[dim]{others_text(record).capitalize()}.[/]", highlight=False)
     if wish.report is not None:
         write_report(wish.report, plan, record, rows, version)
         console.print(f"[dim]Report:[/] {wish.report}", soft_wrap=True)
+    if profiler is not None:
+        made = ", ".join(profiler.finish()) or "none, as that phase was not reached"
+        console.print(f"[dim]Flame graphs:[/] {wish.profile} ({made})", soft_wrap=True)
     return is_held(rows)
 
 
-async def _run(wish: Wish, plan: Plan, console: Console) -> Record:
+async def _run(wish: Wish, plan: Plan, console: Console, profiler: Profiler | None) -> Record:
     """Run it; the first Ctrl-C or SIGTERM ends it as if it had come to its end.
 
     Raises:
@@ -83,10 +109,14 @@ async def _run(wish: Wish, plan: Plan, console: Console) -> Record:
     )
     try:
         async with _target(wish, console) as target:
-            with Display(console) as display:
+            with _display(console, profiler, target.pids) as display:
                 return await run_scale_test(target, plan, display)
     except asyncio.CancelledError as error:
         raise UserError("stopped before there was anything to report") from error
+
+
+def _display(console: Console, profiler: Profiler | None, pids: Pids) -> Display:
+    return Display(console) if profiler is None else _Profiling(console, profiler, pids)
 
 
 @asynccontextmanager

@@ -50,6 +50,7 @@ class NodeRestriction(Plugin):
 
     name = "NodeRestriction"
     mutates = True
+    changes = False
 
     def __init__(self, facts: Facts, authorizer: Authorizer) -> None:
         self._facts = facts

@@ -29,7 +29,7 @@ Prepare: TypeAlias = Callable[[JsonObject, JsonObject], None]
 NameCheck: TypeAlias = Callable[[str, bool], list[str]]
 
 
-def _leave(_obj: JsonObject) -> None:
+def leave(_obj: JsonObject) -> None:
     """Change nothing."""
 
 
@@ -38,7 +38,7 @@ def _accept(_obj: JsonObject) -> list[FieldError]:
     return []
 
 
-def _leave_both(_new: JsonObject, _old: JsonObject) -> None:
+def leave_both(_new: JsonObject, _old: JsonObject) -> None:
     """Change nothing."""
 
 
@@ -94,6 +94,8 @@ class TypeHooks:
 
     Attributes:
         default: fill in defaults, in place (also applied to what a patch yields).
+        default_status: what of that the status of a stored object may lack, and nothing else: the
+            rest is shared with others; None: that cannot be told apart.
         prepare_create: before a create: drop status, set what the server owns.
         validate_create: faults of a new object, beyond metadata.
         prepare_update: `(new, old)` before an update: keep the old status and so on.
@@ -120,12 +122,13 @@ class TypeHooks:
         ttl_s: objects vanish this long after the last write (Events), None: never.
     """
 
-    default: Change = _leave
-    prepare_create: Change = _leave
+    default: Change = leave
+    default_status: Change | None = None
+    prepare_create: Change = leave
     validate_create: Check = _accept
-    prepare_update: Prepare = _leave_both
+    prepare_update: Prepare = leave_both
     validate_update: Compare = _accept_both
-    prepare_status: Prepare = _leave_both
+    prepare_status: Prepare = leave_both
     stamp_status: Callable[[JsonObject, JsonObject, str], None] | None = None
     validate_status: Compare = _accept_both
     warnings: Callable[[JsonObject, JsonObject | None], list[str]] = no_warnings

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from apiserver.admission.attributes import UPDATE
 from apiserver.aside import aside
 from apiserver.documents import decode_object, parse
 from apiserver.exchange import Exchange
@@ -19,6 +20,7 @@ from apiserver.server import Server
 from apiserver.verbs.answer import respond_object
 from apiserver.verbs.apply import APPLY_TYPES, apply
 from apiserver.verbs.put import check_name
+from apiserver.verbs.status_patch import is_of_status, with_status
 from apiserver.verbs.update import Change, Part
 from kube import field as fld
 from kube import status as st
@@ -93,6 +95,12 @@ class Patch:
         for text in found:
             exchange.warn(text)
 
+    def names_status_alone(self) -> bool:
+        """Tell whether, as one of the status, it can be applied to that and metadata alone."""
+        if self.kind == JSON_PATCH or self.names_managers:
+            return False
+        return is_of_status(self._resource, self._document)
+
     def apply(self, obj: JsonObject) -> Any:
         """Return the patched object; `obj` is used up.
 
@@ -125,7 +133,15 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
         change.check_strictly(exchange, options)
     part = Part.STATUS if target.subresource == "status" else Part.MAIN
 
+    is_easy = part is Part.STATUS and change.names_status_alone()
+
     def produce(record: Record, old: JsonObject) -> JsonObject:
+        if is_easy and not _may_be_changed(server, target):
+            made = with_status(resource, old, change.apply)
+            if made is not None:
+                check_name(made, target.namespace, target.name)
+                return made
+
         def patched() -> Any:
             body = record.body
             # What is left as it is need be neither parsed nor checked again.
@@ -147,6 +163,12 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
     change_made = Change(server, exchange, resource, produce, options, part)
     updated = await change_made.apply(target.namespace, target.name)
     await respond_object(server, exchange, resource, updated.body, record=updated.record)
+
+
+def _may_be_changed(server: Server, target: Target) -> bool:
+    """Tell whether admission may change an object in place, which then must not be shared."""
+    plan = server.admission.plan(target.resource, target.subresource, UPDATE)
+    return plan is not None and plan.changes
 
 
 def decode_patched(

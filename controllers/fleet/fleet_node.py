@@ -39,11 +39,12 @@ class Node:
         conditions: what was told of each, and since when it is so.
         is_new: whether this fleet has just registered it.
         is_dirty: whether its status waits to be written.
+        is_doubted: whether the API says something else of its conditions than it does.
     """
 
     __slots__ = (
-        "_used", "conditions", "faults", "is_alive", "is_dirty", "is_new", "labels", "name",
-        "network", "own_faults", "pods", "slow", "uid",
+        "_used", "conditions", "faults", "is_alive", "is_dirty", "is_doubted", "is_new", "labels",
+        "name", "network", "own_faults", "pods", "slow", "uid",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -56,7 +57,7 @@ class Node:
         self.own_faults: tuple[str, ...] = ()
         self.slow = 1.0
         self.pods: set[Pod] = set()
-        self.is_alive = self.is_dirty = self.is_new = False
+        self.is_alive = self.is_dirty = self.is_doubted = self.is_new = False
         self.conditions: dict[str, tuple[str, float]] = {}
         self._used = _FIRST_BITS
 

@@ -142,6 +142,11 @@ class Heartbeats:
     def _beat(self, node: Node) -> None:
         if node.is_lost:
             return
+        if node.is_doubted:
+            # With its next heartbeat, as a kubelet looks at its Node then: at once, it and whoever
+            # is of another opinion would answer one another without end.
+            node.is_doubted = False
+            self._tell(node)
         if node.name in self._waiting:
             self._missed += 1
             return

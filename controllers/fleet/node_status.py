@@ -22,6 +22,8 @@ _PRESSURES: Final = (
     ("DiskPressure", DISK_PRESSURE, "Disk", "no disk pressure", "disk pressure"),
     ("PIDPressure", PID_PRESSURE, "PID", "sufficient PID", "insufficient PID"),
 )
+KUBELETS: Final = frozenset({"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"})
+"""Conditions that a kubelet alone has a say in; others may be somebody else's."""
 _SHARED_MAX: Final = 4096
 Known = tuple[str, float]
 ACCELERATORS: Final = ("nvidia.com/gpu", "aws.amazon.com/neuron")

@@ -24,7 +24,7 @@ from controllers.fleet.machines import (
     node_of,
     resources_of,
 )
-from controllers.fleet.node_status import accelerator_of, conditions, shared
+from controllers.fleet.node_status import KUBELETS, accelerator_of, conditions, shared
 from controllers.fleet.plan import INSTANCE_TYPES, FleetPlan
 from kube import times
 from kube.informers.changes import Change, Told
@@ -123,7 +123,9 @@ class NodeBook:
         changed = self._find_faults(node)
         if is_new and not changed:
             self.on_node(node)
-        if is_new and self._differs(obj.get("status") or {}):
+        if not is_new:
+            node.is_doubted = _contradicts(obj.get("status") or {}, node)
+        elif self._differs(obj.get("status") or {}):
             self._mark(node)
 
     def _learn(self, node: Node, obj: JsonObject) -> None:
@@ -217,6 +219,16 @@ class NodeBook:
         accelerator = accelerator_of(resources.capacity)
         status["conditions"] = conditions(node, accelerator, self._clock.now_s())
         return status
+
+
+def _contradicts(status: JsonObject, node: Node) -> bool:
+    """Tell whether the API says else of a node than was told last, as of one long silent."""
+    known = node.conditions
+    for one in status.get("conditions") or ():
+        kind = one["type"]
+        if kind in KUBELETS and kind in known and known[kind][0] != one.get("status"):
+            return True
+    return False
 
 
 def _faults(annotations: JsonObject) -> tuple[str, ...]:

@@ -33,10 +33,10 @@ from controllers.garbage.requests import Absent, Requests, UnknownKind
 from controllers.recorder import Recorder
 from controllers.workqueue import Backoff, RetryLimit, WorkQueue, note_worker
 from kube.client import ApiClient, Unreachable
+from kube.informers.informer import Informers
 from kube.json_types import JsonObject
 from kube.status import StatusError
 from runtime.tasks import TaskScope
-from runtime.turns import Turns
 
 WORKERS: Final = 20
 COMPONENT: Final = "garbage-collector-controller"
@@ -68,7 +68,7 @@ class GarbageCollector:
     Args of the constructor:
         watcher: who watches all types.
         client: who reads and writes single objects.
-        turns: shared with the other watches of the process.
+        informers: of the process: what they watch is not watched twice.
 
     Attributes:
         graph: who owns whom.
@@ -76,7 +76,7 @@ class GarbageCollector:
         synced: set once it has begun to collect.
     """
 
-    def __init__(self, watcher: ApiClient, client: ApiClient, turns: Turns) -> None:
+    def __init__(self, watcher: ApiClient, client: ApiClient, informers: Informers) -> None:
         self.synced = asyncio.Event()
         self._recorder = Recorder(client, COMPONENT)
         self._absent = AbsentOwners()
@@ -84,7 +84,8 @@ class GarbageCollector:
         to_orphan: WorkQueue[Node] = WorkQueue(_BACKOFF, limit=RetryLimit())
         self.graph = Graph(to_delete, to_orphan, self._absent, self._report)
         self._requests = Requests(client)
-        self.monitors = Monitors(watcher, Discovery(watcher), self.graph, self._requests, turns)
+        discovery = Discovery(watcher)
+        self.monitors = Monitors(watcher, discovery, self.graph, self._requests, informers)
 
     def start(self, scope: TaskScope) -> None:
         """Start to watch all types, and to collect once all have told what there is."""

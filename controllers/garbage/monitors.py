@@ -2,7 +2,8 @@
 
 Types are those of discovery. It is asked again every half minute, and at once when a custom type or
 an aggregated API was registered, or somebody names a kind that is not known. Types of groups that
-do not answer just then are kept. Watches are of metadata alone.
+do not answer just then are kept. Watches are of metadata alone. A type whose objects the process
+watches anyway is not watched twice: its informer tells the graph, too.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from controllers.garbage.nodes import Kind
 from controllers.garbage.requests import Requests
 from kube.client import ApiClient, Unreachable
 from kube.informers.changes import Change, Told
+from kube.informers.informer import Delta, Informer, Informers
 from kube.informers.reflector import Reflector
 from kube.status import StatusError
 from runtime.tasks import TaskScope
-from runtime.turns import Turns
 
 _PERIOD_S: Final = 30.0
 _SETTLE_S: Final = 0.5
@@ -40,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class TypeFeed:
-    """Tells the graph of the objects of one type; a sink of a reflector."""
+    """Tells the graph of the objects of one type; a sink of reflectors, a handler of informers."""
 
     def __init__(self, collection: Collection, graph: Graph, on_change: asyncio.Event) -> None:
         self._kind: Kind = (collection.api_version, collection.kind)
@@ -55,13 +56,17 @@ class TypeFeed:
 
     def take(self, events: Sequence[Told]) -> None:
         """Pass events on; see Sink."""
+        self.handle(events)
+
+    def handle(self, events: Sequence[Told | Delta]) -> None:
+        """Pass events on."""
         graph, kind, seen = self._graph, self._kind, self._seen
-        for change, obj, _ in events:
-            metadata = obj["metadata"]
+        for told in events:
+            metadata = told.object["metadata"]
             # Other servers may have objects without one; nobody can own those.
             if not metadata.get("uid"):
                 continue
-            if change is Change.DELETED:
+            if told.change is Change.DELETED:
                 graph.remove(metadata["uid"])
             else:
                 graph.put(kind, metadata, seen)
@@ -100,14 +105,19 @@ class TypeFeed:
 class _Monitor:
     """A type that is watched."""
 
-    def __init__(self, feed: TypeFeed, reflector: Reflector) -> None:
+    def __init__(self, feed: TypeFeed, synced: asyncio.Event) -> None:
         self.feed = feed
-        self.reflector = reflector
+        self.synced = synced
         self.task: asyncio.Task[None] | None = None
 
 
 class Monitors:
-    """See the module's head."""
+    """See the module's head.
+
+    Args of the constructor:
+        client: who watches.
+        informers: what the process watches already, and whose turn it is.
+    """
 
     def __init__(
         self,
@@ -115,13 +125,14 @@ class Monitors:
         discovery: Discovery,
         graph: Graph,
         requests: Requests,
-        turns: Turns,
+        informers: Informers,
     ) -> None:
         self._client = client
         self._discovery = discovery
         self._graph = graph
         self._requests = requests
-        self._turns = turns
+        self._informers = informers
+        self._turns = informers.turns
         self._watched: dict[_Type, _Monitor] = {}
         self._is_asked = asyncio.Event()
         self._has_asked = asyncio.Event()
@@ -142,7 +153,7 @@ class Monitors:
             async with asyncio.timeout(limit_s):
                 await self._has_asked.wait()
                 for monitor in tuple(self._watched.values()):
-                    await monitor.reflector.synced.wait()
+                    await monitor.synced.wait()
         except TimeoutError:
             return False
         return True
@@ -190,11 +201,30 @@ class Monitors:
 
     def _watch(self, scope: TaskScope, key: _Type, collection: Collection) -> None:
         feed = TypeFeed(collection, self._graph, self._is_asked)
-        reflector = Reflector(
-            self._client, collection.path(), feed, metadata_only=True, turns=self._turns
-        )
-        monitor = self._watched[key] = _Monitor(feed, reflector)
-        monitor.task = scope.spawn(reflector.run(), name=f"metadata of {collection}")
+        informer = self._informers.known(collection.path())
+        if informer is not None:
+            monitor = _Monitor(feed, asyncio.Event())
+            following = self._follow(informer, monitor)
+            monitor.task = scope.spawn(following, name=f"known objects of {collection}")
+        else:
+            reflector = Reflector(
+                self._client, collection.path(), feed, metadata_only=True, turns=self._turns
+            )
+            monitor = _Monitor(feed, reflector.synced)
+            monitor.task = scope.spawn(reflector.run(), name=f"metadata of {collection}")
+        self._watched[key] = monitor
+
+    async def _follow(self, informer: Informer, monitor: _Monitor) -> None:
+        """Have the graph told by an informer, until cancelled."""
+        await informer.synced.wait()
+        handle = monitor.feed.handle
+        try:
+            for _ in informer.join(handle):
+                await self._turns.next()
+            monitor.synced.set()
+            await asyncio.Event().wait()
+        finally:
+            informer.leave(handle)
 
     async def _stop(self, key: _Type) -> None:
         """Stop to watch a type; what depends on its objects is looked at, as they are gone."""

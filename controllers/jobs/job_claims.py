@@ -13,7 +13,7 @@ from typing import Final
 from controllers.jobs.job_pods import FINALIZER, JobPod, JobPodBook
 from controllers.jobs.templates import JOB
 from controllers.workloads.claims import Claims, pod_path
-from controllers.workloads.pods import Labels, PodBook, PodBrief, selects
+from controllers.workloads.pods import ORPHANS, Labels, PodBook, PodBrief, selects
 from kube.client import STRATEGIC_PATCH, ApiClient, Patch
 from kube.json_types import JsonObject
 from kube.status import StatusError
@@ -79,7 +79,7 @@ class JobClaims:
         self._book = book
         self._claims = Claims(client, JOB, pods)
         self.orphans = Orphans()
-        pods.listen(self.orphans.observe)
+        pods.listen_for(ORPHANS, self.orphans.observe)
 
     async def claim(self, job: JsonObject) -> None:
         """Adopt and release; the book knows of it afterwards.

@@ -26,7 +26,7 @@ from controllers.jobs.templates import JOB
 from controllers.recorder import Recorder
 from controllers.workloads.claims import CannotAdopt
 from controllers.workloads.pod_control import reference_of
-from controllers.workloads.pods import PodBook, PodBrief, controller_of, selects
+from controllers.workloads.pods import ORPHANS, PodBook, PodBrief, controller_of, selects
 from controllers.workqueue import Backoff, WorkQueue, run_worker
 from kube.client import ApiClient
 from kube.informers.changes import Change
@@ -93,7 +93,7 @@ class JobController:
         self._written: dict[str, int] = {}
         jobs.on_changes(self._observe_jobs)
         pods.on_changes(self._book.take)
-        briefs.listen(self._offer)
+        briefs.listen_for(ORPHANS, self._offer)
 
     def start(self, scope: TaskScope) -> None:
         """Start the workers, once all watches are synced."""

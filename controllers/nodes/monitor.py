@@ -138,7 +138,9 @@ class Monitor:
         options = self._options
         grace_s = options.monitor_grace_s if brief.ready else options.startup_grace_s
         heard = self._heartbeats.get(brief.name)
-        return heard is not None and self._clock.monotonic_s() > heard.seen_s + grace_s
+        if heard is None:
+            return False
+        return self._clock.monotonic_s() > heard.seen_s + max(grace_s, heard.grace_s)
 
     def _count(self, counts: dict[str, ZoneCount], brief: NodeBrief, ready: str) -> None:
         if not brief.counts:

@@ -52,8 +52,11 @@ OWNER_POD_INDEX: Final = "owner-pod"
 
 def pod_claims(pod: JsonObject) -> tuple[str, ...]:
     """Return the device claims that a pod uses, as far as they have names (POD_CLAIMS_INDEX)."""
+    claims = pod["spec"].get("resourceClaims")
+    if not claims:
+        return ()
     namespace = pod["metadata"]["namespace"]
-    names = (claim_name(pod, one)[0] for one in pod["spec"].get("resourceClaims") or ())
+    names = (claim_name(pod, one)[0] for one in claims)
     return tuple(f"{namespace}/{name}" for name in names if name)
 
 

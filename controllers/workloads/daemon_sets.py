@@ -37,8 +37,9 @@ from runtime.tasks import TaskScope
 
 _WORKERS: Final = 2
 _PAUSE_S: Final = 0.1
-_PAUSE_S_MAX: Final = 2.0
-_COST_S: Final = 10e-6
+_PAUSE_S_MAX: Final = 5.0
+_COST_S: Final = 20e-6
+"""A node or a pod, in a pass and in the pause after it, which is to be many times as long."""
 _log = logging.getLogger(__name__)
 
 

@@ -62,16 +62,23 @@ class DeploymentController:
         self._queue: WorkQueue[str] = WorkQueue()
         self._rhythm = Rhythm(self._queue, client.clock, _PAUSE_S)
         self._generations: dict[str, int] = {}
+        self._recreating: set[str] = set()
+        """Those that wait for the last of their old pods to go."""
         deployments.on_changes(self._observe)
         sets.on_changes(self._observe_sets)
-        pods.listen(self._observe_pod)
+        pods.listen_for(REPLICA_SET.kind, self._observe_pod)
 
     def _observe(self, deltas: Sequence[Delta]) -> None:
         for delta in deltas:
             if delta.change is Change.DELETED:
                 self._rhythm.forget(delta.key)
                 self._generations.pop(delta.key, None)
+                self._recreating.discard(delta.key)
                 continue
+            if rollout_math.is_rolling(delta.object):
+                self._recreating.discard(delta.key)
+            else:
+                self._recreating.add(delta.key)
             generation = delta.object["metadata"].get("generation", 0)
             if delta.change is Change.MODIFIED and self._generations.get(delta.key) == generation:
                 # Nobody asks for anything new; most likely its status was written here.
@@ -102,7 +109,8 @@ class DeploymentController:
                     self._queue.add(key)
 
     def _observe_pod(self, old: PodBrief | None, new: PodBrief | None) -> None:
-        """A Deployment that recreates waits for the last of its old pods to go."""
+        if not self._recreating:
+            return
         if old is None or old.owner is None or old.owner.kind != REPLICA_SET.kind:
             return
         if new is not None and new.phase == old.phase:
@@ -110,10 +118,8 @@ class DeploymentController:
         namespace = old.key.partition("/")[0]
         owner = self._sets.get(f"{namespace}/{old.owner.name}")
         reference = None if owner is None else controller_of(owner)
-        if reference is not None:
-            deployment = self._deployments.get(f"{namespace}/{reference.name}")
-            if deployment is not None and not rollout_math.is_rolling(deployment):
-                self._queue.add(f"{namespace}/{reference.name}")
+        if reference is not None and f"{namespace}/{reference.name}" in self._recreating:
+            self._queue.add(f"{namespace}/{reference.name}")
 
     async def sync(self, key: str) -> float | None:
         """Take a Deployment one step further; return when to look again."""

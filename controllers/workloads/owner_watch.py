@@ -48,11 +48,12 @@ class OwnerWatch:
     selector: Callable[[JsonObject], JsonObject | None] = selector_of
     _keys: dict[str, str] = field(default_factory=dict)
     _generations: dict[str, int] = field(default_factory=dict)
+    _min_ready_s: dict[str, int] = field(default_factory=dict)
 
     def begin(self, owners: Informer, pods: PodBook) -> None:
         """Take note from now on."""
         owners.on_changes(self._observe)
-        pods.listen(self._observe_pod)
+        pods.listen_for(self.kind.kind, self._observe_pod)
 
     def _observe(self, deltas: Sequence[Delta]) -> None:
         for change, key, obj, _ in deltas:
@@ -62,9 +63,11 @@ class OwnerWatch:
                 self.rhythm.forget(key)
                 self._keys.pop(uid, None)
                 self._generations.pop(uid, None)
+                self._min_ready_s.pop(key, None)
                 self.queue.add(key)
                 continue
             self._keys[uid] = key
+            self._note_min_ready(key, obj["spec"].get("minReadySeconds", 0))
             generation = obj["metadata"].get("generation", 0)
             if self._generations.get(uid) == generation:
                 # Nobody asks for anything new; most likely the controller has written its status.
@@ -117,9 +120,13 @@ class OwnerWatch:
             if owner is not None and selects(self.selector(owner))(labels):
                 self.queue.add(key)
 
-    def _look_again_when_available(self, key: str) -> None:
-        owner = self.owners.get(key)
-        min_ready_s = owner["spec"].get("minReadySeconds", 0) if owner is not None else 0
+    def _note_min_ready(self, key: str, min_ready_s: int) -> None:
         if min_ready_s:
+            self._min_ready_s[key] = min_ready_s
+        else:
+            self._min_ready_s.pop(key, None)
+
+    def _look_again_when_available(self, key: str) -> None:
+        if (min_ready_s := self._min_ready_s.get(key)) is not None:
             # A second more, as times of the API have no parts of seconds.
             self.queue.add_after(key, min_ready_s + 1)

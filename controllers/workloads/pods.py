@@ -50,6 +50,8 @@ class Network(NamedTuple):
 
 
 NO_NETWORK: Final = Network()
+ORPHANS: Final = ""
+"""The kind of owners that pods have whom nobody controls."""
 
 
 class PodBrief(NamedTuple):
@@ -292,10 +294,20 @@ class PodBook:
         self._owned: dict[str, dict[str, PodBrief]] = {}
         self._orphans: dict[str, dict[str, PodBrief]] = {}
         self._listeners: list[PodListener] = []
+        self._of_kind: dict[str, list[PodListener]] = {}
 
     def listen(self, listener: PodListener) -> None:
         """Have `listener` told of every change."""
         self._listeners.append(listener)
+
+    def listen_for(self, kind: str, listener: PodListener) -> None:
+        """Have `listener` told of orphans, and of pods that an object of a kind controls, or did.
+
+        Args:
+            kind: such as "ReplicaSet"; ORPHANS: of orphans alone.
+            listener: who is told.
+        """
+        self._of_kind.setdefault(kind, []).append(listener)
 
     def take(self, deltas: Sequence[Delta]) -> None:
         """Take note of changes."""
@@ -307,6 +319,20 @@ class PodBook:
             self._put(delta.key, old, new)
             for listener in self._listeners:
                 listener(old, new)
+            for kind in self._kinds(old, new):
+                for listener in self._of_kind.get(kind, ()):
+                    listener(old, new)
+
+    def _kinds(self, old: PodBrief | None, new: PodBrief | None) -> Iterable[str]:
+        """Return the kinds for which a change is news."""
+        found = []
+        for brief in (old, new):
+            if brief is not None:
+                if brief.owner is None:
+                    return self._of_kind
+                if brief.owner.kind not in found:
+                    found.append(brief.owner.kind)
+        return found
 
     def _put(self, key: str, old: PodBrief | None, new: PodBrief | None) -> None:
         if old is not None and (new is None or old.owner != new.owner):

@@ -76,6 +76,23 @@ class Informer:
 
         self.on_changes(handle)
 
+    def join(self, handler: Handler) -> Iterator[None]:
+        """Have `handler` told of every change from the first step on, and in steps of all there is.
+
+        It may be told of a change, or the end, of an object before it is told of the object, and
+        of one as ADDED twice.
+        """
+        self._handlers.append(handler)
+        for keys in self.store.slices():
+            found = ((key, self.store.get(key)) for key in keys)
+            handler([Delta(Change.ADDED, key, obj) for key, obj in found if obj is not None])
+            yield
+
+    def leave(self, handler: Handler) -> None:
+        """Have `handler` told of nothing any more."""
+        if handler in self._handlers:
+            self._handlers.remove(handler)
+
     def start(self, scope: TaskScope) -> None:
         """Start to watch, once."""
         if not self._is_started:
@@ -126,7 +143,7 @@ class Informer:
 
     def _tell(self, deltas: Sequence[Delta]) -> None:
         if deltas:
-            for handle in self._handlers:
+            for handle in tuple(self._handlers):
                 handle(deltas)
 
 
@@ -176,6 +193,10 @@ class Informers:
         if indexers:
             informer.store.add_indexers(indexers)
         return informer
+
+    def known(self, path: str) -> Informer | None:
+        """Return the informer of a collection's whole objects, if somebody has asked for it."""
+        return self._made.get((path, (), False))
 
     def start(self, scope: TaskScope) -> None:
         """Start those that are not started yet."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final, NamedTuple
 
 import orjson
@@ -23,6 +24,7 @@ Indexer = Callable[[JsonObject], str | Iterable[str]]
 """Says under which value, or values, an object is to be found."""
 
 _SHARDS: Final = 64
+_SLICE: Final = 64
 _Values = tuple[str | tuple[str, ...], ...]
 _Entry = tuple[bytes, str, _Values, int]
 _Bucket = dict[str, str | set[str]]
@@ -89,6 +91,12 @@ class Store:
         """Yield all keys; what is written meanwhile may be missed."""
         for shard in self._shards:
             yield from tuple(shard)
+
+    def slices(self) -> Iterator[tuple[str, ...]]:
+        """Yield all keys, few at a time; what is written meanwhile may be missed."""
+        keys = self.all_keys()
+        while found := tuple(islice(keys, _SLICE)):
+            yield found
 
     def put(self, key: str, obj: JsonObject, raw: bytes) -> Before | None:
         """Store an object; return what was there before."""

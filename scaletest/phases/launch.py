@@ -60,11 +60,11 @@ async def _until_daemons_run(stage: Stage, phase: PhaseRecord) -> None:
 async def scale_down(stage: Stage, phase: PhaseRecord) -> None:
     """Take everything down: workloads, daemons, nodes; done when no pod, node or Lease is left."""
     began_s = stage.now_s()
-    await remove(stage, MIXED)
+    await remove(stage, phase, MIXED)
     phase.figures["workloads_s"] = stage.now_s() - began_s
     for daemon_set in manifests.daemon_sets():
         await stage.delete(f"{_DAEMONS}/{daemon_set['metadata']['name']}")
-    await stage.until_empty(manifests.SYSTEM)
+    await stage.until_empty(phase, manifests.SYSTEM)
     phase.figures["pods_s"] = stage.now_s() - began_s
     nodes_began_s = stage.now_s()
     count = phase.total = len(stage.nodes.names)

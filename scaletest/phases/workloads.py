@@ -28,7 +28,7 @@ async def pre_train(stage: Stage, phase: PhaseRecord) -> None:
     await _until_run(stage, phase, PRE_TRAINING, 1)
     await stage.client.clock.sleep(stage.plan.hold_s)
     began_s = stage.now_s()
-    await remove(stage, PRE_TRAINING)
+    await remove(stage, phase, PRE_TRAINING)
     phase.figures["removed_s"] = stage.now_s() - began_s
 
 
@@ -44,7 +44,7 @@ async def fine_tune(stage: Stage, phase: PhaseRecord) -> None:
 
     await stage.until(phase, sum(sizes), succeeded)
     phase.figures["completed_s"] = stage.now_s() - began_s
-    await remove(stage, FINE_TUNING)
+    await remove(stage, phase, FINE_TUNING)
 
 
 async def mix(stage: Stage, phase: PhaseRecord) -> None:
@@ -64,7 +64,7 @@ async def mix(stage: Stage, phase: PhaseRecord) -> None:
     await stage.client.clock.sleep(stage.plan.hold_s)
 
 
-async def remove(stage: Stage, space: str) -> None:
+async def remove(stage: Stage, phase: PhaseRecord, space: str) -> None:
     """Delete all workloads of a namespace and wait until their pods are gone."""
     for group, plural in (
         ("/apis/batch/v1", "jobs"),
@@ -75,7 +75,7 @@ async def remove(stage: Stage, space: str) -> None:
         found = await stage.get(path) or {}
         for obj in found.get("items") or ():
             await stage.delete(f"{path}/{obj['metadata']['name']}")
-    await stage.until_empty(space)
+    await stage.until_empty(phase, space)
 
 
 async def _start(

@@ -102,8 +102,9 @@ def _parts_of(parent: int) -> dict[str, int]:
     for pid in children_of(parent):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
         name = next((w.removesuffix(".main") for w in words if w.endswith(".main")), f"pid {pid}")
-        if "controllers.fleet" in words:
-            name = "fleet"
+        for part in ("fleet", "scheduler"):
+            if f"controllers.{part}" in words:
+                name = part
         if _SERVE in words:
             name, *rest = words[words.index(_SERVE) + 1 :]
             if name == "apiserver" and rest[1] != "1":

@@ -22,7 +22,7 @@ _ONLY_ONCE: Final = 'except from "" to valid'
 
 
 def default(obj: JsonObject) -> None:
-    """Keep podCIDR and podCIDRs in step, and default what is allocatable to the capacity."""
+    """Keep podCIDR and podCIDRs in step, and default the status."""
     spec = obj.setdefault("spec", {})
     ranges = spec.get("podCIDRs")
     first = spec.get("podCIDR")
@@ -30,6 +30,11 @@ def default(obj: JsonObject) -> None:
         spec["podCIDRs"] = [first]
     elif ranges:
         spec["podCIDR"] = ranges[0]
+    default_status(obj)
+
+
+def default_status(obj: JsonObject) -> None:
+    """Default what is allocatable to the capacity."""
     status = obj.setdefault("status", {})
     if status.get("capacity") and not status.get("allocatable"):
         status["allocatable"] = dict(status["capacity"])
@@ -120,6 +125,7 @@ def _unschedulable(obj: JsonObject) -> str:
 HOOKS: Final = {
     "nodes": TypeHooks(
         default=default,
+        default_status=default_status,
         validate_create=validate,
         validate_update=validate_update,
         validate_status=validate_update,

@@ -7,7 +7,7 @@ from typing import Final
 
 from apiserver.types.hooks import TwinRules, TypeHooks
 from apiserver.types.meta import name_is_dns_subdomain
-from apiserver.types.pods.defaults import default_pod
+from apiserver.types.pods.defaults import default_pod, default_pod_status
 from apiserver.types.pods.pod_spec import validate_pod_create
 from apiserver.types.pods.status import prepare_pod_status, validate_pod_status
 from apiserver.types.pods.strategy import (
@@ -30,6 +30,7 @@ def _host_network(pod: JsonObject) -> str:
 HOOKS: Final[dict[str, TypeHooks]] = {
     "pods": TypeHooks(
         default=default_pod,
+        default_status=default_pod_status,
         prepare_create=prepare_pod_create,
         validate_create=validate_pod_create,
         validate_update=validate_pod_update,

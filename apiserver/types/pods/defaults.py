@@ -36,6 +36,11 @@ def default_pod(pod: JsonObject) -> None:
     if spec.get("hostNetwork"):
         _default_host_ports(containers)
         _default_host_ports(initial or ())
+    default_pod_status(pod)
+
+
+def default_pod_status(pod: JsonObject) -> None:
+    """Fill in what a Pod's status may lack."""
     status = pod.get("status")
     if status:
         _agree_on_pod_ip(status)

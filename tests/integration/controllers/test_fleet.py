@@ -202,6 +202,31 @@ def test_a_lost_node_is_silent_and_catches_up_when_it_is_back(fleet: Cluster, pl
     assert not is_silent()
 
 
+def test_a_node_of_which_others_say_that_it_is_unknown_says_that_it_is_ready(
+    fleet: Cluster,
+) -> None:
+    """As when its Lease was late; a kubelet looks at its Node with each heartbeat."""
+    path = "/api/v1/nodes/node-1"
+    ready = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+    foreign = {"type": "NetworkUnavailable", "status": "True", "reason": "NoRouteCreated"}
+    patch = {"status": {"conditions": [ready, foreign]}}
+    kind = "application/strategic-merge-patch+json"
+    answer = fleet.call("PATCH", f"{path}/status", patch, content_type=kind)
+    assert answer.code == 200, answer.body
+    assert _condition(answer.json, "Ready") == "Unknown"
+    _until(lambda: _condition(_get(fleet, path), "Ready") == "True")
+    assert _condition(_get(fleet, path), "NetworkUnavailable") == "True"
+
+    def is_left_alone() -> bool:
+        before = _get(fleet, path)["metadata"]["resourceVersion"]
+        time.sleep(1.5)
+        return bool(_get(fleet, path)["metadata"]["resourceVersion"] == before)
+
+    _until(is_left_alone)
+    foreign["status"] = "False"
+    fleet.call("PATCH", f"{path}/status", {"status": {"conditions": [foreign]}}, content_type=kind)
+
+
 def test_faults_are_conditions_and_disk_pressure_turns_pods_away(
     fleet: Cluster, place: str
 ) -> None:

@@ -15,12 +15,14 @@ from controllers.garbage.graph import Graph
 from controllers.garbage.monitors import Monitors
 from controllers.garbage.requests import Requests
 from controllers.workqueue import RetryLimit, WorkQueue
+from kube.informers.changes import Change, Told
+from kube.informers.informer import Informers
 from runtime.clock import SystemClock
 from runtime.tasks import TaskScope
-from runtime.turns import Turns
 
 Json = dict[str, Any]
 VERBS = ["get", "list", "watch", "delete"]
+PATH = "/apis/x.io/v1/things"
 END = {"k8s.io/initial-events-end": "true"}
 
 
@@ -36,6 +38,7 @@ class _Server:
         self.types: dict[str, str] | None = {"Thing": "things"}
         self.objects: dict[str, list[Json]] = {}
         self.watched: set[str] = set()
+        self.asked: list[str] = []
         self.has_asked = asyncio.Event()
 
     def pause_s(self, _failures: int) -> float:
@@ -56,6 +59,7 @@ class _Server:
     async def stream(self, path: str, *_: Any, **_more: Any) -> AsyncIterator[Any]:
         resource = path.rpartition("/")[2]
         self.watched.add(resource)
+        self.asked.append(resource)
 
         async def batches() -> AsyncIterator[list[bytes]]:
             told = [{"type": "ADDED", "object": one} for one in self.objects.get(resource, ())]
@@ -91,7 +95,10 @@ class _Case:
         self.server = server
         self.graph = Graph(WorkQueue(), WorkQueue(), AbsentOwners(), lambda *_: None)
         self.requests = Requests(server)
-        self.monitors = Monitors(server, Discovery(server), self.graph, self.requests, Turns(1))
+        self.informers = Informers(server)
+        self.monitors = Monitors(
+            server, Discovery(server), self.graph, self.requests, self.informers
+        )
 
     async def look_again(self) -> None:
         """Have types discovered anew, and return when what follows from it was done."""
@@ -153,6 +160,38 @@ def test_a_group_that_does_not_answer_keeps_its_watches() -> None:
         assert "things" in case.server.watched
 
     _run(steps)
+
+
+def test_what_an_informer_watches_is_not_watched_twice() -> None:
+    async def run() -> None:
+        server = _Server()
+        metadata = {"name": "a", "uid": "a", "namespace": "n", "resourceVersion": "1"}
+        server.objects["things"] = [{"metadata": metadata}]
+        case = _Case(server)
+        informer = case.informers.of(PATH)
+        async with TaskScope("test") as scope:
+            case.informers.start(scope)
+            case.monitors.start(scope)
+            assert await case.monitors.wait_synced(10)
+            assert server.asked.count("things") == 1
+            assert case.graph.nodes["a"].kind == ("x.io/v1", "Thing")
+
+            owner = {"apiVersion": "x.io/v1", "kind": "Thing", "name": "a", "uid": "a"}
+            owned = {**metadata, "name": "b", "uid": "b", "ownerReferences": [owner]}
+            informer.take([Told(Change.ADDED, {"metadata": owned}, b"")])
+            assert list(case.graph.nodes["a"].dependents or ()) == [case.graph.nodes["b"]]
+            informer.take([Told(Change.DELETED, {"metadata": metadata}, b"")])
+            assert "a" not in case.graph.nodes
+            assert len(case.graph.to_delete) == 1  # b, which nobody owns
+
+            server.types = {}
+            await case.look_again()
+            assert "b" not in case.graph.nodes
+            informer.take([Told(Change.ADDED, {"metadata": metadata}, b"")])
+            assert "a" not in case.graph.nodes
+            await scope.stop()
+
+    asyncio.run(run())
 
 
 def test_retries_of_all_keys_together_are_limited() -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from controllers.recorder import BURST, COMBINED, REFILL_S, SIMILAR_S, Correlator, Recorder, Said
+from controllers.recorder import (
+    BURST,
+    COMBINED,
+    NOTES_BURST,
+    NOTES_PER_S,
+    REFILL_S,
+    SIMILAR_S,
+    Correlator,
+    Recorder,
+    Said,
+)
 from kube.client import Patch
 from kube.status import StatusError
 from runtime.clock import SimulatedClock
@@ -51,6 +61,37 @@ def test_what_is_said_again_raises_a_count() -> None:
         ("PATCH", name, 2),
         ("PATCH", name, 3),
     ]
+
+
+def test_a_flood_of_notes_is_cut_short_and_warnings_are_not() -> None:
+    client: Any = _Client()
+
+    async def run() -> None:
+        recorder = Recorder(client, "scheduler")
+
+        async def say(kind: str, count: int) -> int:
+            before = len(client.sent)
+            for number in range(count):
+                pod = {**POD, "name": f"{kind}-{before}-{number}"}
+                await recorder.write(Said(pod, kind, "Scheduled", "to a node"))
+            return len(client.sent) - before
+
+        assert await say("Normal", NOTES_BURST + 100) == NOTES_BURST
+        assert await say("Warning", 100) == 100
+        await client.clock.advance(2.0)
+        assert await say("Normal", 200) == 2 * NOTES_PER_S
+
+    asyncio.run(run())
+
+
+def test_notes_that_wait_leave_room_for_warnings() -> None:
+    client: Any = _Client()
+    recorder = Recorder(client, "scheduler")
+    for number in range(NOTES_BURST + 100):
+        recorder.note(POD, "Scheduled", f"pod {number}")
+    assert len(recorder) == NOTES_BURST
+    recorder.warn(POD, "FailedScheduling", "no node")
+    assert len(recorder) == NOTES_BURST + 1
 
 
 def test_an_event_that_expired_is_written_anew() -> None:

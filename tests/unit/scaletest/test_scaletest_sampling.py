@@ -15,7 +15,7 @@ from runtime.clock import SimulatedClock, SystemClock
 from scaletest.load import Errors
 from scaletest.plan import make_plan
 from scaletest.processes import ProcessUse
-from scaletest.running import Phase, Target, _Run
+from scaletest.running import Phase, Target, _Patience, _Run
 from scaletest.sampler import Sampler
 from scaletest.samples import Ending, PhaseRecord, Record, Sample
 from scaletest.stage import PhaseFailed, Stage
@@ -186,3 +186,23 @@ def test_a_phase_that_takes_too_long_is_ended() -> None:
     record, ending, _ = _played(body, timeout_s=0.01)
     assert ending is Ending.TIMED_OUT
     assert record.why.startswith("not done within")
+
+
+def test_a_phase_that_gets_on_has_more_time_and_one_that_stalls_has_not() -> None:
+    async def play(steps: int) -> PhaseRecord:
+        phase = PhaseRecord("launch", "Nodes", 0.0)
+        patience_s = 0.05
+        try:
+            async with asyncio.timeout(patience_s) as limit:
+                patience = _Patience(limit, phase, patience_s, stalled_s=0.05)
+                for step in range(20):
+                    phase.done = min(step, steps)
+                    patience.look()
+                    await asyncio.sleep(0.01)
+            phase.ending = Ending.DONE
+        except TimeoutError:
+            phase.ending = Ending.TIMED_OUT
+        return phase
+
+    assert asyncio.run(play(20)).ending is Ending.DONE
+    assert asyncio.run(play(3)).ending is Ending.TIMED_OUT

@@ -44,9 +44,10 @@ def condition(kind: str, status: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def lease(name: str, renewed: str) -> Told:
+def lease(name: str, renewed: str, holds_s: int = 40) -> Told:
     """Return what the watch tells of a lease."""
-    obj = {"metadata": {"name": name}, "spec": {"renewTime": renewed}}
+    spec = {"renewTime": renewed, "leaseDurationSeconds": holds_s}
+    obj = {"metadata": {"name": name}, "spec": spec}
     return Told(Change.MODIFIED, obj, b"")
 
 

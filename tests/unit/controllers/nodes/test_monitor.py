@@ -163,6 +163,18 @@ def test_leases_alone_keep_a_node_well() -> None:
     run(test)
 
 
+def test_a_lease_that_holds_for_longer_gives_its_node_a_quarter_more_than_that() -> None:
+    async def test(world: World) -> None:
+        world.put(node(ready="True", created_s=OLD_S))
+        world.subject.heartbeats.take([lease("n", "2026-01-01T00:00:00.000000Z", holds_s=160)])
+        await world.look(200)
+        assert world.server.writes("PUT") == []
+        await world.look(1)
+        assert world.conditions()["Ready"]["status"] == "Unknown"
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("ready", "wanted", "other"),
     [("False", NOT_READY, UNREACHABLE), ("Unknown", UNREACHABLE, NOT_READY)],

@@ -93,6 +93,43 @@ def test_many_changes_within_a_pause_are_one_piece_of_work() -> None:
     assert it.work() == 1
 
 
+def test_a_pause_that_was_cut_short_does_not_keep_the_next_change_from_being_seen() -> None:
+    it = Watched()
+    it.owner()
+    it.work()
+    it.pod(None, pod("p"))
+    it.queue.add(KEY)
+    assert (it.work(), it.moments.due) == (1, [])
+    for number in range(3):
+        it.pod(None, pod(f"q{number}"))
+    assert len(it.moments.due) == 1
+    # One that is to be looked at later anyway is looked at as soon as its pause is over.
+    it.queue.add(KEY)
+    it.work()
+    it.queue.add_after(KEY, 600.0)
+    it.pod(None, pod("r"))
+    (due_s, _), *others = it.moments.due
+    assert (due_s, others) == (pytest.approx(it.clock.monotonic_s() + 0.1), [])
+
+
+def test_pods_that_become_ready_are_looked_at_when_they_are_available() -> None:
+    it = Watched()
+    metadata = {"uid": "web-1", "generation": 1}
+    obj = {"metadata": metadata, "spec": {"minReadySeconds": 7}}
+    it.watch._observe([Delta(Change.ADDED, KEY, obj)])
+    it.work()
+    it.rhythm.begin(KEY, 60.0)
+    it.pod(pod("p", ready_s=None), pod("p"))
+    assert [due_s for due_s, _ in it.moments.due] == [it.clock.monotonic_s() + 8]
+    it.moments.due[0][1]()
+    it.work()
+    it.rhythm.begin(KEY, 60.0)
+    it.owner(Change.MODIFIED)
+    it.moments.due.clear()
+    it.pod(pod("p", ready_s=None), pod("p"))
+    assert it.moments.due == []  # only the pause counts, which is noted already
+
+
 def test_owners_of_many_pods_are_looked_at_less_often_but_within_two_seconds() -> None:
     it = Watched()
     for pods, pause_s in [(3, 0.1), (10_000, 0.5), (1_000_000, 2.0)]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controllers.workloads.expectations import EXPIRES_S, Expectations
-from controllers.workloads.pods import Briefs, Owner, PodBook, PodBrief, selects
+from controllers.workloads.pods import ORPHANS, Briefs, Owner, PodBook, PodBrief, selects
 from kube.informers.changes import Change
 from kube.informers.informer import Delta
 from runtime.clock import SimulatedClock
@@ -51,6 +51,29 @@ def test_listeners_are_told_of_before_and_after() -> None:
     book.listen(lambda old, new: told.append((old, new)))
     book.take([change(Change.ADDED, raw("p")), change(Change.DELETED, raw("p"))])
     assert [(old is None, new is None) for old, new in told] == [(True, False), (False, True)]
+
+
+def test_who_listens_for_a_kind_is_told_of_its_pods_and_of_orphans() -> None:
+    book, told = PodBook(), []
+    for kind in ("ReplicaSet", "Job", ORPHANS):
+        book.listen_for(kind, lambda old, new, kind=kind: told.append((kind, old, new)))
+
+    def kinds(change_of: Change, obj: dict[str, Any]) -> list[str]:
+        told.clear()
+        book.take([change(change_of, obj)])
+        return [kind for kind, _, _ in told]
+
+    owner = {"kind": "Job", "name": "j", "uid": "j", "controller": True}
+    everybody = ["ReplicaSet", "Job", ORPHANS]
+    assert kinds(Change.ADDED, raw("p", "web")) == ["ReplicaSet"]
+    assert kinds(Change.MODIFIED, raw("p", "web", phase="Running")) == ["ReplicaSet"]
+    taken = raw("p")
+    taken["metadata"]["ownerReferences"] = [owner]
+    assert kinds(Change.MODIFIED, taken) == ["ReplicaSet", "Job"]
+    assert kinds(Change.MODIFIED, raw("p")) == everybody
+    assert kinds(Change.MODIFIED, raw("p", "web")) == everybody
+    assert kinds(Change.DELETED, raw("p", "web")) == ["ReplicaSet"]
+    assert told[0][2] is None
 
 
 def test_labels_that_are_alike_are_kept_once() -> None:
