@@ -6,8 +6,10 @@ the order of verbs, the three objects, and what is expected of each verb are the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from conformance.checks import check, eventually, has, same
@@ -50,6 +52,38 @@ def annotating(template: JsonObject, *, name: Callable[[int], str] | None = None
         mark,
         lambda obj: annotation(obj, "updated") == "true",
         name,
+    )
+
+
+def setting(template: JsonObject, path: Sequence[str], patched: Any, updated: Any) -> Operations:
+    """Return operations that change annotations, and a field of the spec to one value and another.
+
+    Args:
+        template: see Operations.
+        path: leads from the spec to the field.
+        patched: what the patch sets.
+        updated: what the update sets.
+    """
+    steps = annotating(template)
+    *holders, field = path
+    merged: JsonObject = {field: patched}
+    for holder in reversed(holders):
+        merged = {holder: merged}
+
+    def holder_of(obj: JsonObject) -> JsonObject:
+        found: JsonObject = reduce(getitem, holders, obj["spec"])
+        return found
+
+    def mark(obj: JsonObject) -> None:
+        steps.update(obj)
+        holder_of(obj)[field] = updated
+
+    return Operations(
+        template,
+        {**steps.patch, "spec": merged},
+        lambda obj: steps.patched(obj) and holder_of(obj)[field] == patched,
+        mark,
+        lambda obj: steps.updated(obj) and holder_of(obj)[field] == updated,
     )
 
 
@@ -107,6 +141,33 @@ async def check_operations(stage: Stage, resource: Resource, steps: Operations) 
     await resource.delete_all(selector)
     await eventually("the collection is gone", lambda: _none_left(resource, selector))
     return updated
+
+
+async def check_status(stage: Stage, resource: Resource, template: JsonObject) -> None:
+    """Demand that /status can be read, patched and updated."""
+    name = f"status-{stage.unique}"
+    created = await resource.create({**template, "metadata": {"name": name}})
+    stage.remove(resource, name)
+    gotten = await resource.get(name, "status")
+    same(gotten["kind"], resource.kind, "kind of /status")
+    same(gotten["metadata"]["uid"], created["metadata"]["uid"], "uid of /status")
+    condition = {
+        "type": "PatchStatusFailed",
+        "status": "False",
+        "reason": "e2e",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "message": "",
+    }
+    patched = await resource.patch(name, {"status": {"conditions": [condition]}}, part="status")
+    kinds = [entry["type"] for entry in patched["status"]["conditions"]]
+    same(kinds, ["PatchStatusFailed"], "conditions patched")
+
+    def change(obj: JsonObject) -> None:
+        obj["status"]["conditions"].append({**condition, "type": "StatusUpdateFailed"})
+
+    updated = await resource.update(name, change, "status")
+    kinds = [entry["type"] for entry in updated["status"]["conditions"]]
+    has(kinds, "StatusUpdateFailed", "conditions updated")
 
 
 def _nth(steps: Operations, unique: str, number: int) -> JsonObject:

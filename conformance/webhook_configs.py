@@ -46,6 +46,11 @@ def hook(
     }
 
 
+def to_mutate(name: str) -> JsonObject:
+    """Return an object with what mutating webhooks add to."""
+    return {"metadata": {"name": name}, "data": {"mutation-start": "yes"}}
+
+
 async def select_namespace(stage: Stage) -> None:
     """Label the case's namespace, so that its webhooks are asked."""
     labels = {"metadata": {"labels": {stage.unique: "true"}}}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from runtime.clock import SystemClock
 from storage.partition_map import PartitionMap
-from ultraplane.config import Config, StorageSection
+from ultraplane.config import Config
 from ultraplane.errors import UserError
 from ultraplane.policy_files import (
     audit_policy,
@@ -21,6 +21,7 @@ from ultraplane.policy_files import (
     authorization_document,
     plugin_configurations,
 )
+from ultraplane.storage_config import StorageSection
 
 
 class SettingUseless(UserError):

@@ -139,8 +139,8 @@ def apiserver(
     loaded = _load(config, data_dir, {**flags, **alone})
     from runtime.clock import SystemClock
     from ultraplane.files import DirectoryLock, private_directory
-    from ultraplane.parts import settings_path
     from ultraplane.serve import serve_api
+    from ultraplane.server_settings import settings_path
     from ultraplane.up import prepare
 
     private_directory(loaded.data_dir)
@@ -180,11 +180,11 @@ def controllers(
     loaded = _load(config, data_dir, {})
     from controllers.main import main as run_controllers
     from ultraplane.files import private_directory
-    from ultraplane.parts import controllers_arguments, controllers_kubeconfig
+    from ultraplane.parts import controllers_arguments, part_kubeconfig
 
     private_directory(loaded.data_dir)
     private_directory(loaded.memory_path)
-    path = kubeconfig or controllers_kubeconfig(loaded)
+    path = kubeconfig or part_kubeconfig(loaded, "controllers")
     if not path.is_file():
         raise UserError(
             f"{path} is not there: start an API server in {loaded.data_dir} first (ultraplane "

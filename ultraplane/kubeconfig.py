@@ -45,28 +45,19 @@ def write_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> Non
     write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
-def write_controllers_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> None:
-    """Write the kubeconfig of the controllers to `path`, which is ours."""
-    pair = _pair(pki.controllers_certificate, pki.controllers_key)
-    _write_part(path, _config(server, ca_file), "system:kube-controller-manager", pair)
-
-
-def write_fleet_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> None:
-    """Write the kubeconfig of the fleet to `path`, which is ours."""
-    pair = _pair(pki.fleet_certificate, pki.fleet_key)
-    _write_part(path, _config(server, ca_file), "ultraplane-fleet", pair)
-
-
-def _write_part(path: Path, content: dict[str, Any], user: str, pair: dict[str, str]) -> None:
-    _add_user(content, CLUSTER, user, pair)
-    write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
-
-
-def write_scheduler_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> None:
-    """Write the kubeconfig of the scheduler to `path`, which is ours."""
+def write_part_kubeconfig(path: Path, part: str, *, server: str, ca_file: Path, pki: Pki) -> None:
+    """Write the kubeconfig of controllers, scheduler or fleet to `path`, which is ours."""
+    user, certificate, key = {
+        "controllers": (
+            "system:kube-controller-manager",
+            pki.controllers_certificate,
+            pki.controllers_key,
+        ),
+        "scheduler": ("system:kube-scheduler", pki.scheduler_certificate, pki.scheduler_key),
+        "fleet": ("ultraplane-fleet", pki.fleet_certificate, pki.fleet_key),
+    }[part]
     content = _config(server, ca_file)
-    pair = _pair(pki.scheduler_certificate, pki.scheduler_key)
-    _add_user(content, CLUSTER, "system:kube-scheduler", pair)
+    _add_user(content, CLUSTER, user, _pair(certificate, key))
     write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 

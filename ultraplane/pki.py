@@ -128,22 +128,25 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
     )
     client = ExtendedKeyUsageOID.CLIENT_AUTH
     admin = _Leaf("kubernetes-admin", "system:masters", client, ())
-    # By upstream's name it has upstream's roles; what it writes, it writes as service accounts.
+    # By upstream's name they have upstream's roles; controllers write as service accounts.
     controllers = _Leaf("system:kube-controller-manager", None, client, ())
-    _ensure_leaf(pki.server_certificate, pki.server_key, server, authority, now)
-    _ensure_leaf(pki.admin_certificate, pki.admin_key, admin, authority, now)
     scheduler = _Leaf("system:kube-scheduler", None, client, ())
-    _ensure_leaf(pki.controllers_certificate, pki.controllers_key, controllers, authority, now)
     # All nodes at once, which no role of upstream's is for.
     fleet = _Leaf("ultraplane-fleet", "system:masters", client, ())
-    _ensure_leaf(pki.fleet_certificate, pki.fleet_key, fleet, authority, now)
     # kubeadm's names. Kubelets ask the API server whether that user may do what it asks.
     kubelets = _Leaf("kube-apiserver-kubelet-client", "system:masters", client, ())
-    _ensure_leaf(pki.kubelet_client_certificate, pki.kubelet_client_key, kubelets, authority, now)
+    for certificate, key, leaf in (
+        (pki.server_certificate, pki.server_key, server),
+        (pki.admin_certificate, pki.admin_key, admin),
+        (pki.controllers_certificate, pki.controllers_key, controllers),
+        (pki.scheduler_certificate, pki.scheduler_key, scheduler),
+        (pki.fleet_certificate, pki.fleet_key, fleet),
+        (pki.kubelet_client_certificate, pki.kubelet_client_key, kubelets),
+    ):
+        _ensure_leaf(certificate, key, leaf, authority, now)
     front = _ensure_authority(directory, "front-proxy-ca", now)
     proxy = _Leaf(FRONT_PROXY, None, client, ())
     _ensure_leaf(pki.front_proxy_certificate, pki.front_proxy_key, proxy, front, now)
-    _ensure_leaf(pki.scheduler_certificate, pki.scheduler_key, scheduler, authority, now)
     if _load_key(pki.service_account_key) is None:
         _write_key(pki.service_account_key, ec.generate_private_key(ec.SECP256R1()))
     if not _is_token(pki.admin_token):

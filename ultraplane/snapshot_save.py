@@ -50,7 +50,7 @@ from storage.snapshot_state import (
 from ultraplane.config import Config
 from ultraplane.files import DirectoryInUse, DirectoryLock
 from ultraplane.joining import SHARED, SHARED_IF_THERE
-from ultraplane.parts import settings_path
+from ultraplane.server_settings import settings_path
 from ultraplane.snapshot_work import (
     SnapshotUseless,
     Steps,

@@ -21,27 +21,19 @@ from ultraplane.display import Display, LastingConsole
 from ultraplane.errors import UserError
 from ultraplane.files import DirectoryLock, private_directory, write_private
 from ultraplane.joining import join_cluster
-from ultraplane.kubeconfig import (
-    write_controllers_kubeconfig,
-    write_fleet_kubeconfig,
-    write_kubeconfig,
-    write_scheduler_kubeconfig,
-)
+from ultraplane.kubeconfig import write_kubeconfig, write_part_kubeconfig
 from ultraplane.parts import (
     client_context,
-    controllers_kubeconfig,
-    encryption_copy,
-    fleet_kubeconfig,
     fleet_plan_path,
     part_environment,
+    part_kubeconfig,
     process_table,
-    scheduler_kubeconfig,
     server_url,
     write_fleet_plan,
-    write_server_settings,
 )
 from ultraplane.pki import Pki, PkiPlan, ensure_pki
 from ultraplane.run_state import RunState, state_path, write_state
+from ultraplane.server_settings import encryption_copy, write_server_settings
 from ultraplane.supervisor import Limits, ProcessSpec, ProcessState, Supervisor
 
 LOOPBACK: Final = "127.0.0.1"
@@ -127,13 +119,11 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     path = kubeconfig or config.data_dir / "kubeconfig"
     server = server_url(config, port)
     write_kubeconfig(path, server=server, ca_file=ca_file, pki=pki)
-    own = controllers_kubeconfig(config)
-    write_controllers_kubeconfig(own, server=server, ca_file=ca_file, pki=pki)
+    for part in ("controllers", "scheduler", *(["fleet"] if config.runs_fleet else [])):
+        own = part_kubeconfig(config, part)
+        write_part_kubeconfig(own, part, server=server, ca_file=ca_file, pki=pki)
     if config.runs_fleet:
-        write_fleet_kubeconfig(fleet_kubeconfig(config), server=server, ca_file=ca_file, pki=pki)
         write_fleet_plan(config, pki, _kubelet_port(config))
-    path_of_scheduler = scheduler_kubeconfig(config)
-    write_scheduler_kubeconfig(path_of_scheduler, server=server, ca_file=ca_file, pki=pki)
     write_server_settings(config, pki, port)
     if encryption is None:
         encryption_copy(config).unlink(missing_ok=True)

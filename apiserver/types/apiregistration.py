@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.hooks import TypeHooks, keep_metadata
-from apiserver.types.meta import (
-    check_string,
+from apiserver.types.formats import (
     is_dns1035_label,
     is_dns1123_subdomain,
     is_valid_port_num,
     name_is_path_segment,
 )
+from apiserver.types.hooks import TypeHooks, keep_metadata
+from apiserver.types.meta import check_string
 from kube.field import FieldError, invalid, quote, required
 from kube.json_types import JsonObject
 

@@ -13,8 +13,9 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from apiserver.types.formats import is_dns1123_subdomain
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import check_string, is_dns1123_subdomain, validate_immutable
+from apiserver.types.meta import check_string, validate_immutable
 from kube.field import FieldError, duplicate, forbidden, invalid, not_supported, quote, required
 from kube.json_types import JsonObject
 

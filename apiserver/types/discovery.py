@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.types.addresses import ip_family, is_valid_ip_legacy
 from apiserver.types.core.service_facts import special_ip_errors
 from apiserver.types.core.service_validation import PROTOCOLS
-from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import (
-    check_string,
-    ip_family,
+from apiserver.types.formats import (
     is_dns1123_label,
     is_dns1123_subdomain,
     is_qualified_name,
-    is_valid_ip_legacy,
     is_valid_label_value,
-    validate_immutable,
-    validate_labels,
 )
+from apiserver.types.hooks import TypeHooks
+from apiserver.types.meta import check_string, validate_immutable, validate_labels
 from kube.field import FieldError, duplicate, invalid, not_supported, required, too_many
 from kube.json_types import JsonObject
 

@@ -8,8 +8,9 @@ from apiserver.fairness.dealing import HASH_BITS_MAX, required_bits
 from apiserver.fairness.defaults import MANDATORY_LEVELS, MANDATORY_SCHEMAS
 from apiserver.fairness.model import EXEMPT, GROUP
 from apiserver.types.flow_rules import rule_errors
+from apiserver.types.formats import is_dns1123_subdomain
 from apiserver.types.hooks import TypeHooks, keep_metadata
-from apiserver.types.meta import check_string, is_dns1123_subdomain
+from apiserver.types.meta import check_string
 from kube.field import FieldError, duplicate, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 

@@ -1,8 +1,8 @@
 """Checks that all types share: object metadata, labels, selectors, owner references, conditions.
 
-Rules and wording follow k8s.io/apimachinery `api/validation` and `apis/meta/v1/validation`. The
-string checks that most types need are importable from here too; they live in `formats` and
-`addresses`. Every function takes decoded dicts, changes nothing, and returns the faults found.
+Rules and wording follow k8s.io/apimachinery `api/validation` and `apis/meta/v1/validation`. Checks
+of single texts are in `formats` and `addresses`. Every function takes decoded dicts, changes
+nothing, and returns the faults found.
 """
 
 from __future__ import annotations
@@ -12,104 +12,20 @@ from typing import Any, Final
 
 import orjson
 
-from apiserver.types.addresses import (
-    ip_family,
-    is_ip,
-    is_valid_cidr,
-    is_valid_cidr_legacy,
-    is_valid_ip,
-    is_valid_ip_legacy,
-)
 from apiserver.types.formats import (
     NameCheck,
     byte_length,
-    is_c_identifier,
     is_condition_reason,
-    is_config_map_key,
-    is_dns1035_label,
     is_dns1123_label,
     is_dns1123_subdomain,
-    is_env_var_name,
-    is_http_header_name,
     is_http_path,
-    is_in_range,
-    is_path_segment_name,
-    is_path_segment_prefix,
     is_qualified_name,
-    is_relaxed_env_var_name,
     is_valid_label_value,
-    is_valid_percent,
-    is_valid_port_name,
-    is_valid_port_num,
-    is_valid_user_or_group_id,
-    is_wildcard_dns1123_subdomain,
-    mask_trailing_dash,
-    max_length_error,
-    name_is_dns1035_label,
-    name_is_dns_label,
     name_is_dns_subdomain,
-    name_is_path_segment,
-    range_error,
-    regex_error,
 )
 from kube.field import FieldError, duplicate, forbidden, invalid, not_supported, required, too_long
 from kube.json_types import JsonObject
 from kube.text_cache import text_cache
-
-__all__ = [
-    "FIELD_IMMUTABLE",
-    "NOT_NEGATIVE",
-    "NameCheck",
-    "byte_length",
-    "check_string",
-    "domain_prefixed_path_errors",
-    "ip_family",
-    "is_c_identifier",
-    "is_condition_reason",
-    "is_config_map_key",
-    "is_dns1035_label",
-    "is_dns1123_label",
-    "is_dns1123_subdomain",
-    "is_env_var_name",
-    "is_http_header_name",
-    "is_http_path",
-    "is_in_range",
-    "is_ip",
-    "is_path_segment_name",
-    "is_path_segment_prefix",
-    "is_qualified_name",
-    "is_relaxed_env_var_name",
-    "is_valid_cidr",
-    "is_valid_cidr_legacy",
-    "is_valid_ip",
-    "is_valid_ip_legacy",
-    "is_valid_label_value",
-    "is_valid_percent",
-    "is_valid_port_name",
-    "is_valid_port_num",
-    "is_valid_user_or_group_id",
-    "is_wildcard_dns1123_subdomain",
-    "mask_trailing_dash",
-    "max_length_error",
-    "name_is_dns1035_label",
-    "name_is_dns_label",
-    "name_is_dns_subdomain",
-    "name_is_path_segment",
-    "range_error",
-    "regex_error",
-    "validate_annotations",
-    "validate_conditions",
-    "validate_field_manager",
-    "validate_finalizers",
-    "validate_immutable",
-    "validate_label_selector",
-    "validate_labels",
-    "validate_name",
-    "validate_nonnegative",
-    "validate_object_meta",
-    "validate_object_meta_update",
-    "validate_owner_references",
-]
 
 FIELD_IMMUTABLE: Final = "field is immutable"
 NOT_NEGATIVE: Final = "must be greater than or equal to 0"

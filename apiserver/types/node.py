@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.types.formats import is_dns1123_label
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import (
-    check_string,
-    is_dns1123_label,
-    validate_immutable,
-    validate_labels,
-)
+from apiserver.types.meta import check_string, validate_immutable, validate_labels
 from apiserver.types.pods.resources import check_container_resources
 from kube.field import FieldError, duplicate
 from kube.json_types import JsonObject

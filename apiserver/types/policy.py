@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from apiserver.types.formats import is_valid_percent, name_is_path_segment
 from apiserver.types.hooks import TypeHooks
 from apiserver.types.meta import (
     check_string,
-    is_valid_percent,
-    name_is_path_segment,
     validate_conditions,
     validate_label_selector,
     validate_nonnegative,

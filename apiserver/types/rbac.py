@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.formats import is_path_segment_name
+from apiserver.types.formats import is_dns1123_subdomain, is_path_segment_name
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import check_string, is_dns1123_subdomain, validate_label_selector
+from apiserver.types.meta import check_string, validate_label_selector
 from kube.field import FieldError, invalid, not_supported, required
 from kube.json_types import JsonObject
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from apiserver.types.formats import is_dns1123_label, is_dns1123_subdomain
 from apiserver.types.hooks import TypeHooks, keep_metadata
-from apiserver.types.meta import (
-    check_string,
-    is_dns1123_label,
-    is_dns1123_subdomain,
-    validate_immutable,
-)
+from apiserver.types.meta import check_string, validate_immutable
 from kube import times
 from kube.field import FieldError, duplicate, invalid, required, too_many
 from kube.json_types import JsonObject

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from apiserver.types.core.persistent_volumes import driver_name_errors
+from apiserver.types.formats import byte_length, is_dns1123_subdomain, is_qualified_name
 from apiserver.types.hooks import TypeHooks, keep_metadata
 from apiserver.types.meta import (
-    byte_length,
     check_string,
-    is_dns1123_subdomain,
-    is_qualified_name,
     validate_immutable,
     validate_label_selector,
     validate_nonnegative,

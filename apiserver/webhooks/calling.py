@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Final
 
 from apiserver.admission.attributes import Attributes
-from apiserver.types.meta import is_qualified_name
+from apiserver.types.formats import is_qualified_name
 from apiserver.webhooks.client import CallFailed, WebhookClient
 from apiserver.webhooks.configuration import Hook, Invocation
 from apiserver.webhooks.matching import View

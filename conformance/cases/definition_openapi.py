@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from conformance.checks import CaseFailed, check, eventually, same
 from conformance.custom import Custom, custom_resource, definitions, version
 from conformance.kubectl import kubectl
+from conformance.published_schemas import FOO, NESTED, ROOT, WALDO
 from conformance.registry import case
 from conformance.resource import JSON_PATCH
 from conformance.stage import Stage
@@ -17,110 +18,6 @@ from kube.json_types import JsonObject
 
 _PUBLISHED_S: Final = 60.0
 _ADDED: Final = ("metadata", "apiVersion", "kind")
-_BAZS: Final[JsonObject] = {
-    "description": "List of Bazs.",
-    "type": "array",
-    "items": {"type": "string"},
-}
-_BAR: Final[JsonObject] = {
-    "type": "object",
-    "required": ["name"],
-    "properties": {
-        "name": {"description": "Name of Bar.", "type": "string"},
-        "age": {"description": "Age of Bar.", "type": "string"},
-        "feeling": {
-            "description": "Whether Bar is feeling great.",
-            "type": "string",
-            "enum": ["Great", "Down"],
-        },
-        "bazs": _BAZS,
-    },
-}
-_FOO: Final[JsonObject] = {
-    "description": "Foo CRD for Testing",
-    "type": "object",
-    "properties": {
-        "spec": {
-            "type": "object",
-            "description": "Specification of Foo",
-            "properties": {
-                "bars": {
-                    "description": "List of Bars and their specs.",
-                    "type": "array",
-                    "items": _BAR,
-                }
-            },
-        },
-        "status": {
-            "description": "Status of Foo",
-            "type": "object",
-            "properties": {
-                "bars": {
-                    "description": "List of Bars and their statuses.",
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            "name": {"description": "Name of Bar.", "type": "string"},
-                            "available": {
-                                "description": "Whether the Bar is installed.",
-                                "type": "boolean",
-                            },
-                            "quxType": {
-                                "description": "Indicates to external qux type.",
-                                "pattern": "in-tree|out-of-tree",
-                                "type": "string",
-                            },
-                        },
-                    },
-                }
-            },
-        },
-    },
-}
-_WALDO: Final[JsonObject] = {
-    "description": "Waldo CRD for Testing",
-    "type": "object",
-    "properties": {
-        "spec": {
-            "description": "Specification of Waldo",
-            "type": "object",
-            "properties": {"dummy": {"description": "Dummy property.", "type": "object"}},
-        },
-        "status": {
-            "description": "Status of Waldo",
-            "type": "object",
-            "properties": {"bars": _BAZS},
-        },
-    },
-}
-_KEEP: Final = "x-kubernetes-preserve-unknown-fields"
-_ROOT: Final[JsonObject] = {
-    "description": "preserve-unknown-properties at root for Testing",
-    _KEEP: True,
-    "type": "object",
-    "properties": {
-        "spec": {
-            "description": "Specification of Waldo",
-            "type": "object",
-            "properties": {"dummy": {"description": "Dummy property.", "type": "object"}},
-        },
-        "status": {"description": "Status of Waldo", "type": "object"},
-    },
-}
-_NESTED: Final[JsonObject] = {
-    "description": "preserve-unknown-properties in nested field for Testing",
-    "type": "object",
-    "properties": {
-        "spec": {
-            "description": "Specification of Waldo",
-            "type": "object",
-            _KEEP: True,
-            "properties": {"dummy": {"description": "Dummy property.", "type": "object"}},
-        },
-        "status": {"description": "Status of Waldo", "type": "object"},
-    },
-}
 
 
 async def _set_up(
@@ -130,8 +27,8 @@ async def _set_up(
     group = f"{stage.unique}-{suffix}.example.com"
     made = [version(name, schema) for name in versions]
     custom = await custom_resource(stage, group, kind, *made, scope="Namespaced")
-    # Nobody is told of the fields of what preserves unknown ones at its root.
-    expected = None if schema is _ROOT else schema or {"type": "object"}
+    # Less is told of what preserves unknown fields: no fields at the root, no type below.
+    expected = None if schema in (ROOT, NESTED) else schema or {"type": "object"}
     for name in versions:
         await _published(stage, custom, name, expected)
     return custom
@@ -155,7 +52,7 @@ async def _published(stage: Stage, custom: Custom, name: str, schema: JsonObject
         if found is None:
             raise CaseFailed(f"{wanted} is not in the document")
         if schema is not None:
-            same(_own(found), _comparable(schema), f"the schema of {wanted}")
+            same(_own(found), schema, f"the schema of {wanted}")
         return True
 
     await eventually(f"{wanted} is published", look, within_s=_PUBLISHED_S)
@@ -179,28 +76,6 @@ def _own(schema: JsonObject) -> JsonObject:
         if name not in _ADDED
     }
     return {**left, **({"properties": properties} if properties else {})}
-
-
-def _comparable(schema: JsonObject) -> JsonObject:
-    """Return a definition's schema as the second version of the document has it."""
-    if schema.get(_KEEP):
-        return {"type": "object"}
-    out: JsonObject = {}
-    for name, value in schema.items():
-        if name == "properties":
-            out[name] = {key: _inner(entry) for key, entry in value.items()}
-        elif name == "items":
-            out[name] = _inner(value)
-        else:
-            out[name] = value
-    return out
-
-
-def _inner(schema: Any) -> JsonObject:
-    """Return a field's schema: one that preserves unknown fields has no type there."""
-    if schema.get(_KEEP):
-        return {name: value for name, value in schema.items() if name in {"description", _KEEP}}
-    return _comparable(schema)
 
 
 async def _clean_up(stage: Stage, custom: Custom, *versions: str) -> None:
@@ -244,7 +119,7 @@ async def _explains(stage: Stage, path: str, pattern: str) -> None:
 )
 async def with_schema(stage: Stage) -> None:
     """kubectl validates by the schema, and explains it."""
-    foo = await _set_up(stage, "Foo", "foo", _FOO, "v1")
+    foo = await _set_up(stage, "Foo", "foo", FOO, "v1")
     # With its group: other cases have types of this name, too.
     full = f"{foo.plural}.{foo.resource.group_version.partition('/')[0]}"
     await _accepts(
@@ -302,7 +177,7 @@ async def without_schema(stage: Stage) -> None:
 )
 async def preserving_root(stage: Stage) -> None:
     """A root that preserves unknown fields takes them."""
-    custom = await _set_up(stage, "Unknown", "unknown-at-root", _ROOT, "v1")
+    custom = await _set_up(stage, "Unknown", "unknown-at-root", ROOT, "v1")
     await _accepts(stage, custom, {"metadata": {"name": "test-cr"}, "a": {"b": [{"c": "d"}]}})
     await _explains(stage, custom.name, rf"KIND:.*{custom.kind}")
     await _clean_up(stage, custom, "v1")
@@ -314,15 +189,21 @@ async def preserving_root(stage: Stage) -> None:
 )
 async def preserving_nested(stage: Stage) -> None:
     """So does a field within."""
-    group = f"{stage.unique}-unknown-in-nested.example.com"
-    schema = version("v1", _NESTED)
-    custom = await custom_resource(stage, group, "Nested", schema, scope="Namespaced")
-    await _published(stage, custom, "v1", None)
+    custom = await _set_up(stage, "Nested", "unknown-in-nested", NESTED, "v1")
     spec = {"a": None, "b": [{"c": "d"}]}
     await _accepts(stage, custom, {"metadata": {"name": "test-cr"}, "spec": spec})
     pattern = r"DESCRIPTION:.*preserve-unknown-properties in nested field for Testing"
     await _explains(stage, custom.name, pattern)
     await _clean_up(stage, custom, "v1")
+
+
+async def _check_beside(stage: Stage, foo_at: tuple[str, str], waldo_at: tuple[str, str]) -> None:
+    """Demand that two kinds, each with its group's suffix and version, are published together."""
+    foo = await _set_up(stage, "Foo", foo_at[0], FOO, foo_at[1])
+    waldo = await _set_up(stage, "Waldo", waldo_at[0], WALDO, waldo_at[1])
+    await _published(stage, foo, foo_at[1], FOO)
+    await _clean_up(stage, foo, foo_at[1])
+    await _clean_up(stage, waldo, waldo_at[1])
 
 
 @case(
@@ -331,12 +212,7 @@ async def preserving_nested(stage: Stage) -> None:
 )
 async def different_groups(stage: Stage) -> None:
     """Two groups are published beside each other."""
-    foo = await _set_up(stage, "Foo", "foo", _FOO, "v1")
-    waldo = await _set_up(stage, "Waldo", "waldo", _WALDO, "v1beta1")
-    check(foo.group != waldo.group, "the groups differ")
-    await _published(stage, foo, "v1", _FOO)
-    await _clean_up(stage, foo, "v1")
-    await _clean_up(stage, waldo, "v1beta1")
+    await _check_beside(stage, ("foo", "v1"), ("waldo", "v1beta1"))
 
 
 @case(
@@ -345,14 +221,9 @@ async def different_groups(stage: Stage) -> None:
 )
 async def different_versions(stage: Stage) -> None:
     """Versions of one definition, and of two in a group, are published beside each other."""
-    several = await _set_up(stage, "Foo", "multi-ver", _FOO, "v2", "v3")
+    several = await _set_up(stage, "Foo", "multi-ver", FOO, "v2", "v3")
     await _clean_up(stage, several, "v2", "v3")
-    foo = await _set_up(stage, "Foo", "common-group", _FOO, "v4")
-    waldo = await _set_up(stage, "Waldo", "common-group", _WALDO, "v5")
-    same(foo.group, waldo.group, "the group of both")
-    await _published(stage, foo, "v4", _FOO)
-    await _clean_up(stage, foo, "v4")
-    await _clean_up(stage, waldo, "v5")
+    await _check_beside(stage, ("common-group", "v4"), ("common-group", "v5"))
 
 
 @case(
@@ -361,12 +232,7 @@ async def different_versions(stage: Stage) -> None:
 )
 async def different_kinds(stage: Stage) -> None:
     """Two kinds of one group and version are published beside each other."""
-    foo = await _set_up(stage, "Foo", "common-group", _FOO, "v6")
-    waldo = await _set_up(stage, "Waldo", "common-group", _WALDO, "v6")
-    same(foo.group, waldo.group, "the group of both")
-    await _published(stage, foo, "v6", _FOO)
-    await _clean_up(stage, foo, "v6")
-    await _clean_up(stage, waldo, "v6")
+    await _check_beside(stage, ("common-group", "v6"), ("common-group", "v6"))
 
 
 @case(
@@ -375,16 +241,16 @@ async def different_kinds(stage: Stage) -> None:
 )
 async def renamed(stage: Stage) -> None:
     """The new name takes the old one's place; the other version stays."""
-    custom = await _set_up(stage, "Foo", "multi-ver", _FOO, "v2", "v3")
+    custom = await _set_up(stage, "Foo", "multi-ver", FOO, "v2", "v3")
     path = "/spec/versions/1/name"
     patch = [
         {"op": "test", "path": path, "value": "v3"},
         {"op": "replace", "path": path, "value": "v4"},
     ]
     await definitions(stage).patch(custom.name, patch, JSON_PATCH)
-    await _published(stage, custom, "v4", _FOO)
+    await _published(stage, custom, "v4", FOO)
     await _unpublished(stage, custom, "v3")
-    await _published(stage, custom, "v2", _FOO)
+    await _published(stage, custom, "v2", FOO)
     await _clean_up(stage, custom, "v2", "v4")
 
 
@@ -394,12 +260,12 @@ async def renamed(stage: Stage) -> None:
 )
 async def not_served(stage: Stage) -> None:
     """A version that is served no more is published no more."""
-    custom = await _set_up(stage, "Foo", "multi-to-single-ver", _FOO, "v5", "v6alpha1")
+    custom = await _set_up(stage, "Foo", "multi-to-single-ver", FOO, "v5", "v6alpha1")
 
     def change(obj: JsonObject) -> None:
         obj["spec"]["versions"][1]["served"] = False
 
     await definitions(stage).update(custom.name, change)
     await _unpublished(stage, custom, "v6alpha1")
-    await _published(stage, custom, "v5", _FOO)
+    await _published(stage, custom, "v5", FOO)
     await _clean_up(stage, custom, "v5")

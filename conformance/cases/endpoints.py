@@ -96,6 +96,11 @@ async def _two_pods(stage: Stage) -> dict[str, JsonObject]:
     return await eventually("the Pods have addresses", addressed)
 
 
+def _addresses(pods: dict[str, JsonObject], ports: dict[str, int]) -> dict[str, int]:
+    """Return ports of Pods by the Pods' addresses."""
+    return {pods[name]["status"]["podIP"]: port for name, port in ports.items()}
+
+
 _SERVICES: Final[tuple[tuple[str, dict[str, str], str, Any, dict[str, int]], ...]] = (
     # Its name, what it selects, its port's name and target; the Pods and their ports expected.
     ("example-int-port", {"pod1": "on"}, "example", 3000, {"pod1": 3000}),
@@ -120,9 +125,7 @@ async def matching_endpoints(stage: Stage) -> None:
     for name, selector, port, target, _ in _SERVICES[:2]:
         await _services(stage).create(_service(name, selector, port, target))
     for name, _, port, _, expected in _SERVICES[:2]:
-        await _subsets(
-            stage, name, port, {pods[one]["status"]["podIP"]: expected[one] for one in expected}
-        )
+        await _subsets(stage, name, port, _addresses(pods, expected))
 
 
 async def _subsets(stage: Stage, name: str, port: str, expected: dict[str, int]) -> None:
@@ -151,13 +154,12 @@ async def matching_slices(stage: Stage) -> None:
     for name, selector, port, target, _ in _SERVICES:
         await _services(stage).create(_service(name, selector, port, target))
     for name, _, port, _, expected in _SERVICES:
-        addresses = {pods[one]["status"]["podIP"]: expected[one] for one in expected}
+        addresses = _addresses(pods, expected)
         await _sliced(stage, name, port, addresses)
         await _subsets(stage, name, port, addresses)
     name, _, port, _, expected = _SERVICES[1]
     await _slices(stage).delete_all(f"kubernetes.io/service-name={name}")
-    addresses = {pods[one]["status"]["podIP"]: expected[one] for one in expected}
-    await _sliced(stage, name, port, addresses)
+    await _sliced(stage, name, port, _addresses(pods, expected))
 
 
 async def _sliced(stage: Stage, name: str, port: str, expected: dict[str, int]) -> None:

@@ -133,16 +133,20 @@ async def all_indexes(stage: Stage) -> None:
     same(indexes, [str(number) for number in range(5)], "indexes of Pods")
 
 
+async def _first_ends(stage: Stage, name: str, rule: JsonObject) -> None:
+    """Demand that a rule takes a Job of five for done whose first index is."""
+    await jobs(stage).create(_successful(name, _FIRST_ENDS, rule, 5))
+    found = await _complete(stage, name, "SuccessPolicy", succeeded=1)
+    same(found["status"]["completedIndexes"], "0", "indexes completed")
+
+
 @case(
     "[sig-apps] Job with successPolicy succeededIndexes rule should succeeded even when some "
     "indexes remain pending [Conformance]"
 )
 async def one_index(stage: Stage) -> None:
     """The index that counts is done: the others are ended."""
-    name = "with-success-policy-indexes"
-    await jobs(stage).create(_successful(name, _FIRST_ENDS, {"succeededIndexes": "0"}, 5))
-    found = await _complete(stage, name, "SuccessPolicy", succeeded=1)
-    same(found["status"]["completedIndexes"], "0", "indexes completed")
+    await _first_ends(stage, "with-success-policy-indexes", {"succeededIndexes": "0"})
 
 
 @case(
@@ -151,7 +155,4 @@ async def one_index(stage: Stage) -> None:
 )
 async def one_of_many(stage: Stage) -> None:
     """As many as have to be are done: the others are ended."""
-    name = "with-success-policy-count"
-    await jobs(stage).create(_successful(name, _FIRST_ENDS, {"succeededCount": 1}, 5))
-    found = await _complete(stage, name, "SuccessPolicy", succeeded=1)
-    same(found["status"]["completedIndexes"], "0", "indexes completed")
+    await _first_ends(stage, "with-success-policy-count", {"succeededCount": 1})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from conformance.checks import CaseFailed, eventually, has, refused, same
+from conformance.checks import CaseFailed, eventually, refused, same
 from conformance.operations import (
     Operations,
     annotating,
     annotation,
     check_discovery,
     check_operations,
+    check_status,
+    setting,
 )
 from conformance.registry import case
 from conformance.resource import Resource
@@ -53,6 +55,10 @@ def _binding(stage: Stage, **spec: Any) -> JsonObject:
             **spec,
         },
     }
+
+
+def _applying(expression: str) -> JsonObject:
+    return {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
 
 
 async def _install(stage: Stage, word: str, policy: JsonObject, binding: JsonObject) -> None:
@@ -148,11 +154,7 @@ async def _until_annotated(stage: Stage) -> JsonObject:
 )
 async def annotate(stage: Stage) -> None:
     """An apply configuration adds annotations."""
-    mutation = {
-        "patchType": "ApplyConfiguration",
-        "applyConfiguration": {"expression": _ANNOTATE},
-    }
-    policy = _policy(stage, mutations=[mutation], reinvocationPolicy="Never")
+    policy = _policy(stage, mutations=[_applying(_ANNOTATE)], reinvocationPolicy="Never")
     await _install(stage, "Mutating", policy, _binding(stage))
     created = await _until_annotated(stage)
     same(annotation(created, "mutated-by"), "admission-policy", "the annotation")
@@ -171,12 +173,7 @@ async def mutate(stage: Stage) -> None:
     policy = _policy(
         stage,
         variables=[{"name": "wanted", "expression": "object.spec.replicas + 1"}],
-        mutations=[
-            {
-                "patchType": "ApplyConfiguration",
-                "applyConfiguration": {"expression": configuration},
-            }
-        ],
+        mutations=[_applying(configuration)],
         reinvocationPolicy="Never",
     )
     await _install(stage, "Mutating", policy, _binding(stage))
@@ -186,25 +183,7 @@ async def mutate(stage: Stage) -> None:
 
 def _failing(policy: JsonObject) -> Operations:
     """Return operations that change when a policy's failures count."""
-
-    def change(obj: JsonObject) -> None:
-        obj["metadata"]["annotations"]["updated"] = "true"
-        obj["spec"]["failurePolicy"] = "Fail"
-
-    def is_ignored(obj: JsonObject) -> bool:
-        return annotation(obj, "patched") == "true" and obj["spec"]["failurePolicy"] == "Ignore"
-
-    patch: Any = {
-        "metadata": {"annotations": {"patched": "true"}},
-        "spec": {"failurePolicy": "Ignore"},
-    }
-    return Operations(
-        policy,
-        patch,
-        is_ignored,
-        change,
-        lambda obj: annotation(obj, "updated") == "true" and obj["spec"]["failurePolicy"] == "Fail",
-    )
+    return setting(policy, ["failurePolicy"], "Ignore", "Fail")
 
 
 @case(
@@ -220,32 +199,8 @@ async def validating_operations(stage: Stage) -> None:
         "validations": [{"expression": "object.spec.replicas <= 100"}],
         "matchConstraints": {"resourceRules": _rules("CREATE")},
     }
-    await _check_status(stage, policies, {"spec": spec})
+    await check_status(stage, policies, {"spec": spec})
     await check_operations(stage, policies, _failing({"spec": spec}))
-
-
-async def _check_status(stage: Stage, policies: Resource, policy: JsonObject) -> None:
-    name = f"status-{stage.unique}"
-    await policies.create({**policy, "metadata": {"name": name}})
-    stage.remove(policies, name)
-    same((await policies.get(name, "status"))["kind"], policies.kind, "kind of /status")
-    condition = {
-        "type": "PatchStatusFailed",
-        "status": "False",
-        "reason": "e2e",
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-        "message": "",
-    }
-    patched = await policies.patch(name, {"status": {"conditions": [condition]}}, part="status")
-    kinds = [entry["type"] for entry in patched["status"]["conditions"]]
-    same(kinds, ["PatchStatusFailed"], "conditions patched")
-
-    def change(obj: JsonObject) -> None:
-        obj["status"]["conditions"].append({**condition, "type": "StatusUpdateFailed"})
-
-    updated = await policies.update(name, change, "status")
-    kinds = [entry["type"] for entry in updated["status"]["conditions"]]
-    has(kinds, "StatusUpdateFailed", "conditions updated")
 
 
 @case(
@@ -258,26 +213,8 @@ async def validating_binding_operations(stage: Stage) -> None:
     await check_discovery(stage, _GROUP, plural)
     bindings = stage.cluster(_GROUP, plural, "ValidatingAdmissionPolicyBinding")
     spec: Any = {"policyName": "replicalimit-policy.example.com", "validationActions": ["Deny"]}
-    await check_operations(stage, bindings, _acting({"spec": spec}))
-
-
-def _acting(binding: JsonObject) -> Operations:
-    """Return operations that change what a binding does."""
-
-    def change(obj: JsonObject) -> None:
-        obj["metadata"]["annotations"]["updated"] = "true"
-        obj["spec"]["validationActions"] = ["Deny"]
-
-    patch: Any = {
-        "metadata": {"annotations": {"patched": "true"}},
-        "spec": {"validationActions": ["Warn"]},
-    }
-    return Operations(
-        binding,
-        patch,
-        lambda obj: obj["spec"]["validationActions"] == ["Warn"],
-        change,
-        lambda obj: obj["spec"]["validationActions"] == ["Deny"],
+    await check_operations(
+        stage, bindings, setting({"spec": spec}, ["validationActions"], ["Warn"], ["Deny"])
     )
 
 
@@ -289,13 +226,9 @@ async def mutating_operations(stage: Stage) -> None:
     """Mutating policies have all verbs."""
     plural = "mutatingadmissionpolicies"
     await check_discovery(stage, _GROUP, plural)
-    mutation = {
-        "patchType": "ApplyConfiguration",
-        "applyConfiguration": {"expression": _ANNOTATE},
-    }
     spec = {
         "reinvocationPolicy": "Never",
-        "mutations": [mutation],
+        "mutations": [_applying(_ANNOTATE)],
         "matchConstraints": {"resourceRules": _rules("CREATE")},
     }
     policies = stage.cluster(_GROUP, plural, "MutatingAdmissionPolicy")

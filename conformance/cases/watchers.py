@@ -33,6 +33,11 @@ async def _mutate(maps: Resource, name: str, value: str) -> JsonObject:
     return await maps.update(name, change)
 
 
+def _at(value: str) -> Callable[[JsonObject], bool]:
+    """Return what tells whether an object is at a step of its changes, "" before the first."""
+    return lambda obj: bool((obj.get("data") or {}).get(_STEP, "") == value)
+
+
 def _relabel(value: str) -> Callable[[JsonObject], None]:
     def change(obj: JsonObject) -> None:
         obj["metadata"]["labels"][_LABEL] = value
@@ -54,11 +59,8 @@ async def observe_notifications(stage: Stage) -> None:
         watch_ab = await stack.enter_async_context(maps.watch(labelSelector=both))
 
         async def told(kind: str, value: str, mine: Watch, other: Watch) -> None:
-            def holds(obj: JsonObject) -> bool:
-                return bool((obj.get("data") or {}).get(_STEP, "") == value)
-
-            await mine.expect(kind, holds)
-            await watch_ab.expect(kind, holds)
+            await mine.expect(kind, _at(value))
+            await watch_ab.expect(kind, _at(value))
             await other.nothing(within_s=0.3)
 
         await maps.create(_labelled("watch-a", "A"))
@@ -89,8 +91,8 @@ async def start_from_revision(stage: Stage) -> None:
     revision = first["metadata"]["resourceVersion"]
     selector = f"{_LABEL}=from-revision"
     async with maps.watch(labelSelector=selector, resourceVersion=revision) as watch:
-        await watch.expect("MODIFIED", lambda obj: obj["data"][_STEP] == "2")
-        await watch.expect("DELETED", lambda obj: obj["data"][_STEP] == "2")
+        await watch.expect("MODIFIED", _at("2"))
+        await watch.expect("DELETED", _at("2"))
 
 
 @case(
@@ -105,13 +107,13 @@ async def restart_watch(stage: Stage) -> None:
         await maps.create(_labelled("closed-and-restarted", "closed-and-restarted"))
         await _mutate(maps, "closed-and-restarted", "1")
         await watch.expect("ADDED")
-        last = await watch.expect("MODIFIED", lambda obj: obj["data"][_STEP] == "1")
+        last = await watch.expect("MODIFIED", _at("1"))
     await _mutate(maps, "closed-and-restarted", "2")
     revision = last["metadata"]["resourceVersion"]
     async with maps.watch(labelSelector=selector, resourceVersion=revision) as watch:
         await maps.delete("closed-and-restarted")
-        await watch.expect("MODIFIED", lambda obj: obj["data"][_STEP] == "2")
-        await watch.expect("DELETED", lambda obj: obj["data"][_STEP] == "2")
+        await watch.expect("MODIFIED", _at("2"))
+        await watch.expect("DELETED", _at("2"))
 
 
 @case(
@@ -121,23 +123,22 @@ async def restart_watch(stage: Stage) -> None:
 async def label_changed(stage: Stage) -> None:
     """An object that no longer matches is told as deleted, and as added when it does again."""
     maps = stage.config_maps
-
     selector = f"{_LABEL}=label-changed-and-restored"
     async with maps.watch(labelSelector=selector) as watch:
         await maps.create(_labelled("label-changed", "label-changed-and-restored"))
         await _mutate(maps, "label-changed", "1")
         await maps.update("label-changed", _relabel("wrong-value"))
         await watch.expect("ADDED")
-        await watch.expect("MODIFIED", lambda obj: obj["data"][_STEP] == "1")
-        await watch.expect("DELETED", lambda obj: obj["data"][_STEP] == "1")
+        await watch.expect("MODIFIED", _at("1"))
+        await watch.expect("DELETED", _at("1"))
         await _mutate(maps, "label-changed", "2")
         await watch.nothing(within_s=_SILENCE_S)
         await maps.update("label-changed", _relabel("label-changed-and-restored"))
         await _mutate(maps, "label-changed", "3")
         await maps.delete("label-changed")
-        await watch.expect("ADDED", lambda obj: obj["data"][_STEP] == "2")
-        await watch.expect("MODIFIED", lambda obj: obj["data"][_STEP] == "3")
-        await watch.expect("DELETED", lambda obj: obj["data"][_STEP] == "3")
+        await watch.expect("ADDED", _at("2"))
+        await watch.expect("MODIFIED", _at("3"))
+        await watch.expect("DELETED", _at("3"))
 
 
 @case(

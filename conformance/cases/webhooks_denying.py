@@ -120,17 +120,9 @@ async def deny_custom(stage: Stage) -> None:
         custom = await custom_resource(stage, group, "E2eTest", scope="Namespaced")
         resource = custom.resource
         operations = ("CREATE", "UPDATE", "DELETE")
-        await register(
-            stage,
-            "Validating",
-            hook(
-                stage,
-                webhooks,
-                "deny-custom.k8s.io",
-                "/custom-resource",
-                rule(custom.plural, *operations, group=group),
-            ),
-        )
+        rules = rule(custom.plural, *operations, group=group)
+        denying = hook(stage, webhooks, "deny-custom.k8s.io", "/custom-resource", rules)
+        await register(stage, "Validating", denying)
         message = "the custom resource contains unwanted data"
         await until_denied(stage, resource, _map("cr-1"), message)
         await resource.create(_map("cr-2", "webhook-allow"))
@@ -139,17 +131,7 @@ async def deny_custom(stage: Stage) -> None:
         # One from before the webhook, which forbids its deletion.
         await configurations(stage, "Validating").delete(stage.unique)
         await eventually("it can be spoilt", lambda: resource.patch("cr-2", bad))
-        await register(
-            stage,
-            "Validating",
-            hook(
-                stage,
-                webhooks,
-                "deny-custom.k8s.io",
-                "/custom-resource",
-                rule(custom.plural, *operations, group=group),
-            ),
-        )
+        await register(stage, "Validating", denying)
         await until_denied(stage, resource, _map("cr-3"), message)
         await refused("", resource.delete("cr-2"), containing=message)
         good = {"data": {"webhook-e2e-test": "webhook-allow"}}
@@ -282,60 +264,3 @@ async def collection(stage: Stage) -> None:
         await until_denied(stage, stage.config_maps, _map("bad"), _MAPS_DENIED)
         await resource.delete_all(selector)
         await until_allowed(stage, stage.config_maps, _map("bad"))
-
-
-def _conditions(*expressions: str) -> list[JsonObject]:
-    return [
-        {"name": f"expression-{number}", "expression": text}
-        for number, text in enumerate(expressions, start=1)
-    ]
-
-
-async def check_conditions(stage: Stage, word: str) -> None:
-    """Demand that conditions are kept as written, and as updated."""
-    async with serve_webhooks(stage) as webhooks:
-        first = _conditions("object.metadata.namespace == 'production'", "1 == 1")
-        some: Any = {"matchConditions": first}
-        path = "/always-deny"
-        created = await register(
-            stage, word, hook(stage, webhooks, "conditions.k8s.io", path, rule("pods"), **some)
-        )
-        same(created["webhooks"][0]["matchConditions"], first, "conditions created")
-        more = _conditions("object.metadata.namespace == 'production'", "1 == 1", "2 == 2")
-
-        def change(obj: JsonObject) -> None:
-            obj["webhooks"][0]["matchConditions"] = more
-
-        resource = configurations(stage, word)
-        updated = await resource.update(stage.unique, change)
-        same(updated["webhooks"][0]["matchConditions"], more, "conditions updated")
-        gotten = await resource.get(stage.unique)
-        same(gotten["webhooks"][0]["matchConditions"], more, "conditions gotten")
-
-
-async def check_bad_conditions(stage: Stage, word: str) -> None:
-    """Demand that a condition that does not compile is refused."""
-    async with serve_webhooks(stage) as webhooks:
-        some: Any = {"matchConditions": _conditions("... [] bad expression")}
-        bad = hook(stage, webhooks, "conditions.k8s.io", "/always-deny", rule("pods"), **some)
-        await refused("Invalid", register(stage, word, bad), containing="compilation failed")
-
-
-@case(
-    f"{_SPEC} should be able to create and update validating webhook configurations with match "
-    "conditions [Conformance]",
-    local=True,
-)
-async def conditions(stage: Stage) -> None:
-    """Conditions of a validating webhook."""
-    await check_conditions(stage, "Validating")
-
-
-@case(
-    f"{_SPEC} should reject validating webhook configurations with invalid match conditions "
-    "[Conformance]",
-    local=True,
-)
-async def bad_conditions(stage: Stage) -> None:
-    """What is no condition."""
-    await check_bad_conditions(stage, "Validating")

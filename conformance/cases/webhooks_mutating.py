@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from conformance.cases.webhooks_denying import check_bad_conditions, check_conditions
 from conformance.checks import CaseFailed, check, eventually, has, same
 from conformance.custom import Custom, custom_resource, definitions, version
 from conformance.registry import case
@@ -16,7 +15,7 @@ from conformance.webhook_configs import (
     hook,
     register,
     rule,
-    until_allowed,
+    to_mutate,
     until_mutated,
 )
 from conformance.webhook_server import Webhooks, serve_webhooks
@@ -28,10 +27,6 @@ _ALL: Final = {
     "mutation-stage-1": "yes",
     "mutation-stage-2": "yes",
 }
-
-
-def _start(name: str) -> JsonObject:
-    return {"metadata": {"name": name}, "data": {"mutation-start": "yes"}}
 
 
 def _two_stages(
@@ -49,7 +44,7 @@ async def config_maps(stage: Stage) -> None:
     async with serve_webhooks(stage) as webhooks:
         hooks = _two_stages(stage, webhooks, "/mutating-configmaps", rule("configmaps"))
         await register(stage, "Mutating", *hooks)
-        wanted = _start("to-be-mutated")
+        wanted = to_mutate("to-be-mutated")
         created = await until_mutated(stage, stage.config_maps, wanted, "mutation-stage-2")
         same(created["data"], _ALL, "data after both webhooks")
 
@@ -108,7 +103,7 @@ async def _wait_in_force(stage: Stage, webhooks: Webhooks) -> None:
     """Wait until a configuration that is newer than the others counts."""
     stages = hook(stage, webhooks, "marker.k8s.io", "/mutating-configmaps", rule("configmaps"))
     await register(stage, "Mutating", stages, name=f"marker-{stage.unique}")
-    await until_mutated(stage, stage.config_maps, _start("marker"), "mutation-stage-1")
+    await until_mutated(stage, stage.config_maps, to_mutate("marker"), "mutation-stage-1")
 
 
 async def _custom(stage: Stage, *versions: JsonObject) -> Custom:
@@ -124,7 +119,7 @@ async def custom_resources(stage: Stage) -> None:
         rules = rule(custom.plural, group=custom.group)
         hooks = _two_stages(stage, webhooks, "/mutating-custom-resource", rules)
         await register(stage, "Mutating", *hooks)
-        wanted = _start("cr-instance-1")
+        wanted = to_mutate("cr-instance-1")
         created = await until_mutated(stage, custom.resource, wanted, "mutation-stage-2")
         same(created["data"], _ALL, "data after both webhooks")
 
@@ -142,7 +137,7 @@ async def pruning(stage: Stage) -> None:
         rules = rule(custom.plural, group=custom.group)
         hooks = _two_stages(stage, webhooks, "/mutating-custom-resource", rules)
         await register(stage, "Mutating", *hooks)
-        wanted = _start("cr-instance-1")
+        wanted = to_mutate("cr-instance-1")
         created = await until_mutated(stage, custom.resource, wanted, "mutation-stage-1")
         same(created["data"], dict.fromkeys(properties, "yes"), "data after webhooks and pruning")
 
@@ -162,7 +157,7 @@ async def stored_version(stage: Stage) -> None:
         ]
         hooks = _two_stages(stage, webhooks, "/mutating-custom-resource", *rules)
         await register(stage, "Mutating", *hooks)
-        await until_mutated(stage, custom.resource, _start("marker"), "mutation-stage-1")
+        await until_mutated(stage, custom.resource, to_mutate("marker"), "mutation-stage-1")
         await custom.resource.create({"metadata": {"name": "cr-instance-1"}, "data": {}})
         patch = [
             {"op": "replace", "path": f"/spec/versions/{number}/storage", "value": bool(number)}
@@ -187,18 +182,18 @@ async def change(stage: Stage) -> None:
         await register(
             stage, "Mutating", hook(stage, webhooks, "add.k8s.io", path, rule("configmaps"))
         )
-        await until_mutated(stage, stage.config_maps, _start("map"), key)
+        await until_mutated(stage, stage.config_maps, to_mutate("map"), key)
         resource = configurations(stage, "Mutating")
 
         def only_updates(obj: JsonObject) -> None:
             obj["webhooks"][0]["rules"][0]["operations"] = ["UPDATE"]
 
         await resource.update(stage.unique, only_updates)
-        await until_mutated(stage, stage.config_maps, _start("map"), key, mutated=False)
+        await until_mutated(stage, stage.config_maps, to_mutate("map"), key, mutated=False)
         where = "/webhooks/0/rules/0/operations"
         patch: Any = [{"op": "replace", "path": where, "value": ["CREATE"]}]
         await resource.patch(stage.unique, patch, JSON_PATCH)
-        await until_mutated(stage, stage.config_maps, _start("map"), key)
+        await until_mutated(stage, stage.config_maps, to_mutate("map"), key)
 
 
 @case(f"{_SPEC} listing mutating webhooks should work [Conformance]", local=True)
@@ -212,43 +207,6 @@ async def collection(stage: Stage) -> None:
             await register(stage, "Mutating", adding, name=name, labels={"e2e": stage.unique})
         resource, selector = configurations(stage, "Mutating"), f"e2e={stage.unique}"
         same(len(await resource.items(labelSelector=selector)), 10, "configurations")
-        await until_mutated(stage, stage.config_maps, _start("map"), key)
+        await until_mutated(stage, stage.config_maps, to_mutate("map"), key)
         await resource.delete_all(selector)
-        await until_mutated(stage, stage.config_maps, _start("map"), key, mutated=False)
-
-
-@case(
-    f"{_SPEC} should be able to create and update mutating webhook configurations with match "
-    "conditions [Conformance]",
-    local=True,
-)
-async def conditions(stage: Stage) -> None:
-    """Conditions of a mutating webhook."""
-    await check_conditions(stage, "Mutating")
-
-
-@case(
-    f"{_SPEC} should reject mutating webhook configurations with invalid match conditions "
-    "[Conformance]",
-    local=True,
-)
-async def bad_conditions(stage: Stage) -> None:
-    """What is no condition."""
-    await check_bad_conditions(stage, "Mutating")
-
-
-@case(f"{_SPEC} should mutate everything except 'skip-me' configmaps [Conformance]", local=True)
-async def skip_me(stage: Stage) -> None:
-    """A condition spares one name."""
-    async with serve_webhooks(stage) as webhooks:
-        some: Any = {
-            "matchConditions": [
-                {"name": "skip-me", "expression": "object.metadata.name != 'skip-me'"}
-            ]
-        }
-        path = "/mutating-configmaps"
-        adding = hook(stage, webhooks, "add.k8s.io", path, rule("configmaps"), **some)
-        await register(stage, "Mutating", adding)
-        await until_mutated(stage, stage.config_maps, _start("not-me"), "mutation-stage-1")
-        spared = await until_allowed(stage, stage.config_maps, _start("skip-me"))
-        same(spared["data"], {"mutation-start": "yes"}, "data of the one that is spared")
+        await until_mutated(stage, stage.config_maps, to_mutate("map"), key, mutated=False)

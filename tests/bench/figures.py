@@ -76,3 +76,8 @@ class Figure:
         if self.ratio_min is None or self.ratio is None:
             return self.is_met
         return self.ratio >= self.ratio_min
+
+
+def at_most(what: str, value: float, unit: str, most: float) -> Figure:
+    """Return a figure that is not to be larger."""
+    return Figure(what, value, unit, target=f"≤ {most:g} {unit}", is_met=value <= most)

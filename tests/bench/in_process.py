@@ -27,7 +27,7 @@ from runtime.clock import SystemClock
 from runtime.tasks import TaskScope
 from tests.bench.server import TMPFS
 from ultraplane.config import Config
-from ultraplane.parts import server_settings
+from ultraplane.server_settings import server_settings
 from ultraplane.up import prepare_pki
 
 _READY_S_MAX: Final = 60.0

@@ -5,14 +5,12 @@ It is `memory_at_scale`, which says more; the bar of memory is for a million pod
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from tests.bench.endpoint import Refused
+from tests.bench.children import run_child
 from tests.bench.figures import Figure
 from tests.bench.list_memory import PODS_AT_SCALE
 from tests.bench.scenarios import Scene
@@ -31,13 +29,8 @@ def memory_at_scale(scene: Scene) -> list[Figure]:
     """Measure the memory of running Pods, and gets before and after they are compressed."""
     pods = PODS_OF_BAR if scene.listed_pods >= PODS_AT_SCALE else PODS
     result = Path(scene.directory) / "memory.json"
-    command = [
-        *(sys.executable, "-m", "tests.bench.memory_at_scale"),
-        *("--pods", str(pods), "--rate", str(_RATE), "--json", str(result)),
-    ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
-    if ended.returncode:
-        raise Refused(f"memory_at_scale failed: {ended.stderr[-4000:]}")
+    options = ("--pods", pods, "--rate", _RATE, "--json", result)
+    run_child("memory_at_scale", *options, limit_s=_LIMIT_S)
     return figures_of(pods, orjson.loads(result.read_bytes()))
 
 

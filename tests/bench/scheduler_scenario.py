@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from tests.bench.endpoint import Refused
+from tests.bench.children import command_of, run_child
 from tests.bench.figures import Figure
 from tests.bench.processes import Meter
 from tests.bench.scenarios import Scene
@@ -30,7 +30,6 @@ ARRIVAL_P99_S_MAX: Final = 1.0
 _API_NODES: Final = 2_500
 _BACKLOG: Final = 6_000
 _ARRIVING: Final = 3_000
-_CHILD: Final = (sys.executable, "-m", "tests.bench.scheduler_child")
 _LIMIT_S: Final = 90
 
 
@@ -61,7 +60,9 @@ def _through_the_api(directory: Path) -> list[Figure]:
         command = [sys.executable, "-m", "controllers.scheduler", f"--kubeconfig={kubeconfig}"]
         log = (directory / "scheduler.log").open("wb")
         watching = subprocess.Popen(
-            [*_CHILD, "drain", *where, str(_BACKLOG)], stdout=subprocess.PIPE, text=True
+            command_of("scheduler_child", "drain", *where, _BACKLOG),
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             assert watching.stdout is not None
@@ -100,9 +101,4 @@ def _through_the_api(directory: Path) -> list[Figure]:
 
 
 def _child(*arguments: object) -> dict[str, Any]:
-    command = [*_CHILD, *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
-    if ended.returncode:
-        raise Refused(f"{arguments[0]} failed: {ended.stderr}")
-    found: dict[str, Any] = orjson.loads(ended.stdout.splitlines()[-1])
-    return found
+    return run_child("scheduler_child", *arguments, limit_s=_LIMIT_S)[-1]

@@ -7,14 +7,10 @@ the core it is on. Costs are those of the server without sockets, journal and di
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import orjson
-
-from tests.bench.endpoint import Refused
+from tests.bench.children import run_child
 from tests.bench.figures import Figure
 from tests.bench.scenarios import Scene
 
@@ -24,16 +20,12 @@ READ_SIDE_MAX: Final = 0.05
 READ_SIDE: Final = ("fairness", "negotiation", "dispatch")
 """What the read side has every write pass by; compression is only where a type is large."""
 BARRED: Final = frozenset({"create ConfigMap", "create Pod", "merge-patch ConfigMap"})
-_COMMAND: Final = (sys.executable, "-m", "tests.bench.write_costs")
 _LIMIT_S: Final = 600
 
 
 def write_costs(_scene: Scene) -> list[Figure]:
     """Measure writes with and without what is added to them."""
-    ended = subprocess.run(_COMMAND, capture_output=True, timeout=_LIMIT_S, check=False)
-    if ended.returncode:
-        raise Refused(f"write_costs failed: {ended.stderr.decode(errors='replace')[-4000:]}")
-    return figures_of([orjson.loads(line) for line in ended.stdout.splitlines()])
+    return figures_of(run_child("write_costs", limit_s=_LIMIT_S))
 
 
 def figures_of(rows: Sequence[dict[str, Any]]) -> list[Figure]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from apiserver.types.meta import check_string, is_qualified_name
+from apiserver.types.formats import is_qualified_name
+from apiserver.types.meta import check_string
 from kube.cel.conditions import Declarations, Result, compile_condition
 from kube.cel.errors import CompileError
 from kube.field import FieldError, duplicate, invalid, not_supported, required, too_many

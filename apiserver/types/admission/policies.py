@@ -15,14 +15,8 @@ from apiserver.types.admission.rules import (
     match_errors,
     mutating_errors,
 )
-from apiserver.types.formats import is_dns1035_label
-from apiserver.types.meta import (
-    check_string,
-    is_dns1123_subdomain,
-    is_path_segment_name,
-    validate_conditions,
-    validate_label_selector,
-)
+from apiserver.types.formats import is_dns1035_label, is_dns1123_subdomain, is_path_segment_name
+from apiserver.types.meta import check_string, validate_conditions, validate_label_selector
 from kube.cel.conditions import Declarations
 from kube.field import FieldError, duplicate, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject

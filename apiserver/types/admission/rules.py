@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from apiserver.types.meta import (
-    check_string,
-    is_path_segment_name,
-    validate_label_selector,
-)
+from apiserver.types.formats import is_path_segment_name
+from apiserver.types.meta import check_string, validate_label_selector
 from kube.field import FieldError, duplicate, invalid, not_supported, required
 from kube.json_types import JsonObject
 

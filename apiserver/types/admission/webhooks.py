@@ -16,13 +16,8 @@ from apiserver.types.admission.rules import (
     default_rules,
     rule_errors,
 )
-from apiserver.types.formats import is_dns1035_label
-from apiserver.types.meta import (
-    check_string,
-    is_dns1123_subdomain,
-    is_valid_port_num,
-    validate_label_selector,
-)
+from apiserver.types.formats import is_dns1035_label, is_dns1123_subdomain, is_valid_port_num
+from apiserver.types.meta import check_string, validate_label_selector
 from kube.cel.conditions import Declarations
 from kube.field import FieldError, duplicate, invalid, not_supported, required
 from kube.json_types import JsonObject

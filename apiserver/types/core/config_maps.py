@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.types.formats import byte_length, is_config_map_key
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import byte_length, is_config_map_key
 from kube.field import FieldError, forbidden, invalid, too_long
 from kube.json_types import JsonObject
 

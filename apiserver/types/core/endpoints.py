@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.types.addresses import is_valid_ip_legacy
 from apiserver.types.core.service_facts import special_ip_errors
 from apiserver.types.core.service_validation import PROTOCOLS
-from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import (
-    check_string,
+from apiserver.types.formats import (
     is_dns1123_label,
     is_dns1123_subdomain,
     is_qualified_name,
-    is_valid_ip_legacy,
     is_valid_port_num,
 )
+from apiserver.types.hooks import TypeHooks
+from apiserver.types.meta import check_string
 from kube.field import FieldError, invalid, not_supported, required
 from kube.json_types import JsonObject
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import (
+from apiserver.types.formats import (
     byte_length,
-    check_string,
     is_dns1123_subdomain,
     is_qualified_name,
     name_is_dns_subdomain,
     name_is_path_segment,
-    validate_immutable,
-    validate_object_meta,
 )
+from apiserver.types.hooks import TypeHooks
+from apiserver.types.meta import check_string, validate_immutable, validate_object_meta
 from kube.field import FieldError, invalid, required
 from kube.json_types import JsonObject
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from apiserver.types.core.resources import validate_resource_name
+from apiserver.types.formats import is_qualified_name
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import check_string, is_qualified_name
+from apiserver.types.meta import check_string
 from apiserver.types.pods.quantities import nanos
 from apiserver.types.pods.resource_names import (
     allows_overcommit,

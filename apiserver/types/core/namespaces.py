@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.types.formats import is_qualified_name, name_is_dns_label
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import check_string, is_qualified_name, name_is_dns_label
+from apiserver.types.meta import check_string
 from kube.field import FieldError, invalid
 from kube.json_types import JsonObject
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.types.addresses import ip_family, is_valid_cidr_legacy
 from apiserver.types.core.resources import validate_quantity
+from apiserver.types.formats import is_qualified_name, is_valid_label_value
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import (
-    check_string,
-    ip_family,
-    is_qualified_name,
-    is_valid_cidr_legacy,
-    is_valid_label_value,
-)
+from apiserver.types.meta import check_string
 from kube.field import DUPLICATE, FieldError, duplicate, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.types.formats import is_dns1123_label, is_dns1123_subdomain, is_qualified_name
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import (
-    check_string,
-    is_dns1123_label,
-    is_dns1123_subdomain,
-    is_qualified_name,
-    validate_immutable,
-)
+from apiserver.types.meta import check_string, validate_immutable
 from apiserver.types.pods.claim_specs import check_claim_spec
 from apiserver.types.pods.quantities import nanos
 from apiserver.types.pods.resource_names import is_native

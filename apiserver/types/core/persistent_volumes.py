@@ -6,13 +6,9 @@ import posixpath
 from collections.abc import Callable
 from typing import Final
 
+from apiserver.types.formats import is_dns1123_subdomain
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import (
-    FIELD_IMMUTABLE,
-    check_string,
-    is_dns1123_subdomain,
-    validate_immutable,
-)
+from apiserver.types.meta import FIELD_IMMUTABLE, check_string, validate_immutable
 from apiserver.types.pods import storage_volumes as sources
 from apiserver.types.pods.claim_specs import ACCESS_MODES, VOLUME_MODES
 from apiserver.types.pods.paths import check_no_backsteps

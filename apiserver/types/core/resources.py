@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.meta import NOT_NEGATIVE, check_string, is_qualified_name
+from apiserver.types.formats import is_qualified_name
+from apiserver.types.meta import NOT_NEGATIVE, check_string
 from apiserver.types.pods.quantities import is_whole, nanos
 from apiserver.types.pods.resource_names import is_counted, is_standard
 from kube.field import FieldError, invalid

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.addresses import parse_ip_sloppy
+from apiserver.types.addresses import is_valid_ip_legacy, parse_ip_sloppy
 from apiserver.types.core.service_facts import is_headless, needs_health_check, spec_of
 from apiserver.types.core.service_validation import validate
-from apiserver.types.meta import check_string, is_dns1123_subdomain, is_valid_ip_legacy
+from apiserver.types.formats import is_dns1123_subdomain
+from apiserver.types.meta import check_string
 from kube.field import FieldError, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 

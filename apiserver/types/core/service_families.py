@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from apiserver.types.addresses import ip_family
 from apiserver.types.core.service_facts import HEADLESS
 from apiserver.types.core.service_validation import validate_cluster_ips
-from apiserver.types.meta import ip_family
 from kube.field import FieldError, invalid
 from kube.json_types import JsonObject
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.types.addresses import ip_family, is_valid_cidr_legacy, is_valid_ip_legacy
 from apiserver.types.core.service_facts import (
     HEADLESS,
     ROUTED_TYPES,
@@ -13,18 +14,14 @@ from apiserver.types.core.service_facts import (
     spec_of,
     special_ip_errors,
 )
-from apiserver.types.meta import (
-    check_string,
-    ip_family,
+from apiserver.types.formats import (
     is_dns1123_label,
     is_dns1123_subdomain,
     is_qualified_name,
-    is_valid_cidr_legacy,
-    is_valid_ip_legacy,
     is_valid_port_name,
     is_valid_port_num,
-    validate_labels,
 )
+from apiserver.types.meta import check_string, validate_labels
 from kube.field import FieldError, duplicate, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 

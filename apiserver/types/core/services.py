@@ -18,8 +18,8 @@ from apiserver.types.core.service_facts import (
     spec_of,
 )
 from apiserver.types.core.service_validation import validate
+from apiserver.types.formats import name_is_dns_label
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import name_is_dns_label
 from kube.json_types import JsonObject
 
 CLIENT_IP_TIMEOUT_S: Final = 10_800

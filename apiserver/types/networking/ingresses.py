@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.addresses import parse_ip_sloppy
-from apiserver.types.formats import is_path_segment_name
-from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import (
+from apiserver.types.addresses import is_valid_ip_legacy, parse_ip_sloppy
+from apiserver.types.formats import (
     byte_length,
-    check_string,
-    domain_prefixed_path_errors,
     is_dns1123_label,
     is_dns1123_subdomain,
-    is_valid_ip_legacy,
+    is_path_segment_name,
     is_valid_port_name,
     is_valid_port_num,
     is_wildcard_dns1123_subdomain,
-    validate_immutable,
 )
+from apiserver.types.hooks import TypeHooks
+from apiserver.types.meta import check_string, domain_prefixed_path_errors, validate_immutable
 from kube.field import FieldError, forbidden, invalid, not_supported, required, too_long
 from kube.json_types import JsonObject
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from apiserver.types.addresses import parse_cidr_sloppy
+from apiserver.types.addresses import is_valid_cidr_legacy, parse_cidr_sloppy
+from apiserver.types.formats import is_valid_port_name, is_valid_port_num
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import (
-    check_string,
-    is_valid_cidr_legacy,
-    is_valid_port_name,
-    is_valid_port_num,
-    validate_label_selector,
-)
+from apiserver.types.meta import check_string, validate_label_selector
 from kube.field import FieldError, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.addresses import parse_cidr_sloppy
-from apiserver.types.formats import is_path_segment_name
+from apiserver.types.addresses import is_valid_cidr, is_valid_ip, parse_cidr_sloppy
+from apiserver.types.formats import is_dns1123_subdomain, is_path_segment_name
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import (
-    FIELD_IMMUTABLE,
-    check_string,
-    is_dns1123_subdomain,
-    is_valid_cidr,
-    is_valid_ip,
-    validate_immutable,
-)
+from apiserver.types.meta import FIELD_IMMUTABLE, check_string, validate_immutable
 from kube.field import FieldError, invalid, required
 from kube.json_types import JsonObject
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from apiserver.types.formats import name_is_dns_subdomain
 from apiserver.types.hooks import TwinRules, TypeHooks
-from apiserver.types.meta import name_is_dns_subdomain
 from apiserver.types.pods.defaults import default_pod, default_pod_status
 from apiserver.types.pods.pod_spec import validate_pod_create
 from apiserver.types.pods.status import prepare_pod_status, validate_pod_status

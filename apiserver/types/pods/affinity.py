@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from apiserver.types.meta import (
+from apiserver.types.formats import (
     is_dns1123_label,
     is_dns1123_subdomain,
     is_qualified_name,
     is_valid_label_value,
-    validate_label_selector,
 )
+from apiserver.types.meta import validate_label_selector
 from kube.field import FieldError, forbidden, invalid, required
 from kube.json_types import JsonObject
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.meta import (
-    is_dns1123_subdomain,
-    validate_annotations,
-    validate_label_selector,
-    validate_labels,
-)
+from apiserver.types.formats import is_dns1123_subdomain
+from apiserver.types.meta import validate_annotations, validate_label_selector, validate_labels
 from apiserver.types.pods.quantities import nanos
 from kube.field import FieldError, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject

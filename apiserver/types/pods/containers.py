@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
-from apiserver.types.meta import is_dns1123_label, is_valid_port_name, is_valid_port_num
+from apiserver.types.formats import is_dns1123_label, is_valid_port_name, is_valid_port_num
 from apiserver.types.pods.env import check_env, check_env_from
 from apiserver.types.pods.mounts import check_devices, check_mounts
 from apiserver.types.pods.probes import check_lifecycle, check_probes

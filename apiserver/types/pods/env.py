@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import Any, Final
 
-from apiserver.types.meta import (
+from apiserver.types.formats import (
     is_config_map_key,
     is_dns1123_label,
     is_dns1123_subdomain,

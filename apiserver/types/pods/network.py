@@ -6,13 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from apiserver.types.meta import (
-    byte_length,
-    is_dns1123_subdomain,
-    is_valid_ip_legacy,
-    max_length_error,
-    regex_error,
-)
+from apiserver.types.addresses import is_valid_ip_legacy
+from apiserver.types.formats import byte_length, is_dns1123_subdomain, max_length_error, regex_error
 from kube.field import FieldError, forbidden, invalid, not_supported, required, too_long
 from kube.json_types import JsonObject
 from kube.text_cache import text_cache

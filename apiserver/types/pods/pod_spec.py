@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.meta import (
+from apiserver.types.formats import (
     is_dns1123_label,
     is_dns1123_subdomain,
     is_qualified_name,
     range_error,
-    validate_annotations,
-    validate_labels,
 )
+from apiserver.types.meta import validate_annotations, validate_labels
 from apiserver.types.pods import network, scheduling
 from apiserver.types.pods.affinity import check_affinity
 from apiserver.types.pods.annotations import check_annotations, check_profiles_match

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.meta import (
-    NOT_NEGATIVE,
-    is_http_header_name,
-    is_valid_port_name,
-    is_valid_port_num,
-)
+from apiserver.types.formats import is_http_header_name, is_valid_port_name, is_valid_port_num
+from apiserver.types.meta import NOT_NEGATIVE
 from kube.field import FieldError, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 

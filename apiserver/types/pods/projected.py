@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from apiserver.types.meta import is_dns1123_subdomain, validate_label_selector
+from apiserver.types.formats import is_dns1123_subdomain
+from apiserver.types.meta import validate_label_selector
 from apiserver.types.pods.env import check_field_selector, check_resource_selector
 from apiserver.types.pods.paths import check_local_path, check_mode
 from kube.field import OMITTED, FieldError, forbidden, invalid, not_supported, required

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from apiserver.types.meta import is_qualified_name
+from apiserver.types.formats import is_qualified_name
 from kube.text_cache import text_cache
 
 HUGE_PAGES: Final = "hugepages-"

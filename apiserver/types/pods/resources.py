@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from typing import Final, TypeAlias
 
-from apiserver.types.meta import NOT_NEGATIVE, is_dns1123_label, is_qualified_name
+from apiserver.types.formats import is_dns1123_label, is_qualified_name
+from apiserver.types.meta import NOT_NEGATIVE
 from apiserver.types.pods.quantities import is_whole, nanos
 from apiserver.types.pods.resource_names import (
     POD_LEVEL,

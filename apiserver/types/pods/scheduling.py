@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from apiserver.types.meta import (
+from apiserver.types.formats import (
     is_dns1123_label,
     is_dns1123_subdomain,
     is_qualified_name,
     is_valid_label_value,
-    validate_label_selector,
 )
+from apiserver.types.meta import validate_label_selector
 from apiserver.types.pods.affinity import check_label_keys
 from kube.field import FieldError, duplicate, invalid, not_supported, required
 from kube.json_types import JsonObject

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from apiserver.types.meta import is_valid_user_or_group_id
+from apiserver.types.formats import is_valid_user_or_group_id
 from apiserver.types.pods.paths import check_descending_path
 from apiserver.types.pods.windows import check_windows_options
 from kube.field import (

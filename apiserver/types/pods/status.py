@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from apiserver.types.meta import (
-    ip_family,
+from apiserver.types.addresses import ip_family, is_valid_ip_legacy
+from apiserver.types.formats import (
     is_dns1123_subdomain,
     is_qualified_name,
-    is_valid_ip_legacy,
     is_valid_user_or_group_id,
-    validate_immutable,
 )
+from apiserver.types.meta import validate_immutable
 from apiserver.types.pods.update import check_changed_annotations
 from kube.field import FieldError, duplicate, forbidden, invalid, not_supported
 from kube.json_types import JsonObject

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from apiserver.types.meta import is_dns1123_label, range_error
+from apiserver.types.formats import is_dns1123_label, range_error
 from kube.field import FieldError, invalid, not_supported, required
 from kube.json_types import JsonObject
 

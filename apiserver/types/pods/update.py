@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from apiserver.types.meta import range_error
+from apiserver.types.formats import range_error
 from apiserver.types.pods.annotations import check_annotation_changes, check_annotations
 from apiserver.types.pods.difference import describe_difference
 from apiserver.types.pods.pod_spec import validate_pod

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from apiserver.types.meta import is_dns1123_label, is_dns1123_subdomain
+from apiserver.types.formats import is_dns1123_label, is_dns1123_subdomain
 from apiserver.types.pods import storage_volumes
 from apiserver.types.pods.claim_specs import check_claim_template
 from apiserver.types.pods.paths import check_descending_path, check_mode, check_no_backsteps

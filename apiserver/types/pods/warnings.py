@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from apiserver.types.meta import is_dns1123_label
+from apiserver.types.formats import is_dns1123_label
 from apiserver.types.pods.annotations import APP_ARMOR, SECCOMP_CONTAINER, SECCOMP_POD
 from apiserver.types.pods.quantities import is_whole
 from apiserver.types.pods.windows import each_container

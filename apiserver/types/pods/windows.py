@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from apiserver.types.meta import is_dns1123_subdomain
+from apiserver.types.formats import is_dns1123_subdomain
 from kube.field import FieldError, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from apiserver.types.meta import NOT_NEGATIVE, is_valid_percent, validate_label_selector
+from apiserver.types.formats import is_valid_percent
+from apiserver.types.meta import NOT_NEGATIVE, validate_label_selector
 from apiserver.types.pods.pod_spec import check_template
 from apiserver.types.workloads.selectors import SelectorError, is_empty, matches
 from kube.field import FieldError, forbidden, invalid, not_supported, required

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from apiserver.types.formats import is_dns1123_label
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import is_dns1123_label
 from apiserver.types.pods.defaults import default_pod_template
 from apiserver.types.workloads.counts import check_counts
 from apiserver.types.workloads.job_spec import check_job_spec

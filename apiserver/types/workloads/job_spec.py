@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Final
 
-from apiserver.types.meta import (
-    byte_length,
-    domain_prefixed_path_errors,
-    is_qualified_name,
-)
+from apiserver.types.formats import byte_length, is_qualified_name
+from apiserver.types.meta import domain_prefixed_path_errors
 from apiserver.types.pods.pod_spec import check_template
 from apiserver.types.workloads.counts import check_counts
 from apiserver.types.workloads.indexes import IndexesError, count_indexes

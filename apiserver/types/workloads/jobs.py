@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
+from apiserver.types.formats import is_dns1123_label
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import is_dns1123_label, validate_label_selector
+from apiserver.types.meta import validate_label_selector
 from apiserver.types.pods.defaults import default_pod_template
 from apiserver.types.pods.warnings import template_warnings
 from apiserver.types.workloads.counts import (

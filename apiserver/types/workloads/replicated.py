@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from apiserver.types.formats import is_dns1123_label
 from apiserver.types.hooks import TypeHooks
-from apiserver.types.meta import is_dns1123_label
 from apiserver.types.pods.defaults import default_pod_template
 from apiserver.types.pods.warnings import template_warnings
 from apiserver.types.workloads.counts import (

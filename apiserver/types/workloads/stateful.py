@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from apiserver.types.formats import name_is_dns_label, name_is_dns_subdomain
 from apiserver.types.hooks import TypeHooks
 from apiserver.types.meta import (
-    name_is_dns_label,
-    name_is_dns_subdomain,
     validate_annotations,
     validate_immutable,
     validate_labels,

@@ -14,9 +14,10 @@ from journal.main import limits_for
 from runtime.clock import SystemClock
 from ultraplane.config import Config
 from ultraplane.config_reader import load_config
-from ultraplane.parts import part_environment, server_settings, server_url
+from ultraplane.parts import part_environment, server_url
 from ultraplane.pki import locate_pki
 from ultraplane.run_state import RunState, read_state, write_state
+from ultraplane.server_settings import server_settings
 from ultraplane.supervisor import Limits, Phase, ProcessSpec, ProcessState, in_order
 from ultraplane.up import PortInUse, free_port, prepare, process_age_s
 

@@ -27,8 +27,8 @@ from ultraplane import snapshot_commands, snapshot_restore, snapshot_save
 from ultraplane.config import Config
 from ultraplane.config_reader import load_config
 from ultraplane.files import DirectoryLock
-from ultraplane.parts import encryption_copy, settings_path, write_server_settings
 from ultraplane.pki import PkiPlan, ensure_pki
+from ultraplane.server_settings import encryption_copy, settings_path, write_server_settings
 from ultraplane.snapshot_restore import read_status, restore_snapshot, verify_snapshot
 from ultraplane.snapshot_save import Saved, save_snapshot
 from ultraplane.snapshot_work import SnapshotUseless, load_keys
