@@ -168,7 +168,7 @@ class Router:
         if handler is None or (exchange.method == "HEAD" and target.subresource != PROXY):
             raise no_method(exchange, target, verb)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
-            negotiate(exchange.accept)
+            exchange.media = negotiate(exchange.accept)
         return handler
 
     async def _run_in_time(
