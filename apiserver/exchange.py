@@ -35,6 +35,7 @@ from apiserver.compression import (
 )
 from apiserver.warning_headers import warning_headers
 from kube import status as st
+from kube.media import MediaType
 from kube.text_cache import LARGE_BODY_BYTES, note_large_body
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -111,6 +112,7 @@ class Exchange:
         impersonation: Impersonate-… headers, names shortened by that, in their order.
         user: who asks, set by authentication.
         asker: who asks in the name of `user`, None where that is the same.
+        media: what its Accept asks for, once that was looked at.
         is_large: whether the body that was read is (apiserver.aside).
         warnings: texts for Warning headers, in order, without repeats.
         annotations: for the request's audit events.
@@ -138,6 +140,7 @@ class Exchange:
         "headers",
         "impersonation",
         "is_large",
+        "media",
         "method",
         "path",
         "scope",
@@ -160,6 +163,7 @@ class Exchange:
         self.user_agent = self.accept_encoding = b""
         self.user: Any = None
         self.asker: Any = None
+        self.media: MediaType | None = None
         self.is_large = self.gzips_parts = False
         self.impersonation: Sequence[tuple[bytes, bytes]] = ()
         self.warnings: list[str] = []

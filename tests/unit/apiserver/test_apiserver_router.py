@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apiserver import router as router_module
+from apiserver import plans
 from apiserver.authn import Authenticator
 from apiserver.authz import Authorizer
 from apiserver.exchange import _parse_known, parse_query
@@ -66,13 +66,14 @@ def test_made_up_subresources_are_not_remembered() -> None:
             assert await _ask(router, path) == 403
 
     asyncio.run(run())
-    assert len(router._series) == 1
+    assert len(router._plans._series) == 1
+    assert not router._plans._alike
 
 
 def test_plans_of_creates_are_remembered_by_short_paths_up_to_a_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(router_module, "_PLANS_MAX", 3)
+    monkeypatch.setattr(plans, "_PLANS_MAX", 3)
     router = _router()
 
     async def run() -> None:
@@ -81,7 +82,7 @@ def test_plans_of_creates_are_remembered_by_short_paths_up_to_a_number(
         assert await _ask(router, f"/api/v1/namespaces/{'a' * 60_000}/pods", "POST") == 403
 
     asyncio.run(run())
-    assert [plan.target.namespace for plan in router._creates.values()] == ["a2", "a3", "a4"]
+    assert [plan.target.namespace for plan in router._plans._creates.values()] == ["a2", "a3", "a4"]
 
 
 def test_long_queries_are_not_remembered() -> None:
