@@ -8,16 +8,23 @@ from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
+from apiserver.exposition import Family, labels_text
 from apiserver.histograms import LATENCY_BOUNDS_S, cumulative
 from storage.txn import ABSENT, KeyedOp, Put
 
 _SERIES_MAX: Final = 5000
+_LABELS: Final = ("operation", "group", "resource")
+_DURATION: Final = "etcd_request_duration_seconds"
+_DURATION_TEXT: Final = "Seconds from a commit's append to its outcome."
+_REQUESTS, _REQUESTS_TEXT = "etcd_requests", "Commits."
+_ERRORS, _ERRORS_TEXT = "etcd_request_errors", "Commits that failed."
 
 
 class _Commits:
-    __slots__ = ("counts", "failures", "sum_s")
+    __slots__ = ("counts", "failures", "labels", "sum_s")
 
-    def __init__(self) -> None:
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self.labels = labels_text(_LABELS, labels)
         self.counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
         self.sum_s = 0.0
         self.failures = 0
@@ -43,7 +50,7 @@ class CommitMetrics:
         key = (operation, op.resource)
         series = self._series.get(key)
         if series is None:
-            series = _Commits()
+            series = _Commits(_values(key))
             if len(self._series) < _SERIES_MAX:
                 self._series[key] = series
         series.counts[bisect_left(LATENCY_BOUNDS_S, duration_s)] += 1
@@ -51,21 +58,39 @@ class CommitMetrics:
         return series
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families."""
-        labels = ["operation", "group", "resource"]
-        took = HistogramMetricFamily(
-            "etcd_request_duration_seconds",
-            "Seconds from a commit's append to its outcome.",
-            labels=labels,
-        )
-        count = CounterMetricFamily("etcd_requests", "Commits.", labels=labels)
-        errors = CounterMetricFamily("etcd_request_errors", "Commits that failed.", labels=labels)
-        for (operation, storage), series in self._series.items():
-            group, _, resource = storage.rpartition("/")
-            values = [operation, group, resource]
+        """Yield the families, for another worker to add to its own."""
+        took = HistogramMetricFamily(_DURATION, _DURATION_TEXT, labels=_LABELS)
+        count = CounterMetricFamily(_REQUESTS, _REQUESTS_TEXT, labels=_LABELS)
+        errors = CounterMetricFamily(_ERRORS, _ERRORS_TEXT, labels=_LABELS)
+        for key, series in self._series.items():
+            values = _values(key)
             took.add_metric(values, cumulative(LATENCY_BOUNDS_S, series.counts), series.sum_s)
             count.add_metric(values, sum(series.counts))
             errors.add_metric(values, series.failures)
         yield took
         yield count
         yield errors
+
+    def lines(self) -> Iterator[str]:
+        """Yield the same as text."""
+        all_series = self._series.values()
+        yield _TOOK.head
+        for one in all_series:
+            yield from _TOOK.histogram(one.labels, one.counts, one.sum_s)
+        yield _COUNT.head
+        for one in all_series:
+            yield _COUNT.counter(one.labels, sum(one.counts))
+        yield _FAILED.head
+        for one in all_series:
+            yield _FAILED.counter(one.labels, one.failures)
+
+
+_TOOK: Final = Family(_DURATION, _DURATION_TEXT, "histogram", LATENCY_BOUNDS_S)
+_COUNT: Final = Family(f"{_REQUESTS}_total", _REQUESTS_TEXT, "counter")
+_FAILED: Final = Family(f"{_ERRORS}_total", _ERRORS_TEXT, "counter")
+
+
+def _values(key: tuple[str, str]) -> tuple[str, ...]:
+    operation, storage = key
+    group, _, resource = storage.rpartition("/")
+    return (operation, group, resource)

@@ -1,13 +1,15 @@
 """Figures about requests, under upstream's metric names; a request costs two dictionary updates.
 
-prometheus-client renders them: its own counters cost more per observation than we have to spend, so
-plain dictionaries are filled here and handed over by a collector when someone asks.
+Counters of prometheus-client cost more per observation than we have to spend, so plain dictionaries
+are filled here and read when someone asks. It renders what has few lines; the large families are
+written by `exposition.py`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,11 +23,18 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from apiserver.commit_metrics import CommitMetrics
+from apiserver.exposition import Family, labels_text
 from apiserver.histograms import FINE_BOUNDS_S, LATENCY_BOUNDS_S, coarse, cumulative
 from apiserver.metrics_merge import export
 
 _SERIES_MAX: Final = 20_000
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+_TOTAL, _TOTAL_TEXT = "apiserver_request_total", "Requests by verb, resource and code."
+_DURATION: Final = "apiserver_request_duration_seconds"
+_DURATION_TEXT: Final = "Seconds from a request's headers to the end of its answer."
+_COMPONENT: Final = "apiserver"
 
 
 class RequestLabels(NamedTuple):
@@ -39,19 +48,26 @@ class RequestLabels(NamedTuple):
     scope: str
 
 
+_DURATION_LABELS: Final = (*RequestLabels._fields, "component")
+_TOTAL_LABELS: Final = (*_DURATION_LABELS, "code")
+_REQUESTS: Final = Family(_TOTAL, _TOTAL_TEXT, "counter")
+_TOOK: Final = Family(_DURATION, _DURATION_TEXT, "histogram", LATENCY_BOUNDS_S)
+
+
 class Series:
     """The requests of one set of labels.
 
     Attributes:
-        labels: what they have in common.
+        labels: what they have in common; text: as it stands in lines.
         totals: how many were answered, by status code.
         counts, sum_s: a histogram of how long that took, by `FINE_BOUNDS_S`.
     """
 
-    __slots__ = ("counts", "labels", "sum_s", "totals")
+    __slots__ = ("counts", "labels", "sum_s", "text", "totals")
 
     def __init__(self, labels: RequestLabels) -> None:
         self.labels = labels
+        self.text = labels_text(_DURATION_LABELS, (*labels, _COMPONENT))
         self.totals: dict[int, int] = {}
         self.counts = [0] * (len(FINE_BOUNDS_S) + 1)
         self.sum_s = 0.0
@@ -104,39 +120,44 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
-        return generate_latest(self._registry)
+        lines = "".join(chain(self._lines(), self.commits.lines()))
+        return lines.encode() + generate_latest(self._registry)
 
     def export(self) -> bytes:
         """Return all metrics for another worker to add to its own."""
-        return export(self._registry.collect())
+        large = (self._collect_requests(), self.commits.collect())
+        return export(chain(*large, self._registry.collect()))
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the metric families: prometheus-client's collector interface."""
-        names = [*RequestLabels._fields, "component", "code"]
-        total = CounterMetricFamily(
-            "apiserver_request_total", "Requests by verb, resource and code.", labels=names
-        )
-        seen = [series for series in self._series.values() if series.totals]
-        for series in seen:
-            for code, count in series.totals.items():
-                total.add_metric([*series.labels, "apiserver", str(code)], count)
-        yield total
-        duration = HistogramMetricFamily(
-            "apiserver_request_duration_seconds",
-            "Seconds from a request's headers to the end of its answer.",
-            labels=[*RequestLabels._fields, "component"],
-        )
-        for series in seen:
-            duration.add_metric(
-                [*series.labels, "apiserver"],
-                cumulative(LATENCY_BOUNDS_S, coarse(series.counts)),
-                series.sum_s,
-            )
-        yield duration
-        yield from self.commits.collect()
+        """Yield the families of few lines: prometheus-client's collector interface."""
         yield from self._collect_current()
         for gauge in self.gauges:
             yield from gauge()
+
+    def _seen(self) -> list[Series]:
+        return [series for series in self._series.values() if series.totals]
+
+    def _lines(self) -> Iterator[str]:
+        seen = self._seen()
+        yield _REQUESTS.head
+        for one in seen:
+            for code, count in one.totals.items():
+                yield _REQUESTS.counter(f'code="{code}",{one.text}', count)
+        yield _TOOK.head
+        for one in seen:
+            yield from _TOOK.histogram(one.text, coarse(one.counts), one.sum_s)
+
+    def _collect_requests(self) -> Iterator[Metric]:
+        total = CounterMetricFamily(_TOTAL, _TOTAL_TEXT, labels=_TOTAL_LABELS)
+        took = HistogramMetricFamily(_DURATION, _DURATION_TEXT, labels=_DURATION_LABELS)
+        for one in self._seen():
+            values = (*one.labels, _COMPONENT)
+            for code, count in one.totals.items():
+                total.add_metric((*values, str(code)), count)
+            rows = cumulative(LATENCY_BOUNDS_S, coarse(one.counts))
+            took.add_metric(values, rows, one.sum_s)
+        yield total
+        yield took
 
     def _collect_current(self) -> Iterable[Metric]:
         inflight = GaugeMetricFamily(

@@ -248,7 +248,8 @@ class Tracker:
         return FirstWrites(_shapes, "status") if is_whole else None
 
     def _writer(self, writing: Writing) -> Writer:
-        return Writer(writing.manager, self._version, writing.subresource, writing.now)
+        manager, now, subresource = writing
+        return Writer(manager, self._version, subresource, now)
 
     def created_over(
         self, obj: JsonObject, given: JsonArray, manager: str, now: str

@@ -16,7 +16,7 @@ from kube.quota.pods import totals
 
 _NOT_READY: Final = "node.kubernetes.io/not-ready"
 _NO_SCHEDULE: Final = "NoSchedule"
-_TOPOLOGY: Final = ("topology.k8s.io/zone", "topology.k8s.io/region")
+_TOPOLOGY: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 _OS: Final = "kubernetes.io/os"
 
 
@@ -40,7 +40,10 @@ class TaintNodesByCondition(Plugin):
 
 
 class PodTopologyLabels(Plugin):
-    """A pod learns its node's zone and region: with its binding, or as it is created there."""
+    """A pod learns its node's zone and region: with its binding, or as it is created there.
+
+    What it says of them itself is overwritten; no other labels are copied (KEP-4742).
+    """
 
     name = "PodTopologyLabels"
     mutates = True
@@ -64,7 +67,7 @@ class PodTopologyLabels(Plugin):
             node = obj["spec"].get("nodeName", "")
         copied = self._facts.labels("nodes", "", node, _TOPOLOGY) if node else None
         if copied:
-            obj["metadata"]["labels"] = {**copied, **(obj["metadata"].get("labels") or {})}
+            obj["metadata"]["labels"] = {**(obj["metadata"].get("labels") or {}), **copied}
 
 
 class _PlacedPodValidator(Plugin):

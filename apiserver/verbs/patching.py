@@ -55,6 +55,7 @@ class Patch:
     """A parsed patch, applied to whatever the object is by then.
 
     Attributes:
+        document: parsed.
         names_managers: whether it may be about managedFields.
 
     Raises (at making):
@@ -72,11 +73,11 @@ class Patch:
                 raise st.unsupported_media_type((JSON_PATCH, MERGE_PATCH, *APPLY_TYPES))
             self._struct = builtin_schemas().struct(schema or resource.info.schema_name)
         try:
-            self._document: Any = parse(body, "application/json")
+            self.document: Any = parse(body, "application/json")
         except ValueError as error:
             raise st.bad_request(f"error decoding patch: {error}") from error
         wanted = list if self.kind == JSON_PATCH else dict
-        if not isinstance(self._document, wanted):
+        if not isinstance(self.document, wanted):
             name = "array of operations" if wanted is list else "JSON object"
             raise st.bad_request(f"error decoding patch: the patch must be an {name}")
 
@@ -88,10 +89,10 @@ class Patch:
         """
         if self.kind != JSON_PATCH or options.field_validation == "Ignore":
             return
-        found = unknown_operation_fields(self._document)
+        found = unknown_operation_fields(self.document)
         if found and options.field_validation == "Strict":
             text = f"strict decoding error: {', '.join(found)}"
-            raise _invalid(orjson.dumps(self._document), text)
+            raise _invalid(orjson.dumps(self.document), text)
         for text in found:
             exchange.warn(text)
 
@@ -99,7 +100,7 @@ class Patch:
         """Tell whether, as one of the status, it can be applied to that and metadata alone."""
         if self.kind == JSON_PATCH or self.names_managers:
             return False
-        return is_of_status(self._resource, self._document)
+        return is_of_status(self._resource, self.document)
 
     def apply(self, obj: JsonObject) -> Any:
         """Return the patched object; `obj` is used up.
@@ -109,12 +110,12 @@ class Patch:
         """
         match self.kind:
             case "application/json-patch+json":
-                return json_patch(obj, self._document)
+                return json_patch(obj, self.document)
             case "application/merge-patch+json":
-                return merge_patch(obj, self._document)
+                return merge_patch(obj, self.document)
             case _:
                 assert self._struct is not None
-                return strategic_merge(obj, self._document, self._struct)
+                return strategic_merge(obj, self.document, self._struct)
 
 
 async def patch(server: Server, exchange: Exchange, target: Target) -> None:
@@ -137,7 +138,7 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
 
     def produce(record: Record, old: JsonObject) -> JsonObject:
         if is_easy and not _may_be_changed(server, target):
-            made = with_status(resource, old, change.apply)
+            made = with_status(resource, old, change.document, change.apply)
             if made is not None:
                 check_name(made, target.namespace, target.name)
                 return made

@@ -20,11 +20,19 @@ from apiserver.resources import Resource
 from apiserver.types.hooks import Change, TypeHooks, keep_metadata, leave, leave_both
 from kube import status as st
 from kube.json_types import JsonObject
+from kube.schema.compile import builtin_schemas
 from kube.schema.decode import DecodeError, builtin_decoder
 
 _PARTS: Final = frozenset({"metadata", "status"})
 _HARMLESS: Final = (leave_both, keep_metadata)
 """What prepares a new object without changing anything that it may share with the old one."""
+
+
+_NOTHING: Final[JsonObject] = {}
+
+
+class _Unfit(Exception):
+    """A part is not easily told."""
 
 
 def is_of_status(resource: Resource, document: Any) -> bool:
@@ -50,37 +58,53 @@ def _default_of(hooks: TypeHooks) -> Change | None:
 
 
 def with_status(
-    resource: Resource, old: JsonObject, merge: Callable[[JsonObject], Any]
+    resource: Resource, old: JsonObject, document: JsonObject, merge: Callable[[JsonObject], Any]
 ) -> JsonObject | None:
     """Return an object with its status patched; None: the whole has to be looked at.
 
     Args:
         resource: the type, in the request's version; a patch of which `is_of_status`.
         old: the object as it is stored; it is left as it is, and shared.
-        merge: applies the patch.
+        document: of the patch.
+        merge: applies it.
     """
-    metadata = old["metadata"].copy()
+    metadata: JsonObject = old["metadata"].copy()
     metadata.pop("managedFields", None)
-    before: JsonObject = {
-        "kind": old["kind"],
-        "apiVersion": resource.api_version,
-        "metadata": metadata,
-    }
-    if "status" in old:
-        before["status"] = old["status"]
+    before: JsonObject = {"status": old["status"]} if "status" in old else {}
+    given = document.get("metadata", _NOTHING)
+    is_plain = given.__class__ is dict and (not given or _names_uid_alone(given))
+    if is_plain:
+        metadata |= given
+    else:
+        before["metadata"] = metadata
     try:
         merged = merge(orjson.loads(orjson.dumps(before)))
-        decoded = builtin_decoder(resource.info.schema_name).decode(merged)
-    except (DecodeError, st.StatusError):
+        if not is_plain:
+            metadata = _decoded(resource, merged, "metadata")
+        status = _decoded(resource, merged, "status")
+    except (DecodeError, st.StatusError, _Unfit):
         return None
-    if decoded.unknown or merged.get("metadata").__class__ is not dict:
-        return None
-    new = {**old, "apiVersion": resource.api_version, "metadata": merged["metadata"]}
-    if "status" in merged:
-        new["status"] = merged["status"]
-    else:
-        new.pop("status", None)
+    new = {**old, "apiVersion": resource.api_version, "metadata": metadata, "status": status}
     default = _default_of(resource.hooks)
     assert default is not None, "is_of_status has looked"
     default(new)
     return new
+
+
+def _names_uid_alone(metadata: JsonObject) -> bool:
+    """Tell whether a patch says nothing of metadata but which object it is about."""
+    return len(metadata) == 1 and metadata.get("uid").__class__ is str
+
+
+def _decoded(resource: Resource, obj: JsonObject, name: str) -> JsonObject:
+    """Return a part of an object, decoded.
+
+    Raises:
+        DecodeError: it does not fit.
+        _Unfit: it is empty, or has unknown fields.
+    """
+    part: JsonObject | None = obj.get(name)
+    struct = builtin_schemas().struct(resource.info.schema_name).fields[name].type.struct
+    if part and struct is not None and not builtin_decoder(struct.name).decode(part).unknown:
+        return part
+    raise _Unfit

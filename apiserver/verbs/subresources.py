@@ -70,12 +70,13 @@ async def bind(server: Server, exchange: Exchange, target: Target) -> None:
     now = times.format_seconds(int(server.clock.now_s()))
 
     def produce(_record: Record, old: JsonObject) -> JsonObject:
-        new: JsonObject = orjson.loads(orjson.dumps(old))
+        new = pod_parts.unshared(old)
         pod_parts.assign_pod_to_node(new, binding, now)
         return new
 
     binding = await admit(server, exchange, target, binding, options)
     change = Change(server, exchange, pods, produce, options, Part.OWN, admitted=False)
+    change.hides_managers = True
     await change.apply(target.namespace, name)
     success = {
         "kind": "Status",

@@ -91,6 +91,8 @@ class Change:
         admitted: whether admission looks at it: not where it looked at a whole request before.
         subresource: which one is written, where `part` does not say so.
         finish: makes the object of what `produce` gave, once admission has seen that.
+        hides_managers: whether `produce` leaves managedFields as they are, so that they need not be
+            parsed. Of what is tracked here they are not, as far as they need not be.
         shown: what admission sees of an object, where that is not the object itself.
         said: what somebody far away said of the writer, while this went on.
     """
@@ -105,6 +107,7 @@ class Change:
     admitted: bool = True
     subresource: str = ""
     finish: Finish | None = None
+    hides_managers: bool = False
     shown: Callable[[JsonObject], JsonObject] | None = None
     said: dict[Asked, bool] = field(default_factory=dict)
 
@@ -154,8 +157,9 @@ class Change:
             is_alike = is_kept_alike(resource, record)
             record = await bring(resource, record)
         # Custom objects may have any members; others look into managedFields themselves.
-        is_hidden = self.tracks and self.part is not Part.OWN and not resource.info.custom
-        old = hidden(resource, record.body) if is_hidden else orjson.loads(record.body)
+        is_hidden = self.hides_managers or (self.tracks and self.part is not Part.OWN)
+        is_bytes = is_hidden and not resource.info.custom
+        old = hidden(resource, record.body) if is_bytes else orjson.loads(record.body)
         new, claims = await self._new(record, old)
         keep_times(new, old)
         if is_finalized(resource, new, old):

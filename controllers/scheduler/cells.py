@@ -148,15 +148,34 @@ class Cells:
         score = int(scores.max())
         if score == EMPTY:
             return None
+        return self._first(np.flatnonzero(scores == score).tolist(), cursor), score
+
+    def best_of_few(self, offsets: list[int], cursor: int) -> tuple[int, int] | None:
+        """Return what `best` says where all cells are allowed, with less ado for few of them."""
+        score, found = EMPTY, list[int]()
+        for cell, (top, offset) in enumerate(zip(self._tops(), offsets, strict=True)):
+            if top == EMPTY or top + offset < score:
+                continue
+            if top + offset > score:
+                score, found = top + offset, []
+            found.append(cell)
+        return (self._first(found, cursor), score) if score != EMPTY else None
+
+    def _tops(self) -> list[int]:
+        tops: list[int] = self.top[: self.count].tolist()
+        return tops
+
+    def _first(self, cells: list[int], cursor: int) -> int:
+        """Return the first rank from a cursor on, of those on the top levels of some cells."""
         found, nearest = 0, _RANK_MASK + 1
-        for cell in np.flatnonzero(scores == score).tolist():
-            bucket = self._sorted(cell, int(top[cell]))
+        for cell in cells:
+            bucket = self._sorted(cell, int(self.top[cell]))
             at = bisect_left(bucket, cursor)
             rank = bucket[at if at < len(bucket) else 0]
             distance = (rank - cursor) & _RANK_MASK
             if distance < nearest:
                 found, nearest = rank, distance
-        return found, score
+        return found
 
     def _sorted(self, cell: int, level: int) -> list[int]:
         bucket = self._buckets[cell][level]

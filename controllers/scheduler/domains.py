@@ -66,6 +66,7 @@ class Table:
     counted: Bools | None = None
     is_there: Bools | None = None
     own: int = 0
+    _nodes: tuple[Ints, Ints] | None = None
     _least: int | None = None
     _at_least: int = 0
 
@@ -79,6 +80,16 @@ class Table:
         """Return what `values` says of one node."""
         code = self.codes[slot]
         return MISSING if code == ABSENT else int(self.counts[code])
+
+    def nodes_of(self, code: int) -> list[int]:
+        """Return the nodes in a domain."""
+        if self._nodes is None:
+            order = np.argsort(self.codes, kind="stable")
+            self._nodes = order, self.codes[order]
+        order, codes = self._nodes
+        start, end = np.searchsorted(codes, (code, code + 1)).tolist()
+        found: list[int] = order[start:end].tolist()
+        return found
 
     def add_many(self, slots: Ints, amounts: Ints) -> None:
         """Count pods on many nodes, once, at the start."""

@@ -84,6 +84,8 @@ class Shape:
         claims: names of its device claims, None where one is not made yet, empty where none is
             needed; and whether it is made for the pod.
         pod_name, pod_uid: of the pod, if something is made for it alone; else empty.
+        has_pod_terms: whether others must look at this pod's terms.
+        looks_at_itself: whether the pod's own labels matter to where it may be.
     """
 
     number: int
@@ -104,16 +106,14 @@ class Shape:
     claims: tuple[tuple[str | None, bool], ...] = ()
     pod_name: str = ""
     pod_uid: str = ""
+    has_pod_terms: bool = field(init=False)
+    looks_at_itself: bool = field(init=False)
 
-    @property
-    def has_pod_terms(self) -> bool:
-        """Whether others must look at this pod's terms."""
-        return any((*self.affinity, *self.anti))
-
-    @property
-    def looks_at_itself(self) -> bool:
-        """Whether the pod's own labels matter to where it may be."""
-        return self.has_pod_terms or any(one.is_hard for one in self.spreads)
+    def __post_init__(self) -> None:
+        has_terms = any((*self.affinity, *self.anti))
+        object.__setattr__(self, "has_pod_terms", has_terms)
+        is_hard = any(one.is_hard for one in self.spreads)
+        object.__setattr__(self, "looks_at_itself", has_terms or is_hard)
 
 
 class Group(NamedTuple):

@@ -69,7 +69,7 @@ _HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
 _NONE: Final[frozenset[str]] = frozenset()
 _NO_KEYS: Final[dict[str, Any]] = {}
 _BY_KEY: Final = frozenset({Kind.STRUCT, Kind.MAP})
-_SCALARS: Final = frozenset(Kind) - {Kind.ANY, Kind.UNION, Kind.STRUCT, Kind.MAP, Kind.LIST}
+SCALARS: Final = frozenset(Kind) - {Kind.ANY, Kind.UNION, Kind.STRUCT, Kind.MAP, Kind.LIST}
 
 
 def compare(type_: Type, old: Any, new: Any) -> Comparison:
@@ -138,7 +138,7 @@ def _other_values(
         if before is ABSENT:
             return None
         child = type_of_child(type_, name)
-        if child.kind in _SCALARS:
+        if child.kind in SCALARS:
             found[field_element(name)] = MEMBER
             continue
         inner = _other_value(child, before, value)
@@ -206,7 +206,7 @@ def _put_differences(
         if name in passed_over:
             continue
         child = type_of_child(type_, name)
-        if child.kind in _SCALARS:
+        if child.kind in SCALARS:
             parts.put(field_element(name), _ADDED if before is ABSENT else _MODIFIED)
             continue
         found = _compare(child, before, value)

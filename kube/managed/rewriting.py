@@ -23,6 +23,7 @@ from kube.managed.atoms import TypedError, is_atomic
 from kube.managed.compare import ABSENT, changed_values, taken_node
 from kube.managed.elements import field_element
 from kube.managed.entries import UPDATE, UPDATE_MANAGERS_MAX, Identity
+from kube.managed.renewal import changed_part, named_set, renewed_names
 from kube.managed.sets import FieldSet
 from kube.managed.shapes import Shapes, Walk
 from kube.managed.stored import Shape, Stored
@@ -30,11 +31,12 @@ from kube.managed.tracking import Writer, settled, update
 from kube.managed.updater import NOBODYS_METADATA, Updater, Versions
 from kube.schema.model import Kind, Struct, Type
 
-_HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
 _NO_KEYS: Final[JsonObject] = {}
 _TEMPLATES_MAX: Final = 256
 
 
+_Change = tuple[str, Any, Any]
+"""The name of a part of an object, and the part before (ABSENT: it is new) and after."""
 _Names = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 """Of a struct's fields: all, those that stay the same, those that have another value."""
 
@@ -60,19 +62,28 @@ class FirstWrites:
     Args of the constructor:
         shapes: shared by types.
         name: of the part: a top-level field all of which such a write may change.
+
+    Attributes:
+        name: of the part.
     """
 
     def __init__(self, shapes: Shapes, name: str) -> None:
         self._shapes = shapes
-        self._name = name
+        self.name = name
         self._element = field_element(name)
         self._struct: Struct | None = None
         self._templates: dict[_Names, _Template] = {}
 
     def rewritten(
-        self, versions: Versions, old: JsonObject, new: JsonObject, writer: Writer, kept: Stored
+        self, versions: Versions, change: _Change, writer: Writer, kept: Stored
     ) -> bytes | None:
         """Return managedFields with an entry for a writer that has none; None: it is no such write.
+
+        Args:
+            versions: of the type.
+            change: of the part; nothing else differs.
+            writer: who writes.
+            kept: the entries before.
 
         Raises:
             TypedError: an object does not fit its schema.
@@ -82,10 +93,7 @@ class FirstWrites:
         shape = kept.shape
         if shape.found((self, who), lambda: self._first(shape, who)) is None:
             return None
-        if not self._is_alone(old, new, version):
-            return None
-        type_ = versions.type_at(version)
-        text = self._fields(type_, old.get(self._name, ABSENT), new.get(self._name))
+        text = self._fields(versions.type_at(version), change[1], change[2])
         return kept.joined(who, version, writer.now, text) if text else None
 
     def _first(self, shape: Shape, who: Identity) -> int | None:
@@ -98,18 +106,9 @@ class FirstWrites:
             updates += entry.who.operation == UPDATE
         return 0 if updates < UPDATE_MANAGERS_MAX else None
 
-    def _is_alone(self, old: JsonObject, new: JsonObject, version: str) -> bool:
-        """Tell whether nothing else differs that anybody may manage."""
-        if old["apiVersion"] != version or new["apiVersion"] != version:
-            return False
-        if not _is_same(old, new, _HEAD | {self._name}):
-            return False
-        before, after = old.get("metadata") or _NO_KEYS, new.get("metadata") or _NO_KEYS
-        return _is_same(before, after, NOBODYS_METADATA)
-
     def _fields(self, type_: Type, old: Any, new: Any) -> bytes:
         """Return the set of what the write takes, b"" where it takes a closer look."""
-        field = type_.struct.fields.get(self._name) if type_.struct is not None else None
+        field = type_.struct.fields.get(self.name) if type_.struct is not None else None
         is_fit = new.__class__ is dict and new and (old is ABSENT or old.__class__ is dict)
         if field is None or not is_fit:
             return b""
@@ -175,16 +174,6 @@ class FirstWrites:
         return made
 
 
-def _is_same(old: JsonObject, new: JsonObject, passed_over: frozenset[str]) -> bool:
-    for name, value in new.items():
-        before = old.get(name, ABSENT)
-        if before is value or name in passed_over:
-            continue
-        if before.__class__ is not value.__class__ or before != value:
-            return False
-    return old.keys() <= new.keys() or all(name in new or name in passed_over for name in old)
-
-
 def rewrite(
     versions: Versions,
     old: JsonObject,
@@ -242,11 +231,14 @@ def _rewritten(
         TypedError: an object does not fit its schema.
     """
     version, now = writer.version, writer.now
-    if first is not None:
-        after = first.rewritten(versions, old, new, writer, kept)
-        if after is not None:
+    is_alike = old["apiVersion"] == version == new["apiVersion"]
+    part = changed_part(old, new) if is_alike else None
+    if part is not None:
+        change = part, old.get(part, ABSENT), new.get(part)
+        after = _with_part(versions, change, writer, kept, first) if part else None
+        if after != _UNDECIDED:
             return after
-    if old["apiVersion"] == version == new["apiVersion"]:
+    if is_alike:
         taken = changed_values(versions.type_at(version), old, new, NOBODYS_METADATA)
         if taken is not None:
             if not taken:
@@ -264,6 +256,42 @@ def _rewritten(
 
 
 _NOBODY: Final = -2
+_UNDECIDED: Final = b""
+
+
+def _with_part(
+    versions: Versions,
+    change: _Change,
+    writer: Writer,
+    kept: Stored,
+    first: FirstWrites | None,
+) -> bytes | None:
+    """Return entries after one part has changed; None: they stay; b"": it takes a closer look.
+
+    Raises:
+        TypedError: an object does not fit its schema.
+    """
+    own = _owner_in_part(versions, kept.shape, change, writer)
+    if own is not None:
+        is_same = own == _NOBODY or kept.times[own] == writer.now
+        return None if is_same else kept.renewed(own, writer.now)
+    if first is not None and change[0] == first.name:
+        return first.rewritten(versions, change, writer, kept) or _UNDECIDED
+    return _UNDECIDED
+
+
+def _owner_in_part(versions: Versions, shape: Shape, change: _Change, writer: Writer) -> int | None:
+    """Return whose the scalars are that have been given other values, as `_owner` does."""
+    part, before, after = change
+    names = renewed_names(before, after)
+    if not names:
+        return None
+
+    def find() -> int | None:
+        taken = named_set(versions.type_at(writer.version), part, names)
+        return None if taken is None else _owner(versions, shape, taken, writer)
+
+    return shape.found((versions, writer.manager, writer.subresource, part, names), find)
 
 
 def _owner(versions: Versions, shape: Shape, taken: FieldSet, writer: Writer) -> int | None:

@@ -223,15 +223,24 @@ def test_a_new_node_is_not_ready(cluster: Cluster, namespace: str) -> None:
 
 
 def test_a_pod_learns_the_zone_of_its_node(cluster: Cluster, namespace: str, space: str) -> None:
-    node = named(f"zoned-{namespace}")
-    node["metadata"]["labels"] = {"topology.k8s.io/zone": "z1", "other": "x"}
+    name, zone = f"zoned-{namespace}", "topology.kubernetes.io/zone"
+    node = named(name)
+    learnt = {zone: "z1", "topology.kubernetes.io/region": "r1"}
+    node["metadata"]["labels"] = {**learnt, "topology.kubernetes.io/rack": "k", "other": "x"}
     made(cluster, "/api/v1/nodes", node)
     made(cluster, f"{space}/pods", pod("p"))
-    binding = named("p", target={"kind": "Node", "name": f"zoned-{namespace}"})
-    made(cluster, f"{space}/pods/p/binding", binding)
-    labels = cluster.call("GET", f"{space}/pods/p").json["metadata"]["labels"]
-    assert labels["topology.k8s.io/zone"] == "z1"
-    assert "other" not in labels
+    made(cluster, f"{space}/pods/p/binding", named("p", target={"kind": "Node", "name": name}))
+    assert cluster.call("GET", f"{space}/pods/p").json["metadata"]["labels"] == learnt
+    # One that says something else of its zone is corrected, bound or created there.
+    for bound in (True, False):
+        wrong = pod(f"q-{bound}".lower(), "" if bound else name)
+        wrong["metadata"]["labels"] = {zone: "elsewhere", "app": "q"}
+        made(cluster, f"{space}/pods", wrong)
+        path = f"{space}/pods/{wrong['metadata']['name']}"
+        if bound:
+            target = {"kind": "Node", "name": name}
+            made(cluster, f"{path}/binding", named(wrong["metadata"]["name"], target=target))
+        assert cluster.call("GET", path).json["metadata"]["labels"] == {**learnt, "app": "q"}
 
 
 def test_a_running_pod_is_resized_only_as_its_node_says_that_it_can(

@@ -41,6 +41,20 @@ def validate_binding(binding: JsonObject) -> list[FieldError]:
     return errors
 
 
+def unshared(pod: JsonObject) -> JsonObject:
+    """Return a copy of a pod that shares all but what `assign_pod_to_node` changes."""
+    metadata = pod["metadata"].copy()
+    for name in ("annotations", "labels"):
+        if name in metadata:
+            metadata[name] = metadata[name].copy()
+    copied = {**pod, "metadata": metadata, "spec": pod["spec"].copy()}
+    if "status" in pod:
+        status = copied["status"] = pod["status"].copy()
+        if "conditions" in status:
+            status["conditions"] = status["conditions"].copy()
+    return copied
+
+
 def assign_pod_to_node(pod: JsonObject, binding: JsonObject, now: str) -> None:
     """Assign a stored pod to the node that `binding` names, in place.
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controllers.scheduler import contest as contests
 from controllers.scheduler import domains
 from controllers.scheduler.contest import Contest
 from controllers.scheduler.engine import Engine
@@ -164,11 +165,13 @@ def pod_of(template: JsonObject, number: int) -> JsonObject:
     }
 
 
-@pytest.fixture(params=["by code", "by value"], autouse=True)
+@pytest.fixture(params=["by code", "by value", "arrays"], autouse=True)
 def _cells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tell domains apart in cells by what they are, and by what is counted in them."""
-    most = domains.BY_CODE_MAX if request.param == "by code" else 0
+    most = 0 if request.param == "by value" else domains.BY_CODE_MAX
     monkeypatch.setattr(domains, "BY_CODE_MAX", most)
+    if request.param == "arrays":
+        monkeypatch.setattr(contests, "FEW_CELLS", 0)
 
 
 @settings(
@@ -256,3 +259,43 @@ def test_deciding_together_is_deciding_one_by_one(
                 engine.state.place(Placed(f"{number}", f"{number}", slot, shape, group))
         chosen.append(names)
     assert chosen[0] == chosen[1]
+
+
+@st.composite
+def soft_clusters(draw: st.DrawFn) -> tuple[list[JsonObject], list[JsonObject], list[int]]:
+    """A cluster whose pods are told apart by soft spreading alone."""
+    found, kinds, order = draw(clusters())
+    for kind in kinds:
+        spreads = kind["spec"]["topologySpreadConstraints"] or [draw(SPREADS)]
+        kind["spec"]["topologySpreadConstraints"] = [
+            {**one, "whenUnsatisfiable": "ScheduleAnyway"} for one in spreads
+        ]
+        del kind["spec"]["affinity"]
+    return found, kinds, order
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(soft_clusters(), st.integers(0, (1 << 32) - 1))
+def test_few_cells_are_judged_as_many(
+    cluster: tuple[list[JsonObject], list[JsonObject], list[int]], seed: int
+) -> None:
+    found, kinds, order = cluster
+    engine = Engine({DEFAULT_SCHEDULER: Profile()}, seed=seed)
+    for node in found:
+        engine.state.put_node(node)
+    cursor = seed
+    for number, kind in enumerate(order):
+        pod = pod_of(kinds[kind], number)
+        shape, group = engine.shapes.of(pod), engine.shapes.group_of(pod["metadata"])
+        contest = engine.contest(shape, group)
+        picked = []
+        for few_cells in (contests.FEW_CELLS, 0):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(contests, "FEW_CELLS", few_cells)
+                picked.append(contest.pick(cursor))
+        assert picked[0] == picked[1]
+        if picked[0] is not None:
+            slot, cursor = picked[0]
+            engine.state.place(Placed(f"{number}", f"{number}", slot, shape, group))
