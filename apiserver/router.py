@@ -14,9 +14,10 @@ from typing import Final
 from apiserver.aggregation.extensions import Delegated, Extensions
 from apiserver.authn import Authenticator, NotYet
 from apiserver.authz import Attributes, Authorizer
+from apiserver.console.live import LIVE_PATH
 from apiserver.console.pages import PREFIX as CONSOLE
 from apiserver.console.pages import Page
-from apiserver.console.parts import LIVE_PATH, Console
+from apiserver.console.parts import Console
 from apiserver.errors import from_storage_error
 from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
 from apiserver.fairness.gate import LONG_RUNNING, Gate, Refused, Ticket

@@ -1,31 +1,22 @@
 """What the API server is told at its start: one frozen, typed value, read from a file.
 
-The file is JSON, written for each start by whoever runs the server (`ultraplane up` does) from the
-configuration people write; it holds paths of secrets, never secrets. Nothing else in this package
-reads the environment or a configuration file. Every key is required in the file, so that a server
-and a supervisor of different versions find out at once.
+The file (settings_file.py) is written for each start by whoever runs the server (`ultraplane up`
+does) from the configuration people write; it holds paths of secrets, never secrets. Nothing else in
+this package reads the environment or a configuration file.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 STATUS_PATH: Final = "/ultraplane/status"
 """Where `ultraplane status` asks: {"partitions": [{"name", "revision", "state_hash", "objects",
 "bytes", "lag", ...}], "alarms", "journal", "disks", "quotas"}; lag is in records not applied yet;
 bytes are those of the files, of the objects' pages, and of the objects when not compressed;
 state_hash is the same for all replicas at the same revision."""
-
-
-_T = TypeVar("_T")
-
-
-class SettingsError(ValueError):
-    """The settings cannot be understood; the server must not start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,132 +263,3 @@ class ServerSettings:
     def is_mapped(self) -> bool:
         """Whether the replica is kept by other processes, and only mapped by this one."""
         return self.workers > 1 or self.storage.process_per_partition
-
-
-_AUTH_PATHS: Final = ("authentication_file", "authorization_file")
-_PATHS: Final = frozenset(
-    {
-        "data_dir",
-        "memory_dir",
-        "tls_certificate_file",
-        "tls_key_file",
-        "client_ca_file",
-        "token_file",
-        "service_account_key_file",
-        "encryption_config_file",
-        "near_socket",
-        "scheduler_socket",
-        "controllers_socket",
-    }
-)
-
-
-def read_settings(path: Path) -> ServerSettings:
-    """Return the settings in a file.
-
-    Raises:
-        SettingsError: it is no JSON object, or keys are missing or unknown.
-        OSError: it cannot be read.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise SettingsError(f"{path} is no JSON: {error}") from error
-    return decode_settings(content)
-
-
-def decode_settings(content: Any) -> ServerSettings:
-    """Return the settings in a decoded JSON object; the inverse of `encode_settings`.
-
-    Raises:
-        SettingsError: it is no object, or keys are missing or unknown.
-    """
-    values = _checked(content, ServerSettings, "settings")
-    storage = _checked(values["storage"], StorageSettings, "settings.storage")
-    partitions = {name: tuple(types) for name, types in storage["partitions"].items()}
-    values["storage"] = StorageSettings(**{**storage, "partitions": partitions})
-    auth = _checked(values["auth"], AuthSettings, "settings.auth")
-    auth["service_account_key_files"] = tuple(map(Path, auth["service_account_key_files"]))
-    for key in _AUTH_PATHS:
-        auth[key] = auth[key] and Path(auth[key])
-    values["auth"] = AuthSettings(**auth)
-    audit = _checked(values["audit"], AuditSettings, "settings.audit")
-    audit["log_path"] = audit["log_path"] and Path(audit["log_path"])
-    values["audit"] = AuditSettings(**audit)
-    admission = _checked(values["admission"], AdmissionSettings, "settings.admission")
-    for key in ("enable", "disable"):
-        admission[key] = tuple(admission[key])
-    values["admission"] = AdmissionSettings(**admission)
-    values["kubelet"] = _plain_part(values["kubelet"], KubeletSettings, "settings.kubelet")
-    aggregation = values["aggregation"]
-    values["aggregation"] = _plain_part(aggregation, AggregationSettings, "settings.aggregation")
-    for key in _PATHS:
-        if values[key] is not None:
-            values[key] = Path(values[key])
-    return ServerSettings(**values)
-
-
-def encode_settings(settings: ServerSettings) -> dict[str, Any]:
-    """Return `settings` as a JSON object."""
-    content: dict[str, Any] = {}
-    for entry in fields(settings):
-        value = getattr(settings, entry.name)
-        content[entry.name] = str(value) if isinstance(value, Path) else value
-    content["runtime_config"] = dict(settings.runtime_config)
-    content["journal_nats"] = dict(settings.journal_nats)
-    storage = {
-        entry.name: getattr(settings.storage, entry.name) for entry in fields(settings.storage)
-    }
-    storage["quota_objects_of"] = dict(settings.storage.quota_objects_of)
-    storage["partitions"] = {
-        name: list(types) for name, types in settings.storage.partitions.items()
-    }
-    content["storage"] = storage
-    auth = {entry.name: getattr(settings.auth, entry.name) for entry in fields(settings.auth)}
-    auth["service_account_key_files"] = [str(one) for one in auth["service_account_key_files"]]
-    for key in _AUTH_PATHS:
-        auth[key] = auth[key] and str(auth[key])
-    content["auth"] = auth
-    audit = {entry.name: getattr(settings.audit, entry.name) for entry in fields(settings.audit)}
-    audit["log_path"] = audit["log_path"] and str(audit["log_path"])
-    content["audit"] = audit
-    content["admission"] = {
-        "enable": list(settings.admission.enable),
-        "disable": list(settings.admission.disable),
-        "configurations": dict(settings.admission.configurations),
-    }
-    content["kubelet"] = _plain_content(settings.kubelet)
-    content["aggregation"] = _plain_content(settings.aggregation)
-    return content
-
-
-def _plain_part(content: Any, shape: type[_T], where: str) -> _T:
-    """Return a part that holds paths, which are named `..._file`, and tuples of strings only."""
-    values = _checked(content, shape, where)
-    for key, value in values.items():
-        if key.endswith("_file"):
-            values[key] = value and Path(value)
-        else:
-            values[key] = tuple(value)
-    return shape(**values)
-
-
-def _plain_content(part: KubeletSettings | AggregationSettings) -> dict[str, Any]:
-    """Return such a part as a JSON object."""
-    content: dict[str, Any] = {}
-    for entry in fields(part):
-        value = getattr(part, entry.name)
-        content[entry.name] = str(value) if isinstance(value, Path) else value
-        if isinstance(value, tuple):
-            content[entry.name] = list(value)
-    return content
-
-
-def _checked(content: Any, shape: type, where: str) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise SettingsError(f"{where} must be an object")
-    wanted = {entry.name for entry in fields(shape)}
-    missing, unknown = wanted - content.keys(), content.keys() - wanted
-    if missing or unknown:
-        raise SettingsError(f"{where}: missing {sorted(missing)}, unknown {sorted(unknown)}")
-    return dict(content)

@@ -18,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from apiserver.settings import ServerSettings, read_settings
+from apiserver.settings import ServerSettings
+from apiserver.settings_file import read_settings
 
 # mallopt(3)
 _M_TRIM_THRESHOLD: Final = -1

@@ -13,8 +13,8 @@ from apiserver.settings import (
     KubeletSettings,
     ServerSettings,
     StorageSettings,
-    encode_settings,
 )
+from apiserver.settings_file import encode_settings
 from journal.nats_options import NatsOptions, options_to_json
 from ultraplane.access_config import AdmissionSection, AuditSection
 from ultraplane.config import Config

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from apiserver.settings import SettingsError, read_settings
+from apiserver.settings_file import SettingsError, read_settings
 from journal.client import JournalClient
 from journal.disk import Environment, sync_directory
 from journal.engine import Journal

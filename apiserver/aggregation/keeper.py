@@ -38,6 +38,7 @@ from apiserver.proxying.kubelets import show_certificate, unverified_context
 from apiserver.proxying.wire import Address, BackendFailed, Backends
 from apiserver.server import Server
 from apiserver.verbs.update import Change, Part
+from apiserver.wakes import run_wakes
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
@@ -45,7 +46,6 @@ from kube.kinds import Registry
 from runtime.tasks import TaskScope
 from storage.errors import StorageError
 from storage.record import Record
-from storage.watcher import Scope
 
 TICK_S: Final = 1.0
 LOOK_S: Final = 30.0
@@ -53,7 +53,6 @@ REFRESH_S: Final = 60.0
 _RETRY_S_MIN: Final = 1.0
 _GATHER_S: Final = 0.05
 _LOOKS_MAX: Final = 8
-_CAPACITY: Final = 1000
 _log: Final = logging.getLogger(__name__)
 
 
@@ -141,30 +140,15 @@ class AggregationKeeper:
             return
         try:
             async with TaskScope("aggregation") as scope:
-                scope.spawn(self._follow(), name="follow APIServices")
+                following = run_wakes(
+                    self._server.store, self._server.clock, STORAGE, self.wake, TICK_S
+                )
+                scope.spawn(following, name="follow APIServices")
                 scope.spawn(self._keep(scope), name="extensions")
                 if self.is_writer:
                     scope.spawn(self._keep_trust(), name="trust")
         finally:
             self._extensions.endpoints.close()
-
-    async def _follow(self) -> None:
-        """Tell of changes of APIServices."""
-        store, clock = self._server.store, self._server.clock
-        while True:
-            try:
-                revision = store.current_revision(STORAGE)
-                watcher = store.watch(Scope(STORAGE), from_revision=revision, capacity=_CAPACITY)
-                self._changed.set()
-                try:
-                    while True:
-                        await watcher.next_batch()
-                        self._changed.set()
-                finally:
-                    watcher.close()
-            except StorageError as error:
-                _log.info("watching APIServices again: %s", error)
-                await clock.sleep(TICK_S)
 
     async def _keep_trust(self) -> None:
         while True:

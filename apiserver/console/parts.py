@@ -9,7 +9,7 @@ from apiserver.authn import Authenticator
 from apiserver.authz import Authorizer
 from apiserver.console.figures import Figures, Sources, worker_figures
 from apiserver.console.follower import Follower
-from apiserver.console.live import LIVE_PATH, Live
+from apiserver.console.live import Live
 from apiserver.console.pages import Page, load_pages
 from apiserver.exchange import Exchange
 from apiserver.fairness.flows import Flows
@@ -55,6 +55,3 @@ class Console:
 def figures_of(server: Server, flows: Flows) -> Callable[[], bytes]:
     """Return what tells this worker's figures."""
     return lambda: worker_figures(server.metrics, flows)
-
-
-__all__ = ["LIVE_PATH", "Console", "figures_of"]

@@ -9,7 +9,7 @@ have been killed. The first look at a start takes on all that was left.
 
 A definition that is deleted stays until its objects are gone: its creates are refused from the
 write on that marks it, as each create is conditional on the definition too
-(apiserver.custom.companion).
+(apiserver/verbs/bringing.py).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from apiserver.custom.definition import DEFINITIONS, Definition
 from apiserver.custom.served import Served
 from apiserver.custom.writes import NAMES, status_put
 from apiserver.server import Server
+from apiserver.wakes import run_wakes
 from kube import status as st
 from kube import times
 from kube.json_types import JsonObject
 from runtime.tasks import TaskScope
 from storage.errors import StorageError
 from storage.txn import ABSENT, Committed, KeyedOp, Put
-from storage.watcher import Scope
 
 _HEAD: Final = b'{"metadata":{"resourceVersion":"'
 _WAIT_S: Final = 0.5
@@ -43,7 +43,6 @@ _LOOK_S: Final = 2.0
 _RETRY_S: Final = 0.2
 _AGAIN_S: Final = 2.0
 """How long a definition that cannot be written is left alone."""
-_CAPACITY: Final = 1000
 _log: Final = logging.getLogger(__name__)
 
 
@@ -66,7 +65,9 @@ class Steward:
     async def run(self) -> None:
         """Look after definitions, forever."""
         async with TaskScope("custom resource definitions") as scope:
-            scope.spawn(self._follow(), name="follow definitions")
+            store, clock = self._server.store, self._server.clock
+            following = run_wakes(store, clock, DEFINITIONS, self._wake.set, _RETRY_S)
+            scope.spawn(following, name="follow definitions")
             self._cleanup.start(scope)
             while True:
                 await self._look()
@@ -76,26 +77,6 @@ class Steward:
                 except TimeoutError:
                     pass
                 self._wake.clear()
-
-    async def _follow(self) -> None:
-        """Wake up when a definition changes, whoever has written it."""
-        store = self._server.store
-        while True:
-            try:
-                revision = store.current_revision(DEFINITIONS)
-                watcher = store.watch(
-                    Scope(DEFINITIONS), from_revision=revision, capacity=_CAPACITY
-                )
-                self._wake.set()
-                try:
-                    while True:
-                        await watcher.next_batch()
-                        self._wake.set()
-                finally:
-                    watcher.close()
-            except StorageError as error:
-                _log.debug("definitions cannot be followed: %s", error)
-                await self._server.clock.sleep(_RETRY_S)
 
     def _rest_s(self) -> float:
         """Return when to look again: soon where something is left to others, who may be gone."""

@@ -348,7 +348,6 @@ def _named(check: StringCheck) -> NameCheck:
 
 name_is_dns_subdomain: Final[NameCheck] = _named(is_dns1123_subdomain)
 name_is_dns_label: Final[NameCheck] = _named(is_dns1123_label)
-name_is_dns1035_label: Final[NameCheck] = _named(is_dns1035_label)
 name_is_path_segment: Final[NameCheck] = lambda name, prefix: (  # noqa: E731 (untyped bool)
     is_path_segment_prefix(name) if prefix else is_path_segment_name(name)
 )

@@ -8,7 +8,7 @@ from typing import Any, Final
 from apiserver.types.formats import is_valid_percent
 from apiserver.types.meta import NOT_NEGATIVE, validate_label_selector
 from apiserver.types.pods.pod_spec import check_template
-from apiserver.types.workloads.selectors import SelectorError, is_empty, matches
+from apiserver.types.workloads.selectors import is_empty, matches
 from kube.field import FieldError, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 
@@ -129,20 +129,3 @@ def check_immutable(
     now: Any = new.get(name)
     if now != old.get(name):
         errors.append(invalid(f"{path}.{name}", now, "field is immutable"))
-
-
-__all__ = [
-    "SelectorError",
-    "check_at_most_all",
-    "check_available",
-    "check_collisions",
-    "check_counts",
-    "check_immutable",
-    "check_int_or_percent",
-    "check_not_above",
-    "check_running_template",
-    "check_runs_always",
-    "check_selector",
-    "check_selects_template",
-    "int_or_percent",
-]

@@ -11,14 +11,13 @@ from apiserver.types.meta import validate_label_selector
 from apiserver.types.pods.defaults import default_pod_template
 from apiserver.types.pods.warnings import template_warnings
 from apiserver.types.workloads.counts import (
-    SelectorError,
     check_immutable,
     check_selects_template,
 )
 from apiserver.types.workloads.fields import status_successful
 from apiserver.types.workloads.job_spec import check_job_spec
 from apiserver.types.workloads.job_status import validate_job_status
-from apiserver.types.workloads.selectors import matches
+from apiserver.types.workloads.selectors import SelectorError, matches
 from kube.field import FieldError, invalid, required
 from kube.json_types import JsonObject
 

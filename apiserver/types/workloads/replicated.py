@@ -9,7 +9,6 @@ from apiserver.types.hooks import TypeHooks
 from apiserver.types.pods.defaults import default_pod_template
 from apiserver.types.pods.warnings import template_warnings
 from apiserver.types.workloads.counts import (
-    SelectorError,
     check_at_most_all,
     check_available,
     check_collisions,
@@ -23,6 +22,7 @@ from apiserver.types.workloads.counts import (
     int_or_percent,
 )
 from apiserver.types.workloads.fields import status_replicas
+from apiserver.types.workloads.selectors import SelectorError
 from kube.field import FieldError, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 

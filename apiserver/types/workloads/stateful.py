@@ -17,7 +17,6 @@ from apiserver.types.pods.defaults import default_pod_template
 from apiserver.types.pods.volume_defaults import default_claim_spec
 from apiserver.types.pods.warnings import template_warnings
 from apiserver.types.workloads.counts import (
-    SelectorError,
     check_at_most_all,
     check_available,
     check_collisions,
@@ -29,7 +28,7 @@ from apiserver.types.workloads.counts import (
     check_selects_template,
     int_or_percent,
 )
-from apiserver.types.workloads.selectors import is_empty
+from apiserver.types.workloads.selectors import SelectorError, is_empty
 from kube.field import FieldError, forbidden, invalid, not_supported, required
 from kube.json_types import JsonObject
 

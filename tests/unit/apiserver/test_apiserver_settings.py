@@ -12,8 +12,10 @@ from apiserver.settings import (
     AggregationSettings,
     KubeletSettings,
     ServerSettings,
-    SettingsError,
     StorageSettings,
+)
+from apiserver.settings_file import (
+    SettingsError,
     decode_settings,
     encode_settings,
     read_settings,
