@@ -26,7 +26,7 @@ from apiserver.known_paths import KnownPaths
 from apiserver.metrics import RequestLabels, Series
 from apiserver.options import parse_bool
 from apiserver.path_answers import App, PathAnswers
-from apiserver.refusals import no_method, status_of, turn_away, unexpected
+from apiserver.refusals import impossible_name, no_method, status_of, turn_away, unexpected
 from apiserver.resources import COLLECTION_LENGTH_MAX, Target
 from apiserver.server import Server
 from apiserver.verb_table import PROXY, Handler, Verbs
@@ -57,6 +57,7 @@ _COLLECTION_VERBS: Final = {
     "POST": "create",
     "DELETE": "deletecollection",
 }
+_NO_NAMES: Final = frozenset({".", ".."})
 _SHOWN_VERBS: Final = {"create": "POST", "update": "PUT", "": "other"}
 """Metrics name requests by these where upstream does not by the verb."""
 
@@ -214,8 +215,9 @@ class Router:
         """Return what serves the request, if its user may make it; None: somebody must be asked.
 
         Raises:
-            StatusError: 403; 404 or 405, it has no such verb; 406, a write whose answer the
-                client could not read: it must hear so before anything is written.
+            StatusError: 403; 404 or 405, it has no such verb; 400, no object can have this name;
+                406, a write whose answer the client could not read: it must hear so before
+                anything is written.
         """
         if not self._authorizer.check(exchange.user, plan.attributes):
             return None
@@ -226,6 +228,8 @@ class Router:
         target, verb, handler, _, _ = plan
         if handler is None or (exchange.method == "HEAD" and target.subresource != PROXY):
             raise no_method(exchange, target, verb)
+        if "%" in target.name or target.name in _NO_NAMES:
+            raise impossible_name(target.name)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
             negotiate(exchange.accept)
         return handler
