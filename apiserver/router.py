@@ -25,7 +25,7 @@ from apiserver.fairness.requests import WAITING
 from apiserver.known_paths import KnownPaths
 from apiserver.path_answers import App, PathAnswers
 from apiserver.plans import Plan, Plans
-from apiserver.refusals import no_method, status_of, turn_away, unexpected
+from apiserver.refusals import impossible_name, no_method, status_of, turn_away, unexpected
 from apiserver.resources import Target
 from apiserver.server import Server
 from apiserver.verb_table import PROXY, Handler, Verbs
@@ -40,6 +40,7 @@ _access: Final = logging.getLogger("apiserver.access")
 READ_VERBS: Final = frozenset({"get", "list", "watch"})
 _SHORT_READS: Final = frozenset({"get", "list"})
 _TIMED: Final = frozenset({"list", "deletecollection"})
+_NO_NAMES: Final = frozenset({".", ".."})
 
 
 class Router:
@@ -156,8 +157,9 @@ class Router:
         """Return what serves the request, if its user may make it; None: somebody must be asked.
 
         Raises:
-            StatusError: 403; 404 or 405, it has no such verb; 406, a write whose answer the
-                client could not read: it must hear so before anything is written.
+            StatusError: 403; 404 or 405, it has no such verb; 400, no object can have this name;
+                406, a write whose answer the client could not read: it must hear so before
+                anything is written.
         """
         if not self._authorizer.check(exchange.user, plan.attributes):
             return None
@@ -168,6 +170,8 @@ class Router:
         target, verb, handler, _, _ = plan
         if handler is None or (exchange.method == "HEAD" and target.subresource != PROXY):
             raise no_method(exchange, target, verb)
+        if "%" in target.name or target.name in _NO_NAMES:
+            raise impossible_name(target.name)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
             exchange.media = negotiate(exchange.accept)
         return handler
