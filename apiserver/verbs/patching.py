@@ -142,8 +142,11 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
     is_of_status = part is Part.STATUS and change.names_status_alone()
     is_plain = part is Part.MAIN and change.leaves_rest_alone and _is_plain(resource)
 
+    # Of what a large one waits for, while it is looked at aside, admission may come to be part.
+    may_share = (is_of_status or is_plain) and not exchange.is_large
+
     def produce(record: Record, old: JsonObject) -> JsonObject:
-        shares = (is_of_status or is_plain) and not _may_be_changed(server, target)
+        shares = may_share and not _may_be_changed(server, target)
         if is_of_status and shares:
             made = with_status(resource, old, change.document, change.apply)
             if made is not None:
