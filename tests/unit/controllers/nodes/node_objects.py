@@ -46,7 +46,8 @@ def condition(kind: str, status: str, **more: Any) -> dict[str, Any]:
 
 def lease(name: str, renewed: str) -> Told:
     """Return what the watch tells of a lease."""
-    obj = {"metadata": {"name": name}, "spec": {"renewTime": renewed}}
+    metadata = {"name": name, "namespace": "kube-node-lease"}
+    obj = {"metadata": metadata, "spec": {"renewTime": renewed}}
     return Told(Change.MODIFIED, obj, b"")
 
 
