@@ -8,6 +8,7 @@ ASGI server they go through `send`.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import (
     AsyncIterator,
@@ -35,6 +36,7 @@ from apiserver.compression import (
 )
 from apiserver.warning_headers import warning_headers
 from kube import status as st
+from kube.media import MediaType
 from kube.text_cache import LARGE_BODY_BYTES, note_large_body
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -48,6 +50,7 @@ DISCARDED_BYTES_MAX: Final = 16 << 20
 they have sent all, and would find a reset connection in place of the 413."""
 _KNOWN_QUERY_BYTES_MAX: Final = 1024
 _NO_QUERY: Final[Query] = {}
+_BROKEN_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _HEADERS: Final = frozenset(
     {b"accept", b"content-type", b"authorization", b"user-agent", b"accept-encoding"}
 )
@@ -61,8 +64,11 @@ class ClientGone(Exception):
 def parse_query(raw: bytes) -> Query:
     """Return the query's values by name; short ones are shared by requests with the same query.
 
+    As in Go, parts with a semicolon or a broken escape are passed over, and bytes that are no
+    UTF-8 are read as U+FFFD.
+
     Raises:
-        StatusError: 400, it is too long or no UTF-8.
+        StatusError: 400, it is too long.
     """
     # Queries come from anybody: long ones kept by the thousand would take half a GiB.
     return _parse_known(raw) if len(raw) <= _KNOWN_QUERY_BYTES_MAX else _parse(raw)
@@ -71,9 +77,12 @@ def parse_query(raw: bytes) -> Query:
 def _parse(raw: bytes) -> Query:
     if len(raw) > 65_536:
         raise st.bad_request("the query string is longer than 65536 bytes")
+    text = raw.decode(errors="replace")
+    if ";" in text or _BROKEN_ESCAPE.search(text):
+        parts = [part for part in text.split("&") if ";" not in part]
+        text = "&".join(part for part in parts if not _BROKEN_ESCAPE.search(part))
     try:
-        text = raw.decode()
-        return parse_qs(text, keep_blank_values=True, max_num_fields=256, errors="strict")
+        return parse_qs(text, keep_blank_values=True, max_num_fields=256, errors="replace")
     except ValueError as error:
         raise st.bad_request(f"the query string cannot be parsed: {error}") from error
 
@@ -111,6 +120,7 @@ class Exchange:
         impersonation: Impersonate-… headers, names shortened by that, in their order.
         user: who asks, set by authentication.
         asker: who asks in the name of `user`, None where that is the same.
+        media: what its Accept asks for, once that was looked at.
         is_large: whether the body that was read is (apiserver.aside).
         warnings: texts for Warning headers, in order, without repeats.
         annotations: for the request's audit events.
@@ -138,6 +148,7 @@ class Exchange:
         "headers",
         "impersonation",
         "is_large",
+        "media",
         "method",
         "path",
         "scope",
@@ -160,6 +171,7 @@ class Exchange:
         self.user_agent = self.accept_encoding = b""
         self.user: Any = None
         self.asker: Any = None
+        self.media: MediaType | None = None
         self.is_large = self.gzips_parts = False
         self.impersonation: Sequence[tuple[bytes, bytes]] = ()
         self.warnings: list[str] = []

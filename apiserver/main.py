@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
+import socket
 import ssl
 import sys
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
@@ -88,9 +91,11 @@ class _Listeners(HttpServer):
                 async with asyncio.timeout(_UNHEARD_S_MAX):
                     await self.can_serve.wait()
         try:
-            tls = await self._listen(settings.bind, settings.port, self.config.ssl)
-            plain_port = settings.plain_http_port
-            servers = [tls] if plain_port is None else [tls, await self._listen(_LOCAL, plain_port)]
+            servers = [await self._listen(settings.bind, settings.port, self.config.ssl)]
+            if settings.plain_http_port is not None:
+                servers.append(await self._listen(_LOCAL, settings.plain_http_port))
+            if settings.near_socket is not None:
+                servers.append(await self._listen_near(settings.near_socket))
         except OSError as error:
             _log.critical("cannot listen: %s", error)
             sys.exit(1)
@@ -135,10 +140,30 @@ class _Listeners(HttpServer):
             reuse_port=self._server.settings.workers > 1,
         )
 
+    async def _listen_near(self, path: Path) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_unix_server(
+            lambda: ApiProtocol(self.config, self.server_state, {}, loop),
+            sock=_bound(path),
+            backlog=_BACKLOG,
+        )
+
     async def shutdown(self, sockets: Any = None) -> None:
         for end in tuple(self._server.shutting_down):
             end()
         await super().shutdown(sockets)
+
+
+def _bound(path: Path) -> socket.socket:
+    """Return a Unix socket that nobody but this user can connect to."""
+    path.unlink(missing_ok=True)  # a server that was killed has left it
+    near = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        near.bind(str(path))
+    finally:
+        os.umask(before)
+    return near
 
 
 def run(settings: ServerSettings) -> None:

@@ -54,3 +54,9 @@ def no_method(exchange: Exchange, target: Target, verb: str) -> st.StatusError:
             return st.method_not_allowed(resource.group, resource.plural, verb)
     exchange.headers.append((b"connection", b"close"))
     return st.wrong_method()
+
+
+def impossible_name(name: str) -> st.StatusError:
+    """Return what a client is told that asks for an object by what can be no part of a path."""
+    fault = "may not contain '%'" if "%" in name else f"may not be '{name}'"
+    return st.bad_request(f"Name parameter invalid: {quote(name)}: {fault}")

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from apiserver.aggregation.extensions import Delegated, Extensions
-from apiserver.asked import attributes_of
 from apiserver.authn import Authenticator, NotYet
 from apiserver.authz import Attributes, Authorizer
 from apiserver.console.live import LIVE_PATH
@@ -24,11 +23,10 @@ from apiserver.exchange import ClientGone, Exchange, Receive, Scope, Send
 from apiserver.fairness.gate import LONG_RUNNING, Gate, Refused, Ticket
 from apiserver.fairness.requests import WAITING
 from apiserver.known_paths import KnownPaths
-from apiserver.metrics import RequestLabels, Series
-from apiserver.options import parse_bool
 from apiserver.path_answers import App, PathAnswers
-from apiserver.refusals import no_method, status_of, turn_away, unexpected
-from apiserver.resources import COLLECTION_LENGTH_MAX, Target
+from apiserver.plans import Plan, Plans
+from apiserver.refusals import impossible_name, no_method, status_of, turn_away, unexpected
+from apiserver.resources import Target
 from apiserver.server import Server
 from apiserver.verb_table import PROXY, Handler, Verbs
 from apiserver.verbs.answer import respond_error
@@ -39,37 +37,10 @@ from kube.media import negotiate
 from storage.errors import StorageError
 
 _access: Final = logging.getLogger("apiserver.access")
-_PLANS_MAX: Final = 10_000
-_SERIES_MAX: Final = 50_000
 READ_VERBS: Final = frozenset({"get", "list", "watch"})
 _SHORT_READS: Final = frozenset({"get", "list"})
 _TIMED: Final = frozenset({"list", "deletecollection"})
-_NAMED_VERBS: Final = {
-    "GET": "get",
-    "HEAD": "get",
-    "PUT": "update",
-    "PATCH": "patch",
-    "DELETE": "delete",
-    "POST": "create",
-}
-_COLLECTION_VERBS: Final = {
-    "GET": "list",
-    "HEAD": "list",
-    "POST": "create",
-    "DELETE": "deletecollection",
-}
-_SHOWN_VERBS: Final = {"create": "POST", "update": "PUT", "": "other"}
-"""Metrics name requests by these where upstream does not by the verb."""
-
-
-class Plan(NamedTuple):
-    """How a request is served: what its path, method and query decide."""
-
-    target: Target
-    verb: str
-    handler: Handler | None
-    attributes: Attributes
-    series: Series
+_NO_NAMES: Final = frozenset({".", ".."})
 
 
 class Router:
@@ -92,10 +63,8 @@ class Router:
         self._authenticate = authenticator.authenticate
         self._authenticate_later = authenticator.authenticate_later
         self._authorizer = authorizer
-        self._verbs = verbs
+        self._plans = Plans(server.catalog, verbs, server.metrics)
         self._gate = gate
-        self._creates: dict[str, Plan] = {}
-        self._series: dict[tuple[int | str, str, str, str], Series] = {}
         self._body_bytes_max = server.settings.body_bytes_max
         self._request_timeout_s = server.settings.request_timeout_s
         self._log_access = server.settings.access_log
@@ -109,12 +78,10 @@ class Router:
         path = exchange.path
         plan = None
         if path.startswith("/api"):
-            plan = self._creates.get(path) if exchange.method == "POST" else None
-            if plan is None:
-                try:
-                    plan = self._plan(exchange)
-                except st.StatusError as error:
-                    return self._fail(exchange, error)
+            try:
+                plan = self._plans.find(exchange)
+            except st.StatusError as error:
+                return self._fail(exchange, error)
         extensions = self.extensions
         if extensions is not None and (plan is None or extensions.shadows):
             try:
@@ -131,31 +98,6 @@ class Router:
         if page is not None:
             return self._serve_page(exchange, page)
         return self._serve_path(exchange, scope, receive, send)
-
-    def _plan(self, exchange: Exchange) -> Plan | None:
-        """Return how to serve a request, None if its path is not one of resources that there are.
-
-        Raises:
-            StatusError: 400, the query can't be read.
-        """
-        path = exchange.path
-        try:
-            target = self._server.catalog.find(path)
-        except KeyError:
-            return None
-        if target is None:
-            return None
-        verb = self._verb_of(exchange, target)
-        attributes = attributes_of(exchange, target, verb)
-        handler = self._verbs.find(target, verb)
-        plan = Plan(target, verb, handler, attributes, self._series_of(target, verb))
-        # Strangers must not fill it with long paths: nobody has been asked who they are yet.
-        is_lasting = not (target.name or target.resource.info.custom)
-        if verb == "create" and is_lasting and len(path) <= COLLECTION_LENGTH_MAX:
-            if len(self._creates) >= _PLANS_MAX:
-                del self._creates[next(iter(self._creates))]
-            self._creates[path] = plan
-        return plan
 
     async def _serve_resource(self, exchange: Exchange, plan: Plan) -> None:
         server, metrics = self._server, self._server.metrics
@@ -215,8 +157,9 @@ class Router:
         """Return what serves the request, if its user may make it; None: somebody must be asked.
 
         Raises:
-            StatusError: 403; 404 or 405, it has no such verb; 406, a write whose answer the
-                client could not read: it must hear so before anything is written.
+            StatusError: 403; 404 or 405, it has no such verb; 400, no object can have this name;
+                406, a write whose answer the client could not read: it must hear so before
+                anything is written.
         """
         if not self._authorizer.check(exchange.user, plan.attributes):
             return None
@@ -227,8 +170,10 @@ class Router:
         target, verb, handler, _, _ = plan
         if handler is None or (exchange.method == "HEAD" and target.subresource != PROXY):
             raise no_method(exchange, target, verb)
+        if "%" in target.name or target.name in _NO_NAMES:
+            raise impossible_name(target.name)
         if verb not in READ_VERBS and _is_answered_with_an_object(target):
-            negotiate(exchange.accept)
+            exchange.media = negotiate(exchange.accept)
         return handler
 
     async def _run_in_time(
@@ -270,20 +215,6 @@ class Router:
             return limit_s
         wanted_s = _wanted_limit_s(wanted[0])
         return wanted_s if 0 < wanted_s < limit_s else limit_s
-
-    def _verb_of(self, exchange: Exchange, target: Target) -> str:
-        method = exchange.method
-        if target.subresource:
-            return _NAMED_VERBS.get(method, "")
-        if target.watch:
-            return "watch" if method in ("GET", "HEAD") else ""
-        verb = (_NAMED_VERBS if target.name else _COLLECTION_VERBS).get(method, "")
-        if verb in ("list", "get") and exchange.scope["query_string"]:
-            # On one object the parameter is honoured too, as for any list of it.
-            watch = parse_bool(exchange.query.get("watch"))
-            if watch and verb == "list":
-                return "watch"
-        return "" if verb == "create" and target.name else verb
 
     def _page(self, path: str) -> Page | None:
         if self.console is None or not path.startswith(CONSOLE):
@@ -388,7 +319,7 @@ class Router:
         custom = self._server.catalog.custom
         assert custom is not None, "a path may be custom only where there are custom types"
         try:
-            plan = self._plan(exchange) if await custom.refresh() else None
+            plan = self._plans.find(exchange) if await custom.refresh() else None
         except st.StatusError as error:
             await self._fail(exchange, error)
             return
@@ -417,35 +348,6 @@ class Router:
             exchange.abort()
             return
         await respond_error(exchange, error)
-
-    def _series_of(self, target: Target, verb: str) -> Series:
-        # As upstream: a create is about one object, though it is sent to a collection.
-        if target.name or verb == "create":
-            scope = "resource"
-        else:
-            scope = "namespace" if target.namespace else "cluster"
-        # Anybody may ask for any subresource: only those that there are may become labels.
-        known = target.subresource if target.subresource_info else ""
-        resource = target.resource
-        # A custom type's resource may be gone, and another one be where it was.
-        which: int | str = id(resource)
-        if resource.info.custom:
-            which = f"{resource.api_version}/{resource.plural}"
-        key = (which, verb, known, scope)
-        series = self._series.get(key)
-        if series is None:
-            if len(self._series) >= _SERIES_MAX:
-                self._series.clear()
-            labels = RequestLabels(
-                _SHOWN_VERBS.get(verb, verb.upper()),
-                resource.group,
-                resource.version,
-                resource.plural,
-                known,
-                scope,
-            )
-            series = self._series[key] = self._server.metrics.series(labels)
-        return series
 
     @staticmethod
     def _log_request(exchange: Exchange, verb: str, taken_s: float) -> None:

@@ -212,6 +212,7 @@ class ServerSettings:
         kubelet: how kubelets are spoken to.
         aggregation: how extension API servers are.
         console: whether /console is served.
+        near_socket: path of a Unix socket without TLS, for our own user alone; None is none.
         scheduler_socket, controllers_socket: where these tell their figures; None: they do not run
             beside this server.
     """
@@ -254,6 +255,7 @@ class ServerSettings:
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     aggregation: AggregationSettings = field(default_factory=AggregationSettings)
     console: bool = True
+    near_socket: Path | None = None
     scheduler_socket: Path | None = None
     controllers_socket: Path | None = None
 

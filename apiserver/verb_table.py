@@ -12,6 +12,7 @@ from apiserver.server import Server
 Handler = Callable[[Server, Exchange, Target], Awaitable[None]]
 PROXY: Final = "proxy"
 """The subresource whose methods are those of whoever is behind it."""
+_ACROSS_NAMESPACES: Final = frozenset({"list", "watch"})
 
 
 class Verbs:
@@ -48,6 +49,8 @@ class Verbs:
             return self.parts.get(key) or self.parts.get(("*", target.subresource, verb))
         if verb not in resource.info.verbs:
             return None
+        if resource.namespaced and not target.namespace and verb not in _ACROSS_NAMESPACES:
+            return None  # what is in all namespaces can only be looked at
         if resource.info.virtual:
             return self.virtual.get((resource.storage, verb))
         return self.main.get(verb)

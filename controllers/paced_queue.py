@@ -2,9 +2,10 @@
 
 What comes while an object waits, or is being synced, is one piece of work (the queue's guarantee).
 A Service of ten thousand pods takes a tenth of a second to sync, and each sync may write many
-slices: the next one begins no sooner than the last one took, so that changes gather in proportion
-to what they cost, and one busy object leaves half of the loop to the others. Small ones are synced
-at once. Upstream's batch period (--endpoint-updates-batch-period, 0) is the least.
+slices: the next one begins no sooner than after four times what the last one took, at most two
+seconds, so that changes gather in proportion to what they cost, and one busy object leaves four
+fifths of the loop to the others. Small ones are synced at once. Upstream's batch period
+(--endpoint-updates-batch-period, 0) is the least.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Final
 from controllers.workqueue import WorkQueue
 from runtime.clock import Clock
 
-PAUSE_S_MAX: Final = 1.0
+PAUSE_S_MAX: Final = 2.0
+REST: Final = 4.0
+"""The pause after a sync is so many times as long as it took."""
 _NOTED_S_MIN: Final = 0.02
 """Syncs shorter than this are not held back."""
 
@@ -27,7 +30,7 @@ class PacedQueue:
         self.queue: WorkQueue[str] = WorkQueue()
         self._clock = clock
         self._batch_s = batch_s
-        self._took_s: dict[str, float] = {}
+        self._pause_s: dict[str, float] = {}
 
     def add(self, key: str) -> None:
         """Have an object looked at that changed itself."""
@@ -35,11 +38,11 @@ class PacedQueue:
 
     def add_for_pod(self, key: str) -> None:
         """Have an object looked at one of whose pods changed."""
-        self.queue.add_after(key, max(self._batch_s, self._took_s.get(key, 0.0)))
+        self.queue.add_after(key, max(self._batch_s, self._pause_s.get(key, 0.0)))
 
     def forget(self, key: str) -> None:
         """Forget an object that is gone."""
-        self._took_s.pop(key, None)
+        self._pause_s.pop(key, None)
 
     async def timed(self, key: str, sync: Callable[[str], Awaitable[float | None]]) -> float | None:
         """Sync an object, and note how long that took."""
@@ -49,6 +52,6 @@ class PacedQueue:
         finally:
             took_s = self._clock.monotonic_s() - started_s
             if took_s >= _NOTED_S_MIN:
-                self._took_s[key] = min(took_s, PAUSE_S_MAX)
+                self._pause_s[key] = min(REST * took_s, PAUSE_S_MAX)
             else:
-                self._took_s.pop(key, None)
+                self._pause_s.pop(key, None)

@@ -28,7 +28,7 @@ import orjson
 
 from kube.access import Access
 from kube.json_types import JsonObject
-from kube.pipe import PROBES, Answer, NobodyListens
+from kube.pipe import NOBODY, PROBES, Answer, NobodyListens
 from kube.pipe import Unreachable as Unreachable  # noqa: PLC0414 - those who ask catch it from here
 from kube.pipe_pool import PipePool
 from kube.status import StatusError
@@ -146,10 +146,14 @@ class ApiClient:
         return self.access if self._credential is None else replace(self.access, token="")
 
     def _new_session(self, connections_max: int) -> aiohttp.ClientSession:
-        # "ssl" with True means the default checks; it is not looked at for http.
-        connector = aiohttp.TCPConnector(
-            limit=connections_max, ssl=self.access.tls or True, socket_factory=_probed_socket
-        )
+        connector: aiohttp.BaseConnector
+        if self.access.socket:
+            connector = aiohttp.UnixConnector(self.access.socket, limit=connections_max)
+        else:
+            # "ssl" with True means the default checks; it is not looked at for http.
+            connector = aiohttp.TCPConnector(
+                limit=connections_max, ssl=self.access.tls or True, socket_factory=_probed_socket
+            )
         return aiohttp.ClientSession(
             connector=connector, headers=self._headers, auto_decompress=False
         )
@@ -439,7 +443,7 @@ async def _lines(answer: aiohttp.ClientResponse, bytes_max: int) -> AsyncIterato
 
 
 def _nobody_listens(error: aiohttp.ClientConnectorError | NobodyListens) -> bool:
-    return isinstance(error, NobodyListens) or isinstance(error.os_error, ConnectionRefusedError)
+    return isinstance(error, NobodyListens) or isinstance(error.os_error, NOBODY)
 
 
 def _reason(error: BaseException) -> str:

@@ -25,6 +25,8 @@ PROBES: Final = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 )
 """The other machine is asked after 30 s of silence, as clients of Go do, and three times."""
+NOBODY: Final = (ConnectionRefusedError, FileNotFoundError)
+"""What connecting fails with where nobody listens; a socket's path may not be there yet."""
 _ANSWER_BYTES_MAX: Final = 16 << 20
 _HEAD_BYTES_MAX: Final = 64 << 10
 _CONNECT_S: Final = 5.0
@@ -153,6 +155,7 @@ class Pipe:
         timeout_s: float | None = _TIMEOUT_S,
     ) -> None:
         parts = urlsplit(access.server)
+        self._socket = access.socket
         is_secure = parts.scheme == "https"
         self._tls: ssl.SSLContext | bool | None = (access.tls or True) if is_secure else None
         self._prefix = parts.path.rstrip("/")
@@ -222,17 +225,23 @@ class Pipe:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_s):
+                if self._socket:
+                    _, near = await loop.create_unix_connection(_Connection, self._socket)
+                    return near
                 transport, connection = await loop.create_connection(
                     _Connection, self._host, self._port, ssl=self._tls
                 )
-        except ConnectionRefusedError as error:
-            raise NobodyListens(f"no connection to {self._host}: {error}") from error
+        except NOBODY as error:
+            raise NobodyListens(f"no connection to {self._where()}: {error}") from error
         except (OSError, TimeoutError) as error:
-            raise Unreachable(f"no connection to {self._host}: {error}") from error
+            raise Unreachable(f"no connection to {self._where()}: {error}") from error
         sock = transport.get_extra_info("socket")
         for level, option, value in PROBES:
             sock.setsockopt(level, option, value)
         return connection
+
+    def _where(self) -> str:
+        return self._socket or self._host
 
 
 def refusal(what: str, answer: Answer) -> Unreachable:

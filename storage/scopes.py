@@ -40,11 +40,16 @@ class _ResourceScopes:
 
 
 class ScopeIndex:
-    """A set of watchers that can be found by event. It must not change while it dispatches."""
+    """A set of watchers that can be found by event. It must not change while it dispatches.
+
+    Attributes:
+        resources: that someone watches.
+    """
 
     def __init__(self) -> None:
         self._resources: dict[str, _ResourceScopes] = {}
         self._watchers: dict[Watcher, None] = {}
+        self.resources: Collection[str] = self._resources.keys()
 
     def __len__(self) -> int:
         return len(self._watchers)
@@ -54,11 +59,6 @@ class ScopeIndex:
 
     def __contains__(self, watcher: Watcher) -> bool:
         return watcher in self._watchers
-
-    @property
-    def resources(self) -> Collection[str]:
-        """The resources that someone watches."""
-        return self._resources.keys()
 
     def add(self, watcher: Watcher) -> None:
         """Let `dispatch` find a watcher."""

@@ -88,12 +88,13 @@ class WatchHub:
     def publish(self, events: Sequence[Event], revision: int, compact_revision: int) -> None:
         """Dispatch the events of an applied pass, and wake whom they reach."""
         self.compact_revision = compact_revision
-        if len(self._live):
+        if self._live.resources:
             dispatch = self._live.dispatch
             for event in events:
                 dispatch(event)
         self.revision = revision
-        self._settle()
+        if self._filled or self._overflowed:
+            self._settle()
 
     def skip(self, revision: int, compact_revision: int) -> None:
         """Go on at a revision whose events are too many to dispatch at once.

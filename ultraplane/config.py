@@ -95,6 +95,14 @@ class Config(Section):
         return self._socket_address("journal.sock")
 
     @property
+    def near_address(self) -> str | None:
+        """Where the API server listens for our own parts, without TLS; None: they go by TLS.
+
+        Several workers share a TCP port, which the kernel has an eye on; sockets it does not share.
+        """
+        return self._socket_address("apiserver.sock") if self.server.workers == 1 else None
+
+    @property
     def runs_controllers(self) -> bool:
         """Whether `up` runs the controllers."""
         return self._acts and "controllers" not in self.supervisor.without

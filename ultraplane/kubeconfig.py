@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from kube.access import SOCKET_EXTENSION
 from ultraplane.errors import UserError
 from ultraplane.files import write_private
 from ultraplane.pki import Pki
@@ -45,19 +46,41 @@ def write_kubeconfig(path: Path, *, server: str, ca_file: Path, pki: Pki) -> Non
     write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
-def write_part_kubeconfig(path: Path, part: str, *, server: str, ca_file: Path, pki: Pki) -> None:
-    """Write the kubeconfig of controllers, scheduler or fleet to `path`, which is ours."""
-    user, certificate, key = {
+def write_part_kubeconfig(
+    path: Path, part: str, *, server: str, ca_file: Path, pki: Pki, near: str | None
+) -> None:
+    """Write the kubeconfig of controllers, scheduler or fleet to `path`, which is ours.
+
+    Args:
+        path: where.
+        part: which of them.
+        server: URL of the API server.
+        ca_file: whom to believe that it is the server.
+        pki: what the part shows of itself.
+        near: the Unix socket at which the API server is without TLS; None: there is none.
+    """
+    user, certificate, key, token = {
         "controllers": (
             "system:kube-controller-manager",
             pki.controllers_certificate,
             pki.controllers_key,
+            pki.controllers_token,
         ),
-        "scheduler": ("system:kube-scheduler", pki.scheduler_certificate, pki.scheduler_key),
-        "fleet": ("ultraplane-fleet", pki.fleet_certificate, pki.fleet_key),
+        "scheduler": (
+            "system:kube-scheduler",
+            pki.scheduler_certificate,
+            pki.scheduler_key,
+            pki.scheduler_token,
+        ),
+        "fleet": ("ultraplane-fleet", pki.fleet_certificate, pki.fleet_key, pki.fleet_token),
     }[part]
     content = _config(server, ca_file)
-    _add_user(content, CLUSTER, user, _pair(certificate, key))
+    credential = _pair(certificate, key)
+    if near is not None:
+        extension = {"name": SOCKET_EXTENSION, "extension": {"path": near.removeprefix("unix:")}}
+        content["clusters"][0]["cluster"]["extensions"] = [extension]
+        credential = {"token": token.read_text()}
+    _add_user(content, CLUSTER, user, credential)
     write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 

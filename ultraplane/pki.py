@@ -3,9 +3,9 @@
 In <data_dir>/pki (0700), every file 0600: ca, apiserver, admin, controllers, scheduler, fleet and
 what the API server shows to kubelets as .crt and .key; a CA of its own with what it shows to
 extension API servers, who are to believe nobody else of our CA that way; the service account key,
-the admin's bearer token, and two bundles made of ours and the configured ones: client CAs and
-tokens. A leaf is made anew when it expires within `RENEW_DAYS`, was not signed by the present CA,
-lacks a name, or does not belong to its key (a crash between writing the two).
+bearer tokens of the admin and of our parts, and two bundles made of ours and the configured ones:
+client CAs and tokens. A leaf is made anew when it expires within `RENEW_DAYS`, was not signed by
+the present CA, lacks a name, or does not belong to its key (a crash between writing the two).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -84,10 +84,13 @@ class Pki:
     admin_token: Path
     controllers_certificate: Path
     controllers_key: Path
+    controllers_token: Path
     fleet_certificate: Path
     fleet_key: Path
+    fleet_token: Path
     scheduler_certificate: Path
     scheduler_key: Path
+    scheduler_token: Path
     client_ca_bundle: Path
     token_bundle: Path
     service_account_key: Path
@@ -149,9 +152,16 @@ def ensure_pki(directory: Path, plan: PkiPlan, clock: Clock) -> Pki:
     _ensure_leaf(pki.front_proxy_certificate, pki.front_proxy_key, proxy, front, now)
     if _load_key(pki.service_account_key) is None:
         _write_key(pki.service_account_key, ec.generate_private_key(ec.SECP256R1()))
-    if not _is_token(pki.admin_token):
-        write_private(pki.admin_token, secrets.token_urlsafe(32).encode())
-    _write_bundles(pki, plan)
+    owners = {
+        pki.admin_token: admin,
+        pki.controllers_token: controllers,
+        pki.scheduler_token: scheduler,
+        pki.fleet_token: fleet,
+    }
+    for token in owners:
+        if not _is_token(token):
+            write_private(token, secrets.token_urlsafe(32).encode())
+    _write_bundles(pki, plan, owners)
     return pki
 
 
@@ -178,10 +188,13 @@ def locate_pki(directory: Path) -> Pki:
         admin_token=directory / "admin.token",
         controllers_certificate=directory / "controllers.crt",
         controllers_key=directory / "controllers.key",
+        controllers_token=directory / "controllers.token",
         fleet_certificate=directory / "fleet.crt",
         fleet_key=directory / "fleet.key",
+        fleet_token=directory / "fleet.token",
         scheduler_certificate=directory / "scheduler.crt",
         scheduler_key=directory / "scheduler.key",
+        scheduler_token=directory / "scheduler.token",
         client_ca_bundle=directory / "client-ca.crt",
         token_bundle=directory / "tokens.csv",
         service_account_key=directory / "service-account.key",
@@ -350,7 +363,7 @@ def _names_of(certificate: x509.Certificate) -> set[x509.GeneralName]:
     return set(extension.value)
 
 
-def _write_bundles(pki: Pki, plan: PkiPlan) -> None:
+def _write_bundles(pki: Pki, plan: PkiPlan, owners: Mapping[Path, _Leaf]) -> None:
     authorities = pki.ca_certificate.read_bytes()
     if plan.client_ca_file is not None:
         extra = _read_configured(plan.client_ca_file)
@@ -359,8 +372,11 @@ def _write_bundles(pki: Pki, plan: PkiPlan) -> None:
         except ValueError as error:
             raise PkiError(f"auth.client_ca_file {plan.client_ca_file}: {error}") from error
         authorities += extra
-    token = pki.admin_token.read_text()
-    tokens = f'{token},kubernetes-admin,kubernetes-admin,"system:masters"\n'.encode()
+    tokens = b""
+    for token, owner in owners.items():
+        name, groups = owner.common_name, owner.organization
+        line = f"{token.read_text()},{name},{name}" + (f',"{groups}"' if groups else "")
+        tokens += f"{line}\n".encode()
     if plan.token_file is not None:
         tokens += _read_configured(plan.token_file)
     write_private(pki.client_ca_bundle, authorities)

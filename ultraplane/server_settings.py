@@ -81,6 +81,7 @@ def server_settings(config: Config, pki: Pki, port: int) -> ServerSettings:
         kubelet=_kubelet_settings(config, pki),
         aggregation=_aggregation_settings(config, pki),
         console=server.console,
+        near_socket=_socket(config.near_address or "", is_run=config.near_address is not None),
         scheduler_socket=_socket(config.scheduler_address, is_run=config.runs_scheduler),
         controllers_socket=_socket(config.controllers_address, is_run=config.runs_controllers),
     )

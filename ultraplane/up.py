@@ -121,7 +121,9 @@ def prepare(config: Config, kubeconfig: Path | None, clock: Clock) -> Cluster:
     write_kubeconfig(path, server=server, ca_file=ca_file, pki=pki)
     for part in ("controllers", "scheduler", *(["fleet"] if config.runs_fleet else [])):
         own = part_kubeconfig(config, part)
-        write_part_kubeconfig(own, part, server=server, ca_file=ca_file, pki=pki)
+        write_part_kubeconfig(
+            own, part, server=server, ca_file=ca_file, pki=pki, near=config.near_address
+        )
     if config.runs_fleet:
         write_fleet_plan(config, pki, _kubelet_port(config))
     write_server_settings(config, pki, port)

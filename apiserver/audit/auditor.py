@@ -35,6 +35,7 @@ from runtime.clock import Clock
 
 _AUDIT_ID: Final = b"audit-id"
 _AUDIT_ID_BYTES_MAX: Final = 64
+_LOCAL: Final = "127.0.0.1"
 _STRING_MAX: Final = 4096
 _STATUS_KEYS: Final = ("metadata", "status", "message", "reason", "details", "code")
 
@@ -171,8 +172,8 @@ def _headers(exchange: AuditedExchange) -> tuple[str, list[str]]:
             parts = value.decode("latin-1")[:_STRING_MAX].split(",")
             addresses += [part.strip() for part in parts if part.strip()]
     client = exchange.scope.get("client")
-    if client:
-        addresses.append(client[0])
+    # Who has come by a socket is on this machine.
+    addresses.append(client[0] if client else _LOCAL)
     return audit_id or str(uuid.uuid4()), addresses
 
 

@@ -9,7 +9,8 @@ from apiserver.audit.auditor import Auditor
 from apiserver.audit.exchange import AuditedExchange
 from apiserver.authz import Attributes
 from apiserver.exchange import Exchange, Receive, Scope, Send
-from apiserver.router import Plan, Router
+from apiserver.plans import Plan
+from apiserver.router import Router
 
 
 class AuditingRouter(Router):

@@ -133,8 +133,10 @@ class FairGate:
         exchange.flow_head = flow.head
         level, width = flow.level, ONE_SEAT
         if way is WRITE:
-            assert flow.watches is not None
-            watched = flow.watches.interested_in(asked)
+            watches = flow.watches
+            assert watches is not None
+            is_watched = watches.everywhere or watches.places
+            watched = watches.interested_in(asked) if is_watched else 0
             if watched:
                 flow.tally.watchers.observe(watched)
                 width = write_width(watched, level.widest)

@@ -26,7 +26,7 @@ def media_of(exchange: Exchange) -> MediaType:
     Raises:
         StatusError: 406, nothing it accepts is served.
     """
-    media = negotiate(exchange.accept)
+    media = exchange.media or negotiate(exchange.accept)
     by_hand = exchange.user_agent.startswith(_BY_HAND)
     if not by_hand and b"pretty" not in exchange.scope["query_string"]:
         return media

@@ -124,7 +124,9 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
     if patch_type_of(exchange.content_type) in APPLY_TYPES:
         await apply(server, exchange, target)
         return
-    body = await exchange.body()
+    body = exchange.body_at_hand()
+    if body is None:
+        body = await exchange.body()
     options = write_options(exchange, "PatchOptions")
     if exchange.is_large:
         change = await aside(Patch, resource, exchange.content_type, body)

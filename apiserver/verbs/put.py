@@ -50,8 +50,13 @@ async def put(server: Server, exchange: Exchange, target: Target) -> None:
     resource = target.resource
     options = write_options(exchange, "UpdateOptions")
     check_readable(exchange, resource)
-    body = await exchange.body()
-    obj = await _read(exchange, resource, body, options.field_validation)
+    body = exchange.body_at_hand()
+    if body is None:
+        body = await exchange.body()
+    if exchange.is_large:
+        obj = await aside(read_strictly, exchange, resource, body, options.field_validation)
+    else:
+        obj = read_strictly(exchange, resource, body, options.field_validation)
     check_name(obj, target.namespace, target.name)
     part = Part.STATUS if target.subresource == "status" else Part.MAIN
     key = (target.namespace, target.name)
@@ -78,12 +83,6 @@ async def put(server: Server, exchange: Exchange, target: Target) -> None:
         await _create(server, exchange, target, again(), options)  # it went in between
         return
     await respond_object(server, exchange, resource, updated.body, record=updated.record)
-
-
-async def _read(exchange: Exchange, resource: Resource, body: bytes, directive: str) -> JsonObject:
-    if exchange.is_large:
-        return await aside(read_strictly, exchange, resource, body, directive)
-    return read_strictly(exchange, resource, body, directive)
 
 
 async def _is_absent(server: Server, resource: Resource, key: tuple[str, str]) -> bool:

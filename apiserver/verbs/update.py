@@ -260,7 +260,8 @@ class Change:
         match self.part:
             case Part.MAIN:
                 check_revision(resource, new, old)
-                self.server.guard(self._writer(), resource, new, old)
+                if resource.storage in self.server.guards:
+                    self.server.guard(self._writer(), resource, new, old)
                 companion = self.server.companions.get(resource.storage)
                 claims = NO_CLAIMS
                 if companion is not None:
@@ -271,7 +272,8 @@ class Change:
                 return new, claims
             case Part.STATUS:
                 check_revision(resource, new, old)
-                self.server.guard(self._writer(), resource, new, old, "status")
+                if resource.storage in self.server.guards:
+                    self.server.guard(self._writer(), resource, new, old, "status")
                 return prepare_status(resource, new, old, self._now()), NO_CLAIMS
             case Part.OWN:
                 return new, NO_CLAIMS

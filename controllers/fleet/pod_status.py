@@ -116,9 +116,10 @@ def _container(pod: Pod, one: Container) -> JsonObject:
     }
     if one.has_run:
         status["containerID"] = container_id(pod.uid, shape.name, one.restarts)
-    if shape.resources is not None and one.has_run:
-        status["resources"] = shape.resources
-        if requests := shape.resources.get("requests"):
+    if one.has_run and not shape.is_ephemeral:
+        # Even where nothing is asked for: a pod may be resized when its first container has these.
+        status["resources"] = resources = shape.resources or {}
+        if requests := resources.get("requests"):
             status["allocatedResources"] = requests
     return status
 

@@ -12,6 +12,7 @@ import orjson
 
 from controllers.fleet.last_words import USUAL, LastWords, last_words_of
 from controllers.fleet.scripts import Understood, understand
+from kube.informers.specs import OfOrigin
 from kube.json_types import JsonObject
 
 _SHAPES_MAX: Final = 8192
@@ -98,6 +99,10 @@ _shapes: dict[bytes, PodShape] = {}
 
 def shape_of(spec: JsonObject) -> PodShape:
     """Return what a spec says; pods of one template get the same."""
+    return _of_origin.of(spec)
+
+
+def _shape_of(spec: JsonObject) -> PodShape:
     inits, mains = spec.get("initContainers") or (), spec["containers"]
     # What is different in each pod of a template, names of token volumes, is not looked at.
     key = orjson.dumps(
@@ -120,6 +125,7 @@ def shape_of(spec: JsonObject) -> PodShape:
     return shape
 
 
+_of_origin: Final = OfOrigin(_shape_of)
 _labels: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
 
 

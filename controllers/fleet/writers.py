@@ -20,7 +20,7 @@ from runtime.tasks import TaskScope
 
 T = TypeVar("T")
 _FAILED_S: Final = 1.0
-_WAIT_S: Final = 0.02
+_WAIT_S: Final = 0.1
 _NEVER_WAIT_PART: Final = 8
 _log = logging.getLogger(__name__)
 

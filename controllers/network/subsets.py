@@ -17,6 +17,8 @@ from kube.json_types import JsonObject
 ADDRESSES_MAX: Final = 1000
 _PortKey = tuple[str, int, str, str | None]
 _AddressKey = tuple[str, str]
+_Ports = tuple[_PortKey, ...]
+_States = dict[_AddressKey, bool]
 _NO_PORTS: Final[_PortKey] = ("", 0, "", None)
 """Stands for a headless Service without ports."""
 
@@ -41,7 +43,9 @@ def subsets_of(service: JsonObject, pods: Iterable[PodBrief]) -> list[Subset]:
     ports = spec.get("ports") or []
     family = backends.families_of(service)[0] if spec.get("ipFamilies") else ""
     found: dict[_AddressKey, PodBrief] = {}
-    ready: dict[_PortKey, dict[_AddressKey, bool]] = {}
+    # Pods of one template have the same ports: of ten thousand pods that is one group.
+    known: dict[tuple[tuple[str, str, int], ...], _Ports] = {}
+    groups: dict[_Ports, _States] = {}
     if not ports and spec.get("clusterIP") != "None":
         return []
     for pod in pods:
@@ -51,15 +55,18 @@ def subsets_of(service: JsonObject, pods: Iterable[PodBrief]) -> list[Subset]:
         if ip is None:
             continue
         key = (ip, pod.uid)
-        is_ready = unready_too or pod.ready_s is not None
         found.setdefault(key, pod)
-        for port in _ports_of(pod, ports):
-            # Not ready counts more than ready, should one address be told of twice.
-            group = ready.setdefault(port, {})
-            group[key] = group.get(key, True) and is_ready
+        named = pod.network.ports
+        told = known.get(named)
+        if told is None:
+            told = known[named] = tuple(dict.fromkeys(_ports_of(pod, ports)))
+            groups.setdefault(told, {})
+        # Not ready counts more than ready, should one address be told of twice.
+        group = groups[told]
+        group[key] = group.get(key, True) and (unready_too or pod.ready_s is not None)
     return [
         Subset([_port(port) for port in ports if port != _NO_PORTS], *states, found)
-        for ports, states in _pack(ready)
+        for ports, states in _pack(groups)
     ]
 
 
@@ -69,7 +76,8 @@ def _ip_of(pod: PodBrief, family: str, service: JsonObject) -> str | None:
         address = service["spec"].get("clusterIP", "")
         first = pod.network.ips[0] if address in ("", "None") else address
         family = "IPv6" if ":" in first else "IPv4"
-    return next(iter(backends.ips_of(pod, family)), None)
+    is_wanted = family == "IPv6"
+    return next((ip for ip in pod.network.ips if (":" in ip) is is_wanted), None)
 
 
 def _address(ip: str, pod: PodBrief, service: JsonObject) -> JsonObject:
@@ -93,21 +101,30 @@ def _ports_of(pod: PodBrief, ports: list[JsonObject]) -> Iterable[_PortKey]:
 
 
 def _pack(
-    ready: dict[_PortKey, dict[_AddressKey, bool]],
+    groups: dict[_Ports, _States],
 ) -> list[tuple[list[_PortKey], tuple[list[_AddressKey], list[_AddressKey]]]]:
     """Put ports that have the same addresses, in the same state, together.
+
+    Args:
+        groups: addresses, and whether they are ready, by all the ports that they have.
 
     Returns:
         The ports, and the addresses that are ready and that are not, all in order.
     """
-    ports_of: dict[tuple[tuple[_AddressKey, bool], ...], list[_PortKey]] = {}
-    for port, group in ready.items():
-        ports_of.setdefault(tuple(sorted(group.items())), []).append(port)
+    # Which groups have a port says which addresses have it, as no address is in two groups.
+    having: dict[_PortKey, list[_Ports]] = {}
+    for ports in groups:
+        for port in ports:
+            having.setdefault(port, []).append(ports)
+    together: dict[tuple[_Ports, ...], list[_PortKey]] = {}
+    for port, all_of_it in having.items():
+        together.setdefault(tuple(all_of_it), []).append(port)
     packed = []
-    for states, ports in ports_of.items():
-        chosen = [key for key, is_ready in states if is_ready]
-        others = [key for key, is_ready in states if not is_ready]
-        packed.append((sorted(ports, key=_port_order), (chosen, others)))
+    for names, found in together.items():
+        states = [one for name in names for one in groups[name].items()]
+        chosen = sorted(key for key, is_ready in states if is_ready)
+        others = sorted(key for key, is_ready in states if not is_ready)
+        packed.append((sorted(found, key=_port_order), (chosen, others)))
     return sorted(packed, key=lambda one: [_port_order(port) for port in one[0]])
 
 

@@ -94,13 +94,9 @@ class Defaults:
             store = self.owners.get(owner.get("kind", "")) if owner.get("controller") else None
             if store is None:
                 continue
-            obj = store.get(f"{metadata.get('namespace', '')}/{owner['name']}")
-            if obj is None or obj["metadata"].get("uid") != owner.get("uid"):
-                return ()
-            selector = (obj.get("spec") or {}).get("selector")
-            if owner["kind"] == "ReplicationController":
-                selector = {"matchLabels": selector or {}}
-            return _parsed(orjson.dumps(selector))
+            raw = store.raw(f"{metadata.get('namespace', '')}/{owner['name']}")
+            uid, requirements = ("", ()) if raw is None else _read_owner(raw, owner["kind"])
+            return requirements if uid == owner.get("uid") else ()
         return ()
 
 
@@ -125,6 +121,16 @@ def _listed(constraint: Mapping[str, Any], selector: LabelSelector) -> Spread:
         int(constraint.get("maxSkew") or 1),
         is_hard=constraint.get("whenUnsatisfiable") != "ScheduleAnyway",
     )
+
+
+@lru_cache(maxsize=256)
+def _read_owner(raw: bytes, kind: str) -> tuple[str | None, tuple[Requirement, ...]]:
+    """Return an owner's uid and what it selects: each of its pods asks for that."""
+    obj = orjson.loads(raw)
+    selector = (obj.get("spec") or {}).get("selector")
+    if kind == "ReplicationController":
+        selector = {"matchLabels": selector or {}}
+    return obj["metadata"].get("uid"), _parsed(orjson.dumps(selector))
 
 
 @lru_cache(maxsize=4096)

@@ -25,9 +25,11 @@ from controllers.scheduler.resources import (
     pod_requests,
 )
 from controllers.volumes.device_facts import claim_name
+from kube.informers.specs import SharedSpec
 from kube.json_types import JsonObject
 
 _KNOWN_MAX: Final = 65_536
+_ORIGINS_MAX: Final = 1024
 _DIGEST_BYTES: Final = 16
 _ALIKE: Final = (
     "affinity",
@@ -130,6 +132,29 @@ class Group(NamedTuple):
     is_leaving: bool = False
 
 
+_OriginKey = tuple[int, int, str]
+
+
+class _OfOrigin(NamedTuple):
+    """A shape, with what it was found by, which is held so that nothing else gets its identity.
+
+    Attributes:
+        shape: None: it depends on more of a pod than its spec and namespace.
+    """
+
+    origin: JsonObject
+    default: tuple[terms.Spread, ...]
+    shape: Shape | None
+
+
+def _has_own(spec: JsonObject) -> bool:
+    return bool(
+        spec.get("resourceClaims")
+        or spec.get("topologySpreadConstraints")
+        or any(volume.get("ephemeral") for volume in spec.get("volumes") or ())
+    )
+
+
 @dataclass(slots=True)
 class Shapes:
     """Finds the shape and the group of a pod; what was not seen for long is made anew."""
@@ -137,6 +162,7 @@ class Shapes:
     _shapes: OrderedDict[bytes, Shape] = field(default_factory=OrderedDict)
     _groups: OrderedDict[tuple[object, ...], Group] = field(default_factory=OrderedDict)
     _numbers: int = 0
+    _of_origin: dict[_OriginKey, _OfOrigin] = field(default_factory=dict)
 
     def of(self, pod: JsonObject, default: tuple[terms.Spread, ...] = ()) -> Shape:
         """Return a pod's shape.
@@ -145,6 +171,21 @@ class Shapes:
             pod: decoded.
             default: constraints that it is given if it has none.
         """
+        spec = pod["spec"]
+        if not isinstance(spec, SharedSpec):
+            return self._find(pod, default)
+        # Of ten thousand pods of a template it is worked out once.
+        origin, namespace = spec.origin, pod["metadata"].get("namespace", "")
+        key = (id(origin), id(default), namespace)
+        known = self._of_origin.get(key)
+        if known is None or known.origin is not origin or known.default is not default:
+            if len(self._of_origin) >= _ORIGINS_MAX:
+                self._of_origin.clear()
+            shape = None if _has_own(spec) else self._find(pod, default)
+            known = self._of_origin[key] = _OfOrigin(origin, default, shape)
+        return known.shape or self._find(pod, default)
+
+    def _find(self, pod: JsonObject, default: tuple[terms.Spread, ...]) -> Shape:
         spec, metadata = pod["spec"], pod["metadata"]
         parts: list[object] = [spec.get(name) for name in _ALIKE]
         volumes = tuple(

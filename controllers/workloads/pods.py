@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from kube import times
 from kube.informers.changes import Change
 from kube.informers.informer import Delta
+from kube.informers.specs import OfOrigin
 from kube.json_types import JsonObject
 
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
@@ -212,7 +213,7 @@ def _network(pod: JsonObject, ready: JsonObject | None) -> Network:
         ips,
         spec.get("hostname", ""),
         spec.get("subdomain", ""),
-        _named_ports(spec),
+        _ports.of(spec),
         epoch_s(ready.get("lastTransitionTime")) if ready is not None else 0,
     )
 
@@ -240,6 +241,9 @@ def _named_ports(spec: JsonObject) -> tuple[tuple[str, str, int], ...]:
         for port in container.get("ports") or ()
         if port.get("name")
     )
+
+
+_ports: Final = OfOrigin(_named_ports)
 
 
 def epoch_s(text: str | None) -> int:

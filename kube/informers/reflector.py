@@ -36,6 +36,7 @@ from kube.client import (
 )
 from kube.informers.changes import Change, Sink, Told
 from kube.informers.lines import bare, read_event
+from kube.informers.specs import Specs
 from kube.json_types import JsonObject
 from kube.status import StatusError
 from runtime.turns import Turns
@@ -93,6 +94,8 @@ class Reflector:
         self.synced = asyncio.Event()
         self._client = client
         self._path = path
+        # Only pods are so many of one template each that looking for alike specs is worth it.
+        self._read_event = Specs().read_event if path.endswith("/pods") else read_event
         self._sink = sink
         self._query = dict(query or {})
         # A server that knows no such form gives whole objects.
@@ -207,7 +210,7 @@ class Reflector:
 
     def _read(self, line: bytes, events: list[Told]) -> bool:
         """Add a line's event to `events`; return whether it ends what is told at the start."""
-        content, line = read_event(line)
+        content, line = self._read_event(line)
         kind, obj = content["type"], content["object"]
         if kind == "ERROR":
             raise status_error(obj)

@@ -125,6 +125,25 @@ def changed_values(type_: Type, old: Any, new: Any, nobodys: frozenset[str]) -> 
     return sorted_node({**found, "f:metadata": inner}) if inner else found
 
 
+def changed_in_part(type_: Type, name: str, old: Any, new: Any) -> FieldSet | None:
+    """Return the same where one part of an object is all that differs.
+
+    Args:
+        type_: of whole objects.
+        name: of the part.
+        old: the part before; ABSENT: it is new.
+        new: the part after.
+
+    Raises:
+        TypedError: an object does not fit its schema.
+    """
+    if old is ABSENT:
+        return None
+    child = type_of_child(type_, name)
+    inner = MEMBER if child.kind in SCALARS else _other_value(child, old, new)
+    return None if inner is None else {field_element(name): inner}
+
+
 def _other_values(
     type_: Type, old: JsonObject, new: JsonObject, passed_over: frozenset[str]
 ) -> dict[str, Any] | None:

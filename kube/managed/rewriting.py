@@ -20,7 +20,7 @@ from kube.json_types import JsonObject
 from kube.managed import atoms, sets, stored
 from kube.managed import entries as book
 from kube.managed.atoms import TypedError, is_atomic
-from kube.managed.compare import ABSENT, changed_values, taken_node
+from kube.managed.compare import ABSENT, changed_in_part, changed_values, taken_node
 from kube.managed.elements import field_element
 from kube.managed.entries import UPDATE, UPDATE_MANAGERS_MAX, Identity
 from kube.managed.renewal import changed_part, named_set, renewed_names
@@ -231,15 +231,19 @@ def _rewritten(
         TypedError: an object does not fit its schema.
     """
     version, now = writer.version, writer.now
-    is_alike = old["apiVersion"] == version == new["apiVersion"]
-    part = changed_part(old, new) if is_alike else None
-    if part is not None:
-        change = part, old.get(part, ABSENT), new.get(part)
-        after = _with_part(versions, change, writer, kept, first) if part else None
-        if after != _UNDECIDED:
-            return after
-    if is_alike:
-        taken = changed_values(versions.type_at(version), old, new, NOBODYS_METADATA)
+    if old["apiVersion"] == version == new["apiVersion"]:
+        part = changed_part(old, new)
+        if part == "":
+            return None
+        type_ = versions.type_at(version)
+        if part is None:
+            taken = changed_values(type_, old, new, NOBODYS_METADATA)
+        else:
+            change = part, old.get(part, ABSENT), new.get(part)
+            after = _with_part(versions, change, writer, kept, first)
+            if after != _UNDECIDED:
+                return after
+            taken = changed_in_part(type_, *change)
         if taken is not None:
             if not taken:
                 return None

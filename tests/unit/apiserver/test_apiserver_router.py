@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from apiserver import router as router_module
+from apiserver import plans
 from apiserver.authn import Authenticator
 from apiserver.authz import Authorizer
 from apiserver.exchange import _parse_known, parse_query
 from apiserver.fairness.inflight import InflightGate
 from apiserver.metrics import Metrics
+from apiserver.refusals import impossible_name
 from apiserver.resources import Catalog
 from apiserver.router import Router
 from apiserver.verb_table import Verbs
@@ -66,13 +67,14 @@ def test_made_up_subresources_are_not_remembered() -> None:
             assert await _ask(router, path) == 403
 
     asyncio.run(run())
-    assert len(router._series) == 1
+    assert len(router._plans._series) == 1
+    assert not router._plans._alike
 
 
 def test_plans_of_creates_are_remembered_by_short_paths_up_to_a_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(router_module, "_PLANS_MAX", 3)
+    monkeypatch.setattr(plans, "_PLANS_MAX", 3)
     router = _router()
 
     async def run() -> None:
@@ -81,7 +83,7 @@ def test_plans_of_creates_are_remembered_by_short_paths_up_to_a_number(
         assert await _ask(router, f"/api/v1/namespaces/{'a' * 60_000}/pods", "POST") == 403
 
     asyncio.run(run())
-    assert [plan.target.namespace for plan in router._creates.values()] == ["a2", "a3", "a4"]
+    assert [plan.target.namespace for plan in router._plans._creates.values()] == ["a2", "a3", "a4"]
 
 
 def test_long_queries_are_not_remembered() -> None:
@@ -90,6 +92,49 @@ def test_long_queries_are_not_remembered() -> None:
     assert parse_query(long) == {"a": ["b" * 60_000]}
     assert _parse_known.cache_info().currsize == before
     assert parse_query(b"short-and-new=1") is parse_query(b"short-and-new=1")
+
+
+def test_parts_of_a_query_that_cannot_be_read_are_passed_over_as_in_go() -> None:
+    assert parse_query(b"a=1&b=%zz&c=2;d=3&e&%=5&f=%ff") == {"a": ["1"], "e": [""], "f": ["\ufffd"]}
+
+
+def test_what_is_in_all_namespaces_is_neither_made_nor_deleted_at_once() -> None:
+    async def serve(_server: Any, exchange: Any, _target: Any) -> None:
+        await exchange.respond(200, b"")
+
+    verbs = Verbs({verb: serve for verb in ("list", "create", "deletecollection")}, {}, {})
+    router = _router(verbs=verbs, authorizer=SimpleNamespace(check=lambda _user, _asked: True))
+
+    async def run() -> list[int]:
+        paths = "/api/v1/pods", "/api/v1/namespaces/a/pods", "/api/v1/nodes"
+        return [
+            await _ask(router, path, method)
+            for path in paths
+            for method in ("GET", "POST", "DELETE")
+        ]
+
+    assert asyncio.run(run()) == [200, 405, 405, *[200] * 6]
+
+
+def test_a_name_that_can_be_no_part_of_a_path_is_refused_for_that() -> None:
+    async def serve(_server: Any, exchange: Any, _target: Any) -> None:
+        await exchange.respond(200, b"")
+
+    router = _router(
+        verbs=Verbs({"get": serve}, {}, {}),
+        authorizer=SimpleNamespace(check=lambda _user, _asked: True),
+    )
+
+    async def run() -> list[int]:
+        names = ".", "..", "a%b", "...", "a"
+        return [await _ask(router, f"/api/v1/namespaces/a/pods/{name}") for name in names]
+
+    assert asyncio.run(run()) == [400, 400, 400, 200, 200]
+    said = impossible_name(".."), impossible_name("a%b")
+    assert [error.message for error in said] == [
+        """Name parameter invalid: "..": may not be '..'""",
+        """Name parameter invalid: "a%b": may not contain '%'""",
+    ]
 
 
 def test_a_line_break_in_a_path_forges_no_line_of_the_access_log(

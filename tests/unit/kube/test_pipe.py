@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from kube.access import Access
 from kube.client import Unreachable
-from kube.pipe import Pipe
+from kube.pipe import NobodyListens, Pipe
 
 Answerer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -50,6 +51,26 @@ def test_a_pipe_takes_answers_in_any_pieces_and_is_used_again() -> None:
 
     assert _ask(answer, 2) == [(201, b"abc", 2.0), (409, b"abc", 2.0)]
     assert len(connections) == 1
+
+
+def test_a_pipe_by_a_socket_waits_for_its_server_as_for_any(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"body")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    async def run() -> None:
+        path = tmp_path / "s"
+        pipe = Pipe(Access("http://localhost", token="t", socket=str(path)), "test")
+        with pytest.raises(NobodyListens, match=str(path)):
+            await pipe.request("PUT", "/x", b"body", "text/plain")
+        async with await asyncio.start_unix_server(answer, path):
+            assert (await pipe.request("PUT", "/x", b"body", "text/plain")).body == b"ok"
+        pipe.close()
+        with pytest.raises(NobodyListens):  # it has left its socket behind
+            await pipe.request("PUT", "/x", b"body", "text/plain")
+
+    asyncio.run(asyncio.wait_for(run(), 10))
 
 
 @pytest.mark.parametrize(

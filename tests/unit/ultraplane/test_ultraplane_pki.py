@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import ultraplane.pki
+from kube.access import AccessError, read_access
 from runtime.clock import SimulatedClock
-from ultraplane.kubeconfig import NotOurs, write_kubeconfig
+from ultraplane.kubeconfig import NotOurs, write_kubeconfig, write_part_kubeconfig
 from ultraplane.pki import CA_DAYS, LEAF_DAYS, RENEW_DAYS, Pki, PkiError, PkiPlan, ensure_pki
 
 PLAN = PkiPlan(bind="127.0.0.1", service_cidr="10.96.0.0/12")
@@ -52,7 +53,7 @@ def test_every_file_is_private(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "pki").stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "pki").iterdir()}
     assert set(modes.values()) == {0o600}
-    assert len(modes) == 22
+    assert len(modes) == 25
 
 
 def test_second_start_keeps_everything(tmp_path: Path) -> None:
@@ -159,11 +160,16 @@ def test_configured_cas_and_tokens_are_added_to_ours(tmp_path: Path) -> None:
     plan = replace(PLAN, client_ca_file=other.ca_certificate, token_file=tokens)
     pki = _make(tmp_path / "pki", plan)
     assert len(x509.load_pem_x509_certificates(pki.client_ca_bundle.read_bytes())) == 2
-    ours, theirs = pki.token_bundle.read_text().splitlines()
-    assert (
-        ours == f'{pki.admin_token.read_text()},kubernetes-admin,kubernetes-admin,"system:masters"'
-    )
-    assert theirs == "secret,jane,1"
+    controllers, scheduler = "system:kube-controller-manager", "system:kube-scheduler"
+    fleet = "ultraplane-fleet"
+    assert pki.token_bundle.read_text().splitlines() == [
+        f'{pki.admin_token.read_text()},kubernetes-admin,kubernetes-admin,"system:masters"',
+        f"{pki.controllers_token.read_text()},{controllers},{controllers}",
+        f"{pki.scheduler_token.read_text()},{scheduler},{scheduler}",
+        f'{pki.fleet_token.read_text()},{fleet},{fleet},"system:masters"',
+        "secret,jane,1",
+    ]
+    assert stat.S_IMODE(pki.controllers_token.stat().st_mode) == 0o600
 
 
 def test_configured_ca_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -186,6 +192,32 @@ def test_kubeconfig_holds_certificate_and_token(tmp_path: Path) -> None:
     assert users["ultraplane-token"]["token"] == pki.admin_token.read_text()
     contexts = {context["name"]: context["context"]["user"] for context in content["contexts"]}
     assert contexts[content["current-context"]] == "ultraplane-admin"
+
+
+@pytest.mark.parametrize("near", [None, "unix:/d/apiserver.sock"])
+def test_a_part_goes_by_the_socket_where_there_is_one(tmp_path: Path, near: str | None) -> None:
+    pki = _make(tmp_path / "pki")
+    path, server = tmp_path / "part", "https://127.0.0.1:1"
+    write_part_kubeconfig(
+        path, "scheduler", server=server, ca_file=pki.ca_certificate, pki=pki, near=near
+    )
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    access = read_access(path)
+    assert access.ca == pki.ca_certificate.read_text()
+    if near is None:
+        assert (access.server, access.socket, access.token) == (server, "", "")
+        assert access.tls is not None
+    else:
+        token = pki.scheduler_token.read_text()
+        assert (access.socket, access.tls, access.token) == ("/d/apiserver.sock", None, token)
+
+
+def test_a_socket_without_a_path_is_refused(tmp_path: Path) -> None:
+    pki = _make(tmp_path / "pki")
+    path, ca_file = tmp_path / "part", pki.ca_certificate
+    write_part_kubeconfig(path, "fleet", server="https://h:1", ca_file=ca_file, pki=pki, near="")
+    with pytest.raises(AccessError, match="has no path"):
+        read_access(path)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Final
 
+from pod_fixtures import created, make_pod
+
 from apiserver.types.pods import subresources
 from kube.json_types import JsonObject
-from tests.unit.apiserver.types.pod_fixtures import created, make_pod
 
 _NOW: Final = "2026-01-01T00:00:00Z"
 _BINDING: Final[JsonObject] = {

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from controllers.network.backends import find_port
 from controllers.network.subsets import Subset, render, truncate
 from controllers.network.subsets import subsets_of as found_subsets
+from controllers.workloads.pods import PodBrief
 from tests.unit.controllers.network.network_objects import pod, service
 
 
@@ -117,3 +121,52 @@ def test_endpoints_are_cut_to_a_thousand_addresses_ready_ones_first(
     subsets, told = truncate(many(*shape))
     found = [(len(one.ready), len(one.unready)) for one in subsets]
     assert (found, told) == (wanted, is_cut)
+
+
+def _plainly(of: dict[str, Any], pods: list[PodBrief]) -> list[dict[str, Any]]:
+    """Return the subsets port by port: those with the same addresses in the same state are one."""
+    by_port: dict[tuple[str, int], dict[tuple[str, str], bool]] = {}
+    for one in pods:
+        for port in of["spec"]["ports"]:
+            number = find_port(one, port)
+            if number is not None:
+                group = by_port.setdefault((port["name"], number), {})
+                group[one.network.ips[0], one.uid] = one.ready_s is not None
+    packed: dict[Any, list[tuple[str, int]]] = {}
+    for port, states in by_port.items():
+        packed.setdefault(tuple(sorted(states.items())), []).append(port)
+    found = sorted((sorted(ports), states) for states, ports in packed.items())
+    return [
+        {
+            "ports": ports,
+            "ready": [key for key, is_ready in states if is_ready],
+            "unready": [key for key, is_ready in states if not is_ready],
+        }
+        for ports, states in found
+    ]
+
+
+NAMED = st.lists(
+    st.tuples(st.sampled_from("abc"), st.just("TCP"), st.integers(1, 2)), max_size=3, unique=True
+).map(tuple)
+
+
+@given(st.lists(st.tuples(NAMED, st.booleans()), max_size=8), st.sets(st.sampled_from("abcd")))
+def test_subsets_are_those_of_each_port_for_itself(
+    kinds: list[tuple[Any, bool]], names: set[str]
+) -> None:
+    ports = [{"name": one, "port": 1, "protocol": "TCP", "targetPort": one} for one in names]
+    ports.append({"name": "number", "port": 1, "protocol": "TCP", "targetPort": 8080})
+    of = service(ports=ports)
+    pods = [
+        pod(number, ready=is_ready, network={"ports": named})
+        for number, (named, is_ready) in enumerate(kinds)
+    ]
+    assert [
+        {
+            "ports": [(port["name"], port["port"]) for port in one.ports],
+            "ready": one.ready,
+            "unready": one.unready,
+        }
+        for one in found_subsets(of, pods)
+    ] == _plainly(of, pods)

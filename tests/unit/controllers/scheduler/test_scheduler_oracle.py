@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controllers.scheduler import contest as contests
-from controllers.scheduler import domains
+from controllers.scheduler import domains, terms
 from controllers.scheduler.contest import Contest
 from controllers.scheduler.engine import Engine
 from controllers.scheduler.settings import Profile
-from controllers.scheduler.shapes import DEFAULT_SCHEDULER
+from controllers.scheduler.shapes import DEFAULT_SCHEDULER, Shapes
 from controllers.scheduler.state import Placed
+from kube.informers.specs import SharedSpec
 from kube.json_types import JsonObject
 from tests.unit.controllers.scheduler import oracle
 
@@ -299,3 +300,21 @@ def test_few_cells_are_judged_as_many(
         if picked[0] is not None:
             slot, cursor = picked[0]
             engine.state.place(Placed(f"{number}", f"{number}", slot, shape, group))
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(templates(), min_size=1, max_size=3))
+def test_a_shared_spec_has_the_shape_that_it_has_alone(kinds: list[JsonObject]) -> None:
+    shapes = Shapes()
+    default = (terms.Spread(ZONE, terms.LabelSelector(()), 3, is_hard=False, is_default=True),)
+    volumes = [{"name": "v", "ephemeral": {}}]
+    for kind in kinds:
+        for origin in (kind["spec"], {**kind["spec"], "volumes": volumes}):
+            for number, app, space in ((1, "a", "p"), (2, "b", "p"), (3, "a", "q")):
+                pod = pod_of({**kind, "spec": origin}, number)
+                pod["metadata"] |= {"labels": {"app": app}, "namespace": space}
+                shared = {**pod, "spec": SharedSpec(origin)}
+                for spreads in ((), default):
+                    assert shapes.of(shared, spreads) is shapes.of(pod, spreads)
