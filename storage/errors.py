@@ -149,3 +149,7 @@ class ReplicaLocked(StorageError):
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path}: another process applies to this replica")
         self.path = path
+
+
+class SnapshotFailed(StorageError):
+    """A snapshot can't be made now, or not used; nothing was changed. The message says why."""

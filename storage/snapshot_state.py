@@ -1,33 +1,26 @@
-"""A partition's state on its way into a snapshot, and from there into a log of its own.
+"""A partition's state in a snapshot: what it holds, and how it becomes that of a new log.
 
 A state travels as a checkpoint, which storage/checkpoint.py makes and installs; nothing here knows
-what such a file looks like. After it was made it is installed once, in a scratch directory, and
-read: so a copy that can't be read is noticed while the original is there, and the long look at
-every object is taken at the copy, not at the replica that serves.
+what such a file looks like. After it was made (storage/snapshot_copy.py) it is installed once, in a
+scratch directory, and read: so a copy that can't be read is noticed while the original is there,
+and the long look at every object is taken at the copy, not at the replica that serves.
 
 What is sealed in a cluster's checkpoints is sealed in a snapshot. In scratch it is in the clear, so
 whoever has sealers gives scratch on tmpfs.
-
-While a copy is made of a running replica its files grow, as pages that are given up can't be used
-again. So a copy that takes too long, or costs too much, is broken off (`CopyLimits`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from xxhash import xxh3_128
 
-from runtime.clock import Clock
-from storage.applier import Applier, rebuild_indexes
 from storage.checkpoint import (
     Checkpoint,
     install_checkpoint,
@@ -37,55 +30,23 @@ from storage.checkpoint import (
 from storage.checkpoint_copy import BYTES_PER_SECOND_MAX, Pace
 from storage.checkpoint_seal import check_seal
 from storage.environment import (
-    MAP_BYTES,
     Environment,
-    EnvironmentReplaced,
-    MappedEnvironment,
-    Tables,
-    Txn,
-    identity_of,
     is_unusable,
 )
-from storage.errors import CheckpointStopped, StorageError
-from storage.journal_port import JournalPort
-from storage.partition import passes
+from storage.errors import SnapshotFailed
 from storage.position import READABLE_FORMATS, Position, put_position, read_position
-from storage.recovery import Places, recover
+from storage.recovery import Places
 from storage.sealing import Sealer, Sealers
 from storage.snapshot_manifest import PartitionFacts
 from storage.state_hash import complete_position
 from storage.txn import Compact, digest_of, encode
 from storage.types_table import TypeTable
 
-CHECK_S: Final = 0.05
 _OBJECTS_PER_WORD: Final = 4096
 _LENGTHS: Final = struct.Struct("<II")
 _REVISION: Final = struct.Struct("<Q")
 Counted = Callable[[int], None]
 """Hears of so many objects more."""
-
-
-class SnapshotFailed(StorageError):
-    """A snapshot can't be made now, or not used; nothing was changed. The message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class CopyLimits:
-    """How long a copy may keep a running replica from using its pages again."""
-
-    seconds: float = 600.0
-    growth_bytes: int = 512 << 20
-    """Or a quarter of the files, where that is more."""
-    wait_s: float = 30.0
-    """For the replica to have applied what was acknowledged before the copy was asked for."""
-
-
-class _Copy(NamedTuple):
-    """What is to become of a copy."""
-
-    sequence: int
-    directory: Path
-    sealer: Sealer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,146 +71,26 @@ def origin_record(sequence: int, transaction_id: bytes) -> bytes:
     return encode((Compact(sequence),), transaction_id)
 
 
-async def copy_running(
-    places: Places, target: int, directory: Path, clock: Clock, limits: CopyLimits
-) -> Checkpoint:
-    """Copy the replica that another process keeps, once it has come as far as `target`.
-
-    Args:
-        places: where the replica's files are.
-        target: a sequence that the copy has to include.
-        directory: for the checkpoint.
-        clock: for the limits.
-        limits: see there.
-
-    Raises:
-        SnapshotFailed: it did not come so far, or the copy passed its limits.
-        OSError: the copy could not be written.
-    """
-    deadline_s, memory = clock.monotonic_s() + limits.wait_s, places.memory
-    while True:
-        applied = 0
-        # There are no files, or others in a moment, while the replica is being made.
-        with suppress(EnvironmentReplaced), _mapped(memory) as (mapped, txn):
-            position = read_position(mapped, txn)
-            applied = position.applied_sequence
-            if applied >= max(1, target) and position.format_version in READABLE_FORMATS:
-                copy = _Copy(applied, directory, places.sealer)
-                return await _copy_within(mapped, txn, copy, clock, limits)
-        if clock.monotonic_s() >= deadline_s:
-            raise SnapshotFailed(
-                f"the replica in {memory} has applied {applied} of {target} entries, and did not "
-                f"get there in {limits.wait_s:g} s: see `ultraplane status`"
-            )
-        await clock.sleep(CHECK_S)
-
-
-@contextmanager
-def _mapped(memory: Path) -> Iterator[tuple[Tables, Txn]]:
-    try:
-        mapped = MappedEnvironment(memory, identity_of(memory), map_bytes=MAP_BYTES)
-    except Exception as error:
-        if not isinstance(error, FileNotFoundError) and not is_unusable(error):
-            raise
-        # Its keeper has not made all of it yet, or has just given it up.
-        raise EnvironmentReplaced(f"{memory} is not there: {error}") from error
-    try:
-        txn = mapped.read()
-        try:
-            yield mapped, txn
-        finally:
-            txn.abort()
-    finally:
-        mapped.close()
-
-
-async def _copy_within(
-    mapped: Tables, txn: Txn, copy: _Copy, clock: Clock, limits: CopyLimits
-) -> Checkpoint:
-    """Write a checkpoint; break it off where it keeps pages for too long."""
-    before = mapped.used_bytes
-    growth_max = max(limits.growth_bytes, before // 4)
-    started_s = clock.monotonic_s()
-    pace = _pace()
-    sequence, directory, sealer = copy
-    work = asyncio.ensure_future(
-        asyncio.to_thread(
-            write_checkpoint, mapped, txn, sequence, directory, sealer=sealer, pace=pace
-        )
-    )
-    broken_off = ""
-    try:
-        while not work.done() and not broken_off:
-            await asyncio.wait([work], timeout=CHECK_S)
-            grown, took_s = mapped.used_bytes - before, clock.monotonic_s() - started_s
-            if grown > growth_max:
-                broken_off = f"the replica's files grew by {grown >> 20} MiB meanwhile"
-            elif took_s > limits.seconds:
-                broken_off = f"it took more than {limits.seconds:g} s"
-    finally:
-        # It uses what is closed behind us.
-        pace.stop()
-        await asyncio.wait([work])
-    try:
-        return work.result()
-    except CheckpointStopped:
-        raise SnapshotFailed(
-            f"copying {mapped.path} was broken off, as {broken_off}: save to a faster disk, or "
-            "when less is written"
-        ) from None
-
-
-def _pace() -> Pace:
-    # Somebody waits for it, and it does not come every few minutes.
+def prompt_pace() -> Pace:
+    """Return the pace of a checkpoint that somebody waits for."""
     return Pace(verify_bytes_per_second=BYTES_PER_SECOND_MAX)
 
 
-async def copy_stopped(places: Places, port: JournalPort, directory: Path) -> Checkpoint:
-    """Make the state of a partition that nobody keeps: its newest checkpoint, then the log.
-
-    Args:
-        places: a scratch directory for the environment, removed afterwards; and the partition's
-            checkpoints, which are only read, but for the damaged: see storage/recovery.py.
-        port: its stream.
-        directory: for the new checkpoint.
+def write_state(
+    environment: Environment, sequence: int, directory: Path, sealer: Sealer | None
+) -> Checkpoint:
+    """Write what an environment holds as a checkpoint. Blocks: for a thread.
 
     Raises:
-        RecoveryRefused: see `recover`. JournalError: the log can't be read.
-        OSError, StorageFull: no space.
+        OSError: no space.
     """
-    recovered = await recover(places, port, map_bytes=MAP_BYTES)
-    environment = recovered.environment
+    txn = environment.read()
     try:
-        # No index is wanted here, and whoever opens the copy makes those that it wants.
-        types = TypeTable({})
-        applier = Applier(environment, types, port.codec.decode)
-        rebuild_indexes(environment, types)
-        if applier.position.applied_sequence < recovered.tail:
-            async with port.reading(applier.position.applied_sequence + 1) as log:
-                async for batches in log:
-                    for entries in passes(batches):
-                        applier.apply(entries)
-                    if applier.position.applied_sequence >= recovered.tail:
-                        break
-        sequence = applier.position.applied_sequence
-        if not sequence:
-            raise SnapshotFailed(f"partition {port.stream} has never been written to")
-        txn = environment.read()
-        try:
-            return await asyncio.to_thread(
-                write_checkpoint,
-                environment,
-                txn,
-                sequence,
-                directory,
-                sealer=places.sealer,
-                pace=_pace(),
-            )
-        finally:
-            txn.abort()
+        return write_checkpoint(
+            environment, txn, sequence, directory, sealer=sealer, pace=prompt_pace()
+        )
     finally:
-        environment.close()
-        shutil.rmtree(places.memory, ignore_errors=True)
+        txn.abort()
 
 
 def inspect_checkpoint(
@@ -320,18 +161,7 @@ def restamp(
                 txn.drop(environment.versions, delete=False)
                 position = read_position(environment, txn)
                 put_position(environment, txn, _begin(position, origin))
-            txn = environment.read()
-            try:
-                return write_checkpoint(
-                    environment,
-                    txn,
-                    origin.sequence,
-                    places.checkpoints,
-                    sealer=places.sealer,
-                    pace=_pace(),
-                )
-            finally:
-                txn.abort()
+            return write_state(environment, origin.sequence, places.checkpoints, places.sealer)
         finally:
             environment.close()
     finally:

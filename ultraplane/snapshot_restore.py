@@ -24,14 +24,13 @@ from journal.local import LocalEngine
 from journal.main import limits_for
 from runtime.clock import SystemClock
 from storage.environment import check_unused, remove_environment
-from storage.errors import ReplicaLocked
+from storage.errors import ReplicaLocked, SnapshotFailed
 from storage.partition_map import PartitionMap
 from storage.recovery import Places
 from storage.snapshot_file import Contents, SnapshotReader
 from storage.snapshot_manifest import CHECKPOINTS, PKI, Manifest, PartitionFacts
 from storage.snapshot_state import (
     Origin,
-    SnapshotFailed,
     checkpoint_in,
     inspect_checkpoint,
     origin_record,

@@ -33,20 +33,16 @@ from runtime.clock import Clock
 from runtime.tasks import TaskScope
 from storage.checkpoint import Checkpoint
 from storage.codec import Codec
+from storage.errors import SnapshotFailed
 from storage.journal_port import JournalPort
 from storage.partition_map import DEFAULT, PartitionMap
 from storage.recovery import Places
 from storage.replica import replica_name
 from storage.sealing import Sealers
+from storage.snapshot_copy import CopyLimits, copy_running, copy_stopped
 from storage.snapshot_file import SnapshotWriter
 from storage.snapshot_manifest import CHECKPOINTS, PKI, Manifest, PartitionFacts
-from storage.snapshot_state import (
-    CopyLimits,
-    SnapshotFailed,
-    copy_running,
-    copy_stopped,
-    inspect_checkpoint,
-)
+from storage.snapshot_state import inspect_checkpoint
 from ultraplane.config import Config
 from ultraplane.files import DirectoryInUse, DirectoryLock
 from ultraplane.joining import SHARED, SHARED_IF_THERE

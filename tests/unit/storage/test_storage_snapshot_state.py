@@ -15,21 +15,18 @@ from journal.local import LocalEngine
 from journal.memory import MemoryEngine
 from runtime.clock import SystemClock
 from runtime.tasks import TaskScope
-from storage import snapshot_state
+from storage import snapshot_copy, snapshot_state
 from storage.checkpoint import Checkpoint
 from storage.checkpoint_copy import Pace
 from storage.environment import Environment, Tables, Txn
-from storage.errors import CheckpointStopped, Compacted, DataLost
+from storage.errors import CheckpointStopped, Compacted, DataLost, SnapshotFailed
 from storage.journal_port import JournalPort
 from storage.recovery import Places
+from storage.snapshot_copy import CopyLimits, copy_running, copy_stopped
 from storage.snapshot_manifest import PartitionFacts
 from storage.snapshot_state import (
-    CopyLimits,
     Origin,
-    SnapshotFailed,
     checkpoint_in,
-    copy_running,
-    copy_stopped,
     inspect_checkpoint,
     origin_record,
     restamp,
@@ -90,7 +87,7 @@ def test_a_running_partition_is_copied_once_it_has_what_was_acknowledged(
         async with running_store(tmp_path, MemoryEngine()) as store:
             environment = default(store).environment
             monkeypatch.setattr(
-                snapshot_state, "MappedEnvironment", lambda *_, **__: SharedEnvironment(environment)
+                snapshot_copy, "MappedEnvironment", lambda *_, **__: SharedEnvironment(environment)
             )
             await _fill(store, "ab")
             places = Places(environment.path, tmp_path)
@@ -98,7 +95,7 @@ def test_a_running_partition_is_copied_once_it_has_what_was_acknowledged(
             copying = asyncio.ensure_future(
                 copy_running(places, target, tmp_path / "c", SystemClock(), CopyLimits())
             )
-            await asyncio.sleep(2 * snapshot_state.CHECK_S)
+            await asyncio.sleep(2 * snapshot_copy.CHECK_S)
             assert not copying.done()
             await create(store, "late")
             checkpoint = await copying
@@ -145,9 +142,9 @@ def test_a_copy_that_keeps_pages_for_too_long_is_broken_off(
         async with running_store(tmp_path, MemoryEngine()) as store:
             environment = default(store).environment
             monkeypatch.setattr(
-                snapshot_state, "MappedEnvironment", lambda *_, **__: Growing(environment)
+                snapshot_copy, "MappedEnvironment", lambda *_, **__: Growing(environment)
             )
-            monkeypatch.setattr(snapshot_state, "write_checkpoint", endless)
+            monkeypatch.setattr(snapshot_copy, "write_checkpoint", endless)
             places = Places(environment.path, tmp_path)
             with pytest.raises(SnapshotFailed, match="was broken off"):
                 await copy_running(places, 1, tmp_path, SystemClock(), limits)
