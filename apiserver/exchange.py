@@ -119,6 +119,8 @@ class Exchange:
         impersonation: Impersonate-… headers, names shortened by that, in their order.
         user: who asks, set by authentication.
         asker: who asks in the name of `user`, None where that is the same.
+        asked: what for, as authorization sees it; None before that is known.
+        impersonating: the attempt to ask in somebody else's name, None where there is none.
         is_large: whether the body that was read is (apiserver.aside).
         warnings: texts for Warning headers, in order, without repeats.
         annotations: for the request's audit events.
@@ -136,6 +138,7 @@ class Exchange:
         "accept",
         "accept_encoding",
         "annotations",
+        "asked",
         "asker",
         "authorization",
         "body_bytes_max",
@@ -144,6 +147,7 @@ class Exchange:
         "flow_head",
         "gzips_parts",
         "headers",
+        "impersonating",
         "impersonation",
         "is_large",
         "method",
@@ -168,6 +172,8 @@ class Exchange:
         self.user_agent = self.accept_encoding = b""
         self.user: Any = None
         self.asker: Any = None
+        self.asked: Any = None
+        self.impersonating: Any = None
         self.is_large = self.gzips_parts = False
         self.impersonation: Sequence[tuple[bytes, bytes]] = ()
         self.warnings: list[str] = []

@@ -168,6 +168,7 @@ class Router:
             is_read = is_write = False
         metrics.inflight_read += is_read
         metrics.inflight_write += is_write
+        exchange.asked = attributes
         try:
             try:
                 exchange.user = self._authenticate(exchange)
@@ -353,6 +354,7 @@ class Router:
         clock = self._server.clock
         ticket: Ticket | None = None
         started_s = clock.monotonic_s()
+        exchange.asked = attributes
         try:
             try:
                 exchange.user = self._authenticate(exchange)
