@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from apiserver.authn import MASTERS, User
 from apiserver.authz import Attributes
-from apiserver.types.meta import domain_prefixed_path_errors, is_dns1123_subdomain
+from apiserver.types.formats import is_dns1123_subdomain
+from apiserver.types.meta import domain_prefixed_path_errors
 from kube.field import quote
 
 ASSOCIATED_NODE: Final = "associated-node"
