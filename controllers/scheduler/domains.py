@@ -21,10 +21,12 @@ import numpy as np
 
 from controllers.scheduler.columns import ABSENT, Bools, Ints
 from controllers.scheduler.node_rules import node_matches, tolerated
+from controllers.scheduler.presences import Presence
 from controllers.scheduler.settings import POD_AFFINITY, SPREAD, Profile
 from controllers.scheduler.shapes import Group, Shape
-from controllers.scheduler.state import ClusterState, Moved, Presence
+from controllers.scheduler.state import ClusterState, Moved
 from controllers.scheduler.terms import HOSTNAME, PodTerm, Spread
+from kube.selectors import LabelSelector
 
 BY_CODE_MAX: Final = 256
 MISSING: Final = -(2**40)
@@ -335,7 +337,7 @@ class Topology:
             or self._has_preferences()
         )
         if looks_at_groups:
-            for presence in state.groups.values():
+            for presence in state.groups.among(self._selectors()).values():
                 self._count_presence(presence, self._amounts_of(None, presence.group))
         for presence in state.termed.values():
             # What its group counts for is counted already.
@@ -345,6 +347,22 @@ class Topology:
             for number, amount in plain.items():
                 rest.setdefault(number, -amount)
             self._count_presence(presence, tuple(rest.items()))
+
+    def _selectors(self) -> Iterator[tuple[str, LabelSelector]]:
+        """Yield namespace and selector of all that tables count pods by, whoever has them."""
+        everywhere = LabelSelector()
+        for table in self.tables:
+            if table.spread is not None:
+                yield self.group.namespace, table.spread.selector
+        own = [one for terms in (self.shape.affinity, self.shape.anti) for one in terms.required]
+        for terms in (self.shape.affinity, self.shape.anti):
+            own += [term for _, term in terms.preferred]
+        for term in own:
+            if term.of_namespaces is not None:
+                yield "", everywhere  # which they are is another question
+                return
+            for namespace in term.namespaces:
+                yield namespace, term.selector
 
     def _count_presence(
         self, presence: Presence, amounts: tuple[tuple[int, int], ...] | None

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from controllers.scheduler.columns import Ints, NodeColumns
+from controllers.scheduler.presences import Presence, Presences
 from controllers.scheduler.resources import PODS
 from controllers.scheduler.shapes import Group, Port, Shape
 from controllers.scheduler.terms import PodTerm
@@ -52,31 +52,6 @@ class Moved(NamedTuple):
     sign: int = 0
 
 
-@dataclass(slots=True)
-class Presence:
-    """How many pods of a kind are on which nodes."""
-
-    shape: Shape | None
-    group: Group
-    counts: dict[int, int] = field(default_factory=dict)
-
-    def add(self, slot: int, sign: int) -> None:
-        """Count one more, or one less."""
-        left = self.counts.get(slot, 0) + sign
-        if left:
-            self.counts[slot] = left
-        else:
-            self.counts.pop(slot, None)
-
-    def arrays(self) -> tuple[Ints, Ints]:
-        """Return slots and counts."""
-        size = len(self.counts)
-        return (
-            np.fromiter(self.counts, np.int64, size),
-            np.fromiter(self.counts.values(), np.int64, size),
-        )
-
-
 class ClusterState:
     """See the module's head.
 
@@ -91,7 +66,7 @@ class ClusterState:
         self.columns = NodeColumns(seed)
         self.placed: dict[str, Placed] = {}
         self.pods_of: dict[int, dict[str, Placed]] = {}
-        self.groups: dict[int, Presence] = {}
+        self.groups = Presences()
         self.termed: dict[tuple[int, int], Presence] = {}
         self.ports: dict[int, dict[Port, int]] = {}
         self.by_priority: dict[int, dict[str, Ints]] = {}
@@ -209,12 +184,7 @@ class ClusterState:
         shape, slot = pod.shape, pod.slot
         self.columns.add_pod(slot, shape.requests, shape.nonzero, sign)
         self._count_priority(shape, slot, sign)
-        presence = self.groups.get(pod.group.number)
-        if presence is None:
-            presence = self.groups[pod.group.number] = Presence(None, pod.group)
-        presence.add(slot, sign)
-        if not presence.counts:
-            del self.groups[pod.group.number]
+        self.groups.count(pod.group, slot, sign)
         if shape.has_pod_terms:
             self._count_terms(pod, sign)
         if shape.ports:
@@ -284,5 +254,6 @@ class ClusterState:
         for name, column in used.items():
             assert (column == columns.used[name]).all(), name
         assert sum(len(there) for there in self.pods_of.values()) == len(self.placed)
-        counted = sum(sum(one.counts.values()) for one in self.groups.values())
+        counted = sum(sum(one.counts.values()) for one in self.groups)
         assert counted == len(self.placed)
+        self.groups.check()
