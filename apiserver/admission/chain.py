@@ -30,6 +30,7 @@ class Plugin:
     Attributes:
         name: upstream's.
         mutates, validates: in which phases it runs.
+        for_all: whether it looks at what everybody writes, and not at what nodes write alone.
         changes: whether its mutating phase may change objects, and not only refuse them.
         is_dynamic: what it looks at changes; it is told of by `when_due`, and `settle` looks.
         sees_specs: whether it looks at more than the request and the object's metadata. For a
@@ -41,6 +42,7 @@ class Plugin:
     name: ClassVar[str]
     mutates: ClassVar[bool] = False
     validates: ClassVar[bool] = False
+    for_all: ClassVar[bool] = True
     changes: ClassVar[bool] = True
     is_dynamic: ClassVar[bool] = False
     sees_specs: ClassVar[bool] = True
@@ -83,16 +85,18 @@ class Plan:
 
     Attributes:
         mutating, validating: in their order.
+        for_all: whether one of them looks at what others than nodes write.
         changes: whether one of them may change the object.
         is_dynamic: whether one of them depends on configuration of the cluster's users.
         of_twins: who looks at a twin; None: nobody.
     """
 
-    __slots__ = ("changes", "is_dynamic", "mutating", "of_twins", "validating")
+    __slots__ = ("changes", "for_all", "is_dynamic", "mutating", "of_twins", "validating")
 
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self.mutating = tuple(plugin for plugin in plugins if plugin.mutates)
         self.validating = tuple(plugin for plugin in plugins if plugin.validates)
+        self.for_all = any(plugin.for_all for plugin in plugins)
         self.changes = any(plugin.changes for plugin in self.mutating)
         self.is_dynamic = any(plugin.is_dynamic for plugin in plugins)
         bare = [plugin for plugin in plugins if not plugin.sees_specs]

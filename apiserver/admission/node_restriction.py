@@ -50,6 +50,7 @@ class NodeRestriction(Plugin):
 
     name = "NodeRestriction"
     mutates = True
+    for_all = False
     changes = False
 
     def __init__(self, facts: Facts, authorizer: Authorizer) -> None:
