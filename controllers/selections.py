@@ -43,7 +43,10 @@ class PodGroups:
 
     def _observe(self, old: PodBrief | None, new: PodBrief | None) -> None:
         was = (old.namespace, old.labels) if old is not None else None
-        now = (new.namespace, new.labels) if new is not None else None
+        if old is not None and new is not None and old.labels is new.labels:
+            now = was  # as nearly always: a pod stays in its namespace
+        else:
+            now = (new.namespace, new.labels) if new is not None else None
         if now is not None:
             assert new is not None
             self._put(now, new)
@@ -131,7 +134,10 @@ class Selections:
     ) -> None:
         """Be told of a change, by the groups."""
         before = _NOBODY if was is None else self._of_group.get(was, _NOBODY)
-        after = _NOBODY if now is None else self._of_group.get(now, _NOBODY)
+        if now is was:
+            after = before
+        else:
+            after = _NOBODY if now is None else self._of_group.get(now, _NOBODY)
         if before or after:
             self._changed(old, new, before, after)
 

@@ -8,6 +8,7 @@ most; the youngest.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -39,6 +40,14 @@ def to_delete(
     if count >= len(chosen):
         return chosen
     on_node = Counter(pod.node for pod in related if pod.is_active)
+    ages: dict[int, int] = {}
+
+    def age_rank(since_s: int) -> int:
+        # Pods that came together are of the same seconds.
+        found = ages.get(since_s)
+        if found is None:
+            found = ages[since_s] = _age_rank(since_s, now_s)
+        return found
 
     def rank(pod: PodBrief) -> tuple[Any, ...]:
         return (
@@ -47,13 +56,13 @@ def to_delete(
             pod.ready_s is not None,
             pod.cost,
             -on_node[pod.node],
-            _age_rank(pod.ready_s, now_s) if pod.ready_s else 0,
+            age_rank(pod.ready_s) if pod.ready_s else 0,
             pod.uid if pod.ready_s else "",
             -pod.restarts[0],
             -pod.restarts[1],
-            _age_rank(pod.created_s, now_s),
+            age_rank(pod.created_s),
             pod.uid,
         )
 
-    chosen.sort(key=rank)
-    return chosen[:count]
+    # A few hundred of ten thousand: to sort them all would take twice as long.
+    return heapq.nsmallest(count, chosen, key=rank)

@@ -122,7 +122,7 @@ def _run(server: Server, given: argparse.Namespace) -> None:
     if count:
         watchman.measure("started", count, lambda: _start(end, count))
     if given.idle_seconds:
-        time.sleep(_SETTLE_S)
+        time.sleep(given.settle_seconds)
         watchman.rest(given.idle_seconds, f"{_count(end, _PODS):,} pods at rest")
     if given.roll:
         watchman.measure("rolled", count, lambda: _roll(end, count))
@@ -192,6 +192,7 @@ def main() -> int:
     parser.add_argument("--job-count", type=int, default=1)
     parser.add_argument("--parallelism", type=int, default=2_000, help="of all Jobs together")
     parser.add_argument("--idle-seconds", type=float, default=0.0)
+    parser.add_argument("--settle-seconds", type=float, default=_SETTLE_S, help="before these")
     given = parser.parse_args()
     settings = {"fleet": {"nodes": given.nodes}, "supervisor": {"without": []}}
     with (
