@@ -22,7 +22,7 @@ run: .venv/.run ## Set up and start the cluster. Options: make run ARGS="--port 
 
 test: .venv/.dev ## Run every test; some of them: make test ARGS="tests/unit -k journal"
 	@tools/test-tools
-	@timeout --kill-after=10 1500 $(BIN)/python -m pytest $(or $(ARGS),-n $(JOBS) --dist loadfile --no-loadscope-reorder)
+	@timeout --kill-after=10 3000 $(BIN)/python -m pytest $(or $(ARGS),-n $(JOBS) --dist loadfile --no-loadscope-reorder)
 
 conformance: .venv/.run ## Test a cluster by upstream's conformance specs: make conformance ARGS="--help"
 	@tools/test-tools

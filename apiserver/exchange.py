@@ -87,6 +87,8 @@ class Exchange:
         user: who asks, set by authentication.
         asker: who asks in the name of `user`, None where that is the same.
         media: what its Accept asks for, once that was looked at.
+        asked: what for, as authorization sees it; None before that is known.
+        impersonating: the attempt to ask in somebody else's name, None where there is none.
         is_large: whether the body that was read is (apiserver.aside).
         warnings: texts for Warning headers, in order, without repeats.
         annotations: for the request's audit events.
@@ -104,6 +106,7 @@ class Exchange:
         "accept",
         "accept_encoding",
         "annotations",
+        "asked",
         "asker",
         "authorization",
         "body_bytes_max",
@@ -112,6 +115,7 @@ class Exchange:
         "flow_head",
         "gzips_parts",
         "headers",
+        "impersonating",
         "impersonation",
         "is_large",
         "media",
@@ -138,6 +142,8 @@ class Exchange:
         self.user: Any = None
         self.asker: Any = None
         self.media: MediaType | None = None
+        self.asked: Any = None
+        self.impersonating: Any = None
         self.is_large = self.gzips_parts = False
         self.impersonation: Sequence[tuple[bytes, bytes]] = ()
         self.warnings: list[str] = []

@@ -110,6 +110,7 @@ class Router:
             is_read = is_write = False
         metrics.inflight_read += is_read
         metrics.inflight_write += is_write
+        exchange.asked = attributes
         try:
             try:
                 exchange.user = self._authenticate(exchange)
@@ -281,6 +282,7 @@ class Router:
         clock = self._server.clock
         ticket: Ticket | None = None
         started_s = clock.monotonic_s()
+        exchange.asked = attributes
         try:
             try:
                 exchange.user = self._authenticate(exchange)

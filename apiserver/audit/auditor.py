@@ -70,6 +70,8 @@ class Auditor:
             return
         if exchange.asker is not None:
             record.base["impersonatedUser"] = _shown_user(user)
+            if constraint := exchange.impersonating.constraint:
+                record.base["authenticationMetadata"] = {"impersonationConstraint": constraint}
         self._emit(record, RECEIVED)
         self._annotate(record, user)
         if asked.verb == "watch" or asked.subresource in LONG_RUNNING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
-from apiserver.authz import Attributes
 from apiserver.exchange import JSON_TYPE, Exchange, Receive, Scope, Send
 
 
@@ -17,7 +16,6 @@ class AuditedExchange(Exchange):
         request_body, response_body: as they went over the wire; None where there was none, or it
             came in parts.
         answer_code: of an answer that an app behind has given.
-        asked: what for, None before that is known.
         when_known: told when its user is known.
         when_started: told when a streamed answer begins.
     """
@@ -25,7 +23,6 @@ class AuditedExchange(Exchange):
     __slots__ = (
         "_user",
         "answer_code",
-        "asked",
         "record",
         "request_body",
         "response_body",
@@ -36,7 +33,6 @@ class AuditedExchange(Exchange):
     def __init__(self, scope: Scope, receive: Receive, send: Send, body_bytes_max: int) -> None:
         self.when_known: Callable[[AuditedExchange], None] | None = None
         super().__init__(scope, receive, send, body_bytes_max)
-        self.asked: Attributes | None = None
         self.record: Any = None
         self.request_body: bytes | None = None
         self.response_body: bytes | None = None

@@ -17,6 +17,7 @@ from apiserver.exchange import Exchange
 from apiserver.options import WriteOptions, write_options
 from apiserver.resources import Resource, Target
 from apiserver.server import Server
+from apiserver.types.hooks import leave, leave_both
 from apiserver.verbs.answer import respond_object
 from apiserver.verbs.apply import APPLY_TYPES, apply
 from apiserver.verbs.put import check_name
@@ -96,11 +97,14 @@ class Patch:
         for text in found:
             exchange.warn(text)
 
+    @property
+    def leaves_rest_alone(self) -> bool:
+        """Whether it looks at nothing that it does not name; a JSON patch may copy and test."""
+        return self.kind != JSON_PATCH and not self.names_managers
+
     def names_status_alone(self) -> bool:
         """Tell whether, as one of the status, it can be applied to that and metadata alone."""
-        if self.kind == JSON_PATCH or self.names_managers:
-            return False
-        return is_of_status(self._resource, self.document)
+        return self.leaves_rest_alone and is_of_status(self._resource, self.document)
 
     def apply(self, obj: JsonObject) -> Any:
         """Return the patched object; `obj` is used up.
@@ -135,27 +139,24 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
         change = Patch(resource, exchange.content_type, body)
         change.check_strictly(exchange, options)
     part = Part.STATUS if target.subresource == "status" else Part.MAIN
+    is_of_status = part is Part.STATUS and change.names_status_alone()
+    is_plain = part is Part.MAIN and change.leaves_rest_alone and _is_plain(resource)
 
-    is_easy = part is Part.STATUS and change.names_status_alone()
+    # Of what a large one waits for, while it is looked at aside, admission may come to be part.
+    may_share = (is_of_status or is_plain) and not exchange.is_large
 
     def produce(record: Record, old: JsonObject) -> JsonObject:
-        if is_easy and not _may_be_changed(server, target):
+        shares = may_share and not _may_be_changed(server, target)
+        if is_of_status and shares:
             made = with_status(resource, old, change.document, change.apply)
             if made is not None:
                 check_name(made, target.namespace, target.name)
                 return made
 
         def patched() -> Any:
-            body = record.body
-            # What is left as it is need be neither parsed nor checked again.
-            is_left = not change.names_managers
-            is_known = not resource.info.custom  # how members are called
-            if is_left and is_known and old["metadata"].get("managedFields"):
-                body, _ = cut(body, resource.prefix)
-            current = resource.decode_stored(body)
-            if is_left:
-                current["metadata"].pop("managedFields", None)
-            return change.apply(current)
+            if is_plain and shares:
+                return change.apply(_unmanaged(resource, old))
+            return change.apply(_current(resource, record, old, change))
 
         obj = decode_patched(exchange, resource, patched, options)
         check_name(obj, target.namespace, target.name)
@@ -166,6 +167,37 @@ async def patch(server: Server, exchange: Exchange, target: Target) -> None:
     change_made = Change(server, exchange, resource, produce, options, part)
     updated = await change_made.apply(target.namespace, target.name)
     await respond_object(server, exchange, resource, updated.body, record=updated.record)
+
+
+def _is_plain(resource: Resource) -> bool:
+    """Tell whether nothing of the type's is done to a patched object before it is compared.
+
+    Then it may share with the old one what the patch leaves alone.
+    """
+    hooks = resource.hooks
+    is_left = hooks.default is leave and hooks.prepare_update is leave_both
+    return is_left and not (resource.info.custom or resource.converted)
+
+
+def _unmanaged(resource: Resource, old: JsonObject) -> JsonObject:
+    """Return an object without its managedFields, in the request's version; the rest is shared."""
+    metadata = old["metadata"].copy()
+    metadata.pop("managedFields", None)
+    return {**old, "apiVersion": resource.api_version, "metadata": metadata}
+
+
+def _current(resource: Resource, record: Record, old: JsonObject, change: Patch) -> JsonObject:
+    """Return a stored object for a patch to use up."""
+    body = record.body
+    # What is left as it is need be neither parsed nor checked again.
+    is_left = not change.names_managers
+    is_known = not resource.info.custom  # how members are called
+    if is_left and is_known and old["metadata"].get("managedFields"):
+        body, _ = cut(body, resource.prefix)
+    current = resource.decode_stored(body)
+    if is_left:
+        current["metadata"].pop("managedFields", None)
+    return current
 
 
 def _may_be_changed(server: Server, target: Target) -> bool:

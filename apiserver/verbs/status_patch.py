@@ -26,8 +26,6 @@ from kube.schema.decode import DecodeError, builtin_decoder
 _PARTS: Final = frozenset({"metadata", "status"})
 _HARMLESS: Final = (leave_both, keep_metadata)
 """What prepares a new object without changing anything that it may share with the old one."""
-
-
 _NOTHING: Final[JsonObject] = {}
 
 

@@ -3,7 +3,7 @@
 Types are those of discovery. It is asked again every half minute, and at once when a custom type or
 an aggregated API was registered, or somebody names a kind that is not known. Types of groups that
 do not answer just then are kept. Watches are of metadata alone. A type whose objects the process
-watches anyway is not watched twice: its informer tells the graph, too.
+watches anyway is not watched twice: its informer, or relay, tells the graph, too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from kube.client import ApiClient, Unreachable
 from kube.informers.changes import Change, Told
 from kube.informers.informer import Delta, Informer, Informers
 from kube.informers.reflector import Reflector
+from kube.informers.relay import Relay
 from kube.status import StatusError
 from runtime.tasks import TaskScope
 
@@ -202,7 +203,11 @@ class Monitors:
     def _watch(self, scope: TaskScope, key: _Type, collection: Collection) -> None:
         feed = TypeFeed(collection, self._graph, self._is_asked)
         informer = self._informers.known(collection.path())
-        if informer is not None:
+        relay = self._informers.known_relay(collection.path())
+        if relay is not None:
+            monitor = _Monitor(feed, relay.join(feed))
+            monitor.task = scope.spawn(_hold(relay, feed), name=f"told of {collection}")
+        elif informer is not None:
             monitor = _Monitor(feed, asyncio.Event())
             following = self._follow(informer, monitor)
             monitor.task = scope.spawn(following, name=f"known objects of {collection}")
@@ -235,3 +240,11 @@ class Monitors:
         await asyncio.wait([monitor.task])
         for _ in monitor.feed.forget():
             await self._turns.next()
+
+
+async def _hold(relay: Relay, feed: TypeFeed) -> None:
+    """Have a feed told until cancelled."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        relay.leave(feed)

@@ -33,7 +33,7 @@ def _lifecycle(context: Context) -> Controller:
         lost_pods=LostPods(client, recorder, _pods(context).store),
     )
     made = NodeLifecycle(tools, context.node_options, context.pods())
-    made.watch_leases(context.client, context.informers)
+    made.watch_leases(context.informers)
     return made
 
 

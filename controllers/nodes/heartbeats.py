@@ -20,7 +20,8 @@ from controllers.nodes.book import NodeBrief
 from kube.informers.changes import Change, Told
 from runtime.clock import Clock
 
-LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+LEASES: Final = "/apis/coordination.k8s.io/v1/leases"
+_NAMESPACE: Final = "kube-node-lease"
 _SLICE: Final = 1000
 _GRACE_PER_HOLD: Final = 1.25
 
@@ -49,7 +50,7 @@ class Heartbeat:
 
 
 class Heartbeats:
-    """See the module's head; a reflector of leases tells it."""
+    """See the module's head; it is told of all leases, and takes note of those of nodes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -109,7 +110,10 @@ class Heartbeats:
         """Take note of leases; see Sink."""
         now_s = self._clock.monotonic_s()
         for change, lease, _ in events:
-            name = lease["metadata"]["name"]
+            metadata = lease["metadata"]
+            if metadata.get("namespace") != _NAMESPACE:
+                continue
+            name = metadata["name"]
             known = self._by_name.get(name)
             if change is Change.DELETED:
                 if known is not None and not known.is_node:

@@ -23,9 +23,9 @@ from controllers.nodes.options import NodeOptions
 from controllers.nodes.taints import NOT_READY, UNREACHABLE
 from controllers.workloads.pods import PodBook, PodBrief
 from controllers.workqueue import WorkQueue, run_worker
-from kube.client import ApiClient, Unreachable
+from kube.client import Unreachable
 from kube.informers.informer import Informers
-from kube.informers.reflector import Reflector
+from kube.informers.relay import Relay
 from kube.json_types import JsonObject
 from kube.status import StatusError
 from runtime.tasks import TaskScope
@@ -56,20 +56,22 @@ class NodeLifecycle:
         self._pods = pods
         self._to_mark: WorkQueue[str] = WorkQueue()
         self._lost: WorkQueue[str] = WorkQueue()
-        self._leases: Reflector | None = None
+        self._leases: Relay | None = None
+        self._leases_told = asyncio.Event()
         self.heartbeats = Heartbeats(self._clock)
         self.monitor = Monitor(tools, options, self.heartbeats)
         self._book.listen(self._observe)
         pods.listen(self._observe_pod)
 
-    def watch_leases(self, client: ApiClient, informers: Informers) -> None:
+    def watch_leases(self, informers: Informers) -> None:
         """Take note of leases by a watch that keeps nothing else of them."""
-        self._leases = Reflector(client, LEASES, self.heartbeats, turns=informers.turns)
+        self._leases = informers.relay(LEASES)
+        self._leases_told = self._leases.join(self.heartbeats)
 
     def start(self, scope: TaskScope) -> None:
         """Start the loops, once all informers are synced."""
         if self._leases is not None:
-            scope.spawn(self._leases.run(), name="leases of nodes")
+            self._leases.start(scope)
         for briefs in self._book.slices():
             for brief in briefs:
                 # Who lost them may have been ended before it marked all of their pods.
@@ -113,7 +115,7 @@ class NodeLifecycle:
     async def run_monitor(self) -> None:
         """Make a pass every few seconds, until cancelled."""
         if self._leases is not None:
-            await self._leases.synced.wait()
+            await self._leases_told.wait()
         while True:
             started_s = self._clock.monotonic_s()
             try:

@@ -17,6 +17,7 @@ import orjson
 from kube.client import ApiClient, Query
 from kube.informers.changes import Change, Told, key_of
 from kube.informers.reflector import Reflector
+from kube.informers.relay import Relay
 from kube.informers.store import Indexer, Store
 from kube.json_types import JsonObject
 from runtime.tasks import TaskScope
@@ -154,6 +155,7 @@ class Informers:
         self._client = client
         self._turns = Turns(1)
         self._made: dict[tuple[object, ...], Informer] = {}
+        self._relays: dict[str, Relay] = {}
 
     @property
     def turns(self) -> Turns:
@@ -198,8 +200,19 @@ class Informers:
         """Return the informer of a collection's whole objects, if somebody has asked for it."""
         return self._made.get((path, (), False))
 
+    def relay(self, path: str) -> Relay:
+        """Return what tells several sinks of a collection, made now if there is none."""
+        made = self._relays.get(path)
+        if made is None:
+            made = self._relays[path] = Relay(self._client, path, self._turns)
+        return made
+
+    def known_relay(self, path: str) -> Relay | None:
+        """Return the same, if somebody has asked for it."""
+        return self._relays.get(path)
+
     def start(self, scope: TaskScope) -> None:
-        """Start those that are not started yet."""
+        """Start those that are not started yet, relays aside."""
         for informer in self._made.values():
             informer.start(scope)
 

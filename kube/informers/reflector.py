@@ -106,6 +106,13 @@ class Reflector:
         self._streams_lists = True
         self._is_initial = False
         self._has_followed = False
+        self._attempt: asyncio.Timeout | None = None
+
+    def tell_anew(self) -> None:
+        """Have the sink told all there is once more."""
+        self._revision = ""
+        if self._attempt is not None and not self._attempt.expired():
+            self._attempt.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """List and watch until cancelled; refusals and lost connections are tried again."""
@@ -114,8 +121,16 @@ class Reflector:
             started_s = client.clock.monotonic_s()
             self._has_followed = False
             reason = "the server ended it"
+            attempt = self._attempt = asyncio.timeout(None)
             try:
-                await self._run_once()
+                async with attempt:
+                    await self._run_once()
+            except TimeoutError:
+                if not attempt.expired():
+                    raise
+                # What it went on to tell meanwhile does not count.
+                self._revision, failures = "", 0
+                continue
             except StatusError as error:
                 reason = f"{error.code} {error}"
                 if error.code == 410:
@@ -125,6 +140,8 @@ class Reflector:
             except _Unreadable as error:
                 reason = f"what it tells cannot be read: {error}"
                 self._revision = ""
+            finally:
+                self._attempt = None
             # What is told at the start does not count: a server that lists and then refuses to
             # watch, again and again, would be asked for everything many times a second.
             is_calm = client.clock.monotonic_s() - started_s >= _CALM_S

@@ -112,6 +112,8 @@ def test_a_refusal_is_on_record_with_its_reason(audited: Cluster) -> None:
     assert event["annotations"]["authorization.k8s.io/decision"] == "forbid"
     assert event["user"]["username"] == "tester"
     assert event["impersonatedUser"]["username"] == user.name
+    constraint = {"impersonationConstraint": "impersonate:user-info"}
+    assert event["authenticationMetadata"] == constraint
     status = event["responseStatus"]
     assert (status["code"], status["reason"]) == (403, "Forbidden")
     assert f'User "{user.name}" cannot get' in status["message"]

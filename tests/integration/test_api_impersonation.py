@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tests.integration.api_calls import check_status, named
 from tests.integration.cluster import Cluster
+from tests.integration.personas import grant, made, persona, rule
 
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -53,3 +55,30 @@ def test_who_is_impersonated_as_unauthenticated_is_not_authenticated(cluster: Cl
     assert cluster.call("GET", "/version", headers=headers).code == 200
     # What everybody authenticated may, system:basic-user, is not for such a one.
     assert cluster.call("POST", REVIEW, {}, headers=headers).code == 403
+
+
+def test_one_who_may_do_something_in_the_name_of_another_can_do_just_that(
+    cluster: Cluster, namespace: str
+) -> None:
+    actor = persona(cluster, f"system:serviceaccount:{namespace}:constrained")
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    made(cluster, accounts, named("constrained"))
+    token = made(cluster, f"{accounts}/constrained/token", {"spec": {}})["status"]["token"]
+    grant(
+        actor,
+        "",
+        rule("impersonate:user-info", "users", "authentication.k8s.io", "jane"),
+        rule("impersonate-on:user-info:list", "pods"),
+    )
+    grant(persona(cluster, "jane"), "", rule("list", "pods services"))
+    asked = {"Authorization": f"Bearer {token}", "Impersonate-User": "jane"}
+    where = f"/api/v1/namespaces/{namespace}"
+    assert cluster.call("GET", f"{where}/pods", headers=asked).code == 200
+    refused = cluster.call("GET", f"{where}/services", headers=asked)
+    check_status(
+        refused,
+        403,
+        "Forbidden",
+        f'services is forbidden: User "{actor.name}" cannot impersonate-on:user-info:list resource '
+        f'"services" in API group "" in the namespace "{namespace}"',
+    )

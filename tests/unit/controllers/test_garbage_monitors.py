@@ -194,6 +194,35 @@ def test_what_an_informer_watches_is_not_watched_twice() -> None:
     asyncio.run(run())
 
 
+def test_what_a_relay_tells_is_not_watched_twice() -> None:
+    class Other:
+        begin = take = lambda *_: None
+        sweep = staticmethod(lambda: iter(()))
+
+    async def run() -> None:
+        server = _Server()
+        metadata = {"name": "a", "uid": "a", "namespace": "n", "resourceVersion": "1"}
+        server.objects["things"] = [{"metadata": metadata}]
+        case = _Case(server)
+        relay = case.informers.relay(PATH)
+        relay.join(Other())
+        async with TaskScope("test") as scope:
+            relay.start(scope)
+            case.monitors.start(scope)
+            assert await case.monitors.wait_synced(10)
+            assert case.graph.nodes["a"].kind == ("x.io/v1", "Thing")
+            relay.take([Told(Change.DELETED, {"metadata": metadata}, b"")])
+            assert "a" not in case.graph.nodes
+            assert case.server.watched == {"things", "customresourcedefinitions"}
+            server.types = {}
+            await case.look_again()
+            relay.take([Told(Change.ADDED, {"metadata": metadata}, b"")])
+            assert "a" not in case.graph.nodes
+            await scope.stop()
+
+    asyncio.run(run())
+
+
 def test_retries_of_all_keys_together_are_limited() -> None:
     limit = RetryLimit(per_s=10, burst=5)
     assert [limit.delay_s(100.0) for _ in range(5)] == [0.0] * 5

@@ -46,8 +46,9 @@ def condition(kind: str, status: str, **more: Any) -> dict[str, Any]:
 
 def lease(name: str, renewed: str, holds_s: int = 40) -> Told:
     """Return what the watch tells of a lease."""
+    metadata = {"name": name, "namespace": "kube-node-lease"}
     spec = {"renewTime": renewed, "leaseDurationSeconds": holds_s}
-    obj = {"metadata": {"name": name}, "spec": spec}
+    obj = {"metadata": metadata, "spec": spec}
     return Told(Change.MODIFIED, obj, b"")
 
 

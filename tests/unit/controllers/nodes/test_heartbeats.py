@@ -130,3 +130,14 @@ def test_when_all_is_forgiven_each_node_has_its_time_anew() -> None:
     for _ in world.heard.forgive():
         pass
     assert world.seen_s() == 1000
+
+
+def test_leases_that_are_not_of_nodes_do_not_count() -> None:
+    world = _World()
+    world.nodes.put(_node(1))
+    world.advance(3)
+    told = lease("n", "2026-01-01T00:00:00.000000Z")
+    told.object["metadata"]["namespace"] = "kube-system"
+    world.heard.take([told])
+    assert len(world.heard) == 1
+    assert world.seen_s() < 3
