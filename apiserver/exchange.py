@@ -8,19 +8,15 @@ ASGI server they go through `send`.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Mapping,
     MutableMapping,
     Sequence,
 )
-from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias
-from urllib.parse import parse_qs
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -34,6 +30,8 @@ from apiserver.compression import (
     gzip_batch,
     gzip_whole,
 )
+from apiserver.query import Query as Query  # noqa: PLC0414 - verbs take it from here
+from apiserver.query import parse_query
 from apiserver.warning_headers import warning_headers
 from kube import status as st
 from kube.media import MediaType
@@ -42,15 +40,12 @@ from kube.text_cache import LARGE_BODY_BYTES, note_large_body
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Query: TypeAlias = Mapping[str, Sequence[str]]
 
 JSON_TYPE: Final = b"application/json"
 DISCARDED_BYTES_MAX: Final = 16 << 20
 """So much of a body over the limit is read and dropped: most clients look for an answer only when
 they have sent all, and would find a reset connection in place of the 413."""
-_KNOWN_QUERY_BYTES_MAX: Final = 1024
 _NO_QUERY: Final[Query] = {}
-_BROKEN_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _HEADERS: Final = frozenset(
     {b"accept", b"content-type", b"authorization", b"user-agent", b"accept-encoding"}
 )
@@ -59,35 +54,6 @@ _CACHE_HEAD: Final = b"cache-control: no-cache, private\r\n"
 
 class ClientGone(Exception):
     """The client closed the connection before its request was whole: there is nobody to answer."""
-
-
-def parse_query(raw: bytes) -> Query:
-    """Return the query's values by name; short ones are shared by requests with the same query.
-
-    As in Go, parts with a semicolon or a broken escape are passed over, and bytes that are no
-    UTF-8 are read as U+FFFD.
-
-    Raises:
-        StatusError: 400, it is too long.
-    """
-    # Queries come from anybody: long ones kept by the thousand would take half a GiB.
-    return _parse_known(raw) if len(raw) <= _KNOWN_QUERY_BYTES_MAX else _parse(raw)
-
-
-def _parse(raw: bytes) -> Query:
-    if len(raw) > 65_536:
-        raise st.bad_request("the query string is longer than 65536 bytes")
-    text = raw.decode(errors="replace")
-    if ";" in text or _BROKEN_ESCAPE.search(text):
-        parts = [part for part in text.split("&") if ";" not in part]
-        text = "&".join(part for part in parts if not _BROKEN_ESCAPE.search(part))
-    try:
-        return parse_qs(text, keep_blank_values=True, max_num_fields=256, errors="replace")
-    except ValueError as error:
-        raise st.bad_request(f"the query string cannot be parsed: {error}") from error
-
-
-_parse_known: Final = lru_cache(maxsize=4096)(_parse)
 
 
 class Caller(Protocol):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from apiserver.exchange import Exchange, Query
+from apiserver.exchange import Exchange
+from apiserver.query import Query
 from kube import field as fld
 from kube import status as st
 from kube.field import FieldError

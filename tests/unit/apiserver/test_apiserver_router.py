@@ -12,9 +12,9 @@ import pytest
 from apiserver import plans
 from apiserver.authn import Authenticator
 from apiserver.authz import Authorizer
-from apiserver.exchange import _parse_known, parse_query
 from apiserver.fairness.inflight import InflightGate
 from apiserver.metrics import Metrics
+from apiserver.query import _parse_known, parse_query
 from apiserver.refusals import impossible_name
 from apiserver.resources import Catalog
 from apiserver.router import Router
