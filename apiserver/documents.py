@@ -35,6 +35,8 @@ _OLD_EVICTION: Final = ("policy/v1beta1", "Eviction")
 _READABLE: Final = frozenset(ACCEPTED)
 _COMMON: Final = {media.encode(): media for media in _READABLE} | {b"": JSON}
 _SHOWN_BYTES_MAX: Final = 30
+_NO_KIND: Final = "couldn't get version/kind; json parse error: "
+_KIND_KEYS: Final = ("apiVersion", "kind")
 Wanted: TypeAlias = Resource | SubresourceInfo
 """What has the kind, group and version that a body should be of."""
 
@@ -112,19 +114,66 @@ def parse_for(wanted: Wanted, body: bytes, media_type: str) -> Any:
             why = f"cbor: cannot unmarshal {what} into Go value of type v1.TypeMeta"
             raise codec_cbor.Malformed(why)
     except codec_cbor.Malformed as error:
-        raise st.bad_request(_unrecognized(wanted, body, error)) from error
+        why = f"unable to determine group/version/kind: {error}"
+        raise _unrecognized(wanted, body, why) from error
     except ValueError as error:
-        raise st.bad_request(refusal(wanted.kind, wanted.version, error)) from error
+        # Of these the kind is read before the rest.
+        if media_type == CBOR or (media_type == PROTOBUF and _has_prefix(body)):
+            raise st.bad_request(refusal(wanted.kind, wanted.version, error)) from error
+        why = f"{_NO_KIND}{error}" if media_type == JSON else str(error)
+        raise _unrecognized(wanted, body, why) from error
+    if media_type in (JSON, YAML):
+        if found is None and not (isinstance(wanted, Resource) and wanted.info.custom):
+            return {}  # as Go, which reads nothing from a null into a struct
+        if why := _kind_fault(found):
+            raise _unrecognized(wanted, body, f"{_NO_KIND}{why}")
     return found
 
 
-def _unrecognized(wanted: Wanted, body: bytes, error: ValueError) -> str:
-    """Return upstream's message for a body in which it cannot even look for a kind."""
-    shown = body[:_SHOWN_BYTES_MAX].hex() or "<empty>"
+def _has_prefix(body: bytes) -> bool:
+    return len(body) > len(codec_protobuf.PREFIX) and body.startswith(codec_protobuf.PREFIX)
+
+
+def _kind_fault(found: Any) -> str:
+    """Return what Go says that can't read a version and a kind from parsed data, "" if it can."""
+    if found.__class__ is not dict:
+        what = _go_name(found)
+        return (
+            f"json: cannot unmarshal {what} into Go value of type struct {{ "
+            'APIVersion string "json:\\"apiVersion,omitempty\\""; '
+            'Kind string "json:\\"kind,omitempty\\"" }'
+        )
+    kind, version = found.get("kind"), found.get("apiVersion")
+    if (kind is None or kind.__class__ is str) and (version is None or version.__class__ is str):
+        return ""
+    key = next(key for key in found if key in _KIND_KEYS and not isinstance(found[key], str | None))
+    what = _go_name(found[key])
+    return f"json: cannot unmarshal {what} into Go struct field .{key} of type string"
+
+
+def _go_name(value: Any) -> str:
+    """Return what Go calls a value of JSON."""
+    match value:
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case dict():
+            return "object"
+        case _:
+            return "number"
+
+
+def _unrecognized(wanted: Wanted, body: bytes, why: str) -> st.StatusError:
+    """Return upstream's refusal of a body in which it cannot even look for a kind."""
+    start = body[:_SHOWN_BYTES_MAX]
+    shown = start.decode(errors="replace") if body[:1] == b"{" else start.hex() or "<empty>"
     more = " ..." if len(body) > _SHOWN_BYTES_MAX else ""
-    return (
+    return st.bad_request(
         f"the object provided is unrecognized (must be of type {wanted.kind}): "
-        f"unable to determine group/version/kind: {error} ({shown}{more})"
+        f"{why} ({shown}{more})"
     )
 
 
@@ -137,13 +186,7 @@ def decode_object(
         StatusError: 400, worded as upstream's decoder.
     """
     if obj.__class__ is not dict:
-        shown = "array" if isinstance(obj, list) else "string" if isinstance(obj, str) else "value"
-        text = (
-            f"couldn't get version/kind; json parse error: json: cannot unmarshal {shown} into Go "
-            'value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
-            'Kind string "json:\\"kind,omitempty\\"" }'
-        )
-        raise st.bad_request(text)
+        raise st.bad_request(f"{_NO_KIND}{_kind_fault(obj)}")
     wanted = part or resource
     check_version_kind(wanted, obj)
     metadata = obj.get("metadata")
@@ -177,9 +220,7 @@ def check_version_kind(wanted: Wanted, obj: JsonObject) -> None:
     if not kind:
         obj["kind"] = kind = wanted.kind
     if not isinstance(api_version, str) or not isinstance(kind, str):
-        raise st.bad_request(
-            "couldn't get version/kind; json parse error: apiVersion and kind must be strings"
-        )
+        raise st.bad_request(f"{_NO_KIND}{_kind_fault(obj)}")
     if (api_version, kind) == _OLD_EVICTION and kind == wanted.kind:
         obj["apiVersion"] = wanted.api_version
         return

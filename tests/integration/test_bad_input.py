@@ -17,6 +17,8 @@ from tests.integration.cluster import HOST, Cluster
 
 IDLE = 10_000
 JSON = "Content-Type: application/json"
+YAML = "Content-Type: application/yaml"
+PROTOBUF = "Content-Type: application/vnd.kubernetes.protobuf"
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def _goes_on(cluster: Cluster) -> Iterator[None]:
         b'{"metadata":{"name":"a"},"immutable":"yes"}',
         b"[]",
         b'"text"',
-        b"null",
+        b'{"kind":{}}',
         b"\0",
         b"[" * 100_000,
         b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
@@ -59,6 +61,35 @@ def test_a_body_that_is_no_object_is_a_bad_request(
     reply = ask(cluster, f"POST {path}", JSON, body=body)
     assert reply is not None
     assert (reply.code, reply.status["reason"]) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "why"),
+    [
+        (b"", JSON, "unexpected end of JSON input (<empty>)"),
+        (b'{"metadata":{"name":"a"}}}', JSON, "invalid character '}' after top-level value"),
+        (b'{"kind":5}', JSON, "json: cannot unmarshal number into Go struct field .kind of type"),
+        (b'{"apiVersion":{}}', JSON, "json: cannot unmarshal object into Go struct field .apiVer"),
+        (b"[]", JSON, "json: cannot unmarshal array into Go value of type struct { APIVersion str"),
+        (b"a: [", YAML, "yaml: line 1: did not find expected node content (613a205b)"),
+        (b"no", PROTOBUF, "provided data does not appear to be a protobuf message, expected pref"),
+    ],
+)
+def test_a_body_of_which_no_kind_can_be_told_is_refused_in_upstreams_words(
+    cluster: Cluster, path: str, body: bytes, kind: str, why: str
+) -> None:
+    reply = ask(cluster, f"POST {path}", kind, body=body)
+    assert reply is not None
+    start = "the object provided is unrecognized (must be of type ConfigMap): "
+    assert reply.status["message"].startswith(start)
+    assert why in reply.status["message"]
+
+
+def test_a_null_is_an_object_in_which_nothing_is_said(cluster: Cluster, path: str) -> None:
+    reply = ask(cluster, f"POST {path}", JSON, body=b"null")
+    assert reply is not None
+    assert reply.code == 422
+    assert "name or generateName is required" in reply.status["message"]
 
 
 @pytest.mark.parametrize(

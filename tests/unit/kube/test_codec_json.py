@@ -31,13 +31,14 @@ def test_what_is_no_unicode_in_a_string_becomes_the_replacement_character(
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"", "EOF"),
+        (b"", "unexpected end of JSON input"),
         (b"  ", "unexpected end of JSON input"),
         (b'{"a":', "unexpected end of JSON input"),
-        (b"\xff", "invalid character '\\ufffd' at offset 0"),
-        (b'"\xff" x', "invalid character 'x' at offset 4"),
+        (b"\xff", "invalid character 'ÿ' looking for beginning of value"),
+        (b'"\xff" x', "invalid character 'x' after top-level value"),
         (b'"\\ud80"', "invalid character"),
-        (b"NaN", "invalid character 'N' at offset 0"),
+        (b"NaN", "invalid character 'N' looking for beginning of value"),
+        (b"[" * 70_000, "invalid character '[' at offset"),
     ],
 )
 def test_what_is_no_json_is_refused(body: bytes, words: str) -> None:
