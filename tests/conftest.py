@@ -13,8 +13,12 @@ import os
 import shutil
 import subprocess
 
+import hypothesis
 import pytest
 
+# How long an example takes is the machine's affair: no test is a timed one.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 KUBECTL_MINIMUM = (1, 28)
 NATS_MINIMUM = (2, 9)
 # Debian installs nats-server where the PATH of a user does not look.
