@@ -78,6 +78,8 @@ def _is_same_metadata(old: JsonObject, new: JsonObject) -> bool:
         return False
     for name in names:
         before, value = old[name], new[name]
+        if before is value:
+            continue
         if before.__class__ is not value.__class__ or before != value:
             return False
     return True

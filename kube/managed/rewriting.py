@@ -235,15 +235,14 @@ def _rewritten(
         part = changed_part(old, new)
         if part == "":
             return None
-        type_ = versions.type_at(version)
         if part is None:
-            taken = changed_values(type_, old, new, NOBODYS_METADATA)
+            taken = changed_values(versions.type_at(version), old, new, NOBODYS_METADATA)
         else:
             change = part, old.get(part, ABSENT), new.get(part)
             after = _with_part(versions, change, writer, kept, first)
             if after != _UNDECIDED:
                 return after
-            taken = changed_in_part(type_, *change)
+            taken = changed_in_part(versions.type_at(version), *change)
         if taken is not None:
             if not taken:
                 return None
