@@ -10,6 +10,7 @@ import math
 import re
 from typing import Final
 
+from controllers.fleet.archives import tar
 from controllers.fleet.command_conditions import compare, reckon
 from controllers.fleet.command_files import FILE_ACTIONS
 from controllers.fleet.machine import Action, Call, Reply, UnknownProgram
@@ -269,4 +270,5 @@ ACTIONS: Final[dict[str, Action]] = {
     **dict.fromkeys(("test", "[", "[["), compare),
     **dict.fromkeys(("which", "command"), _which),
     **FILE_ACTIONS,
+    "tar": tar,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,8 +165,8 @@ def test_exec_runs_scripts_and_keeps_what_they_write(kubectl: Kubectl, pods: Col
     done = kubectl.run("exec", "p", "--", "cat", "/none")
     assert done.returncode == 1
     assert "No such file or directory" in done.stderr
-    copied = kubectl.run("cp", "p:/etc/hostname", "/dev/null")
-    assert "tar: not found: this container is simulated" in copied.stdout + copied.stderr
+    strange = kubectl.run("exec", "p", "--", "git", "status")
+    assert "git: not found: this container is simulated" in strange.stdout + strange.stderr
 
 
 def test_what_a_pod_says_of_itself_comes_before_its_command(pods: Collection) -> None:
@@ -188,3 +189,22 @@ def test_kubectl_debug_adds_a_container_that_runs(kubectl: Kubectl, pods: Collec
     assert told["name"] == "dbg"
     assert told["image"] == "docker.io/library/busybox:latest"
     assert "running" in _state(pods, "p")
+
+
+def test_kubectl_cp_takes_files_and_directories_both_ways(
+    kubectl: Kubectl, pods: Collection, tmp_path: Path
+) -> None:
+    _pod(pods, "copied", "sleep 600")
+    until(lambda: _state(pods, "copied").get("running"), "it does not run")
+    source, back = tmp_path / "source", tmp_path / "back"
+    (source / "inner").mkdir(parents=True)
+    (source / "words").write_text("some words\n")
+    (source / "inner" / "bytes").write_bytes(bytes(range(256)))
+    assert kubectl.run("cp", str(source), "copied:/tmp").returncode == 0
+    listed = kubectl.run("exec", "copied", "--", "ls", "/tmp/source", "/tmp/source/inner")
+    assert listed.stdout.split() == ["inner", "words", "bytes"]
+    assert kubectl.run("cp", "copied:/tmp/source", str(back)).returncode == 0
+    assert (back / "words").read_text() == "some words\n"
+    assert (back / "inner" / "bytes").read_bytes() == bytes(range(256))
+    refused = kubectl.run("cp", "copied:/nowhere", str(tmp_path / "nothing"))
+    assert "tar: /nowhere: No such file or directory" in refused.stdout + refused.stderr

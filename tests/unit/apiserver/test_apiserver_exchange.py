@@ -37,7 +37,7 @@ def test_all_of_several_accepts_count() -> None:
 def test_the_first_of_two_impersonated_users_counts() -> None:
     named = [(b"user", b"jane"), (b"uid", b"1"), (b"user", b"joe"), (b"uid", b"2")]
     exchange = _exchange(*((b"impersonate-" + key, value) for key, value in named))
-    exchange.asked = Attributes("get", path="/")
+    exchange.asked = Attributes("get", "", "v1", "nodes")
     root = User("root", (MASTERS,))
     user = Impersonator(Authorizer()).impersonate(root, exchange)
     assert user == User("jane", (AUTHENTICATED,), "1")
