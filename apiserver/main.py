@@ -194,7 +194,7 @@ class _ApiServer:
         )
         self._custom = make_custom(self._server)
         self._fairness = make_fairness(self._server)
-        self._backends = Backends()
+        self._backends = Backends(self._server.simulated)
         documents = Documents(self._custom.served, f"{settings.bind}:{settings.port}")
         self._aggregation = Aggregation(self._server, documents, self._backends)
         self._custom.served.when_changed.append(self._aggregation.keeper.wake)

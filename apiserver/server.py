@@ -20,6 +20,7 @@ from apiserver.part_cache import PartCache
 from apiserver.quota import QuotaGate
 from apiserver.resources import Catalog, Resource
 from apiserver.settings import ServerSettings
+from apiserver.simulated import SimulatedNetworks
 from apiserver.twins import Twins
 from apiserver.webhooks.client import WebhookClient
 from kube import status as st
@@ -129,10 +130,12 @@ class Server:
     cbor: CborCache = field(default_factory=CborCache)
     authorizer: Authorizer = field(default_factory=Authorizer)
     webhooks: WebhookClient = field(init=False)
+    simulated: SimulatedNetworks = field(init=False)
     is_ending: bool = False
 
     def __post_init__(self) -> None:
-        self.webhooks = WebhookClient(self.store)
+        self.simulated = SimulatedNetworks(self.settings.kubelet.simulated_cidrs)
+        self.webhooks = WebhookClient(self.store, self.simulated)
         self.live_namespaces = LiveNamespaces(self.store)
 
     async def commit(self, resource: Resource, ops: Sequence[KeyedOp]) -> Committed | Rejected:

@@ -136,6 +136,7 @@ class KubeletSettings:
             checked, as upstream.
         client_certificate_file, client_key_file: what the server shows them, PEM; None: nothing.
         address_types: of a node's addresses, the first kind that it has is used.
+        simulated_cidrs: ranges of addresses of pods that do not run: nothing is dialled there.
     """
 
     certificate_authority_file: Path | None = None
@@ -148,6 +149,7 @@ class KubeletSettings:
         "InternalDNS",
         "ExternalDNS",
     )
+    simulated_cidrs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,7 +110,12 @@ class Config(Section):
     @property
     def runs_fleet(self) -> bool:
         """Whether `up` runs simulated nodes."""
-        return self._acts and self.fleet.nodes > 0 and "fleet" not in self.supervisor.without
+        return self._acts and self.has_fleet
+
+    @property
+    def has_fleet(self) -> bool:
+        """Whether there are simulated nodes, if maybe run beside another API server."""
+        return self.fleet.nodes > 0 and "fleet" not in self.supervisor.without
 
     @property
     def _acts(self) -> bool:

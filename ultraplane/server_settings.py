@@ -136,6 +136,7 @@ def _kubelet_settings(config: Config, pki: Pki) -> KubeletSettings:
         client_certificate_file=kubelet.client_certificate or pki.kubelet_client_certificate,
         client_key_file=kubelet.client_key or pki.kubelet_client_key,
         address_types=kubelet.preferred_address_types,
+        simulated_cidrs=config.fleet.pod_cidrs if config.has_fleet else (),
     )
 
 

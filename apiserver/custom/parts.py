@@ -51,7 +51,7 @@ class CustomParts:
 
 def make_custom(server: Server) -> CustomParts:
     """Return the parts; the server's catalog finds custom types from now on."""
-    caller = ConversionCaller(server.store)
+    caller = ConversionCaller(server.store, server.simulated)
     served = Served(server.store, server.catalog, caller.ask)
     server.catalog.custom = served
     return CustomParts(served, server, Steward(server, served), caller)

@@ -6,6 +6,7 @@ import base64
 import binascii
 
 from apiserver.custom.conversion import TIMEOUT_S, CallFailed
+from apiserver.simulated import SimulatedNetworks
 from apiserver.webhooks import client
 from apiserver.webhooks.client import WebhookClient
 from apiserver.webhooks.target import BadTarget, target_of
@@ -16,8 +17,8 @@ from storage.store_view import StoreView
 class ConversionCaller:
     """Sends reviews; `close` it when the server stops."""
 
-    def __init__(self, store: StoreView) -> None:
-        self._client = WebhookClient(store)
+    def __init__(self, store: StoreView, simulated: SimulatedNetworks) -> None:
+        self._client = WebhookClient(store, simulated)
 
     async def ask(self, config: JsonObject, review: bytes) -> JsonObject:
         """See `apiserver.custom.conversion.Ask`."""

@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 
 import httptools
 
+from apiserver.simulated import NOTHING_SIMULATED, SimulatedNetworks
+
 DIAL_S_MAX: Final = 30.0
 HEAD_BYTES_MAX: Final = 1 << 20
 CHUNK_BYTES: Final = 64 << 10
@@ -242,7 +244,8 @@ class BackendConnection:
 class Backends:
     """Dials backends, and keeps idle connections for whoever asks the same one again."""
 
-    def __init__(self) -> None:
+    def __init__(self, simulated: SimulatedNetworks = NOTHING_SIMULATED) -> None:
+        self._simulated = simulated
         self._idle: dict[Address, deque[tuple[BackendConnection, float]]] = {}
         self._count = 0
 
@@ -255,6 +258,7 @@ class Backends:
         where = f"dial tcp {address.authority}"
         name = (address.server_name or address.host) if address.tls is not None else None
         try:
+            self._simulated.check(address.host, address.port)
             async with asyncio.timeout(DIAL_S_MAX):
                 reader, writer = await asyncio.open_connection(
                     address.host,

@@ -21,6 +21,7 @@ import aiohttp
 import orjson
 from aiohttp.client_proto import ResponseHandler
 
+from apiserver.simulated import NOTHING_SIMULATED, SimulatedNetworks
 from apiserver.webhooks.resolver import ServiceResolver, Unresolved
 from apiserver.webhooks.target import Target
 from kube.client import status_error
@@ -78,8 +79,9 @@ class _Connector(aiohttp.TCPConnector):
 class WebhookClient:
     """Calls webhooks; `close` it when the server stops. A server without webhooks opens nothing."""
 
-    def __init__(self, store: StoreView) -> None:
+    def __init__(self, store: StoreView, simulated: SimulatedNetworks = NOTHING_SIMULATED) -> None:
         self._store = store
+        self._simulated = simulated
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
 
@@ -139,7 +141,7 @@ class WebhookClient:
             raise aiohttp.ClientError("the server is stopping")
         if self._session is None:
             connector = _Connector(
-                resolver=ServiceResolver(self._store),
+                resolver=ServiceResolver(self._store, self._simulated),
                 use_dns_cache=False,
                 limit=_CONNECTIONS_MAX,
                 limit_per_host=_CONNECTIONS_OF_ONE_MAX,

@@ -15,6 +15,7 @@ import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+from apiserver.simulated import SimulatedNetworks
 from kube.json_types import JsonObject
 from kube.selector_parser import label_selector_of_set
 from storage.errors import StorageError
@@ -35,8 +36,9 @@ class Unresolved(OSError):
 class ServiceResolver(AbstractResolver):
     """Resolves names for the connections to webhooks."""
 
-    def __init__(self, store: StoreView) -> None:
+    def __init__(self, store: StoreView, simulated: SimulatedNetworks) -> None:
         self._store = store
+        self._simulated = simulated
         self._others = ThreadedResolver()
 
     async def resolve(
@@ -58,6 +60,11 @@ class ServiceResolver(AbstractResolver):
             address, target_port = self._endpoint(namespace, name, service, port)
         except StorageError as error:
             raise Unresolved(f"service {name!r} cannot be looked up: {error}") from error
+        try:
+            self._simulated.check(address, target_port)
+        except ConnectionRefusedError as error:
+            text = f"dial tcp {address}:{target_port}: connect: connection refused"
+            raise Unresolved(text) from error
         kind = socket.AF_INET6 if ":" in address else socket.AF_INET
         return [
             ResolveResult(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from apiserver.proxying.wire import HEAD_BYTES_MAX, Address, BackendFailed, Backends
+from apiserver.simulated import SimulatedNetworks
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 _ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -175,6 +176,23 @@ def test_a_backend_that_does_not_listen_is_refused_in_gos_words() -> None:
         assert str(caught.value) == "dial tcp 127.0.0.1:1: connect: connection refused"
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("host", "shown"), [("10.128.0.7", "10.128.0.7"), ("::1", "[::1]")])
+def test_nobody_is_dialled_where_pods_are_simulated(host: str, shown: str) -> None:
+    async def run() -> None:
+        backends = Backends(SimulatedNetworks(("10.128.0.0/9", "::/64")))
+        with pytest.raises(BackendFailed) as caught:
+            await backends.dial(Address(host, 80))
+        assert str(caught.value) == f"dial tcp {shown}:80: connect: connection refused"
+
+    asyncio.run(run())
+
+
+def test_names_and_addresses_of_others_are_dialled() -> None:
+    networks = SimulatedNetworks(("10.128.0.0/9",))
+    for host in ("10.127.0.1", "::1", "localhost", "10.128.0.7.example"):
+        networks.check(host, 80)
 
 
 def test_what_follows_a_whole_answer_is_dropped_with_its_connection() -> None:
