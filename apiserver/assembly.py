@@ -22,6 +22,7 @@ from apiserver.custom.definition import DEFINITIONS
 from apiserver.custom.writes import NAMES
 from apiserver.exchange import Exchange
 from apiserver.impersonation import Impersonator
+from apiserver.impersonation_figures import ImpersonationFigures
 from apiserver.metrics import Metrics
 from apiserver.node_access.judge import NodeAuthorizer
 from apiserver.oidc.issuers import Issuers
@@ -210,6 +211,7 @@ class Authentication(NamedTuple):
     authenticator: Authenticator
     tokens: ServiceAccountTokens
     issuers: Issuers
+    impersonation: ImpersonationFigures
 
 
 def make_authentication(
@@ -231,14 +233,15 @@ def make_authentication(
         judges.append(BootstrapTokens((issuer,), store, clock))
     issuers = Issuers(auth.authentication, auth.authentication_file, (issuer,), clock)
     judges.append(issuers)
+    impersonator = Impersonator(authorizer, clock)
     authenticator = Authenticator(
         known,
         judges,
-        Impersonator(authorizer).impersonate,
+        impersonator.impersonate,
         api_audiences=(issuer,),
         anonymous=issuers.anonymous or AnonymousRule(auth.anonymous),
     )
-    return Authentication(authenticator, tokens, issuers)
+    return Authentication(authenticator, tokens, issuers, impersonator.figures)
 
 
 def make_audit(

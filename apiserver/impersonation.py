@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from apiserver.authn import ANONYMOUS_NAME, AUTHENTICATED, UNAUTHENTICATED, NotYet, User
 from apiserver.authz import Attributes, Authorizer, Decision, refuse
 from apiserver.exchange import Exchange
+from apiserver.impersonation_figures import ImpersonationFigures
 from apiserver.impersonation_modes import (
     ASSOCIATED_NODE,
     MODES,
@@ -30,7 +31,10 @@ from apiserver.impersonation_modes import (
     node_of,
 )
 from kube import status as st
+from runtime.clock import Clock
 
+LEGACY: Final = "legacy"
+"""What the mode of old is called where modes are counted; in verbs it has no name."""
 _LAST_MAX: Final = 10_000
 _NODE_KEYS: Final = "authentication.kubernetes.io/associated-node-keys"
 
@@ -42,13 +46,14 @@ class Attempt:
         mode: the one that allows it, None before one has.
     """
 
-    def __init__(self, asker: User, named: Named, asked: Attributes, judges: Authorizer) -> None:
+    def __init__(self, asker: User, named: Named, asked: Attributes, by: Impersonator) -> None:
         self.mode: Mode | None = None
+        self.started_s = by.now_s()
+        self._by = by
         self._asker = asker
         self._named = named
         self._asked = asked
-        self._judges = judges
-        self._said: dict[tuple[bool, Attributes], Decision] = {}
+        self._said: dict[tuple[bool, Attributes], tuple[Decision, float]] = {}
 
     @property
     def constraint(self) -> str:
@@ -108,20 +113,36 @@ class Attempt:
             # Upstream keeps what is said of a service account for all its nodes, so that it is
             # asked about without what tells them apart.
             asker = User(asker.name, asker.groups, asker.uid, {_NODE_KEYS: sorted(asker.extra)})
-        decision = self._said.get((is_node_agent, asked)) or self._judges.known(asker, asked)
+        by = self._by
+        decision, took_s = self._said.get((is_node_agent, asked)) or (None, 0.0)
+        if decision is None:
+            asked_s = by.now_s()
+            decision = by.authorizer.known(asker, asked)
+            took_s = by.now_s() - asked_s
         if decision is None:
             raise NotYet(self._learn(is_node_agent, asker, asked))
+        by.figures.asked(mode.name or LEGACY, took_s, is_allowed=decision.allowed)
         return None if decision.allowed else refuse(asker, asked, decision.reason)
 
     async def _learn(self, is_node_agent: bool, asker: User, asked: Attributes) -> None:  # noqa: FBT001
-        self._said[is_node_agent, asked] = await self._judges.decide_at_last(asker, asked)
+        asked_s = self._by.now_s()
+        decision = await self._by.authorizer.decide_at_last(asker, asked)
+        self._said[is_node_agent, asked] = decision, self._by.now_s() - asked_s
 
 
 class Impersonator:
-    """Finds whom a request is made as."""
+    """Finds whom a request is made as.
 
-    def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
+    Attributes:
+        authorizer: who is asked.
+        figures: what is counted.
+        now_s: the time, monotonic.
+    """
+
+    def __init__(self, authorizer: Authorizer, clock: Clock) -> None:
+        self.authorizer = authorizer
+        self.figures = ImpersonationFigures()
+        self.now_s = clock.monotonic_s
         # By the hash of a user's name, which has a size that is known: others' do no harm here.
         self._last: dict[int, Mode] = {}
 
@@ -142,11 +163,16 @@ class Impersonator:
                 text = f"requested {_in_go(named)} without impersonating a user name"
                 raise st.bad_request(text)
             assert exchange.asked is not None, "what is asked for is known before who asks"
-            attempt = Attempt(user, named, exchange.asked, self._authorizer)
+            attempt = Attempt(user, named, exchange.asked, self)
             exchange.impersonating = attempt
         who = hash(user.name)
         last = self._last.get(who)
-        found: User = attempt.settle(last)
+        try:
+            found: User = attempt.settle(last)
+        except st.StatusError:
+            self.figures.attempted("", self.now_s() - attempt.started_s)
+            raise
+        self.figures.attempted(attempt.mode.name or LEGACY, self.now_s() - attempt.started_s)
         if attempt.mode is not last:
             if len(self._last) >= _LAST_MAX:
                 del self._last[next(iter(self._last))]

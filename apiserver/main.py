@@ -330,7 +330,8 @@ class _ApiServer:
         authentication = assembly.make_authentication(
             settings, self._store, self._clock, authorizer
         )
-        authenticator, tokens, self._issuers = authentication
+        authenticator, tokens, self._issuers, figures = authentication
+        self._server.metrics.gauges.append(figures.collect)
         reviews = Reviews(authenticator, authorizer, rbac)
         node_parts = NodeParts(Kubelets(settings.kubelet), self._backends)
         verbs = assembly.make_verbs(reviews, tokens, node_parts)

@@ -68,11 +68,11 @@ class Auditor:
         record = exchange.record = self._record(exchange, asked, exchange.asker or user)
         if record is None:
             return
+        self._emit(record, RECEIVED)  # as whom it is made is found out after that
         if exchange.asker is not None:
             record.base["impersonatedUser"] = _shown_user(user)
             if constraint := exchange.impersonating.constraint:
                 record.base["authenticationMetadata"] = {"impersonationConstraint": constraint}
-        self._emit(record, RECEIVED)
         self._annotate(record, user)
         if asked.verb == "watch" or asked.subresource in LONG_RUNNING:
             exchange.when_started = lambda: self._emit(record, STARTED, _code(exchange.code))
@@ -83,10 +83,7 @@ class Auditor:
         record: Record | None = exchange.record
         if record is None:
             if exchange.user is None and exchange.asked is not None:
-                # Who asked is not known, or may not act as another: that is all there is to tell.
-                record = self._record(exchange, exchange.asked, exchange.asker or ANONYMOUS)
-                if record is not None:
-                    self._emit(record, STARTED, _status(exchange, code))
+                self._tell_refused(exchange, exchange.asked, code)
             return
         if not record.is_allowed:
             self._annotate(record, exchange.user)  # somebody may have been asked meanwhile
@@ -101,6 +98,17 @@ class Auditor:
             if shown is not None:
                 more["responseObject"] = _without_fields(shown, record)
         self._emit(record, COMPLETE, more)
+
+    def _tell_refused(self, exchange: AuditedExchange, asked: Attributes, code: int) -> None:
+        """Record who is not known, or may not act as another: that is all there is to tell."""
+        record = self._record(exchange, asked, exchange.asker or ANONYMOUS)
+        if record is None:
+            return
+        if exchange.asker is None:
+            self._emit(record, STARTED, _status(exchange, code))
+            return
+        self._emit(record, RECEIVED)
+        self._emit(record, COMPLETE, _status(exchange, code))
 
     def _annotate(self, record: Record, user: User) -> None:
         decision = self._authorizer.decide(user, record.asked)

@@ -119,6 +119,32 @@ def test_a_refusal_is_on_record_with_its_reason(audited: Cluster) -> None:
     assert f'User "{user.name}" cannot get' in status["message"]
 
 
+def test_by_which_verb_somebody_acts_as_another_is_on_record(audited: Cluster) -> None:
+    user = persona(audited)
+    user.call("GET", f"{MAPS}/one", headers=_id("by-a-mode"))
+    (event,) = _events(audited, "by-a-mode")
+    told = {"impersonationConstraint": "impersonate:user-info"}
+    assert event["authenticationMetadata"] == told
+    # This group only the legacy verb gives.
+    user.call("GET", MAPS, headers={"Impersonate-Group": "system:masters", **_id("by-legacy")})
+    (event,) = _events(audited, "by-legacy")
+    assert event["impersonatedUser"]["groups"] == ["system:masters", "system:authenticated"]
+    assert "authenticationMetadata" not in event
+
+
+def test_who_may_not_act_as_another_is_on_record(audited: Cluster) -> None:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    made(audited, accounts, named("actor"))
+    token = made(audited, f"{accounts}/actor/token", {})["status"]["token"]
+    headers = {"Authorization": f"Bearer {token}", "Impersonate-User": "jane", **_id("denied")}
+    assert audited.call("GET", MAPS, headers=headers).code == 403
+    (event,) = _events(audited, "denied")
+    assert event["stage"] == "ResponseComplete"
+    assert event["user"]["username"] == "system:serviceaccount:default:actor"
+    assert not {"impersonatedUser", "authenticationMetadata", "annotations"} & event.keys()
+    assert "cannot impersonate-on:user-info:list" in event["responseStatus"]["message"]
+
+
 def test_who_is_not_let_in_is_on_record(audited: Cluster) -> None:
     headers = {"Authorization": "Bearer wrong", **_id("stranger")}
     assert audited.call("GET", MAPS, headers=headers).code == 401

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.api_calls import check_status
+from tests.integration.api_calls import check_status, named
 from tests.integration.authorization_server import Webhook, run_webhook, write_kubeconfig
 from tests.integration.cluster import Cluster, run_cluster
-from tests.integration.personas import GROUP, grant, persona, rule
+from tests.integration.personas import GROUP, grant, made, persona, rule
 
 ACCESS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
@@ -123,3 +123,24 @@ def test_who_the_webhook_lets_escalate_and_bind_may_do_so(
         if one["user"] == friend.name
     }
     assert {"escalate", "bind"} <= asked
+
+
+def test_as_whom_somebody_may_act_the_webhook_is_asked_mode_by_mode(
+    asking: Cluster, webhook: Webhook
+) -> None:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    made(asking, accounts, named("actor"))
+    token = made(asking, f"{accounts}/actor/token", {})["status"]["token"]
+    account = persona(asking, "system:serviceaccount:default:actor")
+    headers = {"Authorization": f"Bearer {token}", "Impersonate-User": "friend-5"}
+    message = (
+        f'pods is forbidden: User "{account.name}" cannot impersonate-on:user-info:list resource '
+        '"pods" in API group "" at the cluster scope: no friend'
+    )
+    refused = asking.call("GET", "/api/v1/pods", headers=headers)
+    check_status(refused, 403, "Forbidden", message)
+    asked = [spec["resourceAttributes"] for spec in webhook.asked if spec["user"] == account.name]
+    verbs = [one["verb"] for one in asked]
+    assert verbs[-2:] == ["impersonate-on:user-info:list", "impersonate"]
+    grant(account, "", rule("impersonate", "users"))
+    assert asking.call("GET", "/api/v1/pods", headers=headers).code == 200

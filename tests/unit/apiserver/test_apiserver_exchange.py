@@ -8,6 +8,7 @@ from apiserver.authn import AUTHENTICATED, MASTERS, User
 from apiserver.authz import Attributes, Authorizer
 from apiserver.exchange import Exchange
 from apiserver.impersonation import Impersonator
+from runtime.clock import SimulatedClock
 
 
 def _exchange(*headers: tuple[bytes, bytes]) -> Exchange:
@@ -39,6 +40,6 @@ def test_the_first_of_two_impersonated_users_counts() -> None:
     exchange = _exchange(*((b"impersonate-" + key, value) for key, value in named))
     exchange.asked = Attributes("get", "", "v1", "nodes")
     root = User("root", (MASTERS,))
-    user = Impersonator(Authorizer()).impersonate(root, exchange)
+    user = Impersonator(Authorizer(), SimulatedClock()).impersonate(root, exchange)
     assert user == User("jane", (AUTHENTICATED,), "1")
     assert exchange.asker is root

@@ -12,6 +12,7 @@ from apiserver.authn import NotYet, User
 from apiserver.authz import Attributes, Authorizer, Decision
 from apiserver.impersonation import Impersonator
 from kube import status as st
+from runtime.clock import SimulatedClock
 
 LIST = Attributes("list", "", "v1", "pods", "", "ns")
 AUTHN = "authentication.k8s.io"
@@ -63,7 +64,7 @@ def exchange_of(*headers: tuple[str, str], asked: Attributes = LIST) -> Any:
 def act(judge: Judge, *headers: tuple[str, str], user: User = ME) -> tuple[User, str]:
     """Return as whom a request is made, and by which constraint."""
     exchange = exchange_of(*headers)
-    found = Impersonator(Authorizer([judge])).impersonate(user, exchange)
+    found = Impersonator(Authorizer([judge]), SimulatedClock()).impersonate(user, exchange)
     return found, exchange.impersonating.constraint
 
 
@@ -166,7 +167,7 @@ def test_a_service_account_may_act_as_the_node_of_its_own_pod() -> None:
 
 def test_the_mode_that_served_a_user_last_is_tried_first() -> None:
     judge = Judge(about("", "users", "jane"))
-    impersonator = Impersonator(Authorizer([judge]))
+    impersonator = Impersonator(Authorizer([judge]), SimulatedClock())
     impersonator.impersonate(ME, exchange_of(("user", "jane")))
     for _ in range(2):
         with pytest.raises(st.StatusError, match="cannot impersonate resource"):
@@ -176,7 +177,7 @@ def test_the_mode_that_served_a_user_last_is_tried_first() -> None:
 def test_a_judge_far_away_is_asked_for_all_that_is_needed() -> None:
     needed = ON_USER_INFO, about("user-info", "users", "jane"), about("user-info", "groups", "g")
     judge = FarJudge(*needed)
-    impersonator = Impersonator(Authorizer([judge]))
+    impersonator = Impersonator(Authorizer([judge]), SimulatedClock())
     exchange = exchange_of(("user", "jane"), ("group", "g"))
 
     async def run() -> User:
@@ -191,7 +192,7 @@ def test_a_judge_far_away_is_asked_for_all_that_is_needed() -> None:
 
 
 def test_headers_that_name_nobody() -> None:
-    impersonator = Impersonator(Authorizer())
+    impersonator = Impersonator(Authorizer(), SimulatedClock())
     exchange = exchange_of(("user", ""))
     assert impersonator.impersonate(ME, exchange) is ME
     assert exchange.asker is None
