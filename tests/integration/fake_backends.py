@@ -212,8 +212,10 @@ def running_backend(
         ready.set()
         await stop[0].wait()
         server.close()
-        for writer in list(backend.connections):
-            writer.transport.abort()
+        for _ in range(3):  # one may still be shaking hands
+            for writer in list(backend.connections):
+                writer.transport.abort()
+            await asyncio.sleep(0.02)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()

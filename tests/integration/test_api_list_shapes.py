@@ -144,8 +144,8 @@ def test_a_refusal_comes_in_the_encoding_that_is_accepted(secrets: Collection) -
         assert answer.json["status"] == "Failure"
     indented = secrets.get("absent", "?pretty=true").body
     assert indented == orjson.dumps(plain, option=orjson.OPT_INDENT_2)
-    # The way to say so cannot be read: the refusal itself is.
-    assert secrets.list("?pretty=%ff").code == 400
+    # What is no boolean is no wish.
+    assert secrets.get("absent", "?pretty=%ff").body == orjson.dumps(plain) + b"\n"
 
 
 def test_yaml_and_cbor_say_the_same_as_json(secrets: Collection) -> None:

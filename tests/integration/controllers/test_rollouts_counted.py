@@ -47,7 +47,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         "policy_file": str(directory / "policy.json"),
         "log_path": str(directory / "audit.log"),
     }
-    with run_cluster(directory, {"audit": audit}) as running:
+    # Its nodes have no kubelets: nobody is to wait for them, however long a test takes.
+    patience = {"node_startup_grace_period_s": 3600.0}
+    with run_cluster(directory, {"audit": audit, "controllers": patience}) as running:
         running.wait_started()
         yield running
 
