@@ -49,8 +49,8 @@ class ControllersSection(Section):
         default=50.0,
         gt=0,
         le=86_400,
-        description="A node whose kubelet says nothing for longer is unknown, and later tainted; one "
-        "whose Lease holds for longer has a quarter more time than that.",
+        description="A node whose kubelet says nothing for longer is unknown, and later tainted; "
+        "one whose Lease holds for longer has a quarter more time than that.",
     )
     node_startup_grace_period_s: float = Field(
         default=60.0, gt=0, le=86_400, description="The same of one that was never ready."
