@@ -8,8 +8,10 @@ one line for each stack, "frame;frame;… count", outermost first.
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -31,7 +33,7 @@ class Profiler:
 
     Args of the constructor:
         directory: where files go: for each process its stacks and a flame graph, and one table.
-        seconds: how long samples are taken.
+        seconds: how long samples are taken, at most.
 
     Raises:
         ProfilerMissing: see there.
@@ -46,10 +48,12 @@ class Profiler:
         self._directory = directory
         self._seconds = seconds
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._started_s = self._took_s = 0.0
 
     def start(self, pids: Mapping[str, int]) -> None:
         """Start to take samples of processes, by their names; they end by themselves."""
         self._directory.mkdir(parents=True, exist_ok=True)
+        self._started_s = time.monotonic()
         options = ["--nonblocking", "--format=raw", f"--rate={_PER_S}"]
         for name, pid in pids.items():
             where = f"--output={self._stacks(name)}"
@@ -58,9 +62,16 @@ class Profiler:
                 [*command, *options, where], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
 
+    def stop(self) -> None:
+        """Take no more samples: the phase is over."""
+        self._took_s = min(self._seconds, time.monotonic() - self._started_s)
+        for process in self._running.values():
+            process.send_signal(signal.SIGINT)
+
     def finish(self) -> list[str]:
         """Wait for what still runs, and make graphs; return the processes that have one."""
         made, table = [], []
+        seconds = self._took_s or float(self._seconds)
         for name, process in self._running.items():
             try:
                 process.wait(_END_S_MAX)
@@ -71,9 +82,9 @@ class Profiler:
             stacks = read_stacks(path.read_text(errors="replace")) if path.exists() else {}
             if not stacks:
                 continue  # it was gone, or did nothing
-            title = f"{name}: {self._seconds} s of the phase {PHASE}"
+            title = f"{name}: {seconds:.0f} s of the phase {PHASE}"
             (self._directory / f"{_file_name(name)}.svg").write_text(flame_graph(title, stacks))
-            table.append(shares_table(name, stacks, self._seconds * _PER_S))
+            table.append(shares_table(name, stacks, round(seconds * _PER_S)))
             made.append(name)
         if table:
             (self._directory / "shares.md").write_text("\n".join(table))

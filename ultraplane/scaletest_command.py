@@ -63,8 +63,12 @@ class _Profiling(Display):
     def on_phase(self, phase: PhaseRecord) -> None:
         """See Observer."""
         super().on_phase(phase)
-        if phase.name == PHASE and phase.ending is None:
+        if phase.name != PHASE:
+            return
+        if phase.ending is None:
             self._profiler.start(self._pids())
+        else:
+            self._profiler.stop()
 
 
 def run(wish: Wish, console: Console, version: str) -> bool:

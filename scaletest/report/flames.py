@@ -32,6 +32,8 @@ _COLOURS: Final = {
 _ELSEWHERE: Final = "libraries"
 _SKIPPED: Final = ("<frozen runpy>",)
 _LINES: Final = 12
+_AROUND: Final = (_ELSEWHERE, "ultraplane")
+"""Parts of which it says nothing that a function of them is at the root of a stack."""
 
 
 def read_stacks(text: str) -> dict[Stack, int]:
@@ -153,7 +155,7 @@ def shares_table(process: str, stacks: Mapping[Stack, int], taken: int) -> str:
         "| In the function itself | | With all it calls | |",
         "| --- | --- | --- | --- |",
     ]
-    calls = [(name, n) for name, n in outer.most_common() if n < 0.9 * total]
+    calls = [one for one in outer.most_common() if area_of(one[0]) not in _AROUND]
     for (own, own_n), (whole, whole_n) in zip(inner.most_common(_LINES), calls, strict=False):
         cells = f"`{own}` | {own_n / total:.1%} | `{whole}` | {whole_n / total:.1%}"
         lines.append(f"| {cells} |")
