@@ -21,7 +21,7 @@ from controllers.fleet.fleet_node import Node
 from controllers.fleet.lives import Stage, Subject, life_of, unusable
 from controllers.fleet.mounts import Mounts
 from controllers.fleet.narrator import Narrator
-from controllers.fleet.pod_life import MOUNT_S, NEVER, Pod, Verdict
+from controllers.fleet.pod_life import MOUNT_S, NEVER, Condition, Pod, Verdict
 from controllers.fleet.pod_status import gates_of, read_status, status_patch
 from controllers.fleet.shapes import shape_of, shared_labels
 from controllers.fleet.supplies import Supplies
@@ -41,6 +41,10 @@ QUERY: Final = {"fieldSelector": "spec.nodeName!="}
 _RETRY_S: Final = 1.0
 _STRAYS_MAX: Final = 100_000
 _NOT_FOUND: Final = 404
+_DISPUTED: Final = -1
+"""Stands for what was written last where somebody else has written since; no hash is that."""
+_DISPUTED_S: Final = 5.0
+"""After which it is written again: a kubelet compares every ten seconds."""
 _log = logging.getLogger(__name__)
 
 
@@ -233,6 +237,22 @@ class Pods:
                 self._begin_end(pod, times.epoch_seconds(deleted) - grace_s, grace_s)
         if is_news:
             self._wake(pod)
+        elif self._is_disputed(pod, obj.get("status") or {}):
+            pod.sent = _DISPUTED
+            pod.due_s = min(pod.due_s, self._clock.now_s() + _DISPUTED_S)
+            self._timers.at(pod.due_s, pod)
+
+    def _is_disputed(self, pod: Pod, status: JsonObject) -> bool:
+        """Tell whether somebody else has said whether a pod is ready, and it is not so.
+
+        The node lifecycle does, of pods on a node that was silent for too long.
+        """
+        if not pod.sent or pod.is_dirty or pod.is_writing or pod.is_leaving or pod.node.is_lost:
+            return False
+        for one in status.get("conditions") or ():
+            if one["type"] == "Ready":
+                return pod.conditions[Condition.READY][0] is not (one.get("status") == "True")
+        return False
 
     def _begin_end(self, pod: Pod, since_s: float, grace_s: float) -> None:
         node: Node = pod.node

@@ -227,6 +227,19 @@ def test_a_node_of_which_others_say_that_it_is_unknown_says_that_it_is_ready(
     fleet.call("PATCH", f"{path}/status", {"status": {"conditions": [foreign]}}, content_type=kind)
 
 
+def test_a_pod_of_which_others_say_that_it_is_not_ready_says_that_it_is(
+    fleet: Cluster, place: str
+) -> None:
+    """As the node lifecycle does of pods on a node that was silent for too long."""
+    _make(fleet, place, "p")
+    _until(lambda: _condition(_get(fleet, f"{place}/p"), "Ready") == "True")
+    patch = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    kind = "application/strategic-merge-patch+json"
+    answer = fleet.call("PATCH", f"{place}/p/status", patch, content_type=kind)
+    assert _condition(answer.json, "Ready") == "False"
+    _until(lambda: _condition(_get(fleet, f"{place}/p"), "Ready") == "True")
+
+
 def test_faults_are_conditions_and_disk_pressure_turns_pods_away(
     fleet: Cluster, place: str
 ) -> None:
