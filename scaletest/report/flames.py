@@ -33,7 +33,8 @@ _ELSEWHERE: Final = "libraries"
 _SKIPPED: Final = ("<frozen runpy>",)
 _LINES: Final = 12
 _AROUND: Final = (_ELSEWHERE, "ultraplane")
-"""Parts of which it says nothing that a function of them is at the root of a stack."""
+_ROOTS: Final = ("<module>", "main", "run")
+"""Functions of which it says nothing that a function of them is at the root of a stack."""
 
 
 def read_stacks(text: str) -> dict[Stack, int]:
@@ -47,7 +48,9 @@ def read_stacks(text: str) -> dict[Stack, int]:
         frames, _, count = line.rpartition(" ")
         if not frames or not count.isdigit():
             continue
-        names = (_function(one) for one in frames.split(";"))
+        # A frame that was read while it changed may be of any letters: XML knows not all.
+        clean = "".join(letter for letter in frames if letter.isprintable())
+        names = (_function(one) for one in clean.split(";"))
         found[tuple(one for one in names if not one.endswith(_SKIPPED))] += int(count)
     return dict(found)
 
@@ -128,6 +131,10 @@ def _drawn(block: Block, total: int) -> str:
     )
 
 
+def _is_around(function: str) -> bool:
+    return area_of(function) in _AROUND or function.partition("  ")[0] in _ROOTS
+
+
 def shares_table(process: str, stacks: Mapping[Stack, int], taken: int) -> str:
     """Return, in Markdown, how busy a process was, with what part of it, and in which functions.
 
@@ -155,7 +162,7 @@ def shares_table(process: str, stacks: Mapping[Stack, int], taken: int) -> str:
         "| In the function itself | | With all it calls | |",
         "| --- | --- | --- | --- |",
     ]
-    calls = [one for one in outer.most_common() if area_of(one[0]) not in _AROUND]
+    calls = [one for one in outer.most_common() if not _is_around(one[0])]
     for (own, own_n), (whole, whole_n) in zip(inner.most_common(_LINES), calls, strict=False):
         cells = f"`{own}` | {own_n / total:.1%} | `{whole}` | {whole_n / total:.1%}"
         lines.append(f"| {cells} |")

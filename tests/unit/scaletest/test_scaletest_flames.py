@@ -15,7 +15,7 @@ _TEXT = """\
 _run_code (<frozen runpy>:88);main (ultraplane/serve.py:32);post (apiserver/verbs/post.py:50) 30
 _run_code (<frozen runpy>:88);main (ultraplane/serve.py:33);post (apiserver/verbs/post.py:77) 10
 main (ultraplane/serve.py:32);put <x> (apiserver/verbs/put.py:9);loads (orjson) 59
-main (ultraplane/serve.py:32);rare (storage/record.py:1) 1
+main (ultraplane/serve.py:32);rare\0 (storage/record.py:1) 1
 no stack at all
 """
 _MAIN = "main  ultraplane/serve.py"
