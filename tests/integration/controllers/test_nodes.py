@@ -167,6 +167,8 @@ def pod_on(cluster: Cluster, node: str, name: str, **spec: Any) -> str:
         "metadata": {"name": name},
         "spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": node, **spec},
     }
+    account = "/api/v1/namespaces/default/serviceaccounts/default"
+    until(lambda: cluster.call("GET", account).code == 200, "no account")  # a controller makes it
     answer = cluster.call("POST", "/api/v1/namespaces/default/pods", body)
     assert answer.code == 201, answer.body
     path = f"/api/v1/namespaces/default/pods/{name}"
