@@ -18,8 +18,6 @@ from controllers.scheduler.domains import MISSING, Role, Table, Topology
 from controllers.scheduler.node_rules import Check
 from controllers.scheduler.settings import POD_AFFINITY, SCORE_MAX, SPREAD
 
-_FAR = np.iinfo(np.int64).max
-
 
 class Seen(NamedTuple):
     """A table, seen from cells or nodes.

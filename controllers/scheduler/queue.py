@@ -201,12 +201,6 @@ class PodQueue:
             else:
                 self._activate(pod, _EVENT)
 
-    def activate(self, pod: Waiting) -> None:
-        """Have a pod decided next, wherever it waits; gated ones stay."""
-        if pod.place in (Place.BACKOFF, Place.UNSCHEDULABLE):
-            self._leave(pod)
-            self._activate(pod, "ForceActivate")
-
     def flush(self) -> None:
         """Move those whose time has come."""
         now_s = self.clock.monotonic_s()

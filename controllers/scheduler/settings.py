@@ -28,7 +28,6 @@ LIMITS: Final = "NodeVolumeLimits"
 BINDING: Final = "VolumeBinding"
 ZONE: Final = "VolumeZone"
 CLAIMS: Final = "DynamicResources"
-GATES: Final = "SchedulingGates"
 PREEMPTION: Final = "DefaultPreemption"
 GANG: Final = "GangScheduling"
 
