@@ -9,7 +9,7 @@ server puts last. So a line of a watch is decoded in three pieces, of which the 
 Invariants:
     - The head with two braces is JSON, and so is the middle with one, and the tail without one: so
       the spec is the object's own, and whole, and the outcome is what decoding the line gives.
-    - What is not like that is decoded as it is.
+    - What is not like that, or is long, is decoded as it is.
     - Nobody changes an object that an informer tells of: what is in one spec is in many.
 """
 
@@ -26,6 +26,8 @@ _SPEC: Final = b',"spec":{'
 _STATUS: Final = b'},"status":{'
 _NODE: Final = b',"nodeName":"'
 _KNOWN_MAX: Final = 1024
+_SPEC_BYTES_MAX: Final = 16 << 10
+"""A longer one is decoded as it is: so what is kept has a limit in bytes, too."""
 _MANAGED: Final = b'"managedFields"'
 T = TypeVar("T")
 
@@ -55,7 +57,9 @@ class Specs:
         """Do as `lines.read_event` does."""
         start = line.find(_SPEC)
         end = line.find(_STATUS, start)
-        if not 0 < start < end or not line.endswith(b"}}}") or _MANAGED in line[:start]:
+        if not 0 < start < end < start + _SPEC_BYTES_MAX or not line.endswith(b"}}}"):
+            return read_event(line)
+        if _MANAGED in line[:start]:
             return read_event(line)
         node_at = line.rfind(_NODE, start, end)
         node = line[node_at + len(_NODE) : end - 1] if node_at > 0 else b""

@@ -65,10 +65,10 @@ _NOTHING: Final[_Nodes] = (None, None, None)
 _REMOVED: Final[_Nodes] = (MEMBER, None, None)
 _MODIFIED: Final[_Nodes] = (None, MEMBER, None)
 _ADDED: Final[_Nodes] = (None, None, MEMBER)
-_HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
+HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
 _NONE: Final[frozenset[str]] = frozenset()
-_NO_KEYS: Final[dict[str, Any]] = {}
-_BY_KEY: Final = frozenset({Kind.STRUCT, Kind.MAP})
+NO_KEYS: Final[dict[str, Any]] = {}
+BY_KEY: Final = frozenset({Kind.STRUCT, Kind.MAP})
 SCALARS: Final = frozenset(Kind) - {Kind.ANY, Kind.UNION, Kind.STRUCT, Kind.MAP, Kind.LIST}
 
 
@@ -96,8 +96,8 @@ def compare_objects(type_: Type, old: Any, new: Any, nobodys: frozenset[str]) ->
         TypedError: one of them does not fit its schema.
     """
     parts = _Parts()
-    _put_differences(parts, type_, old, new, _HEAD)
-    before, after = old.get("metadata") or _NO_KEYS, new.get("metadata") or _NO_KEYS
+    _put_differences(parts, type_, old, new, HEAD)
+    before, after = old.get("metadata") or NO_KEYS, new.get("metadata") or NO_KEYS
     if before != after:
         inner = _Parts()
         _put_differences(inner, type_of_child(type_, "metadata"), before, after, nobodys)
@@ -115,10 +115,10 @@ def changed_values(type_: Type, old: Any, new: Any, nobodys: frozenset[str]) -> 
     Raises:
         TypedError: an object does not fit its schema.
     """
-    found = _other_values(type_, old, new, _HEAD)
+    found = _other_values(type_, old, new, HEAD)
     if found is None:
         return None
-    before, after = old.get("metadata") or _NO_KEYS, new.get("metadata") or _NO_KEYS
+    before, after = old.get("metadata") or NO_KEYS, new.get("metadata") or NO_KEYS
     inner = _other_values(type_of_child(type_, "metadata"), before, after, nobodys)
     if inner is None:
         return None
@@ -187,7 +187,7 @@ def _other_value(type_: Type, old: Any, new: Any) -> FieldSet | None:
                 return None
             found[element_of(type_, after)] = inner
         return sorted_node(found) if found else None
-    if type_.kind in _BY_KEY:
+    if type_.kind in BY_KEY:
         if is_atomic(type_, Shape.MAP):
             return MEMBER
         return _other_values(type_, old, new, _NONE) or None

@@ -10,16 +10,13 @@ from typing import Any, Final
 
 from kube.json_types import JsonObject
 from kube.managed.atoms import Shape, is_atomic, type_of_child
-from kube.managed.compare import ABSENT, SCALARS
+from kube.managed.compare import ABSENT, BY_KEY, HEAD, NO_KEYS, SCALARS
 from kube.managed.elements import field_element
 from kube.managed.sets import MEMBER, FieldSet, sorted_node
 from kube.managed.updater import NOBODYS_METADATA
-from kube.schema.model import Kind, Type
+from kube.schema.model import Type
 
-_HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
 _PLAIN: Final[frozenset[type]] = frozenset({str, int, float, bool})
-_BY_KEY: Final = frozenset({Kind.STRUCT, Kind.MAP})
-_NO_KEYS: Final[JsonObject] = {}
 
 
 def changed_part(old: JsonObject, new: JsonObject) -> str | None:
@@ -35,7 +32,7 @@ def changed_part(old: JsonObject, new: JsonObject) -> str | None:
     part, more = "", 0
     for name, value in new.items():
         before = old.get(name, ABSENT)
-        if before is value or name in _HEAD:
+        if before is value or name in HEAD:
             continue
         if before.__class__ is value.__class__ and before == value:
             continue
@@ -44,7 +41,7 @@ def changed_part(old: JsonObject, new: JsonObject) -> str | None:
         part, more = name, before is ABSENT
     if len(new) != len(old) + more:
         return None
-    before, after = old.get("metadata") or _NO_KEYS, new.get("metadata") or _NO_KEYS
+    before, after = old.get("metadata") or NO_KEYS, new.get("metadata") or NO_KEYS
     return part if _is_same_metadata(before, after) else None
 
 
@@ -94,7 +91,7 @@ def named_set(type_: Type, part: str, names: tuple[str, ...]) -> FieldSet | None
         names: that `renewed_names` has found.
     """
     child = type_of_child(type_, part)
-    if child.kind not in _BY_KEY or is_atomic(child, Shape.MAP):
+    if child.kind not in BY_KEY or is_atomic(child, Shape.MAP):
         return None
     if not all(type_of_child(child, name).kind in SCALARS for name in names):
         return None

@@ -20,7 +20,7 @@ from kube.json_types import JsonObject
 from kube.managed import atoms, sets, stored
 from kube.managed import entries as book
 from kube.managed.atoms import TypedError, is_atomic
-from kube.managed.compare import ABSENT, changed_in_part, changed_values, taken_node
+from kube.managed.compare import ABSENT, NO_KEYS, changed_in_part, changed_values, taken_node
 from kube.managed.elements import field_element
 from kube.managed.entries import UPDATE, UPDATE_MANAGERS_MAX, Identity
 from kube.managed.renewal import changed_part, named_set, renewed_names
@@ -31,7 +31,6 @@ from kube.managed.tracking import Writer, settled, update
 from kube.managed.updater import NOBODYS_METADATA, Updater, Versions
 from kube.schema.model import Kind, Struct, Type
 
-_NO_KEYS: Final[JsonObject] = {}
 _TEMPLATES_MAX: Final = 256
 
 
@@ -118,7 +117,7 @@ class FirstWrites:
             return b""
         if self._struct is not struct:
             self._struct, self._templates = struct, {}
-        inside = self._inside(struct, _NO_KEYS if old is ABSENT else old, new)
+        inside = self._inside(struct, NO_KEYS if old is ABSENT else old, new)
         if not inside:
             return b""
         own = b'".":{},' if old is ABSENT else b""
@@ -193,11 +192,11 @@ def rewrite(
     Returns:
         What `old` has, where that stays as it is.
     """
-    kept = (old.get("metadata") or _NO_KEYS).get("managedFields")
+    kept = (old.get("metadata") or NO_KEYS).get("managedFields")
     if kept.__class__ is not orjson.Fragment:
         return update(versions, old, new, writer)
     raw = orjson.dumps(kept)
-    given = (new.get("metadata") or _NO_KEYS).get("managedFields")
+    given = (new.get("metadata") or NO_KEYS).get("managedFields")
     is_kept = writer.subresource or given is None or given is kept or orjson.dumps(given) == raw
     found = stored.read(raw) if is_kept else None
     if found is None:

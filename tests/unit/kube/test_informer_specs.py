@@ -108,6 +108,15 @@ def test_pods_of_one_template_share_their_spec_whatever_their_nodes() -> None:
     assert other["object"]["spec"].origin is not found[0].origin
 
 
+def test_a_spec_that_is_large_is_not_kept() -> None:
+    specs = Specs()
+    line = _line(_pod({**SPEC, "nodeName": "n", "hostname": "x" * (16 << 10)}))
+    event, _ = specs.read_event(line)
+    assert event == orjson.loads(line)
+    assert not isinstance(event["object"]["spec"], SharedSpec)
+    assert not specs._known
+
+
 def test_what_follows_from_a_spec_is_found_once() -> None:
     asked: list[dict[str, Any]] = []
     ports = OfOrigin(lambda spec: asked.append(spec) or len(asked))
