@@ -60,6 +60,8 @@ def _extract(call: Call, directory: str) -> Reply:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
                 path = f"{directory}/{member.name.lstrip('/')}"
+                if member.size > len(content):  # a sparse one may say that it has terabytes
+                    raise tarfile.ReadError(f"{member.name}: Cannot write: File too large")
                 if member.isdir():
                     machine.write(f"{path}/.", b"")
                 elif member.isfile() and (held := archive.extractfile(member)):

@@ -59,6 +59,20 @@ def test_links_are_passed_over() -> None:
     assert not machine.files
 
 
+def test_a_file_of_holes_is_refused_however_small_its_archive() -> None:
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("holes")
+        member.size = 512
+        sparse = {"GNU.sparse.map": "0,512", "GNU.sparse.size": str(1 << 40)}
+        member.pax_headers = sparse
+        archive.addfile(member, io.BytesIO(bytes(512)))
+    machine = _machine()
+    reply = _called(machine, "-xmf - -C /tmp", held.getvalue())
+    assert (reply.code, reply.error) == (1, b"tar: holes: Cannot write: File too large\n")
+    assert not machine.files
+
+
 @pytest.mark.parametrize("words", ["xf a.tar", "czf - /tmp", "tf -", "", "cf - -X y z", "xf - a"])
 def test_other_ways_to_use_it_are_not_known(words: str) -> None:
     with pytest.raises(UnknownProgram):
